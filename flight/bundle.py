@@ -1,0 +1,213 @@
+"""A model bundle: a folder with manifest.json, one .tflite file per network, a self-test and card.md.
+
+Everything that the service knows of a mission's networks comes from the manifest: the classes and their roles,
+the input's geometry, the networks with their dropout masks, the fusion rule and the default parameters.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flight.schema import SchemaError, check, load_schema
+
+_SCHEMA = load_schema("flight.schemas", "manifest")
+MANIFEST_BYTES = 1024 * 1024
+FILE_BYTES = 256 * 1024 * 1024
+
+
+class BundleError(ValueError):
+    """A bundle that is missing, malformed or changed; the message names the file and the field."""
+
+
+@dataclass(frozen=True)
+class DropoutMask:
+    """A dropout mask that is an input of the graph. shape: (H, W, C) without the batch axis."""
+
+    input: str
+    shape: tuple[int, ...]
+    keep_probability: float
+
+
+@dataclass(frozen=True)
+class NetworkFile:
+    """One network. content: the verified bytes of the .tflite file, the ones that will be run."""
+
+    role: str
+    content: bytes
+    image_input: str
+    scores_output: str
+    dropout_masks: tuple[DropoutMask, ...]
+
+
+@dataclass(frozen=True)
+class ClassDefinition:
+    """One class. role: what it means to a consumer: "background", "safe", "hazard" or "terminator"."""
+
+    index: int
+    name: str
+    color: tuple[int, int, int]
+    role: str
+
+
+@dataclass(frozen=True)
+class FusionRule:
+    """Per class: the network whose score is taken, and the one it is mixed with by log10(gamma), if any."""
+
+    mode: str
+    classes: tuple[tuple[str, str | None], ...]
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """A known image (PNG bytes) and the class map (PNG bytes) that it gave when the bundle was made."""
+
+    image: bytes
+    class_map: bytes
+    seed: int
+    passes: int
+    minimum_agreement: float
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A validated bundle. sha256: of manifest.json, which holds the hashes of all the other files."""
+
+    path: Path
+    name: str
+    version: str
+    sha256: str
+    classes: tuple[ClassDefinition, ...]
+    height: int
+    width: int
+    channels: int
+    networks: tuple[NetworkFile, ...]
+    fusion: FusionRule | None
+    passes: int
+    gamma: float
+    uncertainty_threshold: float
+    self_test: SelfTest
+    manifest: dict[str, Any]
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """The `bundle` field of products and telemetry."""
+        return {"name": self.name, "version": self.version, "sha256": self.sha256}
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """The modes that the bundle can run in; the first is the default."""
+        single = tuple(network.role for network in self.networks)
+        return (self.fusion.mode, *single) if self.fusion else single
+
+
+def load_bundle(path: Path) -> Bundle:
+    """Read and validate a bundle: the manifest against its schema, every file against its SHA-256.
+
+    Raises BundleError naming the file and, where one is to blame, the field.
+    """
+    manifest_path = path / "manifest.json"
+    raw = _read(manifest_path, MANIFEST_BYTES)
+    try:
+        manifest = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{manifest_path}: no JSON ({error})") from error
+    try:
+        check(manifest, _SCHEMA, "manifest")
+    except SchemaError as error:
+        raise BundleError(f"{manifest_path}: {error}") from error
+    networks = tuple(_network(path, index, entry) for index, entry in enumerate(manifest["networks"]))
+    roles = [network.role for network in networks]
+    if len(set(roles)) != len(roles):
+        raise BundleError(f"{manifest_path}: manifest.networks: expected distinct roles, got {roles}")
+    for index, entry in enumerate(manifest["classes"]):
+        if entry["index"] != index:
+            raise BundleError(
+                f"{manifest_path}: manifest.classes[{index}].index: expected {index}, got {entry['index']}"
+            )
+    test = manifest["self_test"]
+    return Bundle(
+        path=path,
+        name=manifest["name"],
+        version=manifest["version"],
+        sha256=hashlib.sha256(raw).hexdigest(),
+        classes=tuple(
+            ClassDefinition(c["index"], c["name"], (c["color"][0], c["color"][1], c["color"][2]), c["role"])
+            for c in manifest["classes"]
+        ),
+        height=manifest["input"]["height"],
+        width=manifest["input"]["width"],
+        channels=manifest["input"]["channels"],
+        networks=networks,
+        fusion=_fusion(manifest_path, manifest, roles),
+        passes=manifest["defaults"]["passes"],
+        gamma=float(manifest["defaults"]["gamma"]),
+        uncertainty_threshold=float(manifest["defaults"]["uncertainty_threshold"]),
+        self_test=SelfTest(
+            _verified(path / test["image"], test["image_sha256"]),
+            _verified(path / test["class_map"], test["class_map_sha256"]),
+            test["seed"],
+            test["passes"],
+            test["minimum_agreement"],
+        ),
+        manifest=manifest,
+    )
+
+
+def _network(path: Path, index: int, entry: dict[str, Any]) -> NetworkFile:
+    masks = tuple(
+        DropoutMask(mask["input"], tuple(mask["shape"]), float(mask["keep_probability"]))
+        for mask in entry["dropout_masks"]
+    )
+    names = [entry["image_input"], *(mask.input for mask in masks)]
+    if len(set(names)) != len(names):
+        raise BundleError(
+            f"{path / 'manifest.json'}: manifest.networks[{index}]: expected distinct input names, got {names}"
+        )
+    content = _verified(path / entry["file"], entry["sha256"])
+    return NetworkFile(entry["role"], content, entry["image_input"], entry["scores_output"], masks)
+
+
+def _fusion(manifest_path: Path, manifest: dict[str, Any], roles: list[str]) -> FusionRule | None:
+    entry = manifest.get("fusion")
+    if entry is None:
+        if len(roles) > 1:
+            raise BundleError(f"{manifest_path}: manifest.fusion: expected a rule for {len(roles)} networks, got none")
+        return None
+    if len(entry["classes"]) != len(manifest["classes"]):
+        raise BundleError(
+            f"{manifest_path}: manifest.fusion.classes: expected {len(manifest['classes'])} items, "
+            f"got {len(entry['classes'])}"
+        )
+    rules = tuple((rule["network"], rule.get("log_gamma_with")) for rule in entry["classes"])
+    for index, rule in enumerate(rules):
+        for role in rule:
+            if role is not None and role not in roles:
+                raise BundleError(
+                    f"{manifest_path}: manifest.fusion.classes[{index}]: expected one of {', '.join(roles)}, got {role}"
+                )
+    if entry["mode"] in roles:
+        raise BundleError(f"{manifest_path}: manifest.fusion.mode: expected a name of its own, got {entry['mode']}")
+    return FusionRule(entry["mode"], rules)
+
+
+def _verified(path: Path, expected: str) -> bytes:
+    content = _read(path, FILE_BYTES)
+    actual = hashlib.sha256(content).hexdigest()
+    if actual != expected:
+        raise BundleError(f"{path}: sha256: expected {expected[:16]}..., got {actual[:16]}...: the file was changed")
+    return content
+
+
+def _read(path: Path, limit: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(limit + 1)
+    except OSError as error:
+        raise BundleError(f"{path}: {error.strerror}") from error
+    if len(content) > limit:
+        raise BundleError(f"{path}: expected at most {limit} bytes, got more")
+    return content

@@ -1,0 +1,264 @@
+"""`flight`: serve, segment, check, command."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flight import __version__
+
+if TYPE_CHECKING:
+    from flight.bundle import Bundle
+    from flight.inference.engine import Maps, Settings
+
+_SERVE_EXAMPLES = """examples:
+  flight serve --bundle models/unet_h
+  flight serve --bundle models/unet_h --config flight.toml
+
+a configuration file, every field optional (these are the defaults; passes, gamma and uncertainty_threshold
+come from the bundle):
+  [endpoints]
+  frames = "tcp://127.0.0.1:5601"
+  products  = "tcp://127.0.0.1:5602"
+  telemetry = "tcp://127.0.0.1:5603"
+  commands  = "tcp://127.0.0.1:5604"
+  [parameters]
+  deadline_ms = 0            # 0: none
+  minimum_passes = 1
+  publish_full = false
+  centering = "auto"         # or "off"
+  [inference]
+  threads = 2
+  base_seed = 0
+  [worker]
+  start_timeout_s = 60.0
+  answer_timeout_s = 60.0
+"""
+_SEGMENT_EXAMPLES = """examples:
+  flight segment --bundle models/unet_h --out out/maps frame.png
+  flight segment --bundle models/unet_h --out out/maps --passes 5 --mode UNetS images/*.png
+
+writes for each image <stem>.png (everything side by side), <stem>_class_map.png,
+<stem>_enhanced_class_map.png, <stem>_predictive_entropy.png, <stem>_mutual_information.png and <stem>.npz
+(class_map, enhanced_class_map, predictive_entropy, mutual_information, mean_probability, map_to_sensor).
+"""
+_COMMAND_EXAMPLES = """examples:
+  flight command get_status
+  flight command set_parameter name=passes value=10
+  flight command set_mode mode=UNetS
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line of `flight`."""
+    parser = argparse.ArgumentParser(prog="flight", description="Rubblemap's onboard inference service.")
+    parser.add_argument("--version", action="version", version=f"rubblemap {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    raw = argparse.RawDescriptionHelpFormatter
+
+    serve = commands.add_parser("serve", help="run the service", epilog=_SERVE_EXAMPLES, formatter_class=raw)
+    serve.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="the model bundle to serve")
+    serve.add_argument("--config", type=Path, metavar="TOML", help="configuration file")
+
+    segment = commands.add_parser(
+        "segment", help="segment image files, without sockets", epilog=_SEGMENT_EXAMPLES, formatter_class=raw
+    )
+    segment.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="PNG, JPEG or TIFF, 8 or 16 bit grey")
+    segment.add_argument("--bundle", type=Path, required=True, metavar="DIR")
+    segment.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
+    segment.add_argument("--mode", help="the bundle's fused mode (default) or one network's role")
+    segment.add_argument("--passes", type=int, help="dropout passes, 1..100 (default: the bundle's)")
+    segment.add_argument("--gamma", type=float, help="mixing of the networks, 1..10 (default: the bundle's)")
+    segment.add_argument("--uncertainty-threshold", type=float, help="0..1 (default: the bundle's)")
+    segment.add_argument("--seed", type=int, default=0, help="of the dropout masks (default: 0)")
+    segment.add_argument("--threads", type=int, default=2, help="(default: 2)")
+    segment.add_argument("--centered", action="store_true", help="take each image whole instead of finding the body")
+
+    check = commands.add_parser("check", help="validate a bundle and run its self-test")
+    check.add_argument("--bundle", type=Path, required=True, metavar="DIR")
+
+    command = commands.add_parser(
+        "command", help="send a command to a running service", epilog=_COMMAND_EXAMPLES, formatter_class=raw
+    )
+    command.add_argument("name", help="no_op, get_status, get_parameters, set_parameter, set_mode, shutdown")
+    command.add_argument("arguments", nargs="*", metavar="NAME=VALUE", help="values are read as JSON, else as text")
+    command.add_argument("--endpoint", help="the service's commands socket")
+    return parser
+
+
+def _serve(arguments: argparse.Namespace) -> None:
+    from flight.bundle import load_bundle
+    from flight.service.configuration import load_configuration
+    from flight.service.server import Service
+
+    configuration = load_configuration(arguments.config)
+    bundle = load_bundle(arguments.bundle)
+    service = Service(configuration, bundle)
+    service.run()
+
+
+def _segment(arguments: argparse.Namespace) -> None:
+    from flight.bundle import load_bundle
+    from flight.client.images import ImageError, read_frame
+    from flight.inference.engine import Engine
+
+    bundle = load_bundle(arguments.bundle)
+    settings = _settings(arguments, bundle)
+    if not 0 <= arguments.seed < 2**64:
+        raise ValueError(f"--seed: expected 0..{2**64 - 1}, got {arguments.seed}")
+    if not 1 <= arguments.threads <= 64:
+        raise ValueError(f"--threads: expected 1..64, got {arguments.threads}")
+    stems = [path.stem for path in arguments.images]
+    repeated = sorted({stem for stem in stems if stems.count(stem) > 1})
+    if repeated:
+        raise ValueError(f"images: expected distinct names, got {repeated[0]} more than once")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    engine = Engine(bundle, arguments.threads)
+    unreadable = []
+    for number, path in enumerate(arguments.images, start=1):
+        began = time.monotonic()
+        try:
+            frame = read_frame(path)
+        except ImageError as error:
+            # The others are still of use; the exit code tells that one was not.
+            unreadable.append(str(error))
+            continue
+        maps = engine.segment(
+            frame,
+            bit_depth=8 * frame.dtype.itemsize,
+            centered=arguments.centered,
+            seed=arguments.seed,
+            settings=settings,
+        )
+        _write_maps(arguments.out, path.stem, frame, maps, bundle)
+        present = ", ".join(c.name for c in bundle.classes if (maps.class_map == c.index).any())
+        flags = f"  [{', '.join(maps.flags)}]" if maps.flags else ""
+        print(
+            f"{number}/{len(arguments.images)}  {path.name}: {present}; "
+            f"mean entropy {maps.predictive_entropy.mean():.3f} nat; {time.monotonic() - began:.2f} s{flags}"
+        )
+    engine.close()
+    if unreadable:
+        raise ValueError("; ".join(unreadable))
+
+
+def _settings(arguments: argparse.Namespace, bundle: Bundle) -> Settings:
+    from flight.inference.engine import default_settings
+    from flight.schema import check
+    from flight.service.configuration import PARAMETER_SCHEMAS
+
+    settings = default_settings(bundle)
+    given = {
+        name: getattr(arguments, name)
+        for name in ("mode", "passes", "gamma", "uncertainty_threshold")
+        if getattr(arguments, name) is not None
+    }
+    for name, value in given.items():
+        if name == "mode":
+            check(value, {"enum": list(bundle.modes)}, "--mode")
+        else:
+            check(value, PARAMETER_SCHEMAS[name], f"--{name.replace('_', '-')}")
+    return replace(settings, **given)
+
+
+def _write_maps(out: Path, stem: str, frame: Any, maps: Maps, bundle: Bundle) -> None:
+    import numpy as np
+
+    from flight.client import pictures
+    from flight.inference.hazard import hazard_probability
+
+    count = len(bundle.classes)
+    colors = tuple(c.color for c in bundle.classes)
+    classes = pictures.class_picture(maps.class_map, colors, count)
+    enhanced = pictures.class_picture(maps.enhanced_class_map, colors, count)
+    entropy = pictures.entropy_picture(maps.predictive_entropy, count)
+    mutual = pictures.entropy_picture(maps.mutual_information, count)
+    hazard = pictures.hazard_picture(hazard_probability(maps.mean_probability, bundle.classes))
+    seen = pictures.frame_on_map(
+        frame, 8 * frame.dtype.itemsize, list(maps.map_to_sensor), bundle.height, bundle.width
+    )
+    row = pictures.side_by_side(
+        [
+            ("frame", seen),
+            ("class map", classes),
+            ("with uncertain pixels", enhanced),
+            (f"entropy, 0..{math.log(count):.2f} nat", entropy),
+            ("hazard probability", hazard),
+        ],
+        pictures.class_legend([c.name for c in bundle.classes], colors),
+        f"{stem}   {maps.passes_used} passes   bundle {bundle.name} {bundle.version}",
+    )
+    for name, picture in (
+        ("", row),
+        ("_class_map", classes),
+        ("_enhanced_class_map", enhanced),
+        ("_predictive_entropy", entropy),
+        ("_mutual_information", mutual),
+    ):
+        pictures.save_png(out / f"{stem}{name}.png", picture)
+    np.savez_compressed(
+        out / f"{stem}.npz",
+        class_map=maps.class_map,
+        enhanced_class_map=maps.enhanced_class_map,
+        predictive_entropy=maps.predictive_entropy,
+        mutual_information=maps.mutual_information,
+        mean_probability=maps.mean_probability,
+        map_to_sensor=np.asarray(maps.map_to_sensor),
+    )
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    from flight.bundle import load_bundle
+    from flight.inference.engine import Engine
+    from flight.inference.self_test import run_self_test
+
+    bundle = load_bundle(arguments.bundle)
+    print(f"{bundle.name} {bundle.version}, sha256 {bundle.sha256[:16]}...: manifest and file hashes are right")
+    engine = Engine(bundle)
+    agreement = run_self_test(engine)
+    engine.close()
+    print(
+        f"self-test passed: {100 * agreement:.2f} % of the pixels as recorded, at least "
+        f"{100 * bundle.self_test.minimum_agreement:.0f} % wanted; modes {', '.join(bundle.modes)}"
+    )
+
+
+def _command(arguments: argparse.Namespace) -> None:
+    from flight.client import Commander
+    from flight.icd.limits import DEFAULT_ENDPOINTS
+
+    values: dict[str, Any] = {}
+    for text in arguments.arguments:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ValueError(f"argument {text}: expected NAME=VALUE")
+        try:
+            values[name] = json.loads(value)
+        except ValueError:
+            values[name] = value
+    with Commander(arguments.endpoint or DEFAULT_ENDPOINTS["commands"]) as commander:
+        print(json.dumps(commander.send(arguments.name, **values), indent=2))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0, or 2 with one line that says what is wrong and where."""
+    arguments = build_parser().parse_args(argv)
+    run = {"serve": _serve, "segment": _segment, "check": _check, "command": _command}[arguments.command]
+    try:
+        run(arguments)
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"flight {arguments.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""The camera side: sending frames."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any, Self
+
+import zmq
+
+from flight.icd.frames import Pixels, encode_frame
+from flight.icd.limits import DEFAULT_ENDPOINTS
+
+
+class FrameSender:
+    """Sends frames of one camera to the service.
+
+    source: the camera's name. epoch: its boot count; the default, seconds since 1970, rises with every start.
+    """
+
+    def __init__(
+        self, endpoint: str = DEFAULT_ENDPOINTS["frames"], source: str = "camera", epoch: int | None = None
+    ) -> None:
+        self.source = source
+        self.epoch = int(time.time()) if epoch is None else epoch
+        self.next_frame_id = 0
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket = self._context.socket(zmq.PUSH)
+        self._socket.setsockopt(zmq.SNDHWM, 2)
+        self._socket.setsockopt(zmq.LINGER, 2000)
+        if "[::1]" in endpoint:
+            self._socket.setsockopt(zmq.IPV6, 1)
+        self._socket.connect(endpoint)
+
+    def send(
+        self,
+        pixels: Pixels,
+        *,
+        centered: bool = False,
+        bit_depth: int | None = None,
+        capture_time_ns: int | None = None,
+        timeout_s: float = 5.0,
+        **optional: Any,
+    ) -> int:
+        """Send one frame; returns its frame_id.
+
+        pixels: (H, W) or (H, W, 3), uint8 or uint16. centered: the body is in the middle and the frame is to be
+        taken whole. optional: exposure_s, range_km, sun_direction_camera. Raises TimeoutError when the service
+        does not take it in time, ValueError for a frame that breaks the contract.
+        """
+        frame_id = self.next_frame_id
+        parts = encode_frame(
+            pixels,
+            source=self.source,
+            epoch=self.epoch,
+            frame_id=frame_id,
+            capture_time_ns=time.time_ns() if capture_time_ns is None else capture_time_ns,
+            centered=centered,
+            bit_depth=bit_depth,
+            **optional,
+        )
+        if not self._socket.poll(int(timeout_s * 1000), zmq.POLLOUT):
+            raise TimeoutError(f"frames socket: no service took frame {frame_id} within {timeout_s:g} s")
+        self._socket.send_multipart(parts)
+        self.next_frame_id += 1
+        return frame_id
+
+    def close(self) -> None:
+        """Close the socket, after handing over what was sent."""
+        self._socket.close()
+        self._context.term()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,72 @@
+"""The operator's side: commands and their replies."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from types import TracebackType
+from typing import Any, Self
+
+import zmq
+
+from flight.icd.control import decode_message, encode_message
+from flight.icd.limits import COMMAND_BYTES, DEFAULT_ENDPOINTS
+
+
+class CommandFailed(RuntimeError):
+    """The service refused a command or failed to carry it out. code: of the ICD's catalogue."""
+
+    def __init__(self, name: str, code: str, message: str) -> None:
+        self.code = code
+        super().__init__(f"{name}: {code}: {message}")
+
+
+class Commander:
+    """Sends commands to the service, one at a time."""
+
+    def __init__(self, endpoint: str = DEFAULT_ENDPOINTS["commands"], timeout_s: float = 5.0) -> None:
+        self._timeout_s = timeout_s
+        self._identifiers = itertools.count(time.time_ns() & 0xFFFF_FFFF_FFFF)
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        # DEALER, not REQ: after a time-out the next command can still be sent.
+        self._socket = self._context.socket(zmq.DEALER)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, COMMAND_BYTES)
+        if "[::1]" in endpoint:
+            self._socket.setsockopt(zmq.IPV6, 1)
+        self._socket.connect(endpoint)
+
+    def send(self, name: str, **arguments: Any) -> dict[str, Any]:
+        """Send a command and return the reply's result.
+
+        Raises CommandFailed when it was refused, TimeoutError when no reply came.
+        """
+        identifier = next(self._identifiers)
+        self._socket.send_multipart(
+            [b"", encode_message("command", {"id": identifier, "name": name, "arguments": arguments})]
+        )
+        deadline = time.monotonic() + self._timeout_s
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0 or not self._socket.poll(int(left * 1000) + 1):
+                raise TimeoutError(f"command {name}: no reply within {self._timeout_s:g} s")
+            reply = decode_message("reply", self._socket.recv_multipart()[-1])
+            if reply["id"] != identifier:
+                continue  # of an earlier command that timed out
+            if reply["status"] != "completed":
+                raise CommandFailed(name, reply["code"], reply["message"])
+            result: dict[str, Any] = reply["result"]
+            return result
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+        self._context.term()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

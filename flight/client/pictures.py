@@ -1,0 +1,119 @@
+"""Pictures of products for people: frame, class map, uncertainty and hazard side by side."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Picture = NDArray[np.uint8]  # (H, W, 3), red green blue
+
+PALETTE: tuple[tuple[int, int, int], ...] = (
+    (16, 18, 30),
+    (150, 150, 150),
+    (66, 135, 245),
+    (245, 150, 40),
+    (200, 70, 190),
+    (90, 190, 90),
+    (120, 90, 60),
+    (60, 190, 200),
+)
+UNCERTAIN_COLOR = (255, 240, 90)
+
+_MARGIN = 8
+_TITLE = 24
+_INK = (225, 225, 230)
+_PAPER = (30, 32, 40)
+
+
+def class_picture(
+    class_map: NDArray[np.uint8], colors: tuple[tuple[int, int, int], ...] = PALETTE, classes: int | None = None
+) -> Picture:
+    """Colours of a class map. classes: K; the index K is the uncertain one."""
+    table = np.zeros((256, 3), dtype=np.uint8)
+    for index in range(classes if classes is not None else len(colors)):
+        table[index] = colors[index % len(colors)]
+    if classes is not None:
+        table[classes] = UNCERTAIN_COLOR
+    return table[class_map]
+
+
+def entropy_picture(entropy: NDArray[Any], classes: int) -> Picture:
+    """Entropy in nats from black (0) over red to pale yellow (ln K, the largest there can be)."""
+    scaled = np.clip(entropy.astype(np.float32) / math.log(classes), 0.0, 1.0)
+    colored = cv2.applyColorMap(np.rint(scaled * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    return np.ascontiguousarray(colored[:, :, ::-1], dtype=np.uint8)
+
+
+def hazard_picture(probability: NDArray[Any]) -> Picture:
+    """Hazard probability from green (0) over yellow (0.5) to red (1)."""
+    p = np.clip(probability.astype(np.float32), 0.0, 1.0)[:, :, None]
+    safe, middle, hazard = (np.array(c, dtype=np.float32) for c in ((40, 150, 70), (240, 210, 70), (190, 35, 45)))
+    low, high = np.minimum(2 * p, 1.0), np.maximum(2 * p - 1.0, 0.0)
+    colored = safe + low * (middle - safe) + high * (hazard - middle)
+    return np.rint(colored).astype(np.uint8)
+
+
+def frame_on_map(pixels: NDArray[Any], bit_depth: int, affine: list[float], height: int, width: int) -> Picture:
+    """The part of a sensor frame that the map shows, on the map's pixels. affine: map_to_sensor."""
+    grey = pixels.astype(np.float32) * np.float32(255.0 / ((1 << bit_depth) - 1))
+    if grey.ndim == 3:
+        grey = grey.mean(axis=2, dtype=np.float32)
+    a, b, c, d, e, f = affine
+    matrix = np.array([[a, b, c], [d, e, f]], dtype=np.float64)
+    scale = math.sqrt(abs(a * e - b * d))
+    if scale > 1.5:
+        grey = cv2.GaussianBlur(grey, (0, 0), 0.4 * scale)
+    seen = cv2.warpAffine(grey, matrix, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    return np.repeat(np.clip(np.rint(seen), 0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+def side_by_side(
+    panels: list[tuple[str, Picture]], legend: list[tuple[str, tuple[int, int, int]]], caption: str, side: int = 320
+) -> Picture:
+    """Panels with titles in a row, a caption and a legend below. side: of a panel, pixels."""
+    height = _TITLE + side + 2 * _TITLE + 2 * _MARGIN
+    width = len(panels) * (side + _MARGIN) + _MARGIN
+    canvas: Picture = np.full((height, width, 3), _PAPER, dtype=np.uint8)
+    for number, (title, panel) in enumerate(panels):
+        x = _MARGIN + number * (side + _MARGIN)
+        _write(canvas, title, x, _TITLE - 7)
+        rows, columns = panel.shape[:2]
+        scale = side / max(rows, columns)
+        size = (round(columns * scale), round(rows * scale))
+        canvas[_TITLE : _TITLE + size[1], x : x + size[0]] = cv2.resize(panel, size, interpolation=cv2.INTER_NEAREST)
+    _write(canvas, caption, _MARGIN, _TITLE + side + _TITLE - 5)
+    x, y = _MARGIN, _TITLE + side + 2 * _TITLE
+    for name, color in legend:
+        cv2.rectangle(canvas, (x, y - 11), (x + 14, y + 2), color, cv2.FILLED)
+        cv2.rectangle(canvas, (x, y - 11), (x + 14, y + 2), _INK, 1)
+        x = _write(canvas, name, x + 20, y) + 18
+    return canvas
+
+
+def class_legend(
+    names: list[str], colors: tuple[tuple[int, int, int], ...] = PALETTE
+) -> list[tuple[str, tuple[int, int, int]]]:
+    """Legend entries for the classes and for uncertain pixels."""
+    entries = [(name, colors[index % len(colors)]) for index, name in enumerate(names)]
+    return [*entries, ("uncertain", UNCERTAIN_COLOR)]
+
+
+def save_png(path: Path, picture: Picture) -> None:
+    """Write a picture as PNG. Raises OSError when it cannot be written."""
+    done, data = cv2.imencode(".png", np.ascontiguousarray(picture[:, :, ::-1]))
+    if not done:
+        raise OSError(f"{path}: PNG encoding failed")
+    path.write_bytes(data.tobytes())
+
+
+def _write(canvas: Picture, text: str, x: int, y: int) -> int:
+    """Write text with its baseline at y; returns the x after it."""
+    font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.45
+    cv2.putText(canvas, text, (x, y), font, size, _INK, 1, cv2.LINE_AA)
+    (length, _), _ = cv2.getTextSize(text, font, size, 1)
+    return int(x + length)

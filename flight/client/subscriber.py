@@ -1,0 +1,126 @@
+"""Subscribing to map products: verified, losses counted, always the newest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+import zmq
+
+from flight.icd.limits import DEFAULT_ENDPOINTS, PRODUCT_TOPICS, TOPIC_NAVIGATION
+from flight.icd.products import Product, ProductError, decode_product
+
+
+@dataclass
+class SubscriberStatistics:
+    """What happened to the products of each topic.
+
+    received: verified. lost: gaps in the sequence. skipped: verified, but replaced by a newer one before the
+    caller asked. malformed: failed a check; never handed over. last_error: of the last malformed one.
+    """
+
+    received: int = 0
+    lost: int = 0
+    skipped: int = 0
+    malformed: int = 0
+    restarts: int = 0
+    last_error: str = ""
+    _next_sequence: dict[str, int] = field(default_factory=dict)
+
+    def note(self, topic: str, sequence: int) -> None:
+        """Count one verified product and the gap before it."""
+        self.received += 1
+        expected = self._next_sequence.get(topic)
+        if expected is not None and sequence > expected:
+            self.lost += sequence - expected
+        elif expected is not None and sequence < expected:
+            self.restarts += 1  # the service began anew
+        self._next_sequence[topic] = sequence + 1
+
+
+class Subscriber:
+    """Receives products. Not safe for use from two threads at once.
+
+    endpoint: the service's products socket. topics: any of map.navigation, map.hazard, map.full. newest: drain
+    what waits and hand over only the newest product of each topic (what guidance wants); False hands over every
+    product that arrived (what a recorder wants). Reconnects by itself when the service restarts.
+    """
+
+    def __init__(
+        self,
+        endpoint: str = DEFAULT_ENDPOINTS["products"],
+        topics: Sequence[str] = (TOPIC_NAVIGATION,),
+        *,
+        newest: bool = True,
+        queue: int = 16,
+    ) -> None:
+        for topic in topics:
+            if topic not in PRODUCT_TOPICS:
+                raise ValueError(f"topic: expected {' | '.join(PRODUCT_TOPICS)}, got {topic}")
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket = self._context.socket(zmq.SUB)
+        self._socket.setsockopt(zmq.RCVHWM, queue)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
+        if "[::1]" in endpoint:
+            self._socket.setsockopt(zmq.IPV6, 1)
+        for topic in topics:
+            self._socket.setsockopt(zmq.SUBSCRIBE, topic.encode("ascii"))
+        self._socket.connect(endpoint)
+        self._newest = newest
+        self._waiting: list[Product] = []
+        self.statistics = SubscriberStatistics()
+
+    def receive(self, timeout_s: float | None = None) -> Product | None:
+        """The next product, or None when none came within the time-out (None: wait without end)."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            self._drain()
+            if self._waiting:
+                return self._waiting.pop(0)
+            left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+            if not self._socket.poll(None if left is None else int(left * 1000.0 + 0.999)) and left is not None:
+                return None
+
+    def __iter__(self) -> Iterator[Product]:
+        """Products without end."""
+        while True:
+            product = self.receive()
+            if product is not None:
+                yield product
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+        self._context.term()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _drain(self) -> None:
+        """Take everything off the socket; in newest mode a later product replaces a waiting one of its topic."""
+        for _ in range(1024):
+            try:
+                parts = self._socket.recv_multipart(flags=zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                product = decode_product(parts)
+            except ProductError as error:
+                self.statistics.malformed += 1
+                self.statistics.last_error = str(error)
+                continue
+            self.statistics.note(product.topic, product.header["sequence"])
+            if self._newest:
+                kept = [waiting for waiting in self._waiting if waiting.topic != product.topic]
+                self.statistics.skipped += len(self._waiting) - len(kept)
+                self._waiting = kept
+            self._waiting.append(product)

@@ -1,0 +1,57 @@
+"""Listening to housekeeping and events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import zmq
+
+from flight.icd.control import MessageError, decode_message
+from flight.icd.limits import DEFAULT_ENDPOINTS, TOPIC_EVENT, TOPIC_HOUSEKEEPING
+
+_KINDS = {TOPIC_EVENT: "event", TOPIC_HOUSEKEEPING: "housekeeping"}
+
+
+class TelemetryListener:
+    """Receives housekeeping and event maps, in order. malformed: how many failed a check."""
+
+    def __init__(
+        self,
+        endpoint: str = DEFAULT_ENDPOINTS["telemetry"],
+        topics: Sequence[str] = (TOPIC_HOUSEKEEPING, TOPIC_EVENT),
+    ) -> None:
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket = self._context.socket(zmq.SUB)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        if "[::1]" in endpoint:
+            self._socket.setsockopt(zmq.IPV6, 1)
+        for topic in topics:
+            self._socket.setsockopt(zmq.SUBSCRIBE, topic.encode("ascii"))
+        self._socket.connect(endpoint)
+        self.malformed = 0
+
+    def receive(self, timeout_s: float) -> tuple[str, dict[str, Any]] | None:
+        """The next (topic, map), or None when none came in time."""
+        while self._socket.poll(int(timeout_s * 1000)):
+            parts = self._socket.recv_multipart()
+            try:
+                topic = parts[0].decode("ascii")
+                return topic, decode_message(_KINDS[topic], parts[-1])
+            except (UnicodeDecodeError, KeyError, MessageError):
+                self.malformed += 1
+        return None
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+        self._context.term()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,1 @@
+"""The wire contract (schema 1): topics, message types, codes, encoding, limits. The one place that knows bytes."""

@@ -1,0 +1,131 @@
+"""The frame message: [header, pixels]."""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flight.icd.limits import HEADER_BYTES, MESSAGE_BYTES, SCHEMA_VERSION
+from flight.icd.packing import PackingError, pack_map, unpack_map
+from flight.schema import SchemaError, check, load_schema, shown
+
+_SCHEMA = load_schema("flight.icd.schemas", "frame")
+_DTYPES = {"u8": np.dtype("<u1"), "u16": np.dtype("<u2")}
+
+Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+
+
+class FrameError(ValueError):
+    """A frame that breaks the contract. reason: a key of catalogue.REJECTION_REASONS."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A decoded frame. header: the checked header, channels filled in. pixels: (H, W) or (H, W, 3), u8 or u16."""
+
+    header: dict[str, Any]
+    pixels: Pixels
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """(epoch, frame_id), strictly increasing per source."""
+        return self.header["epoch"], self.header["frame_id"]
+
+
+def encode_frame(
+    pixels: Pixels,
+    *,
+    source: str,
+    epoch: int,
+    frame_id: int,
+    capture_time_ns: int,
+    centered: bool,
+    bit_depth: int | None = None,
+    **optional: Any,
+) -> list[bytes]:
+    """Make the two parts of a frame message.
+
+    pixels: (H, W) or (H, W, 3), uint8 or uint16. bit_depth: significant bits, default the dtype's. optional:
+    exposure_s, range_km, sun_direction_camera. A CRC-32 of the pixels is always added. Raises SchemaError or
+    FrameError when the result would break the contract.
+    """
+    if pixels.dtype not in (np.uint8, np.uint16) or pixels.ndim not in (2, 3):
+        raise FrameError(
+            "invalid_field", f"frame: expected (H, W) or (H, W, 3) u8 or u16, got {pixels.shape} {pixels.dtype}"
+        )
+    data = np.ascontiguousarray(pixels)
+    if sys.byteorder == "big" and data.itemsize > 1:
+        data = data.byteswap()
+    raw = data.tobytes()
+    header = {
+        "schema": SCHEMA_VERSION,
+        "type": "frame",
+        "source": source,
+        "epoch": epoch,
+        "frame_id": frame_id,
+        "capture_time_ns": capture_time_ns,
+        "height": pixels.shape[0],
+        "width": pixels.shape[1],
+        "channels": pixels.shape[2] if pixels.ndim == 3 else 1,
+        "dtype": "u8" if pixels.dtype == np.uint8 else "u16",
+        "bit_depth": bit_depth if bit_depth is not None else 8 * pixels.dtype.itemsize,
+        "centered": centered,
+        **optional,
+        "crc32": zlib.crc32(raw),
+    }
+    check(header, _SCHEMA, "frame")
+    return [pack_map(header), raw]
+
+
+def decode_frame(parts: Sequence[bytes | memoryview]) -> Frame:
+    """Check and decode a frame message. The pixels are a view of the second part, not a copy.
+
+    Raises FrameError with the reason and one line that names the field, what was expected and what came.
+    """
+    if len(parts) != 2:
+        raise FrameError("wrong_parts", f"frame: expected 2 message parts, got {len(parts)}")
+    if len(parts[1]) > MESSAGE_BYTES:
+        raise FrameError("wrong_parts", f"frame: expected at most {MESSAGE_BYTES} bytes, got {len(parts[1])}")
+    try:
+        header = unpack_map(parts[0], HEADER_BYTES, "frame header")
+    except PackingError as error:
+        raise FrameError("malformed_header", str(error)) from error
+    version = header.get("schema")
+    if version != SCHEMA_VERSION or isinstance(version, bool):
+        raise FrameError("unknown_schema", f"frame.schema: expected {SCHEMA_VERSION}, got {shown(version)}")
+    try:
+        check(header, _SCHEMA, "frame")
+    except SchemaError as error:
+        raise FrameError("invalid_field", str(error)) from error
+    header = {"channels": 1, **header}
+    dtype = _DTYPES[header["dtype"]]
+    if header["bit_depth"] > 8 * dtype.itemsize:
+        raise FrameError(
+            "invalid_field",
+            f"frame.bit_depth: expected 8..{8 * dtype.itemsize} for {header['dtype']}, got {header['bit_depth']}",
+        )
+    height, width, channels = header["height"], header["width"], header["channels"]
+    expected = height * width * channels * dtype.itemsize
+    if len(parts[1]) != expected:
+        raise FrameError(
+            "size_mismatch",
+            f"frame pixels: expected {height} x {width} x {channels} x {dtype.itemsize} = {expected} bytes, "
+            f"got {len(parts[1])}",
+        )
+    if "crc32" in header and zlib.crc32(parts[1]) != header["crc32"]:
+        raise FrameError(
+            "crc_mismatch",
+            f"frame.crc32: expected {header['crc32']:#010x}, got {zlib.crc32(parts[1]):#010x} over the pixels",
+        )
+    shape = (height, width) if channels == 1 else (height, width, channels)
+    return Frame(header, np.frombuffer(parts[1], dtype=dtype).reshape(shape))

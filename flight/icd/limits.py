@@ -1,0 +1,24 @@
+"""Sizes that no message may pass, and the default endpoints."""
+
+from __future__ import annotations
+
+SCHEMA_VERSION = 1
+HEADER_BYTES = 4 * 1024
+MESSAGE_BYTES = 40 * 1024 * 1024
+PRODUCT_HEADER_BYTES = 64 * 1024
+COMMAND_BYTES = 64 * 1024
+TELEMETRY_BYTES = 64 * 1024
+
+DEFAULT_ENDPOINTS = {
+    "frames": "tcp://127.0.0.1:5601",
+    "products": "tcp://127.0.0.1:5602",
+    "telemetry": "tcp://127.0.0.1:5603",
+    "commands": "tcp://127.0.0.1:5604",
+}
+
+TOPIC_NAVIGATION = "map.navigation"
+TOPIC_HAZARD = "map.hazard"
+TOPIC_FULL = "map.full"
+PRODUCT_TOPICS = (TOPIC_NAVIGATION, TOPIC_HAZARD, TOPIC_FULL)
+TOPIC_HOUSEKEEPING = "telemetry.housekeeping"
+TOPIC_EVENT = "event"

@@ -1,0 +1,43 @@
+"""msgpack maps within limits: the bytes of every header."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgpack
+
+
+class PackingError(ValueError):
+    """Bytes that are no msgpack map within the limits."""
+
+
+def pack_map(values: dict[str, Any]) -> bytes:
+    """Encode a map; keys keep their order, floats are float64."""
+    data: bytes = msgpack.packb(values, use_bin_type=True)
+    return data
+
+
+def unpack_map(data: bytes | memoryview, limit: int, what: str) -> dict[str, Any]:
+    """Decode one msgpack map with string keys. `limit`: greatest length in bytes.
+
+    Raises PackingError naming `what`; nothing larger than `data` is ever allocated.
+    """
+    size = len(data)
+    if size > limit:
+        raise PackingError(f"{what}: expected at most {limit} bytes, got {size}")
+    try:
+        value = msgpack.unpackb(
+            data,
+            raw=False,
+            strict_map_key=True,
+            max_str_len=size,
+            max_bin_len=0,
+            max_array_len=size,
+            max_map_len=size,
+            max_ext_len=0,
+        )
+    except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:
+        raise PackingError(f"{what}: no msgpack map ({type(error).__name__}: {str(error)[:80]})") from error
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise PackingError(f"{what}: expected a msgpack map with string keys, got {type(value).__name__}")
+    return value

@@ -1,0 +1,115 @@
+"""The product message: [topic, header, plane, plane, ...]."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flight.icd.limits import PRODUCT_HEADER_BYTES, SCHEMA_VERSION
+from flight.icd.packing import PackingError, pack_map, unpack_map
+from flight.schema import SchemaError, check, load_schema, shown
+
+_SCHEMA = load_schema("flight.icd.schemas", "map")
+_DTYPES: dict[str, np.dtype[Any]] = {"u8": np.dtype("<u1"), "f16": np.dtype("<f2")}
+Plane = NDArray[np.uint8] | NDArray[np.float16]
+
+
+class ProductError(ValueError):
+    """A product that breaks the contract; the message names the field or part."""
+
+
+@dataclass(frozen=True)
+class Product:
+    """A decoded, verified product.
+
+    header: the map of the ICD. planes: name -> array, (H, W) or (K, H, W), uint8 or float16, read-only; empty
+    when the status is "invalid".
+    """
+
+    header: dict[str, Any]
+    planes: dict[str, Plane]
+
+    @property
+    def topic(self) -> str:
+        return str(self.header["topic"])
+
+    @property
+    def status(self) -> str:
+        return str(self.header["status"])
+
+    @property
+    def frame_key(self) -> tuple[str, int, int]:
+        """(source, epoch, frame_id) of the frame that the product answers."""
+        return self.header["source"], self.header["epoch"], self.header["frame_id"]
+
+
+def describe_plane(name: str, plane: Plane, units: str) -> tuple[dict[str, Any], bytes]:
+    """The entry of `planes` in the header, and the bytes, for one plane."""
+    dtype = "u8" if plane.dtype == np.uint8 else "f16"
+    raw = np.ascontiguousarray(plane, dtype=_DTYPES[dtype]).tobytes()
+    entry = {
+        "name": name,
+        "dtype": dtype,
+        "shape": list(plane.shape),
+        "units": units,
+        "crc32": zlib.crc32(raw),
+        "nbytes": len(raw),
+    }
+    return entry, raw
+
+
+def encode_product(header: dict[str, Any], planes: Sequence[bytes]) -> list[bytes]:
+    """Make the parts of a product message from a complete header and the planes' bytes."""
+    return [str(header["topic"]).encode("ascii"), pack_map(header), *planes]
+
+
+def check_product_header(header: dict[str, Any]) -> None:
+    """Raise SchemaError, naming the field, unless the header fits the ICD."""
+    check(header, _SCHEMA, "map")
+
+
+def decode_product(parts: Sequence[bytes | memoryview]) -> Product:
+    """Check and decode a product message: schema, topic, sizes, CRCs. Planes are read-only views of the parts.
+
+    Raises ProductError; nothing of a product that fails is handed over.
+    """
+    if not 2 <= len(parts) <= 2 + 8:
+        raise ProductError(f"product: expected 2..10 message parts, got {len(parts)}")
+    try:
+        header = unpack_map(parts[1], PRODUCT_HEADER_BYTES, "product header")
+    except PackingError as error:
+        raise ProductError(str(error)) from error
+    version = header.get("schema")
+    if version != SCHEMA_VERSION or isinstance(version, bool):
+        raise ProductError(f"map.schema: expected {SCHEMA_VERSION}, got {shown(version)}")
+    try:
+        check_product_header(header)
+    except SchemaError as error:
+        raise ProductError(str(error)) from error
+    if bytes(parts[0]) != header["topic"].encode("ascii"):
+        raise ProductError(f"map.topic: expected {shown(bytes(parts[0]))} as in the first part, got {header['topic']}")
+    entries = header["planes"]
+    if len(entries) != len(parts) - 2:
+        raise ProductError(f"map.planes: expected {len(parts) - 2} entries as parts came, got {len(entries)}")
+    if header["status"] == "invalid" and entries:
+        raise ProductError(f"map.planes: expected none in an invalid product, got {len(entries)}")
+    planes: dict[str, Plane] = {}
+    for entry, raw in zip(entries, parts[2:], strict=True):
+        name = entry["name"]
+        dtype = _DTYPES[entry["dtype"]]
+        expected = int(np.prod(entry["shape"], dtype=np.int64)) * dtype.itemsize
+        if not len(raw) == entry["nbytes"] == expected:
+            raise ProductError(f"plane {name}: expected {expected} bytes, got {len(raw)} ({entry['nbytes']} stated)")
+        if zlib.crc32(raw) != entry["crc32"]:
+            raise ProductError(f"plane {name}: crc32: expected {entry['crc32']:#010x}, got {zlib.crc32(raw):#010x}")
+        if name in planes:
+            raise ProductError(f"plane {name}: expected one of this name, got two")
+        plane = np.frombuffer(raw, dtype=dtype).reshape(entry["shape"])
+        plane.flags.writeable = False
+        planes[name] = plane
+    return Product(header, planes)

@@ -1,0 +1,1 @@
+"""JSON Schemas of the message headers, ICD schema 1."""

@@ -1,0 +1,1 @@
+"""Frame in, maps out; no sockets: centering, networks, dropout masks, fusion, uncertainty."""

@@ -1,0 +1,137 @@
+"""Centering: from a sensor frame to the square image that the networks take, and the way back."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Affine = tuple[float, float, float, float, float, float]
+
+# The crop's side over the body's larger extent: in the networks' training images the body spans 0.77 of the
+# image and more.
+_MARGIN = 1.25
+# A body is enlarged by no more than this: a few pixels blown up hold no morphology.
+_LARGEST_ENLARGEMENT = 2.0
+# The body must stand out of the background by this much of full scale, and cover this many pixels.
+_SMALLEST_CONTRAST = 0.02
+_SMALLEST_AREA = 9
+# Parts as large as this fraction of the largest one belong to the body too (lobes with the neck in shadow).
+_PART_FRACTION = 0.2
+
+
+@dataclass(frozen=True)
+class CenteredImage:
+    """What the networks see. image: (height, width, channels) float32 in [0, 1].
+
+    map_to_sensor: (a, b, c, d, e, f), sensor x = a u + b v + c, y = d u + e v + f, pixel centres at integers,
+    u along a row. body_found: False when centering was asked for and nothing stood out of the background.
+    """
+
+    image: NDArray[np.float32]
+    map_to_sensor: Affine
+    body_found: bool
+
+
+def unit_scaled(pixels: NDArray[np.uint8] | NDArray[np.uint16], bit_depth: int) -> NDArray[np.float32]:
+    """Pixels as float32 in [0, 1], full scale of the bit depth being 1; values above full scale are clipped."""
+    scaled = pixels.astype(np.float32)
+    scaled *= np.float32(1.0 / ((1 << bit_depth) - 1))
+    return np.minimum(scaled, np.float32(1.0))
+
+
+def locate_body(grey: NDArray[np.float32]) -> tuple[int, int, int, int] | None:
+    """The bounding box (left, top, right, bottom; right and bottom exclusive) of the bright body, or None.
+
+    grey: (H, W) float32 in [0, 1]. The background's level and noise are measured on the frame itself, so that
+    a pedestal does not count as brightness; single hot pixels and stars are removed by a median filter.
+    """
+    smooth = cv2.medianBlur(np.ascontiguousarray(grey), 3)
+    background = float(np.percentile(smooth, 10))
+    peak = float(smooth.max())
+    if peak - background < _SMALLEST_CONTRAST:
+        return None
+    # Noise from second differences along rows, which a smooth body hardly feels (Immerkaer 1996).
+    differences = np.abs(smooth[:, 2:] - 2.0 * smooth[:, 1:-1] + smooth[:, :-2])
+    noise = 1.4826 * float(np.median(differences)) / math.sqrt(6.0)
+    threshold = background + max(6.0 * noise, 0.1 * (peak - background), 0.5 * _SMALLEST_CONTRAST)
+    bright = (smooth > threshold).astype(np.uint8)
+    joined = cv2.morphologyEx(bright, cv2.MORPH_CLOSE, np.ones((3, 3), dtype=np.uint8))
+    _, _, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+    parts = stats[1:]
+    if len(parts) == 0 or parts[:, cv2.CC_STAT_AREA].max() < _SMALLEST_AREA:
+        return None
+    kept = parts[parts[:, cv2.CC_STAT_AREA] >= _PART_FRACTION * parts[:, cv2.CC_STAT_AREA].max()]
+    left, top = kept[:, cv2.CC_STAT_LEFT], kept[:, cv2.CC_STAT_TOP]
+    right, bottom = left + kept[:, cv2.CC_STAT_WIDTH], top + kept[:, cv2.CC_STAT_HEIGHT]
+    return int(left.min()), int(top.min()), int(right.max()), int(bottom.max())
+
+
+def center(
+    pixels: NDArray[np.uint8] | NDArray[np.uint16],
+    bit_depth: int,
+    height: int,
+    width: int,
+    channels: int,
+    locate: bool,
+) -> CenteredImage:
+    """Cut the body out of a sensor frame and scale it to (height, width, channels).
+
+    pixels: (H, W) or (H, W, 3). locate: look for the body; otherwise the whole frame is taken. A colour frame
+    is averaged for a one-channel network, a grey one repeated for three channels. What lies outside the frame
+    is filled with the frame's darkest decile, so that its edge does not look like a limb.
+    """
+    frame = unit_scaled(pixels, bit_depth)
+    grey = frame if frame.ndim == 2 else np.ascontiguousarray(frame.mean(axis=2, dtype=np.float32))
+    box = locate_body(grey) if locate else None
+    rows, columns = grey.shape
+    if box is not None:
+        left, top, right, bottom = box
+        # One scale for both axes; the box is in the ratio of the networks' input.
+        scale = max((right - left) / width, (bottom - top) / height) * _MARGIN
+        scale = max(scale, 1.0 / _LARGEST_ENLARGEMENT)
+        crop_width, crop_height = max(round(scale * width), 1), max(round(scale * height), 1)
+        x = _placed(0.5 * (left + right), crop_width, columns)
+        y = _placed(0.5 * (top + bottom), crop_height, rows)
+    else:
+        scale = max(columns / width, rows / height)
+        crop_width, crop_height = max(round(scale * width), columns), max(round(scale * height), rows)
+        x, y = -((crop_width - columns) // 2), -((crop_height - rows) // 2)
+    source = frame if channels == 3 and frame.ndim == 3 else grey
+    crop = _crop(source, x, y, crop_width, crop_height)
+    if (crop_height, crop_width) != (height, width):
+        shrinking = crop_width >= width and crop_height >= height
+        crop = cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
+    if crop.ndim == 2:
+        crop = np.repeat(crop[:, :, None], channels, axis=2)
+    a, e = crop_width / width, crop_height / height
+    affine = (a, 0.0, x + 0.5 * a - 0.5, 0.0, e, y + 0.5 * e - 0.5)
+    return CenteredImage(np.ascontiguousarray(crop, dtype=np.float32), affine, box is not None or not locate)
+
+
+def _placed(middle: float, length: int, limit: int) -> int:
+    """First pixel of a stretch of `length` about `middle`, kept inside 0..limit where it fits."""
+    first = round(middle - 0.5 * length)
+    return min(max(first, 0), limit - length) if length <= limit else -((length - limit) // 2)
+
+
+def _crop(frame: NDArray[np.float32], x: int, y: int, width: int, height: int) -> NDArray[np.float32]:
+    rows, columns = frame.shape[:2]
+    x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + width, columns), min(y + height, rows)
+    inside = frame[y0:y1, x0:x1]
+    if inside.shape[:2] == (height, width):
+        return np.ascontiguousarray(inside)
+    fill = float(np.percentile(frame, 10))
+    padded: NDArray[np.float32] = cv2.copyMakeBorder(
+        np.ascontiguousarray(inside),
+        y0 - y,
+        y + height - y1,
+        x0 - x,
+        x + width - x1,
+        cv2.BORDER_CONSTANT,
+        value=(fill, fill, fill),
+    )
+    return padded

@@ -1,0 +1,127 @@
+"""One network on the interpreter: an image set once, then passes with different dropout masks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flight.bundle import BundleError, DropoutMask, NetworkFile
+from flight.inference.interpreter import make_interpreter
+from flight.inference.masks import draw_pool, pool_offsets
+
+
+class Network:
+    """A loaded network. Not safe for use from two threads at once.
+
+    Tensors are bound by the names in the manifest, never by order: converters reorder inputs. Raises
+    BundleError when the file's inputs and outputs are not those of the manifest.
+    """
+
+    def __init__(self, file: NetworkFile, index: int, shape: tuple[int, int, int], classes: int, threads: int) -> None:
+        self.role = file.role
+        self._index = index
+        try:
+            self._interpreter = make_interpreter(file.content, threads)
+        except ValueError as error:
+            raise BundleError(f"network {file.role}: not a TFLite model that can run here ({error})") from error
+        inputs = {_plain_name(detail["name"]): detail for detail in self._interpreter.get_input_details()}
+        outputs = {_plain_name(detail["name"]): detail for detail in self._interpreter.get_output_details()}
+        self._image = _bound(file.role, inputs, file.image_input, shape)
+        self._scores = _bound(file.role, outputs, file.scores_output, (*shape[:2], classes))
+        self._masks = [_bound(file.role, inputs, mask.input, mask.shape) for mask in file.dropout_masks]
+        unbound = set(inputs) - {file.image_input, *(mask.input for mask in file.dropout_masks)}
+        if unbound:
+            raise BundleError(f"network {file.role}: inputs that the manifest does not name: {sorted(unbound)}")
+        self._sizes = [int(np.prod(mask.shape)) for mask in file.dropout_masks]
+        self._pools = _pools(file.dropout_masks, self._masks, self._sizes)
+        self._offsets = np.zeros((0, len(self._masks)), dtype=np.int64)
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether passes differ: the network has dropout masks as inputs."""
+        return bool(self._masks)
+
+    def begin(self, image: NDArray[np.float32], seed: int, passes: int) -> None:
+        """Set the image, (H, W, C) float32 in [0, 1], and choose the masks of all passes by the seed."""
+        self._interpreter.set_tensor(self._image["index"], _quantized(image, self._image)[None])
+        if self._masks:
+            lengths = [len(pool) for pool in self._pools]
+            self._offsets = pool_offsets(seed, self._index, passes, lengths, self._sizes)
+
+    def float_masks(self, number: int) -> list[NDArray[np.float32]]:
+        """The dropout masks of pass `number` as float32, (1, H, W, C) each: for comparison with a float network."""
+        masks = []
+        for detail, mask in zip(self._masks, self._pass_masks(number), strict=True):
+            if detail["dtype"] == np.float32:
+                masks.append(mask)
+            else:
+                scale, zero_point = detail["quantization"]
+                masks.append((mask.astype(np.float32) - np.float32(zero_point)) * np.float32(scale))
+        return masks
+
+    def run(self, number: int) -> NDArray[np.float32]:
+        """Run pass `number`; returns the raw scores, (K, H, W) float32."""
+        for detail, mask in zip(self._masks, self._pass_masks(number), strict=True):
+            self._interpreter.set_tensor(detail["index"], mask)
+        self._interpreter.invoke()
+        return _dequantized(self._interpreter.get_tensor(self._scores["index"])[0], self._scores)
+
+    def _pass_masks(self, number: int) -> list[NDArray[Any]]:
+        """Views of the pools: the masks of pass `number`, in the manifest's order."""
+        if not self._masks:
+            return []
+        return [
+            pool[offset : offset + size].reshape(detail["shape"])
+            for detail, pool, size, offset in zip(
+                self._masks, self._pools, self._sizes, self._offsets[number], strict=True
+            )
+        ]
+
+
+def _plain_name(name: str) -> str:
+    """A tensor's name without the decoration that converters add: serving_default_image:0 -> image."""
+    return name.removeprefix("serving_default_").split(":")[0]
+
+
+def _bound(role: str, details: dict[str, Any], name: str, shape: tuple[int, ...]) -> dict[str, Any]:
+    if name not in details:
+        raise BundleError(f"network {role}: expected a tensor {name}, got {', '.join(sorted(details))}")
+    detail: dict[str, Any] = details[name]
+    if tuple(int(side) for side in detail["shape"]) != (1, *shape):
+        raise BundleError(f"network {role}: tensor {name}: expected shape {(1, *shape)}, got {tuple(detail['shape'])}")
+    if detail["dtype"] not in (np.int8, np.float32):
+        raise BundleError(f"network {role}: tensor {name}: expected int8 or float32, got {detail['dtype'].__name__}")
+    return detail
+
+
+def _pools(masks: tuple[DropoutMask, ...], details: list[dict[str, Any]], sizes: list[int]) -> list[NDArray[Any]]:
+    """One pool per mask; masks of one keep probability and one quantization share theirs."""
+    values = []
+    for mask, detail in zip(masks, details, strict=True):
+        # Inverted dropout: what is kept is scaled by 1 / keep probability.
+        kept, dropped = _quantized(np.array([1.0 / mask.keep_probability, 0.0], dtype=np.float32), detail)
+        values.append((mask.keep_probability, kept.item(), dropped.item(), np.dtype(detail["dtype"])))
+    lengths: dict[Any, int] = {}
+    for key, size in zip(values, sizes, strict=True):
+        lengths[key] = max(lengths.get(key, 0), 2 * size)
+    drawn = {key: draw_pool(length, *key) for key, length in lengths.items()}
+    return [drawn[key] for key in values]
+
+
+def _quantized(values: NDArray[np.float32], detail: dict[str, Any]) -> NDArray[Any]:
+    if detail["dtype"] == np.float32:
+        return values
+    scale, zero_point = detail["quantization"]
+    return np.clip(np.rint(values / np.float32(scale)) + zero_point, -128, 127).astype(np.int8)
+
+
+def _dequantized(values: NDArray[Any], detail: dict[str, Any]) -> NDArray[np.float32]:
+    """(H, W, K) as the interpreter gives it to (K, H, W) float32: planes make the arithmetic that follows fast."""
+    planes = np.ascontiguousarray(values.transpose(2, 0, 1)).astype(np.float32)
+    if detail["dtype"] != np.float32:
+        scale, zero_point = detail["quantization"]
+        planes -= np.float32(zero_point)
+        planes *= np.float32(scale)
+    return planes

@@ -1,0 +1,118 @@
+"""Checking of plain data (from msgpack, JSON or TOML) against a subset of JSON Schema.
+
+The schemas beside the code are standard JSON Schema (2020-12) documents that any tool can use; this module
+interprets the keywords that they need, because flight carries no JSON Schema library: type, const, enum,
+minimum, maximum, minLength, maxLength, pattern, items, minItems, maxItems, properties, required,
+additionalProperties. One keyword is our own: maxBytes, the greatest length of a string in UTF-8.
+A test compares every verdict with that of the jsonschema package.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib import resources
+from typing import Any
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "object": (dict,),
+    "array": (list, tuple),
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "null": (type(None),),
+}
+
+
+class SchemaError(ValueError):
+    """Data that does not fit its schema. field: where, as a dotted path; the message says the rest."""
+
+    def __init__(self, field: str, expected: str, got: object) -> None:
+        self.field = field
+        super().__init__(f"{field}: expected {expected}, got {shown(got)}")
+
+
+def shown(value: object) -> str:
+    """A value as it may stand in an error message: short, whatever was sent."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def load_schema(package: str, name: str) -> dict[str, Any]:
+    """Read the JSON Schema `name`.json from a package's data."""
+    text = resources.files(package).joinpath(f"{name}.json").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def check(value: object, schema: dict[str, Any], field: str) -> None:
+    """Raise SchemaError, naming the field, unless `value` fits `schema`."""
+    if "const" in schema and (value != schema["const"] or isinstance(value, bool)):
+        raise SchemaError(field, repr(schema["const"]), value)
+    if "enum" in schema and not any(type(c) is type(value) and c == value for c in schema["enum"]):
+        raise SchemaError(field, " | ".join(str(choice) for choice in schema["enum"]), value)
+    kinds = schema.get("type")
+    if kinds is not None:
+        names = [kinds] if isinstance(kinds, str) else kinds
+        if not any(_is(value, name) for name in names):
+            raise SchemaError(field, _range_text(schema) or " or ".join(names), value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        _check_number(value, schema, field)
+    elif isinstance(value, str):
+        _check_string(value, schema, field)
+    elif isinstance(value, (list, tuple)):
+        _check_array(value, schema, field)
+    elif isinstance(value, dict):
+        _check_object(value, schema, field)
+
+
+def _is(value: object, name: str) -> bool:
+    if isinstance(value, bool) and name in ("integer", "number"):
+        return False
+    return isinstance(value, _TYPES[name])
+
+
+def _range_text(schema: dict[str, Any]) -> str:
+    if "minimum" in schema and "maximum" in schema:
+        return f"{schema['minimum']}..{schema['maximum']}"
+    return ""
+
+
+def _check_number(value: float, schema: dict[str, Any], field: str) -> None:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    # Written so that NaN fails.
+    if (low is not None and not value >= low) or (high is not None and not value <= high):
+        raise SchemaError(field, _range_text(schema) or (f">= {low}" if high is None else f"<= {high}"), value)
+
+
+def _check_string(value: str, schema: dict[str, Any], field: str) -> None:
+    if "maxBytes" in schema and len(value.encode("utf-8", "surrogatepass")) > schema["maxBytes"]:
+        raise SchemaError(field, f"at most {schema['maxBytes']} bytes", value)
+    if not schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", len(value)):
+        low, high = schema.get("minLength", 0), schema.get("maxLength", "any")
+        raise SchemaError(field, f"{low}..{high} characters", value)
+    if "pattern" in schema and re.search(schema["pattern"], value) is None:
+        raise SchemaError(field, f"text matching {schema['pattern']}", value)
+
+
+def _check_array(value: list[Any] | tuple[Any, ...], schema: dict[str, Any], field: str) -> None:
+    low, high = schema.get("minItems", 0), schema.get("maxItems", len(value))
+    if not low <= len(value) <= high:
+        count = f"{low}" if low == high else f"{low}..{schema.get('maxItems', 'any')}"
+        raise SchemaError(field, f"{count} items", value)
+    if "items" in schema:
+        for index, item in enumerate(value):
+            check(item, schema["items"], f"{field}[{index}]")
+
+
+def _check_object(value: dict[Any, Any], schema: dict[str, Any], field: str) -> None:
+    properties: dict[str, Any] = schema.get("properties", {})
+    for name in schema.get("required", ()):
+        if name not in value:
+            raise SchemaError(f"{field}.{name}", "a value", None)
+    for name, item in value.items():
+        if name in properties:
+            check(item, properties[name], f"{field}.{name}")
+        elif schema.get("additionalProperties") is False:
+            raise SchemaError(f"{field}.{shown(name)[1:-1]}", f"one of {', '.join(properties)}", item)

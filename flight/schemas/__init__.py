@@ -1,0 +1,1 @@
+"""JSON Schemas of the files that flight reads: bundle manifests and the service configuration."""

@@ -1,0 +1,100 @@
+"""The worker process: holds the engine, answers one frame at a time, and knows no public socket.
+
+Started by the service as `python -m flight.service.worker`. It ends when its standard input closes, so that
+it never outlives the service, however that ended.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zmq
+
+from flight.bundle import BundleError, load_bundle
+from flight.icd.products import describe_plane
+from flight.inference.engine import Engine, Settings
+from flight.inference.planes import topic_planes
+from flight.inference.self_test import run_self_test
+from flight.service.protocol import pack, unpack
+
+
+def process_frame(engine: Engine, job: dict[str, Any], pixels: bytes) -> tuple[dict[str, Any], list[bytes]]:
+    """Answer one job. Returns the answer's map and the planes' bytes, topic after topic."""
+    dtype = np.dtype("<u1") if job["dtype"] == "u8" else np.dtype("<u2")
+    shape = (job["height"], job["width"]) if job["channels"] == 1 else (job["height"], job["width"], job["channels"])
+    maps = engine.segment(
+        np.frombuffer(pixels, dtype=dtype).reshape(shape),
+        bit_depth=job["bit_depth"],
+        centered=job["centered"],
+        seed=job["seed"],
+        settings=Settings(**job["settings"]),
+        started=job["started"],
+    )
+    topics: dict[str, list[dict[str, Any]]] = {}
+    parts: list[bytes] = []
+    for topic in job["topics"]:
+        topics[topic] = []
+        for name, plane, units in topic_planes(maps, engine.bundle.classes, topic):
+            entry, raw = describe_plane(name, plane, units)
+            topics[topic].append(entry)
+            parts.append(raw)
+    answer = {
+        "type": "maps",
+        "job": job["job"],
+        "topics": topics,
+        "map_to_sensor": list(maps.map_to_sensor),
+        "passes_used": maps.passes_used,
+        "flags": list(maps.flags),
+        "timing_ms": maps.timing_ms,
+    }
+    return answer, parts
+
+
+def _end_with_parent() -> None:
+    """Exit as soon as standard input closes: the service holds the other end."""
+    while os.read(0, 4096):
+        pass
+    os._exit(0)
+
+
+def main(arguments: list[str]) -> int:
+    """Run a worker. arguments: endpoint, bundle folder, threads."""
+    endpoint, bundle_path, threads = arguments[0], Path(arguments[1]), int(arguments[2])
+    # The terminal's Ctrl-C reaches the whole process group; when to stop is for the service to say.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    context = zmq.Context()
+    socket = context.socket(zmq.PAIR)
+    socket.setsockopt(zmq.LINGER, 1000)
+    socket.connect(endpoint)
+    try:
+        engine = Engine(load_bundle(bundle_path), threads)
+        engine.warm_up()
+    except (BundleError, RuntimeError) as error:
+        socket.send(pack({"type": "refused", "message": str(error)}))
+        socket.close()
+        context.term()
+        return 1
+    socket.send(pack({"type": "ready", "bundle": engine.bundle.identity}))
+    while True:
+        parts = socket.recv_multipart()
+        job = unpack(parts[0])
+        try:
+            if job["type"] == "self_test":
+                agreement = run_self_test(engine)
+                socket.send(pack({"type": "self_test", "job": job["job"], "agreement": agreement}))
+            else:
+                answer, planes = process_frame(engine, job, parts[1])
+                socket.send_multipart([pack(answer), *planes])
+        except ValueError as error:
+            socket.send(pack({"type": "failed", "job": job["job"], "message": str(error)}))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

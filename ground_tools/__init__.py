@@ -1,0 +1,1 @@
+"""What stays on the ground: rendering labelled images, training the networks, exporting bundles."""

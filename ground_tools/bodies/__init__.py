@@ -1,0 +1,1 @@
+"""Enhanced bodies: base shapes with roughness, craters and boulders."""

@@ -1,0 +1,159 @@
+"""`ground-tools`: render, train, export, evaluate, benchmark."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+_RENDER_EXAMPLES = """examples:
+  ground-tools render --out datasets/procedural
+      three bodies that the project makes itself; no other files needed
+  ground-tools render --campaign first-flight --shapes DIR --out datasets/first_flight
+  ground-tools render --flyby itokawa --shapes DIR --out out/flyby
+      56 frames of a flyby, with truth masks, as a folder that `hil stream` takes
+
+A campaign that was stopped goes on where it was when the same command is given again.
+"""
+
+_TRAIN_EXAMPLES = """examples:
+  ground-tools train --recipe first-flight-encoder --dataset DIR --out out/encoder
+  ground-tools train --recipe first-flight-unet-s --dataset DIR --encoder out/encoder/encoder.weights.h5 \\
+      --out out/unet_s
+  ground-tools train --recipe first-flight-unet-as --dataset DIR --start-from out/unet_s/unet.weights.h5 \\
+      --out out/unet_as
+
+The backend is Keras's: set KERAS_BACKEND to tensorflow, jax or torch. A training that was stopped goes on from
+its last whole epoch when the same command is given again.
+"""
+
+_EXPORT_EXAMPLES = """examples:
+  ground-tools export --network out/unet_s --network out/unet_as --dataset DIR --out models/unet_h
+  ground-tools export --network out/unet_s --dataset DIR --out models/unet_s
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line of `ground-tools`."""
+    parser = argparse.ArgumentParser(
+        prog="ground-tools", description="Render labelled images, train networks, export bundles."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    render = commands.add_parser(
+        "render",
+        help="render labelled images with Blender's Cycles",
+        epilog=_RENDER_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    what = render.add_mutually_exclusive_group()
+    what.add_argument(
+        "--campaign", default="procedural", help="a campaign's name or TOML file (default: procedural)"
+    )
+    what.add_argument("--flyby", metavar="BODY", help="render a flyby of this body instead of a campaign")
+    render.add_argument("--shapes", type=Path, metavar="DIR", help="folder of shape models (closed PLY meshes)")
+    render.add_argument("--bodies-file", type=Path, metavar="TOML", help="another catalogue of bodies")
+    render.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
+    render.add_argument("--workers", type=int, default=2, help="rendering processes (default: 2)")
+
+    train = commands.add_parser(
+        "train",
+        help="train the encoder CNN or a UNet by a recipe",
+        epilog=_TRAIN_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    train.add_argument("--recipe", required=True, help="a recipe's name or TOML file")
+    train.add_argument("--dataset", type=Path, required=True, metavar="DIR", help="a rendered dataset")
+    train.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for weights and logs")
+    train.add_argument("--encoder", type=Path, metavar="H5", help="weights of the encoder CNN to start from")
+    train.add_argument("--start-from", type=Path, metavar="H5", help="weights of a UNet to start from")
+    train.add_argument("--epochs", type=int, help="instead of the recipe's number")
+
+    export = commands.add_parser(
+        "export",
+        help="quantize trained networks to int8 and write a bundle",
+        epilog=_EXPORT_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    export.add_argument(
+        "--network",
+        type=Path,
+        required=True,
+        action="append",
+        metavar="DIR",
+        help="folder of a finished training; give it twice to fuse UNetS and UNetAS",
+    )
+    export.add_argument("--dataset", type=Path, required=True, metavar="DIR", help="for ranges, choices, figures")
+    export.add_argument("--out", type=Path, required=True, metavar="DIR", help="the bundle's folder")
+    export.add_argument("--bundle-version", default="0.1.0", help="(default: 0.1.0)")
+    export.add_argument("--images", type=int, help="judge on so many images of each split instead of all")
+    export.add_argument("--passes", type=int, default=20, help="dropout passes (default: 20)")
+    return parser
+
+
+def _render(arguments: argparse.Namespace) -> None:
+    from ground_tools.bodies.catalogue import DEFAULT_CATALOGUE, load_catalogue
+
+    catalogue = load_catalogue(arguments.bodies_file or DEFAULT_CATALOGUE)
+    if arguments.flyby:
+        from ground_tools.rendering.flyby import render_flyby
+
+        render_flyby(arguments.flyby, catalogue, arguments.shapes, arguments.out)
+        return
+    from ground_tools.rendering.campaign import load_campaign, render_campaign
+
+    campaign = load_campaign(arguments.campaign)
+    render_campaign(campaign, catalogue, arguments.shapes, arguments.out, max(arguments.workers, 1))
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    from ground_tools.training.loop import train_encoder, train_unet
+    from ground_tools.training.recipes import load_recipe
+
+    recipe = load_recipe(arguments.recipe, {"epochs": arguments.epochs} if arguments.epochs else None)
+    for path in (arguments.encoder, arguments.start_from):
+        if path is not None and not path.is_file():
+            raise FileNotFoundError(f"weights {path}: no such file")
+    if recipe.network == "encoder_cnn":
+        weights = train_encoder(recipe, arguments.dataset, arguments.out)
+    else:
+        weights = train_unet(
+            recipe, arguments.dataset, arguments.out, arguments.encoder, arguments.start_from
+        )
+    print(f"best weights in {weights}, record in {arguments.out / 'training.json'}")
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    if not 1 <= len(arguments.network) <= 2:
+        raise ValueError(f"--network: expected one or two, got {len(arguments.network)}")
+    from ground_tools.export.bundle_writer import read_trained, write_bundle
+
+    trained = [read_trained(folder) for folder in arguments.network]
+    bundle = write_bundle(
+        trained,
+        arguments.dataset,
+        arguments.out,
+        arguments.out.name,
+        arguments.bundle_version,
+        arguments.images,
+        arguments.passes,
+    )
+    figures = bundle.manifest["metrics"]["test"][bundle.modes[0]]
+    print(f"{arguments.out}: {bundle.modes[0]} test mIoU {figures['miou']:.3f}; card in {arguments.out / 'card.md'}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0, or 2 with one line that says what is wrong and where."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        {"render": _render, "train": _train, "export": _export}[arguments.command](arguments)
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"ground-tools {arguments.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

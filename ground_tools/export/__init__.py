@@ -1,0 +1,1 @@
+"""From trained weights to a bundle: graph rewriting, quantization, parity, manifest."""

@@ -1,0 +1,91 @@
+"""The UNet as it flies: the same function as the Keras model, rewritten for the TFLite runtime.
+
+- Dropout masks are inputs: the Keras Dropout layer vanishes in conversion.
+- A stride-1 transposed convolution is a convolution with the kernel flipped and its channel axes exchanged:
+  eight times faster in the runtime.
+- Batch normalization is folded into the transposed convolution before it.
+- All weights are constants, so that nothing is left to be read from a variable.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ground_tools.networks.unet import DECODER_CHANNELS, ENCODER_CHANNELS, HEAD_CHANNELS, LEAKY_SLOPE
+
+MASK_INPUTS = tuple(f"mask_{index}" for index in range(1, len(DECODER_CHANNELS) + len(HEAD_CHANNELS) + 1))
+
+
+def mask_shapes(unet: keras.Model) -> list[tuple[int, int, int]]:
+    """(H, W, C) of the input of each dropout layer, DO1 to DO6."""
+    return [
+        tuple(int(side) for side in unet.get_layer(f"dropout_{index}").input.shape[1:])
+        for index in range(1, len(MASK_INPUTS) + 1)
+    ]
+
+
+def keep_probabilities(unet: keras.Model) -> list[float]:
+    """1 - rate of each dropout layer, DO1 to DO6."""
+    return [
+        1.0 - float(unet.get_layer(f"dropout_{index}").rate) for index in range(1, len(MASK_INPUTS) + 1)
+    ]
+
+
+def flight_graph(unet: keras.Model) -> tf.Module:
+    """A module whose `forward(image, mask_1, ..., mask_6)` gives {"scores": (1, H, W, K) float32}.
+
+    Masks hold 0 where a value is dropped and 1 / keep probability where it is kept; all ones is the
+    deterministic network.
+    """
+    weights = {layer.name: [np.asarray(w) for w in layer.get_weights()] for layer in unet.layers}
+    image_shape = (1, *unet.input.shape[1:])
+    specifications = [tf.TensorSpec(image_shape, tf.float32, name="image")] + [
+        tf.TensorSpec((1, *shape), tf.float32, name=name)
+        for name, shape in zip(MASK_INPUTS, mask_shapes(unet), strict=True)
+    ]
+
+    def convolution(x: Any, kernel: np.ndarray, bias: np.ndarray) -> Any:
+        return tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, "SAME"), bias)
+
+    def forward(image: Any, *masks: Any) -> dict[str, Any]:
+        x, activations = image, []
+        for index in range(1, len(ENCODER_CHANNELS) + 1):
+            if index > 1:
+                x = tf.nn.max_pool2d(x, 2, 2, "VALID")
+            x = tf.nn.leaky_relu(convolution(x, *weights[f"encoder_convolution_{index}"]), LEAKY_SLOPE)
+            activations.append(x)
+        skips = activations[-2::-1]
+        for index, (width, skip) in enumerate(zip(DECODER_CHANNELS, skips, strict=True), start=1):
+            kernel = weights[f"up_convolution_{index}"][0]
+            gamma, beta, mean, variance = weights[f"up_normalization_{index}"]
+            scale = gamma / np.sqrt(variance + unet.get_layer(f"up_normalization_{index}").epsilon)
+            shape = (1, 2 * x.shape[1], 2 * x.shape[2], width)
+            x = tf.nn.conv2d_transpose(x, kernel * scale[None, None, :, None], shape, 2, "SAME")
+            x = tf.nn.relu(tf.nn.bias_add(x, beta - mean * scale))
+            x = tf.concat([x, skip], axis=3) * masks[index - 1]
+            x = tf.nn.leaky_relu(x, LEAKY_SLOPE)
+        for index in range(1, len(HEAD_CHANNELS) + 2):
+            transposed, bias = weights[f"head_convolution_{index}"]
+            kernel = np.ascontiguousarray(transposed[::-1, ::-1].transpose(0, 1, 3, 2))
+            x = convolution(x, kernel, bias)
+            if index <= len(HEAD_CHANNELS):
+                x = x * masks[len(DECODER_CHANNELS) + index - 1]
+        return {"scores": x}
+
+    module = tf.Module()
+    module.forward = tf.function(forward, input_signature=specifications)
+    return module
+
+
+def random_masks(
+    shapes: list[tuple[int, int, int]], keep: list[float], generator: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Fresh dropout masks by input name, (1, H, W, C) float32."""
+    return {
+        name: ((generator.random((1, *shape)) < p) / p).astype(np.float32)
+        for name, shape, p in zip(MASK_INPUTS, shapes, keep, strict=True)
+    }

@@ -1,0 +1,1 @@
+"""Rendering labelled images of enhanced bodies with Blender's Cycles."""

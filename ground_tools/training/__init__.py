@@ -1,0 +1,1 @@
+"""Training: recipes, augmentation, metrics and loops."""

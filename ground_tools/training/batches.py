@@ -1,0 +1,89 @@
+"""Batches for training, made on the fly from a set in memory; the same recipe seed gives the same batches."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from ground_tools.datasets.store import LoadedSet
+from ground_tools.rendering.labels import TERMINATOR, stacked_mask
+from ground_tools.training.augmentation import disturbed, oriented
+from ground_tools.training.recipes import Recipe
+
+
+def relabelled(loaded: LoadedSet, minimum_boulder_pixels: int) -> np.ndarray:
+    """The set's masks with another rule for what counts as a boulder. Returns (N, H, W) uint8."""
+    return np.stack(
+        [
+            stacked_mask(identifiers.astype(np.int32), mask == TERMINATOR, minimum_boulder_pixels)
+            for identifiers, mask in zip(loaded.identifiers, loaded.masks, strict=True)
+        ]
+    )
+
+
+def window_offset(size: int, window: int, generator: np.random.Generator) -> int:
+    """First row (or column) of a loss window: uniform, and edges as often covered as the middle."""
+    return int(np.clip(generator.integers(-window // 2, size - window // 2 + 1), 0, size - window))
+
+
+class BodyBatches(keras.utils.PyDataset):
+    """(image, body index) batches for the encoder CNN."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray, recipe: Recipe) -> None:
+        super().__init__()
+        self._images, self._labels, self._recipe = images, labels, recipe
+        self._epoch = 0
+
+    def __len__(self) -> int:
+        return -(-len(self._images) // self._recipe.batch)
+
+    def on_epoch_end(self) -> None:
+        self._epoch += 1
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        chosen, generator = _chosen(self._recipe, self._epoch, len(self._images), index)
+        batch = []
+        for sample in chosen:
+            orientation = int(generator.integers(8)) if self._recipe.orientations else 0
+            image = np.ascontiguousarray(oriented(self._images[sample], orientation))
+            batch.append(disturbed(image, self._recipe.photometric, generator))
+        return np.stack(batch)[..., None], self._labels[chosen]
+
+
+class WindowBatches(keras.utils.PyDataset):
+    """((image, window offset), labels in the window, pixel weights) batches for the UNet."""
+
+    def __init__(self, images: np.ndarray, masks: np.ndarray, recipe: Recipe) -> None:
+        super().__init__()
+        self._images, self._masks, self._recipe = images, masks, recipe
+        self._class_weights = np.asarray(recipe.class_weights, dtype=np.float32)
+        self._epoch = 0
+
+    def __len__(self) -> int:
+        return -(-len(self._images) // self._recipe.batch)
+
+    def on_epoch_end(self) -> None:
+        self._epoch += 1
+
+    def __getitem__(self, index: int) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray]:
+        recipe = self._recipe
+        chosen, generator = _chosen(recipe, self._epoch, len(self._images), index)
+        size = self._images.shape[1]
+        row, column = (window_offset(size, recipe.window, generator) for _ in range(2))
+        images, labels = [], []
+        for sample in chosen:
+            orientation = int(generator.integers(8)) if recipe.orientations else 0
+            image = np.ascontiguousarray(oriented(self._images[sample], orientation))
+            mask = oriented(self._masks[sample], orientation)
+            images.append(disturbed(image, recipe.photometric, generator))
+            labels.append(mask[row : row + recipe.window, column : column + recipe.window])
+        truth = np.stack(labels)
+        offsets = np.tile(np.array([row, column], dtype=np.int32), (len(chosen), 1))
+        return (np.stack(images)[..., None], offsets), truth, self._class_weights[truth]
+
+
+def _chosen(recipe: Recipe, epoch: int, count: int, index: int) -> tuple[np.ndarray, np.random.Generator]:
+    """The samples of one batch, and the generator for its augmentation."""
+    order = np.random.default_rng([recipe.seed, epoch]).permutation(count)
+    chosen = order[index * recipe.batch : (index + 1) * recipe.batch]
+    return chosen, np.random.default_rng([recipe.seed, epoch, index + 1])

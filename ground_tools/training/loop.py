@@ -1,0 +1,222 @@
+"""Training loops: the encoder CNN and the UNets; resumable from the last epoch, best epoch kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from ground_tools.datasets.store import LoadedSet, digest, load
+from ground_tools.networks.unet import (
+    DECODER_CHANNELS,
+    HEAD_CHANNELS,
+    UNetDropout,
+    build_encoder_cnn,
+    build_unet,
+    take_encoder,
+)
+from ground_tools.rendering.labels import CLASS_NAMES
+from ground_tools.training.augmentation import VALIDATION_NOISE_SEED, paper_noise
+from ground_tools.training.batches import BodyBatches, WindowBatches, relabelled
+from ground_tools.training.metrics import iou_per_class, mean_iou
+from ground_tools.training.recipes import Recipe
+
+class Window(keras.layers.Layer):
+    """Cuts the same square window out of every feature map of a batch: ((N, H, W, C), (N, 2)) -> (N, w, w, C)."""
+
+    def __init__(self, size: int, **keywords: Any) -> None:
+        super().__init__(**keywords)
+        self._size = size
+
+    def call(self, inputs: Any) -> Any:
+        features, offsets = inputs
+        row, column = offsets[0, 0], offsets[0, 1]
+        zero = ops.zeros_like(row)
+        shape = (ops.shape(features)[0], self._size, self._size, features.shape[-1])
+        return ops.slice(features, ops.stack([zero, row, column, zero]), shape)
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:
+        (batch, _, _, channels), _ = input_shape
+        return (batch, self._size, self._size, channels)
+
+
+def windowed(unet: keras.Model, window: int) -> keras.Model:
+    """The UNet for training, its head computed inside a window only; it shares every layer with `unet`."""
+    image = unet.input
+    offset = keras.Input((2,), dtype="int32", name="window_offset")
+    blocks = len(DECODER_CHANNELS)
+    x = Window(window, name="window")([unet.get_layer(f"up_leaky_{blocks}").output, offset])
+    for index in range(1, len(HEAD_CHANNELS) + 1):
+        x = unet.get_layer(f"head_convolution_{index}")(x)
+        x = unet.get_layer(f"dropout_{blocks + index}")(x)
+    scores = unet.get_layer(f"head_convolution_{len(HEAD_CHANNELS) + 1}")(x)
+    return keras.Model([image, offset], scores, name="unet_windowed")
+
+
+def fixed_noise(images: np.ndarray) -> np.ndarray:
+    """Validation and test inputs: the paper's noise from a recorded seed. Returns (N, H, W, 1) float32."""
+    return np.stack(
+        [paper_noise(image, np.random.default_rng([VALIDATION_NOISE_SEED, i])) for i, image in enumerate(images)]
+    )[..., None]
+
+
+class KeepBestIoU(keras.callbacks.Callback):
+    """After each epoch: mIoU of the deterministic network on the validation set; keeps the best weights."""
+
+    def __init__(self, unet: keras.Model, validation: LoadedSet, masks: np.ndarray, path: Path) -> None:
+        super().__init__()
+        self._unet, self._masks, self._path = unet, masks, path
+        self._inputs = fixed_noise(validation.images)
+        record = path.with_suffix(".best.json")
+        self.best = json.loads(record.read_text())["miou"] if record.exists() else -1.0
+        self._record = record
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        scores = self._unet.predict(self._inputs, batch_size=16, verbose=0)
+        per_class = iou_per_class(self._masks, scores.argmax(axis=-1), scores.shape[-1])
+        value = mean_iou(per_class)
+        if logs is not None:
+            logs["val_miou"] = value
+            logs.update({f"val_iou_{CLASS_NAMES[i]}": float(v) for i, v in enumerate(per_class)})
+        if value > self.best:
+            self.best = value
+            self._unet.save_weights(self._path)
+            iou = {name: float(v) for name, v in zip(CLASS_NAMES, per_class, strict=True)}
+            self._record.write_text(json.dumps({"epoch": epoch + 1, "miou": value, "iou": iou}))
+
+
+class EpochLine(keras.callbacks.Callback):
+    """Prints one line per epoch with what was measured and the time left."""
+
+    def __init__(self, epochs: int) -> None:
+        super().__init__()
+        self._epochs, self._started, self._first = epochs, 0.0, 0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if not self._started:
+            self._started, self._first = time.monotonic(), epoch
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        each = (time.monotonic() - self._started) / (epoch + 1 - self._first)
+        shown = "  ".join(
+            f"{name} {value:.4g}" for name, value in (logs or {}).items() if not name.startswith("val_iou_")
+        )
+        print(
+            f"epoch {epoch + 1}/{self._epochs}  {shown}  {each:.0f} s/epoch, "
+            f"{each * (self._epochs - epoch - 1) / 60:.1f} min left",
+            flush=True,
+        )
+
+
+def _schedule(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.schedules.LearningRateSchedule:
+    steps = recipe.epochs * steps_per_epoch
+    warm_up = min(steps // 20 + 1, 200)
+    return keras.optimizers.schedules.CosineDecay(
+        recipe.learning_rate * 0.05, max(steps - warm_up, 1), alpha=0.1,
+        warmup_target=recipe.learning_rate, warmup_steps=warm_up,
+    )
+
+
+def _callbacks(recipe: Recipe, out: Path) -> list[keras.callbacks.Callback]:
+    return [
+        EpochLine(recipe.epochs),
+        keras.callbacks.CSVLogger(str(out / "log.csv"), append=True),
+        keras.callbacks.BackupAndRestore(str(out / "backup"), delete_checkpoint=False),
+    ]
+
+
+def train_encoder(recipe: Recipe, dataset: Path, out: Path) -> Path:
+    """Train the encoder CNN to name the body (C-1). Returns the weights of the epoch with the lowest loss."""
+    keras.utils.set_random_seed(recipe.seed)
+    out.mkdir(parents=True, exist_ok=True)
+    train, validation = load(dataset, "train"), load(dataset, "validation")
+    names = sorted(set(train.bodies))
+    labels = np.array([names.index(body) for body in train.bodies], dtype=np.int32)
+    validation_labels = np.array([names.index(body) for body in validation.bodies], dtype=np.int32)
+    model = build_encoder_cnn(len(names), size=train.images.shape[1])
+    batches = BodyBatches(train.images, labels, recipe)
+    model.compile(
+        optimizer=keras.optimizers.Adam(_schedule(recipe, len(batches))),
+        loss=keras.losses.SparseCategoricalCrossentropy(),
+        metrics=["accuracy"],
+    )
+    path = out / "encoder.weights.h5"
+    best = keras.callbacks.ModelCheckpoint(
+        str(path), monitor="val_loss", save_best_only=True, save_weights_only=True
+    )
+    started = time.monotonic()
+    model.fit(
+        batches,
+        validation_data=(fixed_noise(validation.images), validation_labels),
+        epochs=recipe.epochs,
+        callbacks=[best, *_callbacks(recipe, out)],
+        verbose=0,
+    )
+    model.load_weights(path)
+    loss, accuracy = model.evaluate(fixed_noise(validation.images), validation_labels, verbose=0)
+    _write_record(recipe, dataset, out, path, started, {"val_loss": loss, "val_accuracy": accuracy})
+    return path
+
+
+def train_unet(
+    recipe: Recipe, dataset: Path, out: Path, encoder: Path | None, start_from: Path | None
+) -> Path:
+    """Train a UNet from an encoder's weights, or from another UNet's. Returns the best epoch's weights.
+
+    Raises ValueError when neither or both starting points are given.
+    """
+    if (encoder is None) == (start_from is None):
+        raise ValueError("training a UNet starts from either --encoder or --start-from weights")
+    keras.utils.set_random_seed(recipe.seed)
+    out.mkdir(parents=True, exist_ok=True)
+    train, validation = load(dataset, "train"), load(dataset, "validation")
+    masks = relabelled(train, recipe.minimum_boulder_pixels)
+    validation_masks = relabelled(validation, recipe.minimum_boulder_pixels)
+    size = train.images.shape[1]
+    unet = build_unet(len(CLASS_NAMES), UNetDropout(recipe.dropout_blocks, recipe.dropout_head), size=size)
+    if encoder is not None:
+        cnn = build_encoder_cnn(len(set(train.bodies)), size=size)
+        cnn.load_weights(encoder)
+        take_encoder(unet, cnn, freeze=recipe.freeze_encoder)
+    else:
+        unet.load_weights(start_from)
+        take_encoder(unet, unet, freeze=recipe.freeze_encoder)
+    model = windowed(unet, recipe.window)
+    batches = WindowBatches(train.images, masks, recipe)
+    model.compile(
+        optimizer=keras.optimizers.Adam(_schedule(recipe, len(batches)), global_clipnorm=1.0),
+        # The class weight enters per pixel, as sample weight; the mean is over all pixels.
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    path = out / "unet.weights.h5"
+    keep = KeepBestIoU(unet, validation, validation_masks, path)
+    started = time.monotonic()
+    model.fit(batches, epochs=recipe.epochs, callbacks=[keep, *_callbacks(recipe, out)], verbose=0)
+    best = json.loads(path.with_suffix(".best.json").read_text())
+    _write_record(recipe, dataset, out, path, started, {"validation": best})
+    return path
+
+
+def _write_record(
+    recipe: Recipe, dataset: Path, out: Path, weights: Path, started: float, measured: dict[str, Any]
+) -> None:
+    """training.json: what was trained on what, for the bundle's provenance."""
+    record = {
+        "recipe": {field: getattr(recipe, field) for field in recipe.__dataclass_fields__},
+        "dataset": {
+            "name": json.loads((dataset / "dataset.json").read_text())["name"],
+            "sha256": digest(dataset),
+        },
+        "backend": keras.backend.backend(),
+        "keras": keras.__version__,
+        "minutes": round((time.monotonic() - started) / 60.0, 1),
+        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        **measured,
+    }
+    (out / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,96 @@
+"""Training recipes: what to train, on what labels, how; read from TOML."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+RECIPES = Path(__file__).with_name("recipes")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training. The fields are explained in the recipes that the project brings.
+
+    network: "encoder_cnn" or "unet". role: what the trained UNet is in a bundle. photometric: strength of the
+    photometric augmentation, 0 (the paper's fixed noise) to 1.
+    """
+
+    name: str
+    network: str
+    seed: int
+    epochs: int
+    batch: int
+    learning_rate: float
+    orientations: bool
+    photometric: float
+    role: str = ""
+    class_weights: tuple[float, ...] = ()
+    dropout_blocks: float = 0.0
+    dropout_head: float = 0.0
+    freeze_encoder: bool = True
+    window: int = 128
+    minimum_boulder_pixels: int = 5
+
+
+def load_recipe(name_or_path: str, overrides: dict[str, Any] | None = None) -> Recipe:
+    """Read a recipe: the name of one that the project brings, or a TOML file; then apply overrides.
+
+    Raises ValueError naming the file and field where it is malformed.
+    """
+    path = Path(name_or_path)
+    if not path.suffix:
+        path = RECIPES / f"{name_or_path.replace('-', '_')}.toml"
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        known = ", ".join(sorted(p.stem.replace("_", "-") for p in RECIPES.glob("*.toml")))
+        raise ValueError(f"recipe {path}: {error.strerror} (the project brings: {known})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"recipe {path}: {error}") from error
+    table.update(overrides or {})
+    return _recipe(path, table)
+
+
+def _recipe(path: Path, table: dict[str, Any]) -> Recipe:
+    def take(source: dict[str, Any], field: str, kinds: type | tuple[type, ...], low: float, high: float) -> Any:
+        value = source.pop(field, None)
+        if isinstance(value, bool) != (kinds is bool) or not isinstance(value, kinds) or not low <= value <= high:
+            raise ValueError(f"recipe {path}: {field}: expected {low:g}..{high:g}, got {value!r}")
+        return value
+
+    number = (int, float)
+    rest = dict(table)
+    network = rest.pop("network", None)
+    if network not in ("encoder_cnn", "unet"):
+        raise ValueError(f'recipe {path}: network: expected "encoder_cnn" or "unet", got {network!r}')
+    augmentation = dict(rest.pop("augmentation", {}))
+    fields: dict[str, Any] = {
+        "seed": take(rest, "seed", int, 0, 2**31),
+        "epochs": take(rest, "epochs", int, 1, 100_000),
+        "batch": take(rest, "batch", int, 1, 4096),
+        "learning_rate": take(rest, "learning_rate", number, 1e-9, 1.0),
+        "orientations": take(augmentation, "orientations", bool, 0, 1),
+        "photometric": take(augmentation, "photometric", number, 0.0, 1.0),
+    }
+    if network == "unet":
+        dropout = dict(rest.pop("dropout", {}))
+        weights = rest.pop("class_weights", None)
+        if not isinstance(weights, list) or not all(isinstance(w, number) and w >= 0 for w in weights):
+            raise ValueError(f"recipe {path}: class_weights: expected a list of numbers >= 0, got {weights!r}")
+        fields |= {
+            "role": str(rest.pop("role", "UNet")),
+            "class_weights": tuple(float(weight) for weight in weights),
+            "dropout_blocks": take(dropout, "blocks", number, 0.0, 0.95),
+            "dropout_head": take(dropout, "head", number, 0.0, 0.95),
+            "freeze_encoder": take(rest, "freeze_encoder", bool, 0, 1),
+            "window": take(rest, "window", int, 16, 4096),
+            "minimum_boulder_pixels": take(rest, "minimum_boulder_pixels", int, 1, 4096),
+        }
+        rest.update(dropout)
+    unknown = {**rest, **augmentation}
+    if unknown:
+        raise ValueError(f"recipe {path}: unknown field {sorted(unknown)[0]}")
+    return Recipe(name=path.stem, network=network, **fields)

@@ -1,0 +1,1 @@
+"""Hardware in the loop: streaming simulated flybys at the service and watching what it publishes."""

@@ -1,0 +1,141 @@
+"""`hil`: stream, watch, demo."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from flight.icd.limits import DEFAULT_ENDPOINTS, PRODUCT_TOPICS, TOPIC_HAZARD, TOPIC_NAVIGATION
+
+_STREAM_EXAMPLES = """examples:
+  hil stream                                  the shipped flyby, 2 frames/s
+  hil stream --source DIR --rate 1 --loop     any folder of images, again and again
+"""
+_WATCH_EXAMPLES = """examples:
+  hil watch
+  hil watch --topics map.navigation --count 10
+  hil watch --save out/maps --source flyby    with pictures; the source is where the frames come from
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line of `hil`."""
+    parser = argparse.ArgumentParser(prog="hil", description="Hardware-in-the-loop tools for Rubblemap.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    raw = argparse.RawDescriptionHelpFormatter
+
+    stream = commands.add_parser("stream", help="be the camera", epilog=_STREAM_EXAMPLES, formatter_class=raw)
+    stream.add_argument("--source", default="flyby", help='"flyby" (shipped, the default) or a folder of images')
+    stream.add_argument("--rate", type=float, default=2.0, help="frames per second (default: 2)")
+    stream.add_argument("--loop", action="store_true", help="start over at the end")
+    stream.add_argument("--count", type=int, help="stop after this many frames")
+    stream.add_argument("--name", default="hil-camera", help="the camera's source name (default: hil-camera)")
+    stream.add_argument("--endpoint", default=DEFAULT_ENDPOINTS["frames"], help="the service's frames socket")
+
+    watch = commands.add_parser("watch", help="be a consumer", epilog=_WATCH_EXAMPLES, formatter_class=raw)
+    watch.add_argument(
+        "--topics", nargs="+", default=[TOPIC_NAVIGATION, TOPIC_HAZARD], choices=PRODUCT_TOPICS, metavar="TOPIC"
+    )
+    watch.add_argument("--every", action="store_true", help="show every product, not only the newest")
+    watch.add_argument("--count", type=int, help="stop after this many products")
+    watch.add_argument("--until-idle", type=float, metavar="SECONDS", help="stop when none came for this long")
+    watch.add_argument("--save", type=Path, metavar="DIR", help="write pictures and demo.gif there")
+    watch.add_argument("--source", help="where the streamed frames come from, to show them in the pictures")
+    watch.add_argument("--endpoint", default=DEFAULT_ENDPOINTS["products"], help="the service's products socket")
+
+    demo = commands.add_parser("demo", help="service, camera and consumer together")
+    demo.add_argument("--bundle", type=Path, default=Path("models/unet_h"), metavar="DIR")
+    demo.add_argument("--source", default="flyby", help='"flyby" (shipped, the default) or a folder of images')
+    demo.add_argument("--rate", type=float, default=2.0, help="frames per second (default: 2)")
+    demo.add_argument("--out", type=Path, default=Path("out/demo"), metavar="DIR")
+    return parser
+
+
+def _positive(name: str, value: float | None) -> None:
+    if value is not None and not 0 < value < float("inf"):
+        raise ValueError(f"{name}: expected a number > 0, got {value:g}")
+
+
+def _stream(arguments: argparse.Namespace) -> int:
+    from flight.client import FrameSender
+    from hil.sources.folder import open_source
+    from hil.stream import stream
+
+    _positive("--rate", arguments.rate)
+    _positive("--count", arguments.count)
+    source = open_source(arguments.source)
+    with FrameSender(arguments.endpoint, arguments.name) as sender:
+        sent = stream(source, sender, arguments.rate, arguments.loop, arguments.count)
+    print(f"sent {sent} frames of {source.name}", flush=True)
+    return 0
+
+
+def _watch(arguments: argparse.Namespace) -> int:
+    from flight.client import Subscriber
+    from hil.sources.folder import open_source
+    from hil.watch import animate, watch
+
+    _positive("--count", arguments.count)
+    _positive("--until-idle", arguments.until_idle)
+    source = open_source(arguments.source) if arguments.source else None
+    if arguments.save is not None:
+        arguments.save.mkdir(parents=True, exist_ok=True)
+
+    def say(text: str) -> None:
+        print(text, flush=True)
+
+    with Subscriber(arguments.endpoint, arguments.topics, newest=not arguments.every) as subscriber:
+        watched = watch(
+            subscriber,
+            save=arguments.save,
+            source=source,
+            count=arguments.count,
+            until_idle_s=arguments.until_idle,
+            say=say,
+        )
+        statistics = subscriber.statistics
+    say(summary(watched, statistics))
+    if watched.pictures:
+        animate(watched.pictures, arguments.save / "demo.gif")
+    return 0
+
+
+def summary(watched: Any, statistics: Any) -> str:
+    """What a session of watching saw, in one line."""
+    statuses = ", ".join(f"{count} {status}" for status, count in sorted(watched.statuses.items())) or "none"
+    text = f"products: {statuses}; lost {statistics.lost}, malformed {statistics.malformed}"
+    if watched.latencies_ms:
+        ordered = sorted(watched.latencies_ms)
+        text += f"; latency median {ordered[len(ordered) // 2]:.0f} ms, largest {ordered[-1]:.0f} ms"
+        used = sorted(used for used, _ in watched.passes)
+        text += f"; passes used, median {used[len(used) // 2]} of {watched.passes[0][1]}"
+    return text
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from hil.demo import demonstrate
+    from hil.sources.folder import open_source
+
+    _positive("--rate", arguments.rate)
+    open_source(arguments.source)  # a wrong folder is said before anything starts
+    return demonstrate(arguments.bundle, arguments.source, arguments.rate, arguments.out)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0, or 2 with one line that says what is wrong and where."""
+    arguments = build_parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return {"stream": _stream, "watch": _watch, "demo": _demo}[arguments.command](arguments)
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"hil {arguments.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
