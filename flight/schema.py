@@ -90,8 +90,9 @@ def _check_string(value: str, schema: dict[str, Any], field: str) -> None:
     if "maxBytes" in schema and len(value.encode("utf-8", "surrogatepass")) > schema["maxBytes"]:
         raise SchemaError(field, f"at most {schema['maxBytes']} bytes", value)
     if not schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", len(value)):
-        low, high = schema.get("minLength", 0), schema.get("maxLength", "any")
-        raise SchemaError(field, f"{low}..{high} characters", value)
+        low, high = schema.get("minLength", 0), schema.get("maxLength")
+        wanted = f"at least {low}" if high is None else f"{low}..{high}"
+        raise SchemaError(field, f"{wanted} characters", value)
     if "pattern" in schema and re.search(schema["pattern"], value) is None:
         raise SchemaError(field, f"text matching {schema['pattern']}", value)
 

@@ -27,7 +27,7 @@ class FrameSender:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = self._context.socket(zmq.PUSH)
         self._socket.setsockopt(zmq.SNDHWM, 2)
-        self._socket.setsockopt(zmq.LINGER, 2000)
+        self._socket.setsockopt(zmq.LINGER, 1000)
         if "[::1]" in endpoint:
             self._socket.setsockopt(zmq.IPV6, 1)
         self._socket.connect(endpoint)

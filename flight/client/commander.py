@@ -36,7 +36,7 @@ class Commander:
             self._socket.setsockopt(zmq.IPV6, 1)
         self._socket.connect(endpoint)
 
-    def send(self, name: str, **arguments: Any) -> dict[str, Any]:
+    def send(self, name: str, /, **arguments: Any) -> dict[str, Any]:
         """Send a command and return the reply's result.
 
         Raises CommandFailed when it was refused, TimeoutError when no reply came.

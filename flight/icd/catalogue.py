@@ -51,13 +51,13 @@ REPLY_CODES: dict[str, str] = {
     "unknown_command": "no such command",
     "invalid_argument": "an argument is missing, of the wrong type, or out of range",
     "unknown_parameter": "no such parameter",
-    "not_available": "the command is not available in the present state",
+    "internal_error": "a fault in the service while carrying it out; status is failed",
 }
 
 FLAGS: dict[str, str] = {
     "deadline": "fewer passes than requested: the next one would have overrun deadline_ms",
     "body_not_found": "centering found nothing bright; the whole frame was used",
     "single_pass": "the networks carry no dropout: one pass, predictive entropy of the softmax only",
-    "worker_failed": "the worker died or hung on this frame; no planes",
+    "worker_failed": "two workers died or hung on this frame, or one did and a newer frame came; no planes",
     "frame_refused": "the worker could not process this frame; no planes",
 }

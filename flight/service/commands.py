@@ -32,7 +32,8 @@ class Command:
 
 def answer(data: bytes, commands: dict[str, Command]) -> tuple[bytes, str | None]:
     """Decode and carry out one command. Returns the reply, and why it was refused (None when it was not)."""
-    identifier, code, message, result = 0, "ok", "", {}
+    identifier, code, message = 0, "ok", ""
+    result: dict[str, Any] = {}
     try:
         request = decode_message("command", data)
         identifier = request["id"]
@@ -41,9 +42,13 @@ def answer(data: bytes, commands: dict[str, Command]) -> tuple[bytes, str | None
         code, message = "malformed", str(error)
     except CommandError as error:
         code, message = error.code, str(error)
+    except Exception as error:
+        # A fault in one command must not end the service; the operator gets to know of it.
+        code, message = "internal_error", f"{type(error).__name__}: {error}"
+    statuses = {"ok": "completed", "internal_error": "failed"}
     reply = {
         "id": identifier,
-        "status": "completed" if code == "ok" else "rejected",
+        "status": statuses.get(code, "rejected"),
         "code": code,
         "message": message.encode("utf-8", "replace")[:1024].decode("utf-8", "ignore"),
         "result": result,

@@ -24,7 +24,7 @@ class EventSender:
         self._held: dict[str, int] = {}
         self.suppressed = 0
 
-    def send(self, name: str, message: str, **arguments: Any) -> None:
+    def send(self, name: str, message: str, /, **arguments: Any) -> None:
         """Send an event of the catalogue, unless its throttle says otherwise."""
         definition = EVENTS[name]
         now = time.monotonic()

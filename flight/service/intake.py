@@ -12,12 +12,16 @@ _MOST_SOURCES = 64
 
 @dataclass(frozen=True)
 class PendingFrame:
-    """A frame that waits for the worker. received_time_ns: spacecraft clock; received: monotonic seconds."""
+    """A frame that waits for the worker.
+
+    received_time_ns: spacecraft clock. received: monotonic seconds. lost_workers: how many died or hung on it.
+    """
 
     frame: Frame
     pixels: bytes
     received_time_ns: int
     received: float
+    lost_workers: int = 0
 
 
 class Intake:
@@ -48,6 +52,12 @@ class Intake:
         superseded = self.pending is not None
         self.pending = PendingFrame(frame, parts[1], time.time_ns(), time.monotonic())
         return superseded
+
+    def put_back(self, frame: PendingFrame) -> bool:
+        """Let a frame wait again, unless a newer one already does. Returns whether it waits."""
+        if self.pending is None:
+            self.pending = frame
+        return self.pending is frame
 
     def take(self) -> PendingFrame | None:
         """The pending frame, which is then no longer pending."""

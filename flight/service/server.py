@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import zmq
@@ -258,7 +258,7 @@ class Service:
             )
 
     def _lose_worker(self, event: str, message: str) -> None:
-        """The worker died or hangs: end it, say so, answer its frame with an invalid product, plan a new one."""
+        """The worker died or hangs: end it, say so, plan a new one, and see to the frame that it had."""
         self._events.send(event, message)
         self._worker.kill()
         self._set_state("degraded")
@@ -268,7 +268,10 @@ class Service:
         self._failures = min(self._failures + 1, 16)
         if self._work is not None:
             work, self._work = self._work, None
-            self._publish_invalid(work, "worker_failed")
+            lost = replace(work.pending, lost_workers=work.pending.lost_workers + 1)
+            # A frame is tried once more, by the next worker; one that costs two workers may be the cause.
+            if lost.lost_workers > 1 or not self._intake.put_back(lost):
+                self._publish_invalid(work, "worker_failed")
 
     # Products
 

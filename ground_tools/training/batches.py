@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from ground_tools.datasets.store import LoadedSet
-from ground_tools.rendering.labels import TERMINATOR, stacked_mask
+from ground_tools.rendering.labels import BOULDERS, CRATERS, TERMINATOR, stacked_mask
 from ground_tools.training.augmentation import disturbed, oriented
 from ground_tools.training.recipes import Recipe
 
@@ -21,9 +21,20 @@ def relabelled(loaded: LoadedSet, minimum_boulder_pixels: int) -> np.ndarray:
     )
 
 
-def window_offset(size: int, window: int, generator: np.random.Generator) -> int:
-    """First row (or column) of a loss window: uniform, and edges as often covered as the middle."""
-    return int(np.clip(generator.integers(-window // 2, size - window // 2 + 1), 0, size - window))
+def window_offsets(mask: np.ndarray, recipe: Recipe, generator: np.random.Generator) -> tuple[int, int]:
+    """First row and column of a loss window in one image.
+
+    A share `feature_windows` of the windows is laid about a random pixel of a crater or a boulder, where there
+    is one; the others anywhere, the edges of the image as often covered as its middle.
+    """
+    size, window = mask.shape[0], recipe.window
+    first = generator.integers(-window // 2, size - window // 2 + 1, 2)
+    if generator.random() < recipe.feature_windows:
+        pixels = np.argwhere(mask == generator.choice([CRATERS, BOULDERS]))
+        if len(pixels):
+            first = pixels[generator.integers(len(pixels))] - generator.integers(window // 4, 3 * window // 4, 2)
+    row, column = np.clip(first, 0, size - window)
+    return int(row), int(column)
 
 
 class BodyBatches(keras.utils.PyDataset):
@@ -68,18 +79,18 @@ class WindowBatches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray]:
         recipe = self._recipe
         chosen, generator = _chosen(recipe, self._epoch, len(self._images), index)
-        size = self._images.shape[1]
-        row, column = (window_offset(size, recipe.window, generator) for _ in range(2))
-        images, labels = [], []
+        images, labels, offsets = [], [], []
         for sample in chosen:
             orientation = int(generator.integers(8)) if recipe.orientations else 0
             image = np.ascontiguousarray(oriented(self._images[sample], orientation))
             mask = oriented(self._masks[sample], orientation)
             images.append(disturbed(image, recipe.photometric, generator))
+            row, column = window_offsets(mask, recipe, generator)
             labels.append(mask[row : row + recipe.window, column : column + recipe.window])
+            offsets.append((row, column))
         truth = np.stack(labels)
-        offsets = np.tile(np.array([row, column], dtype=np.int32), (len(chosen), 1))
-        return (np.stack(images)[..., None], offsets), truth, self._class_weights[truth]
+        inputs = np.stack(images)[..., None], np.asarray(offsets, dtype=np.int32)
+        return inputs, truth, self._class_weights[truth]
 
 
 def _chosen(recipe: Recipe, epoch: int, count: int, index: int) -> tuple[np.ndarray, np.random.Generator]:

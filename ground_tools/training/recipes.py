@@ -15,7 +15,8 @@ class Recipe:
     """One training. The fields are explained in the recipes that the project brings.
 
     network: "encoder_cnn" or "unet". role: what the trained UNet is in a bundle. photometric: strength of the
-    photometric augmentation, 0 (the paper's fixed noise) to 1.
+    photometric augmentation, 0 (the paper's fixed noise) to 1. window: side of the part of the image in which a
+    step computes the loss. feature_windows: share of the windows that are laid about a crater or boulder.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Recipe:
     dropout_head: float = 0.0
     freeze_encoder: bool = True
     window: int = 128
+    feature_windows: float = 0.0
     minimum_boulder_pixels: int = 5
 
 
@@ -87,6 +89,7 @@ def _recipe(path: Path, table: dict[str, Any]) -> Recipe:
             "dropout_head": take(dropout, "head", number, 0.0, 0.95),
             "freeze_encoder": take(rest, "freeze_encoder", bool, 0, 1),
             "window": take(rest, "window", int, 16, 4096),
+            "feature_windows": take(rest, "feature_windows", number, 0.0, 1.0),
             "minimum_boulder_pixels": take(rest, "minimum_boulder_pixels", int, 1, 4096),
         }
         rest.update(dropout)

@@ -1,0 +1,47 @@
+# The commands that people run. `make demo` and `make test` need only Python 3.11, git and make.
+PYTHON ?= python3
+SOURCE ?= flyby
+OUT ?= out/demo
+FLIGHT := .venv/bin
+DEV := .venv-dev/bin
+
+.PHONY: help demo test check unit benchmark clean
+
+help:
+	@echo "make demo               service, camera and consumer on this computer; pictures in $(OUT)"
+	@echo "make demo SOURCE=DIR    the same with a folder of PNG, JPEG or TIFF images"
+	@echo "make test               the full development environment, and every test"
+	@echo "make check              ruff and mypy only"
+	@echo "make benchmark          the service beside bare interpreter passes"
+	@echo "make clean              remove the environments and everything in out/"
+
+demo: .venv/ready
+	$(FLIGHT)/hil demo --source "$(SOURCE)" --out "$(OUT)"
+
+test: check unit
+
+check: .venv-dev/ready
+	$(DEV)/ruff check .
+	$(DEV)/mypy
+
+unit: .venv-dev/ready
+	$(DEV)/python -m pytest
+
+benchmark: .venv-dev/ready
+	$(DEV)/ground-tools benchmark --bundle models/unet_h
+
+# The flight and hil dependencies only: no TensorFlow, no Blender.
+.venv/ready: pyproject.toml
+	sh tests/system_packages.sh demo
+	$(PYTHON) -m venv .venv
+	$(FLIGHT)/python -m pip install --quiet --disable-pip-version-check --editable ".[hil]"
+	touch $@
+
+.venv-dev/ready: pyproject.toml tests/system_packages.sh
+	sh tests/system_packages.sh test
+	$(PYTHON) -m venv .venv-dev
+	$(DEV)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf .venv .venv-dev out .pytest_cache .mypy_cache .ruff_cache .hypothesis

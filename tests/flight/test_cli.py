@@ -1,0 +1,107 @@
+"""`flight` on the command line: segment and check, and one line with exit code 2 for what is wrong."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from flight.cli import main
+from hil.sources.folder import open_source
+
+ARRAYS = {
+    "class_map": ((32, 48), np.uint8),
+    "enhanced_class_map": ((32, 48), np.uint8),
+    "predictive_entropy": ((32, 48), np.float32),
+    "mutual_information": ((32, 48), np.float32),
+    "mean_probability": ((4, 32, 48), np.float32),
+    "map_to_sensor": ((6,), np.float64),
+}
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> list[Path]:
+    """An 8-bit PNG, a 16-bit TIFF and a colour JPEG."""
+    frame = open_source("flyby").frame(28)
+    paths = [tmp_path / name for name in ("eight.png", "sixteen.tif", "colour.jpg")]
+    for path, image in zip(paths, (frame, frame.astype(np.uint16) * 257, cv2.merge([frame] * 3)), strict=True):
+        cv2.imwrite(str(path), image)
+    return paths
+
+
+def test_segment_writes_pictures_and_arrays(tiny_bundle: Path, images: list[Path], tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    code = main(["segment", "--bundle", str(tiny_bundle), "--out", str(out), *map(str, images)])
+    assert code == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    for path in images:
+        for suffix in ("", "_class_map", "_enhanced_class_map", "_predictive_entropy", "_mutual_information"):
+            assert cv2.imread(str(out / f"{path.stem}{suffix}.png")) is not None
+        with np.load(out / f"{path.stem}.npz") as arrays:
+            assert {name: (arrays[name].shape, arrays[name].dtype) for name in arrays} == {
+                name: (shape, np.dtype(dtype)) for name, (shape, dtype) in ARRAYS.items()
+            }
+    eight, sixteen = (np.load(out / f"{stem}.npz")["class_map"] for stem in ("eight", "sixteen"))
+    assert (eight == sixteen).mean() > 0.99
+
+
+def test_segment_is_repeatable(tiny_bundle: Path, images: list[Path], tmp_path: Path) -> None:
+    results = []
+    for name in ("a", "b"):
+        arguments = ["segment", "--bundle", str(tiny_bundle), "--out", str(tmp_path / name), "--seed", "9"]
+        assert main([*arguments, str(images[0])]) == 0
+        results.append(np.load(tmp_path / name / "eight.npz")["mean_probability"])
+    assert results[0].tobytes() == results[1].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--passes", "0"], "--passes: expected 1..100, got 0"),
+        (["--gamma", "nan"], "--gamma: expected 1..10, got nan"),
+        (["--mode", "UNet"], "--mode: expected Fused | First | Second, got 'UNet'"),
+        (["--uncertainty-threshold", "2"], "--uncertainty-threshold: expected 0..1, got 2.0"),
+        (["--seed", "-1"], "--seed: expected 0.."),
+        (["--threads", "0"], "--threads: expected 1..64, got 0"),
+    ],
+)
+def test_a_bad_argument_is_one_line(tiny_bundle, images, tmp_path, capsys, arguments, message) -> None:
+    line = ["segment", "--bundle", str(tiny_bundle), "--out", str(tmp_path / "out"), *arguments, str(images[0])]
+    assert main(line) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_an_unreadable_image_is_named_and_the_others_are_done(tiny_bundle, images, tmp_path, capsys) -> None:
+    broken, empty, small = (tmp_path / name for name in ("broken.png", "empty.png", "small.png"))
+    broken.write_bytes(images[0].read_bytes()[:50])
+    empty.write_bytes(b"")
+    cv2.imwrite(str(small), np.zeros((8, 8), dtype=np.uint8))
+    paths = [broken, empty, tmp_path / "missing.png", small, images[0]]
+    code = main(["segment", "--bundle", str(tiny_bundle), "--out", str(tmp_path / "out"), *map(str, paths)])
+    assert code == 2
+    captured = capsys.readouterr()
+    for path, what in ((broken, "not a readable"), (empty, "not a readable"), (paths[2], "No such file")):
+        assert f"{path}: {what}" in captured.err
+    assert f"{small}: expected 16..4096 px a side, got 8 x 8" in captured.err
+    assert "eight.png" in captured.out
+
+
+def test_check(tiny_bundle: Path, tmp_path: Path, capsys) -> None:
+    assert main(["check", "--bundle", str(tiny_bundle)]) == 0
+    assert "self-test passed: 100.00 %" in capsys.readouterr().out
+    changed = Path(shutil.copytree(tiny_bundle, tmp_path / "changed"))
+    content = bytearray((changed / "First.tflite").read_bytes())
+    content[1000] ^= 4
+    (changed / "First.tflite").write_bytes(bytes(content))
+    assert main(["check", "--bundle", str(changed)]) == 2
+    assert "First.tflite: sha256: expected" in capsys.readouterr().err
+
+
+def test_check_of_the_shipped_bundle(shipped_bundle: Path, capsys) -> None:
+    assert main(["check", "--bundle", str(shipped_bundle)]) == 0
+    assert "modes UNetH, UNetS, UNetAS" in capsys.readouterr().out

@@ -1,0 +1,105 @@
+"""The client library against a publisher of the test's own: newest first, losses counted, malformed withheld."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zmq
+
+from flight.client import Commander, FrameSender, Subscriber
+from flight.icd.products import describe_plane, encode_product
+from tests.golden.vectors import product_header
+
+
+class Publisher:
+    """A fake service: publishes what it is told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.endpoint = f"ipc://{folder}/products"
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.PUB)
+        self._socket.bind(self.endpoint)
+
+    def publish(self, sequence: int, topic: str = "map.navigation", damage: bool = False) -> None:
+        entry, raw = describe_plane("class_map", np.full((4, 4), sequence % 5, dtype=np.uint8), "class")
+        header = {**product_header(), "topic": topic, "sequence": sequence, "planes": [entry]}
+        parts = encode_product(header, [b"\xff" + raw[1:] if damage else raw])
+        self._socket.send_multipart(parts)
+
+    def close(self) -> None:
+        self._socket.close(0)
+        self._context.term()
+
+
+@pytest.fixture
+def publisher(tmp_path: Path):
+    publisher = Publisher(tmp_path)
+    yield publisher
+    publisher.close()
+
+
+def connected(publisher: Publisher, **keywords: object) -> Subscriber:
+    subscriber = Subscriber(publisher.endpoint, ("map.navigation", "map.hazard"), **keywords)
+    time.sleep(0.3)
+    return subscriber
+
+
+def test_the_newest_of_each_topic_is_handed_over(publisher: Publisher) -> None:
+    with connected(publisher) as subscriber:
+        for sequence in range(6):
+            publisher.publish(sequence)
+        publisher.publish(0, "map.hazard")
+        time.sleep(0.2)
+        first, second = subscriber.receive(1), subscriber.receive(1)
+        assert (first.topic, first.header["sequence"]) == ("map.navigation", 5)
+        assert (second.topic, second.header["sequence"]) == ("map.hazard", 0)
+        assert subscriber.receive(0.1) is None
+        assert subscriber.statistics.received == 7
+        assert subscriber.statistics.skipped == 5
+        assert subscriber.statistics.lost == 0
+
+
+def test_every_product_when_asked(publisher: Publisher) -> None:
+    with connected(publisher, newest=False) as subscriber:
+        for sequence in range(6):
+            publisher.publish(sequence)
+        assert [subscriber.receive(1).header["sequence"] for _ in range(6)] == list(range(6))
+
+
+def test_gaps_are_losses_and_a_new_start_is_none(publisher: Publisher) -> None:
+    with connected(publisher, newest=False) as subscriber:
+        for sequence in (3, 4, 9, 10, 0, 1):
+            publisher.publish(sequence)
+        for _ in range(6):
+            subscriber.receive(1)
+        assert subscriber.statistics.lost == 4
+        assert subscriber.statistics.restarts == 1
+
+
+def test_a_malformed_product_is_counted_and_never_handed_over(publisher: Publisher) -> None:
+    with connected(publisher) as subscriber:
+        publisher.publish(0, damage=True)
+        assert subscriber.receive(0.5) is None
+        assert subscriber.statistics.malformed == 1
+        assert "plane class_map: crc32" in subscriber.statistics.last_error
+        publisher.publish(1)
+        assert subscriber.receive(1).header["sequence"] == 1
+
+
+def test_an_unknown_topic_is_refused() -> None:
+    with pytest.raises(ValueError, match="topic: expected map.navigation"):
+        Subscriber("ipc:///tmp/none", ["map.other"])
+
+
+def test_time_outs_name_what_did_not_come(tmp_path: Path) -> None:
+    with Commander(f"ipc://{tmp_path}/commands", timeout_s=0.2) as commander, pytest.raises(
+        TimeoutError, match=r"command no_op: no reply within 0\.2 s"
+    ):
+        commander.send("no_op")
+    with FrameSender(f"ipc://{tmp_path}/frames") as camera, pytest.raises(TimeoutError, match="no service took frame"):
+        frame = np.zeros((16, 16), dtype=np.uint8)
+        for _ in range(5):
+            camera.send(frame, timeout_s=0.2)

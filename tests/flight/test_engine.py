@@ -1,0 +1,129 @@
+"""The engine: the same in, the same out; modes, deadlines, other missions' networks."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flight.bundle import BundleError, load_bundle
+from flight.inference.engine import Engine, Maps, default_settings
+from flight.inference.planes import topic_planes
+from flight.inference.self_test import run_self_test
+from hil.sources.folder import open_source
+
+FRAME = np.random.default_rng(2).integers(0, 255, (60, 80), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_bundle: Path) -> Engine:
+    return Engine(load_bundle(tiny_bundle))
+
+
+def segment(engine: Engine, seed: int = 1, frame: np.ndarray = FRAME, **changes: object) -> Maps:
+    settings = replace(default_settings(engine.bundle), **changes)
+    return engine.segment(frame, bit_depth=8, centered=True, seed=seed, settings=settings)
+
+
+def same(one: Maps, other: Maps) -> bool:
+    return all(
+        getattr(one, name).tobytes() == getattr(other, name).tobytes()
+        for name in ("mean_probability", "predictive_entropy", "mutual_information", "enhanced_class_map")
+    )
+
+
+def test_the_same_seed_gives_the_same_bits(engine: Engine, tiny_bundle: Path) -> None:
+    first = segment(engine)
+    assert same(first, segment(engine))
+    assert same(first, segment(Engine(load_bundle(tiny_bundle), threads=1)))
+    assert not same(first, segment(engine, seed=2))
+
+
+def test_shapes_and_types(engine: Engine) -> None:
+    maps = segment(engine)
+    assert maps.mean_probability.shape == (4, 32, 48)
+    assert maps.class_map.shape == maps.enhanced_class_map.shape == (32, 48)
+    assert maps.class_map.dtype == np.uint8
+    assert maps.class_map.max() < 4
+    assert maps.enhanced_class_map.max() <= 4
+    assert maps.passes_used == 4
+
+
+def test_dropout_passes_differ(engine: Engine) -> None:
+    assert segment(engine).mutual_information.max() > 1e-3
+
+
+def test_modes_are_what_they_say(engine: Engine) -> None:
+    fused, first, second = (segment(engine, mode=mode) for mode in engine.bundle.modes)
+    assert not same(first, second)
+    assert not same(fused, first)
+    with pytest.raises(ValueError, match=r"mode: expected Fused \| First \| Second, got Other"):
+        segment(engine, mode="Other")
+
+
+def test_gamma_changes_only_what_is_mixed(engine: Engine) -> None:
+    assert not same(segment(engine, gamma=1.0), segment(engine, gamma=10.0))
+    assert same(segment(engine, mode="First", gamma=1.0), segment(engine, mode="First", gamma=10.0))
+
+
+def test_a_network_without_dropout_runs_once(plain_bundle: Path) -> None:
+    maps = segment(Engine(load_bundle(plain_bundle)), passes=9)
+    assert maps.passes_used == 1
+    assert maps.flags == ("single_pass",)
+    assert maps.mutual_information.max() == pytest.approx(0.0, abs=1e-5)
+
+
+def test_a_deadline_stops_the_passes_but_not_below_the_minimum(engine: Engine) -> None:
+    settings = replace(default_settings(engine.bundle), passes=50, deadline_ms=1, minimum_passes=7)
+    late = time.monotonic() - 1.0
+    maps = engine.segment(FRAME, bit_depth=8, centered=True, seed=1, settings=settings, started=late)
+    assert maps.passes_used == 7
+    assert maps.flags == ("deadline",)
+    in_time = replace(settings, deadline_ms=60_000)
+    maps = engine.segment(FRAME, bit_depth=8, centered=True, seed=1, settings=in_time, started=time.monotonic())
+    assert maps.passes_used == 50
+    assert maps.flags == ()
+
+
+def test_every_topic_has_its_planes(engine: Engine) -> None:
+    maps = segment(engine)
+    names = {
+        topic: [name for name, _, _ in topic_planes(maps, engine.bundle.classes, topic)]
+        for topic in ("map.navigation", "map.hazard", "map.full")
+    }
+    assert names["map.navigation"] == ["class_map", "enhanced_class_map", "predictive_entropy"]
+    assert names["map.hazard"] == ["hazard_probability", "predictive_entropy", "enhanced_class_map", "clearance"]
+    assert names["map.full"][0] == "mean_probability"
+    with pytest.raises(ValueError, match="no product map.other"):
+        topic_planes(maps, engine.bundle.classes, "map.other")
+
+
+def test_the_self_test_passes_and_notices_a_wrong_answer(engine: Engine) -> None:
+    assert run_self_test(engine) == 1.0
+    bundle = engine.bundle
+    image = bundle.self_test.image
+    engine.bundle = replace(bundle, self_test=replace(bundle.self_test, minimum_agreement=1.0, class_map=image))
+    try:
+        with pytest.raises(BundleError, match="self-test: expected at least 1.000 of the pixels as recorded"):
+            run_self_test(engine)
+    finally:
+        engine.bundle = bundle
+
+
+def test_the_shipped_bundle_sees_the_shipped_flyby(shipped_bundle: Path) -> None:
+    """Surface on the body, background off it, against the rendered truth."""
+    import cv2
+
+    engine = Engine(load_bundle(shipped_bundle))
+    source = open_source("flyby")
+    index = 28
+    frame = source.frame(index)
+    truth = cv2.imread(str(source.files[index].parents[1] / "masks" / source.files[index].name), cv2.IMREAD_UNCHANGED)
+    maps = segment(engine, frame=frame, passes=3)
+    lit = (truth > 0) & (frame > 60)
+    assert (maps.class_map[lit] != 0).mean() > 0.95
+    assert (maps.class_map[truth == 0] == 0).mean() > 0.9
+    assert maps.map_to_sensor == (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)

@@ -1,0 +1,1 @@
+"""Golden vectors: every kind of message, encoded once and for all."""

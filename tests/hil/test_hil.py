@@ -1,0 +1,85 @@
+"""The hardware-in-the-loop kit: sources, and stream, watch and demo as processes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from flight.client.images import ImageError
+from hil.cli import main
+from hil.sources.folder import FLYBY, open_source
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_shipped_flyby() -> None:
+    source = open_source("flyby")
+    assert len(source.files) == len(source.geometry) == 56
+    assert source.centered
+    assert source.frame(0).shape == (128, 128)
+    assert np.array_equal(source.frame(56), source.frame(0))
+    ranges = np.array([entry["range_d0"] for entry in json.loads((FLYBY / "flyby.json").read_text())["frames"]])
+    assert ranges[0] > 1.3
+    assert 0.4 < ranges.min() < 1.3
+    assert sum(path.stat().st_size for path in FLYBY.rglob("*")) < 2_000_000
+    for path in source.files:
+        mask = cv2.imread(str(FLYBY / "masks" / path.name), cv2.IMREAD_UNCHANGED)
+        assert mask.shape == (128, 128)
+        assert mask.max() <= 4
+        # The sunlit part of the body is labelled as body, but for the pixel that the filter spreads it over.
+        body = cv2.dilate(mask, np.ones((3, 3), dtype=np.uint8)) > 0
+        assert body[source.frame(int(path.stem)) > 100].all()
+
+
+def test_a_wrong_folder_is_named(tmp_path: Path, capsys) -> None:
+    with pytest.raises(ImageError, match="no such folder"):
+        open_source(str(tmp_path / "none"))
+    assert main(["stream", "--source", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith(f"hil stream: {tmp_path}: no .png, .jpg")
+    assert main(["stream", "--rate", "0"]) == 2
+    assert "--rate: expected a number > 0, got 0" in capsys.readouterr().err
+
+
+def test_the_demo_with_large_off_centre_images(tiny_bundle: Path, tmp_path: Path) -> None:
+    """The demonstration as users run it, on sensor frames of 1024 px with one broken file among them."""
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for index in range(4):
+        image = np.zeros((1024, 1024), dtype=np.uint8)
+        cv2.circle(image, (300 + 40 * index, 600), 180, 200, cv2.FILLED)
+        cv2.imwrite(str(frames / f"{index}.jpg"), image)
+    (frames / "2.jpg").write_bytes(b"no image")
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "hil.cli", "demo", "--bundle", str(tiny_bundle), "--source", str(frames)]
+    done = subprocess.run(
+        [*command, "--rate", "4", "--out", str(out)], capture_output=True, text=True, cwd=ROOT, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2.jpg: not a readable" in done.stderr
+    lines = done.stdout.splitlines()
+    for topic in ("map.navigation", "map.hazard"):
+        assert sum(line.startswith(topic) for line in lines) == 3
+    assert lines[-1].startswith("Look at ")
+    assert "answered 3" in done.stdout
+    assert len(list(out.glob("frame_*.png"))) == 3
+    with Image.open(out / "demo.gif") as animation:
+        assert animation.n_frames == 3
+
+
+def test_watch_stops_after_a_count_and_when_idle(tiny_bundle: Path, tmp_path: Path) -> None:
+    idle = subprocess.run(
+        [sys.executable, "-m", "hil.cli", "watch", "--endpoint", f"ipc://{tmp_path}/none", "--until-idle", "0.3"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert idle.returncode == 0
+    assert idle.stdout.strip() == "products: none; lost 0, malformed 0"

@@ -1,0 +1,122 @@
+"""A real but tiny bundle for tests: converted networks, hashes, self-test."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+HEIGHT, WIDTH, CHANNELS, CLASSES = 32, 48, 3, 4
+
+
+def write_tiny_bundle(folder: Path, networks: tuple[str, ...], dropout: bool = True) -> Path:
+    """Write a bundle of tiny networks, whose class follows brightness: dark, grey, bright, and edges."""
+    folder.mkdir(parents=True)
+    entries = []
+    for index, role in enumerate(networks):
+        content = _network(index, dropout)
+        (folder / f"{role}.tflite").write_bytes(content)
+        entries.append(
+            {
+                "role": role,
+                "file": f"{role}.tflite",
+                "sha256": hashlib.sha256(content).hexdigest(),
+                "quantization": "float32",
+                "image_input": "image",
+                "scores_output": _only_output(content),
+                "dropout_masks": (
+                    [{"input": "mask_1", "shape": [HEIGHT, WIDTH, 8], "keep_probability": 0.7}] if dropout else []
+                ),
+            }
+        )
+    colors = [[0, 0, 0], [120, 120, 120], [250, 250, 250], [250, 0, 0]]
+    names, roles = ["dark", "grey", "bright", "edge"], ["background", "safe", "hazard", "terminator"]
+    image = np.zeros((HEIGHT, WIDTH), dtype=np.uint8)
+    cv2.circle(image, (24, 16), 10, 220, cv2.FILLED)
+    image_png = cv2.imencode(".png", image)[1].tobytes()
+    manifest = {
+        "schema": 1,
+        "name": folder.name,
+        "version": "1.0",
+        "description": "for tests",
+        "classes": [
+            {"index": i, "name": n, "color": c, "role": r}
+            for i, (n, c, r) in enumerate(zip(names, colors, roles, strict=True))
+        ],
+        "input": {"height": HEIGHT, "width": WIDTH, "channels": CHANNELS},
+        "networks": entries,
+        "defaults": {"passes": 4, "gamma": 3.0, "uncertainty_threshold": 0.8},
+        "training": {},
+        "metrics": {},
+        "parity": {},
+    }
+    if len(networks) > 1:
+        first, second = networks
+        mixed = {"network": first, "log_gamma_with": second}
+        manifest["fusion"] = {"mode": "Fused", "classes": [{"network": first}, mixed, mixed, {"network": second}]}
+    (folder / "image.png").write_bytes(image_png)
+    test = {
+        "image": "image.png",
+        "image_sha256": hashlib.sha256(image_png).hexdigest(),
+        "class_map": "class_map.png",
+        "seed": 3,
+        "passes": 3,
+        "minimum_agreement": 0.99,
+    }
+    for class_map in (np.zeros((HEIGHT, WIDTH), dtype=np.uint8), None):
+        if class_map is None:
+            class_map = _answer(folder)
+        content = cv2.imencode(".png", class_map)[1].tobytes()
+        (folder / "class_map.png").write_bytes(content)
+        manifest["self_test"] = {**test, "class_map_sha256": hashlib.sha256(content).hexdigest()}
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def _answer(folder: Path) -> np.ndarray:
+    from flight.bundle import load_bundle
+    from flight.inference.engine import Engine, default_settings
+
+    bundle = load_bundle(folder)
+    image = cv2.imread(str(folder / "image.png"), cv2.IMREAD_UNCHANGED)
+    settings = replace(default_settings(bundle), passes=bundle.self_test.passes)
+    maps = Engine(bundle).segment(image, bit_depth=8, centered=True, seed=3, settings=settings)
+    return maps.class_map
+
+
+def _only_output(content: bytes) -> str:
+    from flight.inference.interpreter import make_interpreter
+
+    (detail,) = make_interpreter(content, 1).get_output_details()
+    return str(detail["name"]).split(":")[0]
+
+
+def _network(seed: int, dropout: bool) -> bytes:
+    import tensorflow as tf
+
+    generator = np.random.default_rng(seed)
+    first = generator.normal(0.0, 0.5, (3, 3, CHANNELS, 8)).astype(np.float32)
+    second = generator.normal(0.0, 1.0, (1, 1, 8, CLASSES)).astype(np.float32)
+    image = tf.TensorSpec((1, HEIGHT, WIDTH, CHANNELS), tf.float32, name="image")
+    mask = tf.TensorSpec((1, HEIGHT, WIDTH, 8), tf.float32, name="mask_1")
+
+    def with_mask(image, mask_1):  # type: ignore[no-untyped-def]
+        x = tf.nn.relu(tf.nn.conv2d(image, first, 1, "SAME"))
+        return {"scores": tf.nn.conv2d(x * mask_1, second, 1, "SAME")}
+
+    def without_mask(image):  # type: ignore[no-untyped-def]
+        x = tf.nn.relu(tf.nn.conv2d(image, first, 1, "SAME"))
+        return {"scores": tf.nn.conv2d(x, second, 1, "SAME")}
+
+    module = tf.Module()
+    module.forward = tf.function(
+        with_mask if dropout else without_mask, input_signature=[image, mask] if dropout else [image]
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        tf.saved_model.save(module, folder, signatures={"serving_default": module.forward})
+        return bytes(tf.lite.TFLiteConverter.from_saved_model(folder).convert())
