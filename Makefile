@@ -28,7 +28,7 @@ unit: .venv-dev/ready
 	$(DEV)/python -m pytest
 
 benchmark: .venv-dev/ready
-	$(DEV)/ground-tools benchmark --bundle models/unet_h
+	$(DEV)/ground-tools benchmark --bundle models/unet_h --write docs/benchmark.md
 
 # The flight and hil dependencies only: no TensorFlow, no Blender.
 .venv/ready: pyproject.toml

@@ -180,9 +180,7 @@ def _write_maps(out: Path, stem: str, frame: Any, maps: Maps, bundle: Bundle) ->
     entropy = pictures.entropy_picture(maps.predictive_entropy, count)
     mutual = pictures.entropy_picture(maps.mutual_information, count)
     hazard = pictures.hazard_picture(hazard_probability(maps.mean_probability, bundle.classes))
-    seen = pictures.frame_on_map(
-        frame, 8 * frame.dtype.itemsize, list(maps.map_to_sensor), bundle.height, bundle.width
-    )
+    seen = pictures.frame_on_map(frame, 8 * frame.dtype.itemsize, list(maps.map_to_sensor), bundle.height, bundle.width)
     row = pictures.side_by_side(
         [
             ("frame", seen),

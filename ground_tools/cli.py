@@ -18,8 +18,10 @@ A campaign that was stopped goes on where it was when the same command is given 
 
 _TRAIN_EXAMPLES = """examples:
   ground-tools train --recipe first-flight-encoder --dataset DIR --out out/encoder
-  ground-tools train --recipe first-flight-unet-s --dataset DIR --encoder out/encoder/encoder.weights.h5 \\
-      --out out/unet_s
+  ground-tools train --recipe first-flight-unet-s-start --dataset DIR --encoder out/encoder/encoder.weights.h5 \\
+      --out out/unet_s_start
+  ground-tools train --recipe first-flight-unet-s --dataset DIR \\
+      --start-from out/unet_s_start/unet.weights.h5 --out out/unet_s
   ground-tools train --recipe first-flight-unet-as --dataset DIR --start-from out/unet_s/unet.weights.h5 \\
       --out out/unet_as
 
@@ -47,9 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     what = render.add_mutually_exclusive_group()
-    what.add_argument(
-        "--campaign", default="procedural", help="a campaign's name or TOML file (default: procedural)"
-    )
+    what.add_argument("--campaign", default="procedural", help="a campaign's name or TOML file (default: procedural)")
     what.add_argument("--flyby", metavar="BODY", help="render a flyby of this body instead of a campaign")
     render.add_argument("--shapes", type=Path, metavar="DIR", help="folder of shape models (closed PLY meshes)")
     render.add_argument("--bodies-file", type=Path, metavar="TOML", help="another catalogue of bodies")
@@ -88,6 +88,13 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("--bundle-version", default="0.1.0", help="(default: 0.1.0)")
     export.add_argument("--images", type=int, help="judge on so many images of each split instead of all")
     export.add_argument("--passes", type=int, default=20, help="dropout passes (default: 20)")
+
+    benchmark = commands.add_parser("benchmark", help="the service beside bare interpreter passes, as a table")
+    benchmark.add_argument("--bundle", type=Path, required=True, metavar="DIR")
+    benchmark.add_argument("--rounds", type=int, default=7, help="(default: 7)")
+    benchmark.add_argument("--passes", type=int, default=20, help="dropout passes (default: 20)")
+    benchmark.add_argument("--threads", type=int, default=2, help="(default: 2)")
+    benchmark.add_argument("--write", type=Path, metavar="MD", help="write the table to this file, too")
     return parser
 
 
@@ -117,9 +124,7 @@ def _train(arguments: argparse.Namespace) -> None:
     if recipe.network == "encoder_cnn":
         weights = train_encoder(recipe, arguments.dataset, arguments.out)
     else:
-        weights = train_unet(
-            recipe, arguments.dataset, arguments.out, arguments.encoder, arguments.start_from
-        )
+        weights = train_unet(recipe, arguments.dataset, arguments.out, arguments.encoder, arguments.start_from)
     print(f"best weights in {weights}, record in {arguments.out / 'training.json'}")
 
 
@@ -142,11 +147,26 @@ def _export(arguments: argparse.Namespace) -> None:
     print(f"{arguments.out}: {bundle.modes[0]} test mIoU {figures['miou']:.3f}; card in {arguments.out / 'card.md'}")
 
 
+def _benchmark(arguments: argparse.Namespace) -> None:
+    from flight.bundle import load_bundle
+    from ground_tools.benchmark.service import benchmark_service, table
+
+    for name, limit in (("rounds", 1000), ("passes", 100), ("threads", 64)):
+        if not 1 <= getattr(arguments, name) <= limit:
+            raise ValueError(f"--{name}: expected 1..{limit}, got {getattr(arguments, name)}")
+    measured = benchmark_service(arguments.bundle, arguments.rounds, arguments.passes, arguments.threads)
+    text = table(measured, load_bundle(arguments.bundle))
+    print(text)
+    if arguments.write is not None:
+        arguments.write.write_text(text, encoding="utf-8")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0, or 2 with one line that says what is wrong and where."""
     arguments = build_parser().parse_args(argv)
     try:
-        {"render": _render, "train": _train, "export": _export}[arguments.command](arguments)
+        run = {"render": _render, "train": _train, "export": _export, "benchmark": _benchmark}
+        run[arguments.command](arguments)
     except (ValueError, OSError, RuntimeError) as error:
         print(f"ground-tools {arguments.command}: {error}", file=sys.stderr)
         return 2

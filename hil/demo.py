@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from flight.client import CommandFailed, Commander
+from flight.client import Commander, CommandFailed
 
 _SOCKETS = ("frames", "products", "telemetry", "commands")
 # A slow computer answers late rather than with all passes; the products say how many there were.
@@ -27,13 +27,9 @@ def demonstrate(bundle: Path, source: str, rate_hz: float, out: Path) -> int:
         endpoints = {name: f"ipc://{folder}/{name}" for name in _SOCKETS}
         configuration = Path(folder) / "flight.toml"
         lines = [f'{name} = "{endpoint}"' for name, endpoint in endpoints.items()]
-        configuration.write_text(
-            "\n".join(
-                ["[endpoints]", *lines, "[parameters]"]
-                + [f"deadline_ms = {_DEADLINE_MS}", f"minimum_passes = {_MINIMUM_PASSES}", ""]
-            ),
-            encoding="utf-8",
-        )
+        parameters = [f"deadline_ms = {_DEADLINE_MS}", f"minimum_passes = {_MINIMUM_PASSES}"]
+        text = "\n".join(["[endpoints]", *lines, "[parameters]", *parameters, ""])
+        configuration.write_text(text, encoding="utf-8")
         python = [sys.executable, "-m"]
         serve = [*python, "flight.cli", "serve", "--bundle", str(bundle), "--config", str(configuration)]
         watch = [*python, "hil.cli", "watch", "--endpoint", endpoints["products"], "--save", str(out)]

@@ -97,9 +97,7 @@ def picture(navigation: Product, hazard: Product, source: FrameSource | None) ->
     if source is not None:
         frame = source.frame(header["frame_id"])
         depth = 8 * frame.dtype.itemsize
-        panels.append(
-            ("frame", pictures.frame_on_map(frame, depth, header["map_to_sensor"], height, width))
-        )
+        panels.append(("frame", pictures.frame_on_map(frame, depth, header["map_to_sensor"], height, width)))
     panels += [
         ("class map", pictures.class_picture(navigation.planes["enhanced_class_map"], classes=len(names))),
         (
@@ -122,5 +120,7 @@ def animate(files: list[Path], path: Path) -> None:
         with Image.open(file) as image:
             scale = min(_GIF_WIDTH / image.width, 1.0)
             size = (round(image.width * scale), round(image.height * scale))
-            frames.append(image.convert("RGB").resize(size, Image.Resampling.LANCZOS).quantize(96, dither=Image.Dither.NONE))
+            frames.append(
+                image.convert("RGB").resize(size, Image.Resampling.LANCZOS).quantize(96, dither=Image.Dither.NONE)
+            )
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=_GIF_FRAME_MS, loop=0, optimize=True)

@@ -1,7 +1,7 @@
 """The Python side for consumers, cameras and operators: subscribe, send frames, command."""
 
 from flight.client.camera import FrameSender
-from flight.client.commander import CommandFailed, Commander
+from flight.client.commander import Commander, CommandFailed
 from flight.client.subscriber import Subscriber, SubscriberStatistics
 from flight.client.telemetry import TelemetryListener
 

@@ -31,7 +31,7 @@ _PAPER = (30, 32, 40)
 
 
 def class_picture(
-    class_map: NDArray[np.uint8], colors: tuple[tuple[int, int, int], ...] = PALETTE, classes: int | None = None
+    class_map: NDArray[Any], colors: tuple[tuple[int, int, int], ...] = PALETTE, classes: int | None = None
 ) -> Picture:
     """Colours of a class map. classes: K; the index K is the uncertain one."""
     table = np.zeros((256, 3), dtype=np.uint8)
@@ -39,14 +39,16 @@ def class_picture(
         table[index] = colors[index % len(colors)]
     if classes is not None:
         table[classes] = UNCERTAIN_COLOR
-    return table[class_map]
+    picture: Picture = table[class_map]
+    return picture
 
 
 def entropy_picture(entropy: NDArray[Any], classes: int) -> Picture:
     """Entropy in nats from black (0) over red to pale yellow (ln K, the largest there can be)."""
     scaled = np.clip(entropy.astype(np.float32) / math.log(classes), 0.0, 1.0)
     colored = cv2.applyColorMap(np.rint(scaled * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
-    return np.ascontiguousarray(colored[:, :, ::-1], dtype=np.uint8)
+    picture: Picture = np.ascontiguousarray(colored[:, :, ::-1], dtype=np.uint8)
+    return picture
 
 
 def hazard_picture(probability: NDArray[Any]) -> Picture:
@@ -55,7 +57,8 @@ def hazard_picture(probability: NDArray[Any]) -> Picture:
     safe, middle, hazard = (np.array(c, dtype=np.float32) for c in ((40, 150, 70), (240, 210, 70), (190, 35, 45)))
     low, high = np.minimum(2 * p, 1.0), np.maximum(2 * p - 1.0, 0.0)
     colored = safe + low * (middle - safe) + high * (hazard - middle)
-    return np.rint(colored).astype(np.uint8)
+    picture: Picture = np.rint(colored).astype(np.uint8)
+    return picture
 
 
 def frame_on_map(pixels: NDArray[Any], bit_depth: int, affine: list[float], height: int, width: int) -> Picture:
@@ -67,7 +70,7 @@ def frame_on_map(pixels: NDArray[Any], bit_depth: int, affine: list[float], heig
     matrix = np.array([[a, b, c], [d, e, f]], dtype=np.float64)
     scale = math.sqrt(abs(a * e - b * d))
     if scale > 1.5:
-        grey = cv2.GaussianBlur(grey, (0, 0), 0.4 * scale)
+        grey = cv2.GaussianBlur(grey, (0, 0), 0.4 * scale).astype(np.float32, copy=False)
     seen = cv2.warpAffine(grey, matrix, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
     return np.repeat(np.clip(np.rint(seen), 0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
 

@@ -24,12 +24,16 @@ _MEANINGS = {
     "housekeeping": "Telemetry at 1 Hz and on every change of state, topic `telemetry.housekeeping`; sent as "
     "[topic, map].",
 }
-_PLANES = """| topic | planes |
-|---|---|
-| map.navigation | `class_map` u8 (H, W): 0..K-1; `enhanced_class_map` u8: 0..K, K is uncertain; `predictive_entropy` f16, nats |
-| map.hazard | `hazard_probability` f16: summed mean probability of the classes whose role is not `safe`; `predictive_entropy` f16; `enhanced_class_map` u8; `clearance` f16: distance in map pixels to the nearest hazardous or uncertain pixel, the map's diagonal when there is none |
-| map.full (on request) | `mean_probability` f16 (K, H, W); `predictive_entropy`, `mutual_information` f16, nats; `class_map`, `enhanced_class_map` u8 |
-"""
+_PLANES = (
+    "| topic | planes |\n|---|---|\n"
+    "| map.navigation | `class_map` u8 (H, W): 0..K-1; `enhanced_class_map` u8: 0..K, K is uncertain; "
+    "`predictive_entropy` f16, nats |\n"
+    "| map.hazard | `hazard_probability` f16: summed mean probability of the classes whose role is not `safe`; "
+    "`predictive_entropy` f16; `enhanced_class_map` u8; `clearance` f16: distance in map pixels to the nearest "
+    "hazardous or uncertain pixel, the map's diagonal when there is none |\n"
+    "| map.full (on request) | `mean_probability` f16 (K, H, W); `predictive_entropy`, `mutual_information` f16, "
+    "nats; `class_map`, `enhanced_class_map` u8 |\n"
+)
 _COMMANDS = """| command | arguments | result |
 |---|---|---|
 | no_op | | |
@@ -39,7 +43,7 @@ _COMMANDS = """| command | arguments | result |
 | set_mode | mode | mode |
 | shutdown | | |
 """
-_EXAMPLE = '''```python
+_EXAMPLE = """```python
 from flight.client import FrameSender, Subscriber
 
 with Subscriber(topics=["map.navigation"]) as products, FrameSender(source="navcam") as camera:
@@ -48,7 +52,7 @@ with Subscriber(topics=["map.navigation"]) as products, FrameSender(source="navc
     if product is not None and product.status != "invalid":
         print(product.planes["enhanced_class_map"].shape, product.header["map_to_sensor"])
 ```
-'''
+"""
 
 
 def document() -> str:
@@ -102,8 +106,7 @@ def document() -> str:
         text.append("")
     text += ["## Events", "", "| id | name | severity | cause | at most per minute |", "|---|---|---|---|---|"]
     text += [
-        f"| {e.id} | {e.name} | {e.severity} | {e.cause} | {e.throttle_per_minute} |"
-        for e in catalogue.EVENTS.values()
+        f"| {e.id} | {e.name} | {e.severity} | {e.cause} | {e.throttle_per_minute} |" for e in catalogue.EVENTS.values()
     ]
     for title, table in (
         ("Reasons for rejecting a frame", catalogue.REJECTION_REASONS),

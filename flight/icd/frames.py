@@ -16,7 +16,7 @@ from flight.icd.packing import PackingError, pack_map, unpack_map
 from flight.schema import SchemaError, check, load_schema, shown
 
 _SCHEMA = load_schema("flight.icd.schemas", "frame")
-_DTYPES = {"u8": np.dtype("<u1"), "u16": np.dtype("<u2")}
+_DTYPES: dict[str, np.dtype[Any]] = {"u8": np.dtype("<u1"), "u16": np.dtype("<u2")}
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 

@@ -104,7 +104,8 @@ def center(
     crop = _crop(source, x, y, crop_width, crop_height)
     if (crop_height, crop_width) != (height, width):
         shrinking = crop_width >= width and crop_height >= height
-        crop = cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
+        method = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
+        crop = cv2.resize(crop, (width, height), interpolation=method).astype(np.float32, copy=False)
     if crop.ndim == 2:
         crop = np.repeat(crop[:, :, None], channels, axis=2)
     a, e = crop_width / width, crop_height / height
@@ -125,13 +126,8 @@ def _crop(frame: NDArray[np.float32], x: int, y: int, width: int, height: int) -
     if inside.shape[:2] == (height, width):
         return np.ascontiguousarray(inside)
     fill = float(np.percentile(frame, 10))
-    padded: NDArray[np.float32] = cv2.copyMakeBorder(
-        np.ascontiguousarray(inside),
-        y0 - y,
-        y + height - y1,
-        x0 - x,
-        x + width - x1,
-        cv2.BORDER_CONSTANT,
-        value=(fill, fill, fill),
+    above, below, before, after = y0 - y, y + height - y1, x0 - x, x + width - x1
+    padded = cv2.copyMakeBorder(
+        np.ascontiguousarray(inside), above, below, before, after, cv2.BORDER_CONSTANT, value=(fill, fill, fill)
     )
-    return padded
+    return padded.astype(np.float32, copy=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +26,7 @@ def clearance(enhanced_class_map: NDArray[np.uint8], classes: tuple[ClassDefinit
     Euclidean, exact. A map without any hazard has the map's diagonal everywhere: nothing nearer was seen.
     """
     safe = np.isin(enhanced_class_map, [c.index for c in classes if c.role == "safe"])
-    diagonal = float(np.hypot(*enhanced_class_map.shape))
+    diagonal = math.hypot(*enhanced_class_map.shape)
     if safe.all():
         return np.full(safe.shape, diagonal, dtype=np.float32)
     distance = cv2.distanceTransform(safe.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)

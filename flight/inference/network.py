@@ -114,7 +114,8 @@ def _quantized(values: NDArray[np.float32], detail: dict[str, Any]) -> NDArray[A
     if detail["dtype"] == np.float32:
         return values
     scale, zero_point = detail["quantization"]
-    return np.clip(np.rint(values / np.float32(scale)) + zero_point, -128, 127).astype(np.int8)
+    quantized: NDArray[np.int8] = np.clip(np.rint(values / np.float32(scale)) + zero_point, -128, 127).astype(np.int8)
+    return quantized
 
 
 def _dequantized(values: NDArray[Any], detail: dict[str, Any]) -> NDArray[np.float32]:

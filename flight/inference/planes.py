@@ -13,9 +13,7 @@ from flight.inference.engine import Maps
 from flight.inference.hazard import clearance, hazard_probability
 
 
-def topic_planes(
-    maps: Maps, classes: tuple[ClassDefinition, ...], topic: str
-) -> list[tuple[str, NDArray[Any], str]]:
+def topic_planes(maps: Maps, classes: tuple[ClassDefinition, ...], topic: str) -> list[tuple[str, NDArray[Any], str]]:
     """The planes of one topic in order: (name, uint8 or float16 array, units)."""
     class_map = ("class_map", maps.class_map, "class")
     enhanced = ("enhanced_class_map", maps.enhanced_class_map, "class")

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from flight.bundle import Bundle, BundleError
 from flight.inference.engine import Engine, default_settings
@@ -44,9 +45,9 @@ def run_self_test(engine: Engine) -> float:
     return agreement
 
 
-def decoded(bundle: Bundle, png: bytes, field: str) -> np.ndarray:
+def decoded(bundle: Bundle, png: bytes, field: str) -> NDArray[np.uint8]:
     """Decode one of the self-test's PNG images."""
     array = cv2.imdecode(np.frombuffer(png, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None or array.dtype != np.uint8:
         raise BundleError(f"bundle {bundle.name}: self_test.{field}: no 8-bit PNG image")
-    return array
+    return array.astype(np.uint8, copy=False)

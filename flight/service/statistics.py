@@ -32,9 +32,7 @@ class Counters:
 
     def values(self) -> dict[str, Any]:
         """The counters by name, copied."""
-        return {
-            name: dict(value) if isinstance(value, dict) else value for name, value in vars(self).items()
-        }
+        return {name: dict(value) if isinstance(value, dict) else value for name, value in vars(self).items()}
 
 
 class Latencies:

@@ -59,7 +59,8 @@ class Worker:
 
     def dispatch(self, job: dict[str, Any], pixels: bytes) -> None:
         """Hand over a job. The worker must be idle."""
-        assert self.socket is not None and self.state == "idle"
+        assert self.socket is not None
+        assert self.state == "idle"
         self.socket.send_multipart([pack(job), pixels], flags=zmq.NOBLOCK, copy=False)
         self.state, self.job, self.since = "busy", job["job"], time.monotonic()
 

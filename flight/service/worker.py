@@ -26,7 +26,7 @@ from flight.service.protocol import pack, unpack
 
 def process_frame(engine: Engine, job: dict[str, Any], pixels: bytes) -> tuple[dict[str, Any], list[bytes]]:
     """Answer one job. Returns the answer's map and the planes' bytes, topic after topic."""
-    dtype = np.dtype("<u1") if job["dtype"] == "u8" else np.dtype("<u2")
+    dtype: np.dtype[Any] = np.dtype("<u1") if job["dtype"] == "u8" else np.dtype("<u2")
     shape = (job["height"], job["width"]) if job["channels"] == 1 else (job["height"], job["width"], job["channels"])
     maps = engine.segment(
         np.frombuffer(pixels, dtype=dtype).reshape(shape),

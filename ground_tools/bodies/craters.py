@@ -45,9 +45,7 @@ def relief(rho: np.ndarray, depth: float) -> np.ndarray:
     return np.where(rho < 1.0, bowl, ejecta)
 
 
-def place_craters(
-    mesh: Mesh, radii: list[float], nested: int, generator: np.random.Generator
-) -> list[Crater]:
+def place_craters(mesh: Mesh, radii: list[float], nested: int, generator: np.random.Generator) -> list[Crater]:
     """Choose places for craters of the given rim radii (kilometres), the largest first.
 
     The last `nested` craters are put inside the first one, at 0.45 of its radius or less. The others keep clear
@@ -120,9 +118,7 @@ def apply_craters(mesh: Mesh, craters: list[Crater]) -> tuple[Mesh, np.ndarray]:
         x = offset @ crater.first / crater.radii[0]
         y = offset @ crater.second / crater.radii[1]
         angle = np.arctan2(y, x)
-        waviness = 1.0 + sum(
-            0.03 * np.cos((k + 2) * angle + phase) for k, phase in enumerate(crater.rim_phases)
-        )
+        waviness = 1.0 + sum(0.03 * np.cos((k + 2) * angle + phase) for k, phase in enumerate(crater.rim_phases))
         rho = np.hypot(x, y) / waviness
         # Only the sheet of surface that the crater stands on, not the far side of a thin or bent body.
         facing = (vertex_normals(mesh) @ crater.normal > 0.1) & (np.abs(along) < 1.5 * max(crater.radii))

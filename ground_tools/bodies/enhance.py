@@ -64,7 +64,8 @@ def base_shape(recipe: BodyRecipe, shapes: Path | None) -> Mesh:
                 "name the folder that holds it with --shapes DIR, or choose a procedural body"
             )
         return centred_on_mass(read_closed_mesh(shapes / recipe.shape))
-    assert recipe.procedural_kind is not None and recipe.procedural_axes_km is not None
+    assert recipe.procedural_kind is not None
+    assert recipe.procedural_axes_km is not None
     return procedural_shape(recipe.procedural_kind, recipe.procedural_axes_km, recipe.seed)
 
 
@@ -84,8 +85,7 @@ def enhance(recipe: BodyRecipe, base: Mesh) -> EnhancedBody:
     rough = np.random.default_rng(streams[1])
     relief = fractal_noise(cratered.vertices / radius, 4.0, 6, 0.55, rough)
     ground = Mesh(
-        cratered.vertices
-        + (relief * recipe.roughness * 1e-3 * radius)[:, None] * vertex_normals(cratered),
+        cratered.vertices + (relief * recipe.roughness * 1e-3 * radius)[:, None] * vertex_normals(cratered),
         cratered.faces,
     )
     identifiers = np.where(face_crater > 0, CRATER_IDENTIFIERS + face_crater - 1, SURFACE_IDENTIFIER)
@@ -101,9 +101,9 @@ def enhance(recipe: BodyRecipe, base: Mesh) -> EnhancedBody:
     offsets = np.cumsum([0] + [len(part.vertices) for part in rock_parts[:-1]])
     rocks = Mesh(
         np.concatenate([part.vertices for part in rock_parts]),
-        np.concatenate(
-            [part.faces + offset for part, offset in zip(rock_parts, offsets, strict=True)]
-        ).astype(np.int32),
+        np.concatenate([part.faces + offset for part, offset in zip(rock_parts, offsets, strict=True)]).astype(
+            np.int32
+        ),
     )
     return EnhancedBody(
         name=recipe.name,

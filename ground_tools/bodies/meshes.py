@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import trimesh
@@ -29,7 +30,7 @@ def read_closed_mesh(path: Path) -> Mesh:
     if not path.is_file():
         raise FileNotFoundError(f"shape model {path}: no such file")
     try:
-        loaded = trimesh.load(path, process=True, force="mesh")
+        loaded: Any = trimesh.load(path, process=True, force="mesh")
     except Exception as error:
         raise ValueError(f"shape model {path}: not readable as a triangle mesh ({error})") from error
     if len(loaded.faces) == 0:
@@ -80,9 +81,7 @@ def vertex_normals(mesh: Mesh) -> np.ndarray:
     return normals / np.maximum(lengths, 1e-300)
 
 
-def random_surface_points(
-    mesh: Mesh, count: int, generator: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+def random_surface_points(mesh: Mesh, count: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Points uniform by area on the surface, and the outward unit normals of the faces they lie on.
 
     Returns two arrays (count, 3) float64.

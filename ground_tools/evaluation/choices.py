@@ -19,9 +19,7 @@ def choose_threshold(class_maps: np.ndarray, entropies: np.ndarray, truths: np.n
     """
     best, chosen = -1.0, 1.0
     for threshold in THRESHOLDS:
-        marked = np.stack(
-            [enhanced(c, h, threshold, classes) for c, h in zip(class_maps, entropies, strict=True)]
-        )
+        marked = np.stack([enhanced(c, h, threshold, classes) for c, h in zip(class_maps, entropies, strict=True)])
         value = mean_iou(iou_per_class(truths, marked, classes + 1)[:classes])
         if value > best:
             best, chosen = value, threshold

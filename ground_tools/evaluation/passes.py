@@ -21,8 +21,7 @@ def set_inputs(images: np.ndarray) -> np.ndarray:
     images: (N, H, W) uint8. Returns (N, H, W) uint8.
     """
     noisy = [
-        paper_noise(image, np.random.default_rng([VALIDATION_NOISE_SEED, index]))
-        for index, image in enumerate(images)
+        paper_noise(image, np.random.default_rng([VALIDATION_NOISE_SEED, index])) for index, image in enumerate(images)
     ]
     return np.rint(np.stack(noisy) * 255.0).astype(np.uint8)
 
@@ -33,9 +32,7 @@ def passes_over(bundle: Bundle, frames: np.ndarray, passes: int, threads: int = 
     frames: (N, H, W) uint8, of the networks' input size. The seed of image i is i.
     """
     shape = (bundle.height, bundle.width, bundle.channels)
-    networks = [
-        Network(file, index, shape, len(bundle.classes), threads) for index, file in enumerate(bundle.networks)
-    ]
+    networks = [Network(file, index, shape, len(bundle.classes), threads) for index, file in enumerate(bundle.networks)]
     for seed, frame in enumerate(tqdm(frames, unit="image", file=sys.stderr)):
         image = np.repeat((frame / np.float32(255.0))[:, :, None], bundle.channels, axis=2).astype(np.float32)
         for network in networks:
@@ -54,7 +51,8 @@ def mode_result(bundle: Bundle, scores: np.ndarray, mode: str, gamma: float) -> 
         fused = [fuse(list(scores_of_pass), weights) for scores_of_pass in scores]
     else:
         fused = [scores_of_pass[roles.index(mode)] for scores_of_pass in scores]
-    accumulator = Accumulator(scores.shape[2:])
+    _, _, classes, height, width = scores.shape
+    accumulator = Accumulator((classes, height, width))
     for scores_of_pass in fused:
         accumulator.add(scores_of_pass.copy())
     mean, entropy, _ = accumulator.result()

@@ -118,9 +118,7 @@ def write_bundle(
 def _calibration(train: LoadedSet) -> np.ndarray:
     """Images for the int8 ranges: evenly spread over the training split, disturbed as in training."""
     chosen = np.linspace(0, len(train.images) - 1, min(_CALIBRATION_IMAGES, len(train.images))).astype(int)
-    return np.stack(
-        [disturbed(train.images[i], 0.7, np.random.default_rng([7, int(i)])) for i in chosen]
-    )[..., None]
+    return np.stack([disturbed(train.images[i], 0.7, np.random.default_rng([7, int(i)])) for i in chosen])[..., None]
 
 
 def _spread(loaded: LoadedSet, count: int | None) -> LoadedSet:
@@ -171,11 +169,10 @@ def output_name(content: bytes) -> str:
 
 def _parity(module: Any, entry: dict[str, Any], content: bytes, images: np.ndarray) -> dict[str, Any]:
     """int8 against the float32 graph, pass by pass with the very same dropout masks."""
-    masks = tuple(
-        DropoutMask(m["input"], tuple(m["shape"]), m["keep_probability"]) for m in entry["dropout_masks"]
-    )
+    masks = tuple(DropoutMask(m["input"], tuple(m["shape"]), m["keep_probability"]) for m in entry["dropout_masks"])
     file = NetworkFile(entry["role"], content, entry["image_input"], entry["scores_output"], masks)
-    network = Network(file, 0, tuple(images.shape[1:]), len(CLASS_NAMES), 2)
+    _, height, width, channels = images.shape
+    network = Network(file, 0, (height, width, channels), len(CLASS_NAMES), 2)
     same, squares = [], []
     for seed, image in enumerate(images):
         network.begin(image, seed, 1)

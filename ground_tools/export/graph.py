@@ -22,17 +22,13 @@ MASK_INPUTS = tuple(f"mask_{index}" for index in range(1, len(DECODER_CHANNELS) 
 
 def mask_shapes(unet: keras.Model) -> list[tuple[int, int, int]]:
     """(H, W, C) of the input of each dropout layer, DO1 to DO6."""
-    return [
-        tuple(int(side) for side in unet.get_layer(f"dropout_{index}").input.shape[1:])
-        for index in range(1, len(MASK_INPUTS) + 1)
-    ]
+    shapes = [unet.get_layer(f"dropout_{index}").input.shape for index in range(1, len(MASK_INPUTS) + 1)]
+    return [(int(height), int(width), int(channels)) for _, height, width, channels in shapes]
 
 
 def keep_probabilities(unet: keras.Model) -> list[float]:
     """1 - rate of each dropout layer, DO1 to DO6."""
-    return [
-        1.0 - float(unet.get_layer(f"dropout_{index}").rate) for index in range(1, len(MASK_INPUTS) + 1)
-    ]
+    return [1.0 - float(unet.get_layer(f"dropout_{index}").rate) for index in range(1, len(MASK_INPUTS) + 1)]
 
 
 def flight_graph(unet: keras.Model) -> tf.Module:

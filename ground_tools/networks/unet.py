@@ -62,9 +62,9 @@ def build_unet(classes: int, dropout: UNetDropout, size: int = 128, channels: in
     activations = _encoder(image)
     x = activations[-1]
     for index, (width, skip) in enumerate(zip(DECODER_CHANNELS, reversed(activations[:-1]), strict=True), start=1):
-        x = layers.Conv2DTranspose(
-            width, 3, strides=2, padding="same", use_bias=False, name=f"up_convolution_{index}"
-        )(x)
+        x = layers.Conv2DTranspose(width, 3, strides=2, padding="same", use_bias=False, name=f"up_convolution_{index}")(
+            x
+        )
         x = layers.BatchNormalization(name=f"up_normalization_{index}")(x)
         x = layers.ReLU(name=f"up_activation_{index}")(x)
         x = layers.Concatenate(name=f"up_concatenation_{index}")([x, skip])

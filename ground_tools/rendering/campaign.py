@@ -132,9 +132,7 @@ def render_campaign(
     }
     if (out / "dataset.json").exists():
         present = read_description(out)
-        if present["campaign"] != _plain(description["campaign"]) or present["bodies"] != _plain(
-            description["bodies"]
-        ):
+        if present["campaign"] != _plain(description["campaign"]) or present["bodies"] != _plain(description["bodies"]):
             raise ValueError(f"dataset {out}: holds another campaign ({present['name']}); choose another --out")
     write_description(out, description)
 
@@ -188,9 +186,7 @@ def _render_shards(
     for shard in shards:
         rows = []
         for index in range(shard.first, shard.first + shard.count):
-            stream = np.random.SeedSequence(
-                [campaign.seed, recipe.seed, SPLITS.index(shard.split), index]
-            )
+            stream = np.random.SeedSequence([campaign.seed, recipe.seed, SPLITS.index(shard.split), index])
             view = random_view(body.extent, np.random.default_rng(stream))
             rows.append(sample_row(renderer, body.extent, recipe.name, shard.split, index, view, campaign.seed))
             progress.put(1)

@@ -52,9 +52,7 @@ def render_flyby(body: str, catalogue: dict[str, BodyRecipe], shapes: Path | Non
     (out / "frames").mkdir(parents=True, exist_ok=True)
     (out / "masks").mkdir(exist_ok=True)
     entries = []
-    for index, (view, time_s) in enumerate(
-        tqdm(list(zip(views, times, strict=True)), unit="frame", file=sys.stderr)
-    ):
+    for index, (view, time_s) in enumerate(tqdm(list(zip(views, times, strict=True)), unit="frame", file=sys.stderr)):
         rendering = renderer.render(view, index)
         noise = np.random.default_rng([catalogue[body].seed, index]).normal(0.0, _NOISE_SIGMA, (128, 128))
         frame = np.clip(np.rint(display_encoded(rendering.grey) + 4.0 + noise), 0, 255).astype(np.uint8)

@@ -36,7 +36,7 @@ def disturbed(image: np.ndarray, strength: float, generator: np.random.Generator
     x += np.float32(generator.uniform(0.0, NOISE_MEAN))
     blur = strength * abs(generator.normal(0.0, 0.8))
     if blur > 0.2:
-        x = cv2.GaussianBlur(x, (0, 0), blur)
+        x = cv2.GaussianBlur(x, (0, 0), blur).astype(np.float32)
     sigma = NOISE_SIGMA * np.exp(strength * generator.normal(0.0, 0.7))
     x += generator.normal(0.0, sigma, image.shape).astype(np.float32)
     return np.clip(x, 0.0, 1.0)

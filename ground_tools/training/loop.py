@@ -27,6 +27,7 @@ from ground_tools.training.batches import BodyBatches, WindowBatches, relabelled
 from ground_tools.training.metrics import iou_per_class, mean_iou
 from ground_tools.training.recipes import Recipe
 
+
 class Window(keras.layers.Layer):
     """Cuts a square window out of each feature map: ((N, H, W, C), (N, 2) first rows and columns) -> (N, w, w, C).
 
@@ -121,8 +122,11 @@ def _schedule(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.schedule
     steps = recipe.epochs * steps_per_epoch
     warm_up = min(steps // 20 + 1, 200)
     return keras.optimizers.schedules.CosineDecay(
-        recipe.learning_rate * 0.05, max(steps - warm_up, 1), alpha=0.1,
-        warmup_target=recipe.learning_rate, warmup_steps=warm_up,
+        recipe.learning_rate * 0.05,
+        max(steps - warm_up, 1),
+        alpha=0.1,
+        warmup_target=recipe.learning_rate,
+        warmup_steps=warm_up,
     )
 
 
@@ -150,9 +154,7 @@ def train_encoder(recipe: Recipe, dataset: Path, out: Path) -> Path:
         metrics=["accuracy"],
     )
     path = out / "encoder.weights.h5"
-    best = keras.callbacks.ModelCheckpoint(
-        str(path), monitor="val_loss", save_best_only=True, save_weights_only=True
-    )
+    best = keras.callbacks.ModelCheckpoint(str(path), monitor="val_loss", save_best_only=True, save_weights_only=True)
     started = time.monotonic()
     model.fit(
         batches,
@@ -167,9 +169,7 @@ def train_encoder(recipe: Recipe, dataset: Path, out: Path) -> Path:
     return path
 
 
-def train_unet(
-    recipe: Recipe, dataset: Path, out: Path, encoder: Path | None, start_from: Path | None
-) -> Path:
+def train_unet(recipe: Recipe, dataset: Path, out: Path, encoder: Path | None, start_from: Path | None) -> Path:
     """Train a UNet from an encoder's weights, or from another UNet's. Returns the best epoch's weights.
 
     Raises ValueError when neither or both starting points are given.
@@ -202,8 +202,22 @@ def train_unet(
     started = time.monotonic()
     model.fit(batches, epochs=recipe.epochs, callbacks=[keep, *_callbacks(recipe, out)], verbose=0)
     best = json.loads(path.with_suffix(".best.json").read_text())
-    _write_record(recipe, dataset, out, path, started, {"validation": best})
+    measured = {"validation": best, "began_from": _origin(encoder or start_from)}
+    _write_record(recipe, dataset, out, path, started, measured)
     return path
+
+
+def _origin(weights: Path | None) -> dict[str, Any]:
+    """What is known of the weights that a training began from."""
+    assert weights is not None
+    origin: dict[str, Any] = {"weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
+    best = weights.with_suffix(".best.json")
+    if best.is_file():
+        origin["validation"] = json.loads(best.read_text())
+    record = weights.with_name("training.json")
+    if record.is_file():
+        origin["recipe"] = json.loads(record.read_text())["recipe"]["name"]
+    return origin
 
 
 def _write_record(

@@ -57,8 +57,8 @@ def load_recipe(name_or_path: str, overrides: dict[str, Any] | None = None) -> R
 
 
 def _recipe(path: Path, table: dict[str, Any]) -> Recipe:
-    def take(source: dict[str, Any], field: str, kinds: type | tuple[type, ...], low: float, high: float) -> Any:
-        value = source.pop(field, None)
+    def take(source: dict[str, Any], field: str, kinds: Any, low: float, high: float) -> Any:
+        value: Any = source.pop(field, None)
         if isinstance(value, bool) != (kinds is bool) or not isinstance(value, kinds) or not low <= value <= high:
             raise ValueError(f"recipe {path}: {field}: expected {low:g}..{high:g}, got {value!r}")
         return value

@@ -73,7 +73,7 @@ def test_a_changed_byte_is_refused(copy: Path, name: str) -> None:
 
 
 def test_a_missing_bundle_or_file_is_named(copy: Path, tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="nowhere/manifest.json: No such file"):
+    with pytest.raises(BundleError, match=r"nowhere/manifest\.json: No such file"):
         load_bundle(tmp_path / "nowhere")
     (copy / "First.tflite").unlink()
     with pytest.raises(BundleError, match=r"First\.tflite: No such file"):

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from flight.inference.centering import center, locate_body, unit_scaled
 
 
-def disk(rows: int, columns: int, x: float, y: float, radius: float, noise: float = 2.0, level: int = 180) -> np.ndarray:
+def disk(
+    rows: int, columns: int, x: float, y: float, radius: float, noise: float = 2.0, level: int = 180
+) -> np.ndarray:
     """A bright disk on a dark, noisy sky with a pedestal."""
     v, u = np.mgrid[:rows, :columns]
     image = np.where((u - x) ** 2 + (v - y) ** 2 <= radius**2, level, 12).astype(np.float64)

@@ -90,16 +90,16 @@ def test_a_malformed_product_is_counted_and_never_handed_over(publisher: Publish
 
 
 def test_an_unknown_topic_is_refused() -> None:
-    with pytest.raises(ValueError, match="topic: expected map.navigation"):
+    with pytest.raises(ValueError, match=r"topic: expected map\.navigation"):
         Subscriber("ipc:///tmp/none", ["map.other"])
 
 
 def test_time_outs_name_what_did_not_come(tmp_path: Path) -> None:
-    with Commander(f"ipc://{tmp_path}/commands", timeout_s=0.2) as commander, pytest.raises(
-        TimeoutError, match=r"command no_op: no reply within 0\.2 s"
+    with (
+        Commander(f"ipc://{tmp_path}/commands", timeout_s=0.2) as commander,
+        pytest.raises(TimeoutError, match=r"command no_op: no reply within 0\.2 s"),
     ):
         commander.send("no_op")
+    frame = np.zeros((16, 16), dtype=np.uint8)
     with FrameSender(f"ipc://{tmp_path}/frames") as camera, pytest.raises(TimeoutError, match="no service took frame"):
-        frame = np.zeros((16, 16), dtype=np.uint8)
-        for _ in range(5):
-            camera.send(frame, timeout_s=0.2)
+        [camera.send(frame, timeout_s=0.2) for _ in range(5)]

@@ -97,7 +97,7 @@ def test_every_topic_has_its_planes(engine: Engine) -> None:
     assert names["map.navigation"] == ["class_map", "enhanced_class_map", "predictive_entropy"]
     assert names["map.hazard"] == ["hazard_probability", "predictive_entropy", "enhanced_class_map", "clearance"]
     assert names["map.full"][0] == "mean_probability"
-    with pytest.raises(ValueError, match="no product map.other"):
+    with pytest.raises(ValueError, match=r"no product map\.other"):
         topic_planes(maps, engine.bundle.classes, "map.other")
 
 
@@ -107,7 +107,7 @@ def test_the_self_test_passes_and_notices_a_wrong_answer(engine: Engine) -> None
     image = bundle.self_test.image
     engine.bundle = replace(bundle, self_test=replace(bundle.self_test, minimum_agreement=1.0, class_map=image))
     try:
-        with pytest.raises(BundleError, match="self-test: expected at least 1.000 of the pixels as recorded"):
+        with pytest.raises(BundleError, match=r"self-test: expected at least 1\.000 of the pixels as recorded"):
             run_self_test(engine)
     finally:
         engine.bundle = bundle

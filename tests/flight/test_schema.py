@@ -55,7 +55,9 @@ def test_the_schemas_are_valid_json_schema(schema: dict) -> None:
 
 
 @settings(max_examples=400, deadline=None)
-@given(field=st.sampled_from([*VALID_FRAME, "channels", "exposure_s", "range_km", "sun_direction_camera"]), value=values)
+@given(
+    field=st.sampled_from([*VALID_FRAME, "channels", "exposure_s", "range_km", "sun_direction_camera"]), value=values
+)
 def test_verdicts_on_frames_are_those_of_jsonschema(field: str, value: object) -> None:
     frame = {**VALID_FRAME, field: value}
     reference = jsonschema.Draft202012Validator(FRAME).is_valid(frame)

@@ -49,9 +49,7 @@ def test_products_are_the_offline_answer(service: RunningService, tiny_bundle: P
         assert product.status == "valid"
         assert product.header["bundle"] == bundle.identity
         assert product.header["passes_used"] == bundle.passes
-        maps = Engine(bundle).segment(
-            FRAME, bit_depth=8, centered=True, seed=product.header["seed"], settings=settings
-        )
+        maps = Engine(bundle).segment(FRAME, bit_depth=8, centered=True, seed=product.header["seed"], settings=settings)
         assert list(maps.map_to_sensor) == product.header["map_to_sensor"]
         for name, plane, _ in topic_planes(maps, bundle.classes, topic):
             assert plane.tobytes() == product.planes[name].tobytes(), (topic, name)
@@ -75,9 +73,7 @@ def bad_messages() -> dict[str, list[bytes]]:
 
 
 @pytest.mark.parametrize("reason", [*bad_messages(), "not_increasing"])
-def test_a_bad_frame_moves_its_counter_sends_an_event_and_changes_nothing(
-    service: RunningService, reason: str
-) -> None:
+def test_a_bad_frame_moves_its_counter_sends_an_event_and_changes_nothing(service: RunningService, reason: str) -> None:
     before = service.command("get_status")["counters"]["frames_rejected"][reason]
     with service.telemetry("event") as events, service.camera(source=reason, epoch=5) as camera:
         if reason == "not_increasing":
@@ -90,7 +86,7 @@ def test_a_bad_frame_moves_its_counter_sends_an_event_and_changes_nothing(
             socket.send_multipart(bad_messages()[reason])
             socket.close()
         service.wait_for(lambda s: s["counters"]["frames_rejected"][reason] == before + 1, 10)
-        topic, event = events.receive(5)
+        _, event = events.receive(5)
         assert event["name"] == "frame_rejected"
         assert event["arguments"]["reason"] == reason
         assert event["severity"] == "warning_low"
@@ -215,7 +211,7 @@ def test_housekeeping_comes_every_second_and_fits_the_icd(service: RunningServic
     with service.telemetry("telemetry.housekeeping") as telemetry:
         times = []
         for _ in range(3):
-            topic, housekeeping = telemetry.receive(3)
+            _, housekeeping = telemetry.receive(3)
             times.append(housekeeping["time_ns"])
             assert housekeeping["state"] == "ready"
         assert telemetry.malformed == 0

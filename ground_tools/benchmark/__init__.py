@@ -1,0 +1,1 @@
+"""Speed: the whole service beside the bare interpreter, in one run."""

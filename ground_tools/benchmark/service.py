@@ -1,0 +1,159 @@
+"""The whole service, from frame sent to product received, beside bare interpreter passes of the same networks."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from flight.bundle import Bundle, load_bundle
+from flight.client import Commander, FrameSender, Subscriber
+from flight.inference.interpreter import make_interpreter
+
+_SOCKETS = ("frames", "products", "telemetry", "commands")
+_START_TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Seconds per frame, round by round. bare: P invocations of each network, masks left as they are, all threads
+    on one network after the other. service: from frame sent to product received.
+    """
+
+    passes: int
+    networks: int
+    threads: int
+    bare: list[float]
+    service: list[float]
+
+
+def benchmark_service(bundle_path: Path, rounds: int, passes: int, threads: int) -> Measured:
+    """Measure both, turn and turn about, so that what else the machine does weighs on both alike.
+
+    Raises RuntimeError when the service does not start or does not answer.
+    """
+    bundle = load_bundle(bundle_path)
+    interpreters = [make_interpreter(network.content, threads) for network in bundle.networks]
+    frame = _frame(bundle)
+    bare, service = [], []
+    with tempfile.TemporaryDirectory(prefix="rubblemap_benchmark_") as folder:
+        endpoints = {name: f"ipc://{folder}/{name}" for name in _SOCKETS}
+        configuration = Path(folder) / "flight.toml"
+        lines = [f'{name} = "{endpoint}"' for name, endpoint in endpoints.items()]
+        lines = ["[endpoints]", *lines, "[parameters]", f"passes = {passes}", "[inference]", f"threads = {threads}"]
+        configuration.write_text("\n".join(lines), encoding="utf-8")
+        serve = [sys.executable, "-m", "flight.cli", "serve", "--bundle", str(bundle_path)]
+        process = subprocess.Popen([*serve, "--config", str(configuration)], stderr=subprocess.DEVNULL)
+        try:
+            _wait_until_ready(process, endpoints["commands"])
+            with Subscriber(endpoints["products"]) as products, FrameSender(endpoints["frames"]) as camera:
+                time.sleep(0.5)
+                for number in tqdm(range(rounds + 1), unit="round", file=sys.stderr):
+                    one, other = _bare(interpreters, passes), _answered(camera, products, frame)
+                    if number > 0:  # the first round warms both up
+                        bare.append(one)
+                        service.append(other)
+        finally:
+            process.terminate()
+            process.wait()
+    return Measured(passes, len(interpreters), threads, bare, service)
+
+
+def table(measured: Measured, bundle: Bundle) -> str:
+    """The result as Markdown."""
+    ratios = [s / b for s, b in zip(measured.service, measured.bare, strict=True)]
+    total = measured.passes * measured.networks
+
+    def row(name: str, seconds: list[float]) -> str:
+        each = statistics.median(seconds) * 1e3 / total
+        return (
+            f"| {name} | {statistics.median(seconds) * 1e3:.0f} | {min(seconds) * 1e3:.0f} to "
+            f"{max(seconds) * 1e3:.0f} | {each:.2f} |"
+        )
+
+    overhead = 100.0 * (statistics.median(ratios) - 1.0)
+    return "\n".join(
+        [
+            "# Speed of the service",
+            "",
+            "Written by `ground-tools benchmark`. Ratios within one run are what can be trusted: machines differ.",
+            "",
+            f"{bundle.name} {bundle.version}, P = {measured.passes}, {measured.networks} networks, "
+            f"{measured.threads} threads, {len(measured.bare)} rounds, on {_processor()}.",
+            "",
+            "| | median, ms per frame | spread | ms per pass of one network |",
+            "|---|---|---|---|",
+            row("bare interpreter, all threads on one network after the other", measured.bare),
+            row("service, frame sent to product received", measured.service),
+            "",
+            f"Overhead of the service over the bare passes: median {overhead:+.1f} %, from "
+            f"{100 * (min(ratios) - 1):+.1f} % to {100 * (max(ratios) - 1):+.1f} % in single rounds. It includes "
+            "setting the dropout masks, fusion, softmax, entropies, products and sockets; below zero, running "
+            "the networks side by side saved more than all of that costs.",
+            "",
+        ]
+    )
+
+
+def _processor() -> str:
+    name, flags = platform.machine(), ""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return name
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == "model name":
+            name = value.strip()
+        elif key.strip() in ("flags", "Features"):
+            wanted = ("avx512_vnni", "avx_vnni", "avx512f", "avx2", "asimddp", "asimd")
+            flags = next((flag for flag in wanted if flag in value.split()), "")
+    return f"{name} ({flags or platform.machine()})"
+
+
+def _frame(bundle: Bundle) -> np.ndarray:
+    """A bright disk on a dark sky, of the networks' own size."""
+    v, u = np.mgrid[: bundle.height, : bundle.width]
+    radius = 0.35 * min(bundle.height, bundle.width)
+    inside = np.hypot(u - bundle.width / 2, v - bundle.height / 2) < radius
+    return np.where(inside, 180, 10).astype(np.uint8)
+
+
+def _bare(interpreters: list, passes: int) -> float:
+    began = time.perf_counter()
+    for interpreter in interpreters:
+        for _ in range(passes):
+            interpreter.invoke()
+    return time.perf_counter() - began
+
+
+def _answered(camera: FrameSender, products: Subscriber, frame: np.ndarray) -> float:
+    began = time.perf_counter()
+    sent = camera.send(frame, centered=True)
+    while True:
+        product = products.receive(300.0)
+        if product is None or product.status == "invalid":
+            raise RuntimeError("the service did not answer a frame with maps")
+        if product.header["frame_id"] == sent:
+            return time.perf_counter() - began
+
+
+def _wait_until_ready(process: subprocess.Popen, endpoint: str) -> None:
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    with Commander(endpoint, timeout_s=1.0) as commander:
+        while time.monotonic() < deadline and process.poll() is None:
+            try:
+                if commander.send("get_status")["state"] == "ready":
+                    return
+            except TimeoutError:
+                continue
+            time.sleep(0.1)
+    raise RuntimeError("the service did not become ready")

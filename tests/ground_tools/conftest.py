@@ -1,0 +1,39 @@
+"""A small rendered set, made once for all tests of the ground line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CAMPAIGN = """name = "tiny"
+seed = 5
+samples = 4
+[bodies]
+procedural_top = [3, 1, 1]
+procedural_bilobate = [3, 1, 1]
+"""
+
+
+def ground_tools(*arguments: object, timeout: float = 280.0) -> subprocess.CompletedProcess[str]:
+    """Run `ground-tools` as a process."""
+    command = [sys.executable, "-m", "ground_tools.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout)
+
+
+@pytest.fixture(scope="session")
+def campaign_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("campaign") / "tiny.toml"
+    path.write_text(CAMPAIGN)
+    return path
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory, campaign_file: Path) -> Path:
+    """Ten samples of two procedural bodies, rendered through the command line."""
+    out = tmp_path_factory.mktemp("datasets") / "tiny"
+    done = ground_tools("render", "--campaign", campaign_file, "--out", out)
+    assert done.returncode == 0, done.stderr
+    return out

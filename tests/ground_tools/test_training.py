@@ -1,0 +1,204 @@
+"""Metrics, augmentation, recipes; and the line from set to bundle, small but whole."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flight.bundle import load_bundle
+from flight.cli import main as flight
+from ground_tools.training.augmentation import disturbed, oriented, paper_noise
+from ground_tools.training.batches import WindowBatches
+from ground_tools.training.metrics import confusion_matrix, intersection_over_union, iou_per_class, mean_iou
+from ground_tools.training.recipes import load_recipe
+from tests.ground_tools.conftest import ground_tools
+
+
+def test_iou_by_hand() -> None:
+    truth = np.array([[0, 0, 1, 1], [2, 2, 2, 2]])
+    predicted = np.array([[0, 1, 1, 1], [2, 2, 0, 0]])
+    confusion = confusion_matrix(truth, predicted, 4)
+    assert confusion[2].tolist() == [2, 0, 2, 0]
+    iou = intersection_over_union(confusion)
+    assert iou[:3] == pytest.approx([1 / 4, 2 / 3, 2 / 4])
+    assert np.isnan(iou[3])
+
+
+def test_the_papers_iou_is_the_mean_over_images_that_show_the_class() -> None:
+    truths = np.array([[[0, 0, 1, 1]], [[0, 0, 0, 0]]])
+    predictions = np.array([[[0, 0, 1, 0]], [[0, 0, 0, 1]]])
+    iou = iou_per_class(truths, predictions, 3)
+    assert iou[0] == pytest.approx((2 / 3 + 3 / 4) / 2)
+    assert iou[1] == pytest.approx(1 / 2)  # the second image does not show class 1
+    assert np.isnan(iou[2])
+    assert mean_iou(iou) == pytest.approx((iou[0] + iou[1]) / 2)
+
+
+def test_noise_is_the_papers() -> None:
+    image = np.full((400, 400), 100, dtype=np.uint8)
+    noisy = paper_noise(image, np.random.default_rng(0))
+    assert noisy.mean() == pytest.approx(100 / 255 + 0.1, abs=1e-3)
+    assert noisy.std() == pytest.approx(0.01, rel=0.05)
+    generators = [np.random.default_rng(4) for _ in range(2)]
+    assert np.array_equal(disturbed(image, 0.0, generators[0]), paper_noise(image, generators[1]))
+    wild = disturbed(image, 1.0, np.random.default_rng(1))
+    assert wild.min() >= 0.0
+    assert wild.max() <= 1.0
+
+
+def test_the_eight_orientations_are_distinct() -> None:
+    array = np.arange(9).reshape(3, 3)
+    assert len({oriented(array, k).tobytes() for k in range(8)}) == 8
+    assert np.array_equal(oriented(array, 0), array)
+
+
+def test_batches_keep_image_and_mask_together_and_repeat() -> None:
+    recipe = load_recipe("first-flight-unet-as", {"batch": 4})
+    masks = np.zeros((8, 128, 128), dtype=np.uint8)
+    masks[:, 40:60, 70:80] = 3
+    images = np.where(masks == 3, 250, 0).astype(np.uint8)
+    batches = WindowBatches(images, masks, recipe)
+    assert len(batches) == 2
+    (inputs, offsets), truth, weights = batches[1]
+    assert inputs.shape == (4, 128, 128, 1)
+    assert truth.shape == weights.shape == (4, recipe.window, recipe.window)
+    for image, (row, column), labels in zip(inputs, offsets, truth, strict=True):
+        seen = image[row : row + recipe.window, column : column + recipe.window, 0]
+        if (labels == 3).any():
+            assert seen[labels == 3].mean() > seen[labels == 0].mean() + 0.2
+    assert set(np.unique(weights)) <= {np.float32(w) for w in recipe.class_weights}
+    again = WindowBatches(images, masks, recipe)[1]
+    assert np.array_equal(again[0][0], inputs)
+    # Most windows are laid about the boulder, as the recipe says.
+    hits = [(WindowBatches(images, masks, recipe)[i % 2][1] == 3).any(axis=(1, 2)).mean() for i in range(2)]
+    assert np.mean(hits) > 0.3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('network = "gan"\n', "network: expected"),
+        ('network = "encoder_cnn"\nseed = 1\nepochs = 0\n', "epochs: expected 1..100000, got 0"),
+        (
+            'network = "encoder_cnn"\nseed = 1\nepochs = 1\nbatch = 2\nlearning_rate = 0.1\nmood = 1\n'
+            "[augmentation]\norientations = true\nphotometric = 0.0\n",
+            "unknown field mood",
+        ),
+    ],
+)
+def test_a_malformed_recipe_is_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"r\.toml") as caught:
+        load_recipe(str(path))
+    assert message in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def trained(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Encoder, UNetS and UNetAS, one epoch each, through the command line."""
+    out = tmp_path_factory.mktemp("trained")
+    common = ("--dataset", dataset, "--epochs", 1)
+    starts = {
+        "encoder": (),
+        "unet_s": ("--encoder", out / "encoder" / "encoder.weights.h5"),
+        "unet_as": ("--start-from", out / "unet_s" / "unet.weights.h5"),
+    }
+    for name, start in starts.items():
+        recipe = f"first-flight-{name.replace('_', '-')}"
+        done = ground_tools("train", "--recipe", recipe, *common, *start, "--out", out / name)
+        assert done.returncode == 0, done.stderr
+    return {name: out / name for name in starts}
+
+
+def test_a_training_leaves_its_record(trained: dict[str, Path]) -> None:
+    record = json.loads((trained["unet_s"] / "training.json").read_text())
+    assert record["recipe"]["role"] == "UNetS"
+    assert record["dataset"]["name"] == "tiny"
+    assert set(record["validation"]["iou"]) == {"background", "surface", "craters", "boulders", "terminator"}
+    assert (trained["unet_s"] / "log.csv").read_text().startswith("epoch,")
+
+
+def test_a_training_goes_on_where_it_stopped(trained: dict[str, Path], dataset: Path) -> None:
+    out = trained["encoder"]
+    arguments = ("--recipe", "first-flight-encoder", "--dataset", dataset, "--out", out)
+    done = ground_tools("train", *arguments, "--epochs", 2)
+    assert done.returncode == 0, done.stderr
+    epochs = [line for line in done.stdout.splitlines() if line.startswith("epoch ")]
+    assert len(epochs) == 1
+    assert epochs[0].startswith("epoch 2/2")
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_training_runs_with_the_other_backends(backend: str, dataset: Path, tmp_path: Path) -> None:
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    command = ["train", "--recipe", "first-flight-unet-s", "--dataset", dataset, "--epochs", "1", "--out", tmp_path]
+    encoder = [
+        "train",
+        "--recipe",
+        "first-flight-encoder",
+        "--dataset",
+        dataset,
+        "--epochs",
+        "1",
+        "--out",
+        tmp_path / "e",
+    ]
+    for arguments in (encoder, [*command, "--encoder", tmp_path / "e" / "encoder.weights.h5"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ground_tools.cli", *map(str, arguments)],
+            env={**os.environ, "KERAS_BACKEND": backend},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=280,
+        )
+        assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "training.json").read_text())["backend"] == backend
+
+
+def test_the_flight_graph_is_the_keras_model(trained: dict[str, Path]) -> None:
+    from ground_tools.export.graph import MASK_INPUTS, flight_graph, mask_shapes
+    from ground_tools.networks.unet import UNetDropout, build_unet
+
+    unet = build_unet(5, UNetDropout(0.2, 0.4))
+    unet.load_weights(trained["unet_s"] / "unet.weights.h5")
+    image = np.random.default_rng(0).random((1, 128, 128, 1)).astype(np.float32)
+    ones = {n: np.ones((1, *s), np.float32) for n, s in zip(MASK_INPUTS, mask_shapes(unet), strict=True)}
+    exact = unet.predict(image, verbose=0)
+    flown = flight_graph(unet).forward(image, *ones.values())["scores"].numpy()
+    assert flown == pytest.approx(exact, abs=1e-4 * np.abs(exact).max())
+
+
+def test_the_bundle_that_is_exported_flies(trained: dict[str, Path], dataset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "unet_h"
+    networks = ("--network", trained["unet_s"], "--network", trained["unet_as"])
+    done = ground_tools("export", *networks, "--dataset", dataset, "--out", out, "--passes", 2)
+    assert done.returncode == 0, done.stderr
+    bundle = load_bundle(out)
+    assert bundle.modes == ("UNetH", "UNetS", "UNetAS")
+    assert [mask.keep_probability for mask in bundle.networks[0].dropout_masks] == [0.8] * 4 + [0.6] * 2
+    for report in bundle.manifest["parity"].values():
+        # Barely trained networks have nearly equal scores, so that their order is a poor measure.
+        assert report["relative_score_error"] < 0.25
+    assert bundle.manifest["metrics"]["test"]["images"] == 2
+    assert bundle.manifest["training"]["UNetAS"]["dataset"]["name"] == "tiny"
+    assert "UNetAS" in (out / "card.md").read_text()
+    assert flight(["check", "--bundle", str(out)]) == 0
+
+
+def test_a_wrong_call_is_one_line(tmp_path: Path, dataset: Path) -> None:
+    done = ground_tools("export", "--network", tmp_path, "--dataset", dataset, "--out", tmp_path / "b")
+    assert done.returncode == 2
+    assert "expected unet.weights.h5 and training.json of a finished training" in done.stderr
+    done = ground_tools("train", "--recipe", "first-flight-unet-s", "--dataset", dataset, "--out", tmp_path / "t")
+    assert done.returncode == 2
+    assert "starts from either --encoder or --start-from weights" in done.stderr
