@@ -21,6 +21,12 @@ if [ "$1" = test ]; then
         library="${pair%%:*}"
         PATH="$PATH:/sbin:/usr/sbin" ldconfig -p | grep -q "$library" || missing="$missing ${pair##*:}"
     done
+    command -v cmake >/dev/null || missing="$missing cmake"
+    command -v g++ >/dev/null || missing="$missing g++"
+    command -v pkg-config >/dev/null || missing="$missing pkg-config"
+    for pair in zmq.h:libzmq3-dev zlib.h:zlib1g-dev msgpack.hpp:libmsgpack-cxx-dev; do
+        [ -e "/usr/include/${pair%%:*}" ] || missing="$missing ${pair##*:}"
+    done
 fi
 
 [ -n "$missing" ] || exit 0
@@ -37,5 +43,9 @@ else
     exit 1
 fi
 $as_root apt-get -qq update
+# Ubuntu 22.04 has the C++ headers of msgpack in libmsgpack-dev.
+if ! apt-cache show libmsgpack-cxx-dev >/dev/null 2>&1; then
+    missing=$(echo "$missing" | sed 's/libmsgpack-cxx-dev/libmsgpack-dev/')
+fi
 # shellcheck disable=SC2086  # a list of package names
 DEBIAN_FRONTEND=noninteractive $as_root apt-get -qq install --yes --no-install-recommends $missing >/dev/null

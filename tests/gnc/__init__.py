@@ -1,0 +1,1 @@
+"""The C++ side, built by the top CMakeLists.txt."""
