@@ -1,5 +1,5 @@
 # The commands that people run. `make demo` and `make test` need only Python 3.11, git and make.
-PYTHON ?= python3
+PYTHON ?= $(shell command -v python3.11 || echo python3)
 SOURCE ?= flyby
 OUT ?= out/demo
 FLIGHT := .venv/bin
@@ -32,13 +32,13 @@ benchmark: .venv-dev/ready
 
 # The flight and hil dependencies only: no TensorFlow, no Blender.
 .venv/ready: pyproject.toml
-	sh tests/system_packages.sh demo
+	PYTHON="$(PYTHON)" sh tests/system_packages.sh demo
 	$(PYTHON) -m venv .venv
 	$(FLIGHT)/python -m pip install --quiet --disable-pip-version-check --editable ".[hil]"
 	touch $@
 
 .venv-dev/ready: pyproject.toml tests/system_packages.sh
-	sh tests/system_packages.sh test
+	PYTHON="$(PYTHON)" sh tests/system_packages.sh test
 	$(PYTHON) -m venv .venv-dev
 	$(DEV)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
 	touch $@

@@ -44,10 +44,11 @@ _SEGMENT_EXAMPLES = """examples:
   flight segment --bundle models/unet_h --out out/maps frame.png
   flight segment --bundle models/unet_h --out out/maps --passes 5 --mode UNetS images/*.png
 
-writes for each image <stem>.png (everything side by side), <stem>_class_map.png,
+writes for each image <stem>_maps.png (everything side by side), <stem>_class_map.png,
 <stem>_enhanced_class_map.png, <stem>_predictive_entropy.png, <stem>_mutual_information.png and <stem>.npz
 (class_map, enhanced_class_map, predictive_entropy, mutual_information, mean_probability, map_to_sensor).
 """
+_PICTURES = ("_maps", "_class_map", "_enhanced_class_map", "_predictive_entropy", "_mutual_information")
 _COMMAND_EXAMPLES = """examples:
   flight command get_status
   flight command set_parameter name=passes value=10
@@ -119,6 +120,11 @@ def _segment(arguments: argparse.Namespace) -> None:
     if repeated:
         raise ValueError(f"images: expected distinct names, got {repeated[0]} more than once")
     arguments.out.mkdir(parents=True, exist_ok=True)
+    inputs = {path.resolve() for path in arguments.images}
+    for path in arguments.images:
+        for suffix in _PICTURES:
+            if (arguments.out / f"{path.stem}{suffix}.png").resolve() in inputs:
+                raise ValueError(f"--out: {arguments.out}: {path.stem}{suffix}.png would overwrite an input")
     engine = Engine(bundle, arguments.threads)
     unreadable = []
     for number, path in enumerate(arguments.images, start=1):
@@ -192,13 +198,7 @@ def _write_maps(out: Path, stem: str, frame: Any, maps: Maps, bundle: Bundle) ->
         pictures.class_legend([c.name for c in bundle.classes], colors),
         f"{stem}   {maps.passes_used} passes   bundle {bundle.name} {bundle.version}",
     )
-    for name, picture in (
-        ("", row),
-        ("_class_map", classes),
-        ("_enhanced_class_map", enhanced),
-        ("_predictive_entropy", entropy),
-        ("_mutual_information", mutual),
-    ):
+    for name, picture in zip(_PICTURES, (row, classes, enhanced, entropy, mutual), strict=True):
         pictures.save_png(out / f"{stem}{name}.png", picture)
     np.savez_compressed(
         out / f"{stem}.npz",

@@ -1,4 +1,4 @@
-"""`ground-tools`: render, train, export, evaluate, benchmark."""
+"""`ground-tools`: render, train, export, benchmark."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     what = render.add_mutually_exclusive_group()
-    what.add_argument("--campaign", default="procedural", help="a campaign's name or TOML file (default: procedural)")
+    what.add_argument(
+        "--campaign", help="a campaign's name or TOML file (default: first-flight with --shapes, else procedural)"
+    )
     what.add_argument("--flyby", metavar="BODY", help="render a flyby of this body instead of a campaign")
     render.add_argument("--shapes", type=Path, metavar="DIR", help="folder of shape models (closed PLY meshes)")
     render.add_argument("--bodies-file", type=Path, metavar="TOML", help="another catalogue of bodies")
@@ -109,7 +111,8 @@ def _render(arguments: argparse.Namespace) -> None:
         return
     from ground_tools.rendering.campaign import load_campaign, render_campaign
 
-    campaign = load_campaign(arguments.campaign)
+    default = "first-flight" if arguments.shapes else "procedural"
+    campaign = load_campaign(arguments.campaign or default)
     render_campaign(campaign, catalogue, arguments.shapes, arguments.out, max(arguments.workers, 1))
 
 
@@ -117,7 +120,7 @@ def _train(arguments: argparse.Namespace) -> None:
     from ground_tools.training.loop import train_encoder, train_unet
     from ground_tools.training.recipes import load_recipe
 
-    recipe = load_recipe(arguments.recipe, {"epochs": arguments.epochs} if arguments.epochs else None)
+    recipe = load_recipe(arguments.recipe, {"epochs": arguments.epochs} if arguments.epochs is not None else None)
     for path in (arguments.encoder, arguments.start_from):
         if path is not None and not path.is_file():
             raise FileNotFoundError(f"weights {path}: no such file")
@@ -129,6 +132,10 @@ def _train(arguments: argparse.Namespace) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
+    if not 1 <= arguments.passes <= 100:
+        raise ValueError(f"--passes: expected 1..100, got {arguments.passes}")
+    if arguments.images is not None and arguments.images < 1:
+        raise ValueError(f"--images: expected 1 or more, got {arguments.images}")
     if not 1 <= len(arguments.network) <= 2:
         raise ValueError(f"--network: expected one or two, got {len(arguments.network)}")
     from ground_tools.export.bundle_writer import read_trained, write_bundle
@@ -169,6 +176,10 @@ def main(argv: list[str] | None = None) -> int:
         run[arguments.command](arguments)
     except (ValueError, OSError, RuntimeError) as error:
         print(f"ground-tools {arguments.command}: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        extra = "render" if arguments.command == "render" else "train"
+        print(f"ground-tools {arguments.command}: {error}; pip install 'rubblemap[{extra}]'", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 import sys
 from pathlib import Path
@@ -76,7 +77,7 @@ def _stream(arguments: argparse.Namespace) -> int:
 def _watch(arguments: argparse.Namespace) -> int:
     from flight.client import Subscriber
     from hil.sources.folder import open_source
-    from hil.watch import animate, watch
+    from hil.watch import Watched, animate, watch
 
     _positive("--count", arguments.count)
     _positive("--until-idle", arguments.until_idle)
@@ -87,15 +88,20 @@ def _watch(arguments: argparse.Namespace) -> int:
     def say(text: str) -> None:
         print(text, flush=True)
 
+    if arguments.save is not None and not {TOPIC_NAVIGATION, TOPIC_HAZARD} <= set(arguments.topics):
+        raise ValueError(f"--save: needs the topics {TOPIC_NAVIGATION} and {TOPIC_HAZARD}")
+    watched = Watched()
     with Subscriber(arguments.endpoint, arguments.topics, newest=not arguments.every) as subscriber:
-        watched = watch(
-            subscriber,
-            save=arguments.save,
-            source=source,
-            count=arguments.count,
-            until_idle_s=arguments.until_idle,
-            say=say,
-        )
+        with contextlib.suppress(KeyboardInterrupt):  # the usual way to end it; what was seen is still of use
+            watch(
+                subscriber,
+                save=arguments.save,
+                source=source,
+                count=arguments.count,
+                until_idle_s=arguments.until_idle,
+                watched=watched,
+                say=say,
+            )
         statistics = subscriber.statistics
     say(summary(watched, statistics))
     if watched.pictures:

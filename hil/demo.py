@@ -46,10 +46,12 @@ def demonstrate(bundle: Path, source: str, rate_hz: float, out: Path) -> int:
                 time.sleep(1.0)  # a subscription takes a moment to reach the publisher
                 sent = subprocess.run(stream, check=False).returncode
                 watched = consumer.wait()
+                if service.poll() is not None:
+                    raise RuntimeError(f"the service ended on the way; see {out / 'service.log'}")
                 with Commander(endpoints["commands"]) as commander:
                     counters = commander.send("get_status")["counters"]
                     commander.send("shutdown")
-                stopped = service.wait(timeout=10)
+                stopped = service.wait()
             finally:
                 for process in (consumer, service):
                     if process is not None and process.poll() is None:
@@ -75,7 +77,8 @@ def _wait_until_ready(service: subprocess.Popen[bytes], endpoint: str, log: Path
     with Commander(endpoint, timeout_s=0.5) as commander:
         while time.monotonic() < deadline:
             if service.poll() is not None:
-                raise RuntimeError(f"the service ended: {log.read_text().strip().splitlines()[-1]}")
+                last = [line for line in log.read_text().splitlines() if line.strip()][-1:]
+                raise RuntimeError(f"the service ended: {''.join(last) or 'without a word'}")
             try:
                 if commander.send("get_status")["state"] == "ready":
                     return

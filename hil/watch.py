@@ -53,14 +53,15 @@ def watch(
     source: FrameSource | None,
     count: int | None,
     until_idle_s: float | None,
+    watched: Watched,
     say: Callable[[str], None] = print,
-) -> Watched:
+) -> None:
     """Print every product until `count` came or none came for `until_idle_s` seconds.
 
     save: folder for pictures; a picture is drawn when both the navigation and the hazard product of a frame
-    are there. source: where to find the frames, for the first panel of the pictures.
+    are there. source: where to find the frames, for the first panel of the pictures. watched: is filled in, so that
+    it can be used after an interruption, too.
     """
-    watched = Watched()
     halves: dict[tuple[str, int, int], dict[str, Product]] = {}
     while count is None or watched.products < count:
         product = subscriber.receive(until_idle_s)
@@ -82,10 +83,9 @@ def watch(
             path = save / f"frame_{product.header['frame_id']:05d}.png"
             pictures.save_png(path, picture(both[TOPIC_NAVIGATION], both[TOPIC_HAZARD], source))
             watched.pictures.append(path)
-            # A frame whose other half was lost must not be kept for ever.
-            for key in list(halves)[:-8]:
-                del halves[key]
-    return watched
+        # A frame whose other half was lost must not be kept for ever.
+        for key in list(halves)[:-8]:
+            del halves[key]
 
 
 def picture(navigation: Product, hazard: Product, source: FrameSource | None) -> pictures.Picture:

@@ -9,7 +9,12 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
     echo "Python 3.11 or newer is needed; $python is $("$python" --version 2>&1 || echo missing)." >&2
     exit 1
 fi
-"$python" -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
+minor=$("$python" -c 'import sys; print(sys.version_info.minor)')
+if [ "$1" = test ] && [ "$minor" != 11 ]; then
+    echo "The tests need Python 3.11, the only version that Blender's module (bpy 4.5) is made for; set PYTHON." >&2
+    exit 1
+fi
+"$python" -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3.$minor-venv"
 
 if [ "$1" = test ]; then
     # Shared libraries that Blender's Python module is linked to, and the packages that hold them.

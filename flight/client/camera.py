@@ -27,6 +27,8 @@ class FrameSender:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = self._context.socket(zmq.PUSH)
         self._socket.setsockopt(zmq.SNDHWM, 2)
+        # Frames wait for a service to be there, not in a queue from which it would get them late.
+        self._socket.setsockopt(zmq.IMMEDIATE, 1)
         self._socket.setsockopt(zmq.LINGER, 1000)
         if "[::1]" in endpoint:
             self._socket.setsockopt(zmq.IPV6, 1)

@@ -31,6 +31,8 @@ class Commander:
         # DEALER, not REQ: after a time-out the next command can still be sent.
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.LINGER, 0)
+        # A command that nobody took in time must not be carried out later.
+        self._socket.setsockopt(zmq.IMMEDIATE, 1)
         self._socket.setsockopt(zmq.MAXMSGSIZE, COMMAND_BYTES)
         if "[::1]" in endpoint:
             self._socket.setsockopt(zmq.IPV6, 1)
@@ -42,16 +44,18 @@ class Commander:
         Raises CommandFailed when it was refused, TimeoutError when no reply came.
         """
         identifier = next(self._identifiers)
-        self._socket.send_multipart(
-            [b"", encode_message("command", {"id": identifier, "name": name, "arguments": arguments})]
-        )
+        message = encode_message("command", {"id": identifier, "name": name, "arguments": arguments})
         deadline = time.monotonic() + self._timeout_s
+        if not self._socket.poll(int(self._timeout_s * 1000), zmq.POLLOUT):
+            raise TimeoutError(f"command {name}: no service within {self._timeout_s:g} s")
+        self._socket.send_multipart([b"", message])
         while True:
             left = deadline - time.monotonic()
             if left <= 0 or not self._socket.poll(int(left * 1000) + 1):
                 raise TimeoutError(f"command {name}: no reply within {self._timeout_s:g} s")
             reply = decode_message("reply", self._socket.recv_multipart()[-1])
-            if reply["id"] != identifier:
+            malformed = reply["id"] == 0 and reply["code"] == "malformed"
+            if reply["id"] != identifier and not malformed:
                 continue  # of an earlier command that timed out
             if reply["status"] != "completed":
                 raise CommandFailed(name, reply["code"], reply["message"])

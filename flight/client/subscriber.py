@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +14,9 @@ import zmq
 
 from flight.icd.limits import DEFAULT_ENDPOINTS, PRODUCT_TOPICS, TOPIC_NAVIGATION
 from flight.icd.products import Product, ProductError, decode_product
+
+# How often the thread of newest mode looks whether it is to end.
+_CLOSE_CHECK_MS = 50
 
 
 @dataclass
@@ -44,9 +49,12 @@ class SubscriberStatistics:
 class Subscriber:
     """Receives products. Not safe for use from two threads at once.
 
-    endpoint: the service's products socket. topics: any of map.navigation, map.hazard, map.full. newest: drain
-    what waits and hand over only the newest product of each topic (what guidance wants); False hands over every
-    product that arrived (what a recorder wants). Reconnects by itself when the service restarts.
+    endpoint: the service's products socket. topics: any of map.navigation, map.hazard, map.full. newest: keep and
+    hand over only the newest product of each topic (what guidance wants); False hands over every product that
+    arrived, oldest first (what a recorder wants). Reconnects by itself when the service restarts.
+
+    In newest mode a thread empties the socket all the time: queues, once full, keep the oldest messages, so that
+    emptying them only when asked would hand over stale ones after a pause.
     """
 
     def __init__(
@@ -70,20 +78,31 @@ class Subscriber:
         for topic in topics:
             self._socket.setsockopt(zmq.SUBSCRIBE, topic.encode("ascii"))
         self._socket.connect(endpoint)
-        self._newest = newest
-        self._waiting: list[Product] = []
         self.statistics = SubscriberStatistics()
+        self._waiting: dict[str, Product] = {}
+        self._arrived = threading.Condition()
+        self._closing = threading.Event()
+        self._collector: threading.Thread | None = None
+        if newest:
+            self._collector = threading.Thread(target=self._collect, name="rubblemap-subscriber", daemon=True)
+            self._collector.start()
 
     def receive(self, timeout_s: float | None = None) -> Product | None:
         """The next product, or None when none came within the time-out (None: wait without end)."""
+        if self._collector is not None:
+            with self._arrived:
+                self._arrived.wait_for(lambda: self._waiting, timeout_s)
+                if not self._waiting:
+                    return None
+                return self._waiting.pop(next(iter(self._waiting)))
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
-            self._drain()
-            if self._waiting:
-                return self._waiting.pop(0)
             left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
-            if not self._socket.poll(None if left is None else int(left * 1000.0 + 0.999)) and left is not None:
+            if not self._socket.poll(None if left is None else math.ceil(left * 1000.0)):
                 return None
+            product = self._take()
+            if product is not None:
+                return product
 
     def __iter__(self) -> Iterator[Product]:
         """Products without end."""
@@ -94,6 +113,9 @@ class Subscriber:
 
     def close(self) -> None:
         """Close the socket."""
+        self._closing.set()
+        if self._collector is not None:
+            self._collector.join()
         self._socket.close()
         self._context.term()
 
@@ -105,22 +127,29 @@ class Subscriber:
     ) -> None:
         self.close()
 
-    def _drain(self) -> None:
-        """Take everything off the socket; in newest mode a later product replaces a waiting one of its topic."""
-        for _ in range(1024):
-            try:
-                parts = self._socket.recv_multipart(flags=zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            try:
-                product = decode_product(parts)
-            except ProductError as error:
-                self.statistics.malformed += 1
-                self.statistics.last_error = str(error)
+    def _collect(self) -> None:
+        """Runs in the thread of newest mode, which alone uses the socket: a later product replaces a waiting one."""
+        while not self._closing.is_set():
+            if not self._socket.poll(_CLOSE_CHECK_MS):
                 continue
-            self.statistics.note(product.topic, product.header["sequence"])
-            if self._newest:
-                kept = [waiting for waiting in self._waiting if waiting.topic != product.topic]
-                self.statistics.skipped += len(self._waiting) - len(kept)
-                self._waiting = kept
-            self._waiting.append(product)
+            product = self._take()
+            if product is None:
+                continue
+            with self._arrived:
+                if self._waiting.pop(product.topic, None) is not None:
+                    self.statistics.skipped += 1
+                self._waiting[product.topic] = product
+                self._arrived.notify()
+
+    def _take(self) -> Product | None:
+        """The next product off the socket; None when nothing is there or it failed a check."""
+        try:
+            product = decode_product(self._socket.recv_multipart(flags=zmq.NOBLOCK))
+        except zmq.Again:
+            return None
+        except ProductError as error:
+            self.statistics.malformed += 1
+            self.statistics.last_error = str(error)
+            return None
+        self.statistics.note(product.topic, product.header["sequence"])
+        return product

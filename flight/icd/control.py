@@ -53,7 +53,12 @@ def event_values(
         "name": name,
         "severity": definition.severity,
         "time_ns": time_ns,
-        "message": message[:1024],
+        "message": shortened(message),
         "arguments": arguments,
         "count_suppressed": count_suppressed,
     }
+
+
+def shortened(message: str, limit: int = 1024) -> str:
+    """A text cut to at most `limit` bytes of UTF-8."""
+    return message.encode("utf-8", "replace")[:limit].decode("utf-8", "ignore")

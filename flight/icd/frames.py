@@ -84,7 +84,20 @@ def encode_frame(
         "crc32": zlib.crc32(raw),
     }
     check(header, _SCHEMA, "frame")
+    _check_depth_and_size(header, len(raw))
     return [pack_map(header), raw]
+
+
+def _check_depth_and_size(header: dict[str, Any], size: int) -> None:
+    """What the schema cannot say: bits fit the dtype, and the pixels fit the message."""
+    bits = 8 * _DTYPES[header["dtype"]].itemsize
+    if header["bit_depth"] > bits:
+        raise FrameError(
+            "invalid_field",
+            f"frame.bit_depth: expected 8..{bits} for {header['dtype']}, got {header['bit_depth']}",
+        )
+    if size > MESSAGE_BYTES:
+        raise FrameError("wrong_parts", f"frame: expected at most {MESSAGE_BYTES} bytes of pixels, got {size}")
 
 
 def decode_frame(parts: Sequence[bytes | memoryview]) -> Frame:
@@ -94,8 +107,6 @@ def decode_frame(parts: Sequence[bytes | memoryview]) -> Frame:
     """
     if len(parts) != 2:
         raise FrameError("wrong_parts", f"frame: expected 2 message parts, got {len(parts)}")
-    if len(parts[1]) > MESSAGE_BYTES:
-        raise FrameError("wrong_parts", f"frame: expected at most {MESSAGE_BYTES} bytes, got {len(parts[1])}")
     try:
         header = unpack_map(parts[0], HEADER_BYTES, "frame header")
     except PackingError as error:
@@ -109,11 +120,7 @@ def decode_frame(parts: Sequence[bytes | memoryview]) -> Frame:
         raise FrameError("invalid_field", str(error)) from error
     header = {"channels": 1, **header}
     dtype = _DTYPES[header["dtype"]]
-    if header["bit_depth"] > 8 * dtype.itemsize:
-        raise FrameError(
-            "invalid_field",
-            f"frame.bit_depth: expected 8..{8 * dtype.itemsize} for {header['dtype']}, got {header['bit_depth']}",
-        )
+    _check_depth_and_size(header, len(parts[1]))
     height, width, channels = header["height"], header["width"], header["channels"]
     expected = height * width * channels * dtype.itemsize
     if len(parts[1]) != expected:

@@ -8,12 +8,15 @@ import msgpack
 
 
 class PackingError(ValueError):
-    """Bytes that are no msgpack map within the limits."""
+    """Bytes that are no msgpack map within the limits, or values that cannot become one."""
 
 
 def pack_map(values: dict[str, Any]) -> bytes:
-    """Encode a map; keys keep their order, floats are float64."""
-    data: bytes = msgpack.packb(values, use_bin_type=True)
+    """Encode a map; keys keep their order, floats are float64. Raises PackingError for what msgpack cannot hold."""
+    try:
+        data: bytes = msgpack.packb(values, use_bin_type=True)
+    except (OverflowError, TypeError, ValueError) as error:
+        raise PackingError(f"message: cannot be encoded as msgpack ({error})") from error
     return data
 
 

@@ -10,13 +10,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flight.icd.limits import PRODUCT_HEADER_BYTES, SCHEMA_VERSION
+from flight.icd.limits import PRODUCT_HEADER_BYTES, SCHEMA_VERSION, TOPIC_FULL, TOPIC_HAZARD, TOPIC_NAVIGATION
 from flight.icd.packing import PackingError, pack_map, unpack_map
 from flight.schema import SchemaError, check, load_schema, shown
 
 _SCHEMA = load_schema("flight.icd.schemas", "map")
 _DTYPES: dict[str, np.dtype[Any]] = {"u8": np.dtype("<u1"), "f16": np.dtype("<f2")}
 Plane = NDArray[np.uint8] | NDArray[np.float16]
+
+# The planes of each topic, in order: (name, dtype, units, dimensions). (H, W), or (K, H, W) with three dimensions.
+TOPIC_PLANES: dict[str, tuple[tuple[str, str, str, int], ...]] = {
+    TOPIC_NAVIGATION: (
+        ("class_map", "u8", "class", 2),
+        ("enhanced_class_map", "u8", "class", 2),
+        ("predictive_entropy", "f16", "nat", 2),
+    ),
+    TOPIC_HAZARD: (
+        ("hazard_probability", "f16", "1", 2),
+        ("predictive_entropy", "f16", "nat", 2),
+        ("enhanced_class_map", "u8", "class", 2),
+        ("clearance", "f16", "pixel", 2),
+    ),
+    TOPIC_FULL: (
+        ("mean_probability", "f16", "1", 3),
+        ("predictive_entropy", "f16", "nat", 2),
+        ("mutual_information", "f16", "nat", 2),
+        ("class_map", "u8", "class", 2),
+        ("enhanced_class_map", "u8", "class", 2),
+    ),
+}
 
 
 class ProductError(ValueError):
@@ -96,8 +118,7 @@ def decode_product(parts: Sequence[bytes | memoryview]) -> Product:
     entries = header["planes"]
     if len(entries) != len(parts) - 2:
         raise ProductError(f"map.planes: expected {len(parts) - 2} entries as parts came, got {len(entries)}")
-    if header["status"] == "invalid" and entries:
-        raise ProductError(f"map.planes: expected none in an invalid product, got {len(entries)}")
+    _check_planes(header)
     planes: dict[str, Plane] = {}
     for entry, raw in zip(entries, parts[2:], strict=True):
         name = entry["name"]
@@ -107,9 +128,24 @@ def decode_product(parts: Sequence[bytes | memoryview]) -> Product:
             raise ProductError(f"plane {name}: expected {expected} bytes, got {len(raw)} ({entry['nbytes']} stated)")
         if zlib.crc32(raw) != entry["crc32"]:
             raise ProductError(f"plane {name}: crc32: expected {entry['crc32']:#010x}, got {zlib.crc32(raw):#010x}")
-        if name in planes:
-            raise ProductError(f"plane {name}: expected one of this name, got two")
         plane = np.frombuffer(raw, dtype=dtype).reshape(entry["shape"])
         plane.flags.writeable = False
         planes[name] = plane
     return Product(header, planes)
+
+
+def _check_planes(header: dict[str, Any]) -> None:
+    """The planes are those of the topic, all of one height and width; an invalid product has none."""
+    entries = header["planes"]
+    if header["status"] == "invalid":
+        if entries:
+            raise ProductError(f"map.planes: expected none in an invalid product, got {len(entries)}")
+        return
+    wanted = [(name, dtype, dimensions) for name, dtype, _, dimensions in TOPIC_PLANES[header["topic"]]]
+    came = [(entry["name"], entry["dtype"], len(entry["shape"])) for entry in entries]
+    if came != wanted:
+        names = ", ".join(name for name, _, _ in wanted)
+        raise ProductError(f"map.planes: expected {names} for {header['topic']}, got {shown(came)}")
+    sizes = {tuple(entry["shape"][-2:]) for entry in entries}
+    if len(sizes) != 1:
+        raise ProductError(f"map.planes: expected one height and width, got {sorted(sizes)}")

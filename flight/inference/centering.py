@@ -28,11 +28,13 @@ class CenteredImage:
     """What the networks see. image: (height, width, channels) float32 in [0, 1].
 
     map_to_sensor: (a, b, c, d, e, f), sensor x = a u + b v + c, y = d u + e v + f, pixel centres at integers,
-    u along a row. body_found: False when centering was asked for and nothing stood out of the background.
+    u along a row. seen: (height, width) bool, False where a pixel of the map lies outside the sensor frame.
+    body_found: False when centering was asked for and nothing stood out of the background.
     """
 
     image: NDArray[np.float32]
     map_to_sensor: Affine
+    seen: NDArray[np.bool_]
     body_found: bool
 
 
@@ -92,7 +94,8 @@ def center(
         left, top, right, bottom = box
         # One scale for both axes; the box is in the ratio of the networks' input.
         scale = max((right - left) / width, (bottom - top) / height) * _MARGIN
-        scale = max(scale, 1.0 / _LARGEST_ENLARGEMENT)
+        # Not beyond the frame: what the camera did not see cannot be mapped.
+        scale = min(max(scale, 1.0 / _LARGEST_ENLARGEMENT), max(columns / width, rows / height))
         crop_width, crop_height = max(round(scale * width), 1), max(round(scale * height), 1)
         x = _placed(0.5 * (left + right), crop_width, columns)
         y = _placed(0.5 * (top + bottom), crop_height, rows)
@@ -110,7 +113,10 @@ def center(
         crop = np.repeat(crop[:, :, None], channels, axis=2)
     a, e = crop_width / width, crop_height / height
     affine = (a, 0.0, x + 0.5 * a - 0.5, 0.0, e, y + 0.5 * e - 0.5)
-    return CenteredImage(np.ascontiguousarray(crop, dtype=np.float32), affine, box is not None or not locate)
+    sensor_x = a * np.arange(width) + affine[2]
+    sensor_y = e * np.arange(height) + affine[5]
+    seen = ((sensor_y >= -0.5) & (sensor_y <= rows - 0.5))[:, None] & ((sensor_x >= -0.5) & (sensor_x <= columns - 0.5))
+    return CenteredImage(np.ascontiguousarray(crop, dtype=np.float32), affine, seen, box is not None or not locate)
 
 
 def _placed(middle: float, length: int, limit: int) -> int:

@@ -35,8 +35,8 @@ class Maps:
     """What a frame gives. H, W: the networks' input; K: classes.
 
     mean_probability: (K, H, W) float32. predictive_entropy, mutual_information: (H, W) float32, nats.
-    class_map: (H, W) uint8, 0..K-1. enhanced_class_map: the same, K where uncertain. map_to_sensor: see
-    centering. flags: of the ICD's catalogue. timing_ms: center, passes, fuse.
+    class_map: (H, W) uint8, 0..K-1. enhanced_class_map: the same, K where uncertain or outside the sensor
+    frame. map_to_sensor: see centering. flags: of the ICD's catalogue. timing_ms: center, passes, fuse.
     """
 
     mean_probability: NDArray[np.float32]
@@ -123,6 +123,7 @@ class Engine:
         for number in range(passes):
             pass_began = time.perf_counter()
             scores = [future.result() for future in pending]
+            self._pass_seconds = time.perf_counter() - pass_began
             last = number + 1 == passes
             if not last and self._would_overrun(settings, number + 1, started):
                 flags.append("deadline")
@@ -136,12 +137,12 @@ class Engine:
                 after_pass(number + 1)
             if last:
                 break
-            self._pass_seconds = time.perf_counter() - pass_began
         passed_at = time.perf_counter()
 
         mean, entropy, mutual = accumulator.result()
         class_map = mean.argmax(axis=0).astype(np.uint8)
         marked = enhanced(class_map, entropy, settings.uncertainty_threshold, len(bundle.classes))
+        marked[~view.seen] = len(bundle.classes)
         done = time.perf_counter()
         return Maps(
             mean_probability=mean,

@@ -1,42 +1,35 @@
-"""Which planes of the maps each topic carries (the ICD's table)."""
+"""The arrays behind the planes that each topic carries (flight.icd.products.TOPIC_PLANES)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flight.bundle import ClassDefinition
-from flight.icd.limits import TOPIC_FULL, TOPIC_HAZARD, TOPIC_NAVIGATION
+from flight.icd.products import TOPIC_PLANES
 from flight.inference.engine import Maps
 from flight.inference.hazard import clearance, hazard_probability
 
+_DTYPES = {"u8": np.uint8, "f16": np.float16}
+_ARRAYS: dict[str, Callable[[Maps, tuple[ClassDefinition, ...]], NDArray[Any]]] = {
+    "class_map": lambda maps, _: maps.class_map,
+    "enhanced_class_map": lambda maps, _: maps.enhanced_class_map,
+    "predictive_entropy": lambda maps, _: maps.predictive_entropy,
+    "mutual_information": lambda maps, _: maps.mutual_information,
+    "mean_probability": lambda maps, _: maps.mean_probability,
+    "hazard_probability": lambda maps, classes: hazard_probability(maps.mean_probability, classes),
+    "clearance": lambda maps, classes: clearance(maps.enhanced_class_map, classes),
+}
+
 
 def topic_planes(maps: Maps, classes: tuple[ClassDefinition, ...], topic: str) -> list[tuple[str, NDArray[Any], str]]:
-    """The planes of one topic in order: (name, uint8 or float16 array, units)."""
-    class_map = ("class_map", maps.class_map, "class")
-    enhanced = ("enhanced_class_map", maps.enhanced_class_map, "class")
-    entropy = ("predictive_entropy", _half(maps.predictive_entropy), "nat")
-    if topic == TOPIC_NAVIGATION:
-        return [class_map, enhanced, entropy]
-    if topic == TOPIC_HAZARD:
-        return [
-            ("hazard_probability", _half(hazard_probability(maps.mean_probability, classes)), "1"),
-            entropy,
-            enhanced,
-            ("clearance", _half(clearance(maps.enhanced_class_map, classes)), "pixel"),
-        ]
-    if topic == TOPIC_FULL:
-        return [
-            ("mean_probability", _half(maps.mean_probability), "1"),
-            entropy,
-            ("mutual_information", _half(maps.mutual_information), "nat"),
-            class_map,
-            enhanced,
-        ]
-    raise ValueError(f"topic: no product {topic}")
-
-
-def _half(values: NDArray[np.float32]) -> NDArray[np.float16]:
-    return values.astype(np.float16)
+    """The planes of one topic in order: (name, uint8 or float16 array, units). Raises ValueError for no topic."""
+    if topic not in TOPIC_PLANES:
+        raise ValueError(f"topic: no product {topic}")
+    return [
+        (name, _ARRAYS[name](maps, classes).astype(_DTYPES[dtype], copy=False), units)
+        for name, dtype, units, _ in TOPIC_PLANES[topic]
+    ]

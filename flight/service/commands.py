@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from flight.icd.control import MessageError, decode_message, encode_message
+from flight.icd.control import MessageError, decode_message, encode_message, shortened
 from flight.schema import SchemaError, shown
 
 
@@ -50,7 +50,7 @@ def answer(data: bytes, commands: dict[str, Command]) -> tuple[bytes, str | None
         "id": identifier,
         "status": statuses.get(code, "rejected"),
         "code": code,
-        "message": message.encode("utf-8", "replace")[:1024].decode("utf-8", "ignore"),
+        "message": shortened(message),
         "result": result,
     }
     return encode_message("reply", reply), None if code == "ok" else message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable
@@ -40,4 +41,6 @@ class EventSender:
         values = event_values(name, message, arguments, time.time_ns(), held)
         self._publish(TOPIC_EVENT, encode_message("event", values))
         more = f" ({held} more held back)" if held else ""
-        print(f"{definition.severity:12} {name}: {message}{more}", file=sys.stderr, flush=True)
+        # A log that nobody reads any more, or a full disk, must not end the service.
+        with contextlib.suppress(OSError, ValueError):
+            print(f"{definition.severity:12} {name}: {message}{more}", file=sys.stderr, flush=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket as socketlib
 import time
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import zmq
@@ -93,6 +95,8 @@ class Service:
         self._failures = 0
         self._restart_at = 0.0
         self._running = True
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.shutdown)
         self._command_table = {
             "no_op": Command((), dict),
             "get_status": Command((), self._housekeeping),
@@ -113,8 +117,6 @@ class Service:
 
     def run(self) -> None:
         """Serve until told to stop."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self.shutdown)
         poller = zmq.Poller()
         poller.register(self._frames, zmq.POLLIN)
         poller.register(self._commands, zmq.POLLIN)
@@ -148,6 +150,8 @@ class Service:
 
     def _bind(self, name: str, kind: int, water_mark: int, depth: int, limit: int) -> zmq.Socket[bytes]:
         endpoint = self._configuration.endpoints[name]
+        if _ipc_in_use(endpoint):
+            raise ServiceError(f"endpoints.{name}: cannot bind {endpoint}: Address already in use")
         socket = self._context.socket(kind)
         self._sockets[name] = socket
         socket.setsockopt(zmq.LINGER, 500)
@@ -207,13 +211,21 @@ class Service:
             "started": pending.received,
             "topics": topics,
         }
-        self._worker.dispatch(job, pending.pixels)
+        try:
+            self._worker.dispatch(job, pending.pixels)
+        except zmq.Again:
+            # The worker is gone, and its exit will be seen in a moment; the frame waits for the next one.
+            self._intake.put_back(pending)
+            return
         self._work = _Work(self._job, pending, self._parameters, seed, time.monotonic())
 
     # Worker
 
     def _start_worker(self) -> None:
-        self._worker.start()
+        try:
+            self._worker.start()
+        except (OSError, zmq.ZMQError) as error:
+            self._lose_worker("worker_died", f"could not be started: {error}")
 
     def _take_answer(self) -> None:
         received = self._worker.receive()
@@ -245,8 +257,7 @@ class Service:
             return
         status = worker.exit_status()
         if status is not None:
-            how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-            self._lose_worker("worker_died", f"pid {worker.pid}: {how}")
+            self._lose_worker("worker_died", f"pid {worker.pid}: {_how_it_ended(status)}")
             return
         limits = {
             "starting": self._configuration.start_timeout_s,
@@ -409,3 +420,26 @@ class Service:
     def _send_housekeeping(self) -> None:
         self._next_housekeeping = time.monotonic() + 1.0
         self._publish_telemetry(TOPIC_HOUSEKEEPING, encode_message("housekeeping", self._housekeeping()))
+
+
+def _how_it_ended(status: int) -> str:
+    """A process's exit status in words; negative numbers are signals."""
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return f"signal {signal.Signals(-status).name}"
+    except ValueError:
+        return f"signal {-status}"
+
+
+def _ipc_in_use(endpoint: str) -> bool:
+    """Whether someone listens on an ipc endpoint; ZeroMQ would take it over without a word."""
+    path = endpoint.removeprefix("ipc://")
+    if path == endpoint or not Path(path).is_socket():
+        return False
+    with socketlib.socket(socketlib.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+    return True

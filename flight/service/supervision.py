@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from flight.service.protocol import pack, unpack
 class Worker:
     """One worker process at a time, on a private socket.
 
-    state: "starting" (loading), "idle", "busy" (with `job`), or "dead". Nothing here blocks.
+    state: "starting" (loading, or about to end because it refused the bundle), "idle", "busy" (with `job`), or
+    "dead". Nothing here blocks.
     """
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], bundle: Path, threads: int) -> None:
@@ -28,6 +30,7 @@ class Worker:
         self._folder = tempfile.TemporaryDirectory(prefix="rubblemap_")
         self._generation = 0
         self._process: subprocess.Popen[bytes] | None = None
+        self._dying: list[subprocess.Popen[bytes]] = []
         self.socket: zmq.Socket[bytes] | None = None
         self.state = "dead"
         self.job = 0
@@ -40,8 +43,13 @@ class Worker:
         return self._process.pid if self._process else None
 
     def start(self) -> None:
-        """Start a fresh worker process on a fresh socket."""
+        """Start a fresh worker process on a fresh socket.
+
+        Raises OSError or zmq.ZMQError when the machine does not allow it; kill() then tidies up.
+        """
         self._generation += 1
+        # Cleaners of temporary folders may have removed it.
+        Path(self._folder.name).mkdir(mode=0o700, exist_ok=True)
         endpoint = f"ipc://{self._folder.name}/{self._generation}"
         self.socket = self._context.socket(zmq.PAIR)
         self.socket.setsockopt(zmq.LINGER, 0)
@@ -58,7 +66,7 @@ class Worker:
         return self._process.poll() if self._process else None
 
     def dispatch(self, job: dict[str, Any], pixels: bytes) -> None:
-        """Hand over a job. The worker must be idle."""
+        """Hand over a job. The worker must be idle. Raises zmq.Again when its end of the socket is gone."""
         assert self.socket is not None
         assert self.state == "idle"
         self.socket.send_multipart([pack(job), pixels], flags=zmq.NOBLOCK, copy=False)
@@ -72,18 +80,24 @@ class Worker:
             parts = self.socket.recv_multipart(flags=zmq.NOBLOCK)
         except zmq.Again:
             return None
-        self.last_answer = time.monotonic()
-        self.state = "idle"
-        return unpack(parts[0]), parts[1:]
+        message = unpack(parts[0])
+        if message["type"] != "refused":
+            self.last_answer = time.monotonic()
+            self.state = "idle"
+        return message, parts[1:]
 
     def kill(self) -> None:
-        """End the process, whatever it does, and drop its socket."""
+        """End the process, whatever it does, and drop its socket.
+
+        It is not waited for: a process inside a driver that hangs dies when the driver lets it.
+        """
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
             if self._process.stdin is not None:
                 self._process.stdin.close()
+            self._dying.append(self._process)
             self._process = None
+        self._dying = [process for process in self._dying if process.poll() is None]
         if self.socket is not None:
             self.socket.close()
             self.socket = None
@@ -92,4 +106,7 @@ class Worker:
     def close(self) -> None:
         """Kill the worker and remove the socket's folder."""
         self.kill()
+        for process in self._dying:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=1.0)
         self._folder.cleanup()

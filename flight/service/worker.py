@@ -20,7 +20,6 @@ from flight.bundle import BundleError, load_bundle
 from flight.icd.products import describe_plane
 from flight.inference.engine import Engine, Settings
 from flight.inference.planes import topic_planes
-from flight.inference.self_test import run_self_test
 from flight.service.protocol import pack, unpack
 
 
@@ -86,14 +85,11 @@ def main(arguments: list[str]) -> int:
         parts = socket.recv_multipart()
         job = unpack(parts[0])
         try:
-            if job["type"] == "self_test":
-                agreement = run_self_test(engine)
-                socket.send(pack({"type": "self_test", "job": job["job"], "agreement": agreement}))
-            else:
-                answer, planes = process_frame(engine, job, parts[1])
-                socket.send_multipart([pack(answer), *planes])
-        except ValueError as error:
-            socket.send(pack({"type": "failed", "job": job["job"], "message": str(error)}))
+            answer, planes = process_frame(engine, job, parts[1])
+            socket.send_multipart([pack(answer), *planes])
+        except Exception as error:
+            # One frame that cannot be processed is no reason to lose the worker.
+            socket.send(pack({"type": "failed", "job": job["job"], "message": f"{type(error).__name__}: {error}"}))
 
 
 if __name__ == "__main__":

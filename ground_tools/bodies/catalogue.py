@@ -61,6 +61,11 @@ def _recipe(path: Path, name: str, table: Any) -> BodyRecipe:
         or not all(isinstance(count, int) and count >= 0 for count in boulders)
     ):
         raise fail("boulders", "[small, medium, large], integers >= 0", boulders)
+    for count, limit, size in zip(boulders, (10_000, 1_000, 1_000), ("small", "medium", "large"), strict=True):
+        if count > limit:
+            raise fail("boulders", f"at most {limit} {size} ones", count)
+    if table["craters"] > 500:
+        raise fail("craters", "at most 500", table["craters"])
     roughness = table.get("roughness")
     if not isinstance(roughness, (int, float)) or not 0.0 <= roughness <= 50.0:
         raise fail("roughness", "0..50", roughness)

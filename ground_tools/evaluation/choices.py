@@ -8,7 +8,7 @@ from flight.inference.uncertainty import enhanced
 from ground_tools.training.metrics import iou_per_class, mean_iou
 
 GAMMAS = (1.0, 1.5, 2.0, 3.0, 4.5, 7.0, 10.0)
-THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(6, 21))
+THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 21))
 
 
 def choose_threshold(class_maps: np.ndarray, entropies: np.ndarray, truths: np.ndarray, classes: int) -> float:

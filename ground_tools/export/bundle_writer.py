@@ -49,6 +49,7 @@ COLORS = {
 }
 PASSES = 20
 _CALIBRATION_IMAGES = 96
+_PARITY_IMAGES = 16
 _SELF_TEST_PASSES = 4
 # Rounding in the runtime's kernels differs between processors; a damaged network differs by far more.
 _SELF_TEST_AGREEMENT = 0.95
@@ -87,14 +88,18 @@ def write_bundle(
     split, both from the int8 files by the flight code. test_images: use only so many of each split, evenly
     spread over it. The folder is replaced only when the new bundle is whole and passes its checks.
     """
+    trained = _in_order(trained)
+    if out.exists() and any(out.iterdir()) and not (out / "manifest.json").is_file():
+        raise ValueError(f"{out}: holds something else than a bundle; choose another --out")
     train, validation, test = (load(dataset, split) for split in ("train", "validation", "test"))
+    unseen = set_inputs(_spread(test, _PARITY_IMAGES).images)[..., None] / np.float32(255.0)
     calibration = _calibration(train)
     with tempfile.TemporaryDirectory(prefix="rubblemap_bundle_") as scratch:
         folder = Path(scratch) / name
         folder.mkdir()
         networks, parity = [], {}
         for network in trained:
-            entry, report = _export_network(network, calibration, folder)
+            entry, report = _export_network(network, calibration, unseen, folder)
             networks.append(entry)
             parity[network.role] = report
         manifest = _manifest(trained, networks, parity, name, version, passes, read_description(dataset)["name"])
@@ -108,11 +113,31 @@ def write_bundle(
         _record_self_test(folder, manifest)
         (folder / "card.md").write_text(_card(manifest), encoding="utf-8")
         load_bundle(folder)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        if out.exists():
-            shutil.rmtree(out)
-        shutil.copytree(folder, out)
+        _put_in_place(folder, out)
     return load_bundle(out)
+
+
+def _in_order(trained: list[TrainedNetwork]) -> list[TrainedNetwork]:
+    """UNetS before UNetAS, whichever way they were named; a single network may have any role."""
+    roles = sorted(network.role for network in trained)
+    if len(trained) == 1:
+        return trained
+    if roles != ["UNetAS", "UNetS"]:
+        raise ValueError(f"--network: expected one network, or UNetS and UNetAS, got {' and '.join(roles)}")
+    return sorted(trained, key=lambda network: network.role, reverse=True)
+
+
+def _put_in_place(folder: Path, out: Path) -> None:
+    """Replace a bundle by renaming, so that there is a whole one at any moment but the one between two renames."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part, old = out.with_name(f".{out.name}.part"), out.with_name(f".{out.name}.old")
+    for leftover in (part, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    shutil.copytree(folder, part)
+    if out.exists():
+        out.rename(old)
+    part.rename(out)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _calibration(train: LoadedSet) -> np.ndarray:
@@ -136,7 +161,7 @@ def _spread(loaded: LoadedSet, count: int | None) -> LoadedSet:
 
 
 def _export_network(
-    network: TrainedNetwork, calibration: np.ndarray, folder: Path
+    network: TrainedNetwork, calibration: np.ndarray, unseen: np.ndarray, folder: Path
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Convert one network; returns its manifest entry and the parity of int8 with float32 on equal masks."""
     recipe = network.record["recipe"]
@@ -158,7 +183,7 @@ def _export_network(
             for mask, shape, p in zip(MASK_INPUTS, shapes, keep, strict=True)
         ],
     }
-    return entry, _parity(module, entry, content, calibration[:8])
+    return entry, _parity(module, entry, content, unseen)
 
 
 def output_name(content: bytes) -> str:
@@ -181,7 +206,7 @@ def _parity(module: Any, entry: dict[str, Any], content: bytes, images: np.ndarr
         same.append(np.mean(flown.argmax(axis=-1) == exact.argmax(axis=-1)))
         squares.append(np.mean((flown - exact) ** 2) / np.var(exact))
     return {
-        "images": len(images),
+        "test_images": len(images),
         "class_agreement": round(float(np.mean(same)), 4),
         "relative_score_error": round(float(np.sqrt(np.mean(squares))), 4),
     }
@@ -200,7 +225,8 @@ def _manifest(
         "schema": 1,
         "name": name,
         "version": version,
-        "description": f"Small-body segmentation in five classes; trained on {dataset}",
+        "description": f"Small-body segmentation in five classes; trained on {dataset}, "
+        f"{trained[0].record['images']['train']} rendered images",
         "classes": [
             {"index": index, "name": c, "color": COLORS[c], "role": ROLES[c]} for index, c in enumerate(CLASS_NAMES)
         ],
@@ -210,6 +236,7 @@ def _manifest(
         "training": {network.role: network.record for network in trained},
         "metrics": {},
         "parity": parity,
+        "limits": _limits(trained),
     }
     if len(trained) == 2:
         first, second = (network.role for network in trained)
@@ -227,7 +254,7 @@ def _manifest(
 
 
 def _choose(bundle: Bundle, validation: LoadedSet, trained: list[TrainedNetwork], passes: int) -> dict[str, Any]:
-    """gamma by the boulders' IoU and the threshold by the enhanced maps' mIoU, on the validation split."""
+    """gamma by the mIoU and the threshold by the enhanced maps' mIoU, on the validation split."""
     truths = _truths(validation, trained[0])
     mode, classes = bundle.modes[0], len(bundle.classes)
     gammas = GAMMAS if bundle.fusion is not None else (bundle.gamma,)
@@ -305,6 +332,23 @@ def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
+def _limits(trained: list[TrainedNetwork]) -> list[str]:
+    """What a user must know before trusting the maps."""
+    images = max(network.record["images"]["train"] for network in trained)
+    minutes = sum(network.record["minutes"] for network in trained)
+    limits = [
+        f"{images} training images, {minutes:.0f} minutes of training.",
+        "Rendered images only: no real image was used in training or for any figure.",
+        "The unlit part of a body is labelled as surface in training; on a dark sky it cannot be told from space.",
+        "Bodies smaller than about half the image, or filling it entirely, are outside the training shell.",
+    ]
+    if any(network.role == "UNetAS" for network in trained):
+        limits.insert(
+            2, "UNetAS was adapted on disturbed renderings, not on hand-labelled real images as in the paper."
+        )
+    return limits
+
+
 def _card(manifest: dict[str, Any]) -> str:
     """The model card, from the manifest's own figures."""
     test = manifest["metrics"]["test"]
@@ -324,7 +368,7 @@ def _card(manifest: dict[str, Any]) -> str:
         lines.append(
             f"| {role} | {recipe['name']} | {record['dataset']['name']} ({record['dataset']['sha256'][:12]}) | "
             f"boulders from {recipe['minimum_boulder_pixels']} visible pixels | {recipe['epochs']} | "
-            f"{record['minutes']:g} min on a CPU | {record['backend']} |"
+            f"{record['minutes']:g} min, {record.get('hardware', 'CPU')} | {record['backend']} |"
         )
     lines += [
         "",
@@ -339,13 +383,18 @@ def _card(manifest: dict[str, Any]) -> str:
             lines.append(f"| {mode} | {cells} | {100 * figures['miou']:.1f} % |")
     lines += [
         "",
-        "A network's own row is judged by the labels it was trained on, the fused row by those of the first network.",
+        "IoU per class: the mean over the images that show the class."
+        + (
+            " A network's own row is judged by the labels it was trained on, the fused row by those of the first."
+            if len(manifest["networks"]) > 1
+            else ""
+        ),
         f"gamma {manifest['defaults']['gamma']:g} and uncertainty threshold "
         f"{manifest['defaults']['uncertainty_threshold']:g} were chosen on the validation split.",
         "",
         "## Quantization",
         "",
-        "int8 against the float32 graph, pass by pass with the same dropout masks: "
+        "int8 against the float32 graph on test images, pass by pass with the same dropout masks: "
         + "; ".join(
             f"{role}: {100 * report['class_agreement']:.1f} % of the pixels of one class, relative score error "
             f"{report['relative_score_error']:.3f}"
@@ -355,10 +404,7 @@ def _card(manifest: dict[str, Any]) -> str:
         "",
         "## Limits",
         "",
-        "- Few images and short training: a first flight, not a product for a mission.",
-        "- Rendered images only; no real image was used in training, and UNetAS has seen no hand-labelled one.",
-        "- The unlit part of a body is labelled as surface in training; on a dark sky it cannot be told from space.",
-        "- Bodies smaller than about half the image, or filling it entirely, are outside the training shell.",
+        *(f"- {limit}" for limit in manifest["limits"]),
         "",
     ]
     return "\n".join(lines)

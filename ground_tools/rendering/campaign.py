@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -127,7 +128,7 @@ def render_campaign(
         "name": campaign.name,
         "classes": list(CLASS_NAMES),
         "campaign": {"seed": campaign.seed, "samples": campaign.samples, "bodies": campaign.bodies},
-        "bodies": {body: asdict(catalogue[body]) for body in campaign.bodies},
+        "bodies": {body: _body_record(catalogue[body], shapes) for body in campaign.bodies},
         "image": "128 x 128 uint8, sRGB-encoded radiance, no noise",
     }
     if (out / "dataset.json").exists():
@@ -144,6 +145,7 @@ def render_campaign(
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, tqdm(total=total, initial=done, unit="image", file=sys.stderr) as bar:
         progress = manager.Queue()
+        others = set(multiprocessing.active_children())
         with ProcessPoolExecutor(workers, mp_context=context, max_tasks_per_child=1) as pool:
             running = {
                 pool.submit(_render_shards, campaign, catalogue[body], shapes, out, todo, progress)
@@ -163,9 +165,19 @@ def render_campaign(
                     "start the same command again to continue"
                 ) from error
             except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
+                # Do not wait for the bodies that the other processes are at: what is wrong is said now.
+                for process in set(multiprocessing.active_children()) - others:
+                    process.kill()
                 raise
     write_description(out, {**description, "samples": total, "sha256": digest(out)})
+
+
+def _body_record(recipe: BodyRecipe, shapes: Path | None) -> dict[str, Any]:
+    """The recipe, and the digest of the shape model: a set must not go on with another mesh of the same name."""
+    record = asdict(recipe)
+    if recipe.shape is not None and shapes is not None:
+        record["shape_sha256"] = hashlib.sha256((shapes / recipe.shape).read_bytes()).hexdigest()
+    return record
 
 
 def _plain(value: Any) -> Any:
@@ -202,7 +214,6 @@ def sample_row(
     index: int,
     view: View,
     seed: int,
-    time_s: float | None = None,
 ) -> dict[str, Any]:
     """Render one view and return it as a row of SAMPLE_SCHEMA."""
     rendering = renderer.render(view, index)
@@ -219,7 +230,7 @@ def sample_row(
         "range_km": view.range_km,
         "range_d0": view.range_km / reference_range(extent),
         "phase_angle_deg": view.phase_angle_deg,
-        "time_s": time_s,
+        "time_s": None,
         "class_pixels": np.bincount(mask.ravel(), minlength=len(CLASS_NAMES)).tolist(),
         "image_png": png_bytes(image),
         "mask_png": png_bytes(mask),

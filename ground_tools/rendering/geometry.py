@@ -57,7 +57,8 @@ def hyperbolic_flyby(
 ) -> tuple[list[View], np.ndarray]:
     """Views along a flyby past the body, and their times in seconds from closest approach.
 
-    closest, farthest: ranges in units of D0. Small bodies hardly bend a fast pass: the trajectory is the
+    closest, farthest: ranges in units of D0 before the pass is tilted out of its plane, which changes them by
+    up to 3 %. Small bodies hardly bend a fast pass: the trajectory is the
     hyperbola of eccentricity 40, whose branches are straight to within 1.5 degrees. Frames are equally spaced
     in time. The sun is fixed; the phase angle goes through the range that the pass gives it.
     """

@@ -40,10 +40,10 @@ def window_offsets(mask: np.ndarray, recipe: Recipe, generator: np.random.Genera
 class BodyBatches(keras.utils.PyDataset):
     """(image, body index) batches for the encoder CNN."""
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, recipe: Recipe) -> None:
+    def __init__(self, images: np.ndarray, labels: np.ndarray, recipe: Recipe, first_epoch: int = 0) -> None:
         super().__init__()
         self._images, self._labels, self._recipe = images, labels, recipe
-        self._epoch = 0
+        self._epoch = first_epoch
 
     def __len__(self) -> int:
         return -(-len(self._images) // self._recipe.batch)
@@ -64,11 +64,11 @@ class BodyBatches(keras.utils.PyDataset):
 class WindowBatches(keras.utils.PyDataset):
     """((image, window offset), labels in the window, pixel weights) batches for the UNet."""
 
-    def __init__(self, images: np.ndarray, masks: np.ndarray, recipe: Recipe) -> None:
+    def __init__(self, images: np.ndarray, masks: np.ndarray, recipe: Recipe, first_epoch: int = 0) -> None:
         super().__init__()
         self._images, self._masks, self._recipe = images, masks, recipe
         self._class_weights = np.asarray(recipe.class_weights, dtype=np.float32)
-        self._epoch = 0
+        self._epoch = first_epoch
 
     def __len__(self) -> int:
         return -(-len(self._images) // self._recipe.batch)

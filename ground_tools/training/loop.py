@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
+import os
+import platform
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +16,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from ground_tools.datasets.store import LoadedSet, digest, load
+from ground_tools.datasets.store import LoadedSet, digest, load, read_description
 from ground_tools.networks.unet import (
     DECODER_CHANNELS,
     HEAD_CHANNELS,
@@ -90,7 +94,10 @@ class KeepBestIoU(keras.callbacks.Callback):
             logs.update({f"val_iou_{CLASS_NAMES[i]}": float(v) for i, v in enumerate(per_class)})
         if value > self.best:
             self.best = value
-            self._unet.save_weights(self._path)
+            # Renamed when whole: a kill while writing must not cost the best weights so far.
+            partial = self._path.with_name("part.weights.h5")
+            self._unet.save_weights(partial)
+            partial.replace(self._path)
             iou = {name: float(v) for name, v in zip(CLASS_NAMES, per_class, strict=True)}
             self._record.write_text(json.dumps({"epoch": epoch + 1, "miou": value, "iou": iou}))
 
@@ -100,16 +107,21 @@ class EpochLine(keras.callbacks.Callback):
 
     def __init__(self, epochs: int) -> None:
         super().__init__()
-        self._epochs, self._started, self._first = epochs, 0.0, 0
+        self._epochs, self._began = epochs, 0.0
+        self._seconds: list[float] = []
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if not self._started:
-            self._started, self._first = time.monotonic(), epoch
+        self._began = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        each = (time.monotonic() - self._started) / (epoch + 1 - self._first)
+        self._seconds.append(time.monotonic() - self._began)
+        each = sum(self._seconds) / len(self._seconds)
+        if logs is not None:
+            logs["seconds"] = self._seconds[-1]
         shown = "  ".join(
-            f"{name} {value:.4g}" for name, value in (logs or {}).items() if not name.startswith("val_iou_")
+            f"{name} {value:.4g}"
+            for name, value in (logs or {}).items()
+            if not name.startswith("val_iou_") and name != "seconds"
         )
         print(
             f"epoch {epoch + 1}/{self._epochs}  {shown}  {each:.0f} s/epoch, "
@@ -134,28 +146,66 @@ def _callbacks(recipe: Recipe, out: Path) -> list[keras.callbacks.Callback]:
     return [
         EpochLine(recipe.epochs),
         keras.callbacks.CSVLogger(str(out / "log.csv"), append=True),
-        keras.callbacks.BackupAndRestore(str(out / "backup"), delete_checkpoint=False),
+        keras.callbacks.BackupAndRestore(str(out / "backup"), delete_checkpoint=False, double_checkpoint=True),
     ]
+
+
+def _begin(recipe: Recipe, dataset: Path, out: Path, origin: Path | None) -> int:
+    """Open or continue a training in `out`; returns the number of epochs done.
+
+    Raises ValueError when the folder holds a training of another recipe, set or starting point: going on from it
+    would mix the two, and its record would be untrue.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    identity = {
+        "recipe": {name: value for name, value in _recipe_record(recipe).items() if name != "epochs"},
+        "dataset_sha256": digest(dataset),
+        "origin_sha256": hashlib.sha256(origin.read_bytes()).hexdigest() if origin else None,
+    }
+    path = out / "started.json"
+    if path.exists() and json.loads(path.read_text()) != identity:
+        raise ValueError(f"{out}: holds another training; choose another --out")
+    path.write_text(json.dumps(identity))
+    return len(_log(out))
+
+
+def _log(out: Path) -> list[dict[str, str]]:
+    """The rows of log.csv, one per epoch done."""
+    path = out / "log.csv"
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _recipe_record(recipe: Recipe) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
+    return record
 
 
 def train_encoder(recipe: Recipe, dataset: Path, out: Path) -> Path:
     """Train the encoder CNN to name the body (C-1). Returns the weights of the epoch with the lowest loss."""
     keras.utils.set_random_seed(recipe.seed)
-    out.mkdir(parents=True, exist_ok=True)
+    done = _begin(recipe, dataset, out, None)
     train, validation = load(dataset, "train"), load(dataset, "validation")
     names = sorted(set(train.bodies))
     labels = np.array([names.index(body) for body in train.bodies], dtype=np.int32)
     validation_labels = np.array([names.index(body) for body in validation.bodies], dtype=np.int32)
     model = build_encoder_cnn(len(names), size=train.images.shape[1])
-    batches = BodyBatches(train.images, labels, recipe)
+    batches = BodyBatches(train.images, labels, recipe, first_epoch=done)
     model.compile(
         optimizer=keras.optimizers.Adam(_schedule(recipe, len(batches))),
         loss=keras.losses.SparseCategoricalCrossentropy(),
         metrics=["accuracy"],
     )
     path = out / "encoder.weights.h5"
-    best = keras.callbacks.ModelCheckpoint(str(path), monitor="val_loss", save_best_only=True, save_weights_only=True)
-    started = time.monotonic()
+    best = keras.callbacks.ModelCheckpoint(
+        str(path),
+        monitor="val_loss",
+        save_best_only=True,
+        save_weights_only=True,
+        initial_value_threshold=min((float(row["val_loss"]) for row in _log(out)), default=None),
+    )
     model.fit(
         batches,
         validation_data=(fixed_noise(validation.images), validation_labels),
@@ -165,7 +215,9 @@ def train_encoder(recipe: Recipe, dataset: Path, out: Path) -> Path:
     )
     model.load_weights(path)
     loss, accuracy = model.evaluate(fixed_noise(validation.images), validation_labels, verbose=0)
-    _write_record(recipe, dataset, out, path, started, {"val_loss": loss, "val_accuracy": accuracy})
+    _write_record(
+        recipe, dataset, out, path, {"images": _images(train, validation), "val_loss": loss, "val_accuracy": accuracy}
+    )
     return path
 
 
@@ -177,8 +229,10 @@ def train_unet(recipe: Recipe, dataset: Path, out: Path, encoder: Path | None, s
     if (encoder is None) == (start_from is None):
         raise ValueError("training a UNet starts from either --encoder or --start-from weights")
     keras.utils.set_random_seed(recipe.seed)
-    out.mkdir(parents=True, exist_ok=True)
+    done = _begin(recipe, dataset, out, encoder or start_from)
     train, validation = load(dataset, "train"), load(dataset, "validation")
+    if recipe.window > train.images.shape[1]:
+        raise ValueError(f"recipe {recipe.name}: window: expected at most {train.images.shape[1]}, got {recipe.window}")
     masks = relabelled(train, recipe.minimum_boulder_pixels)
     validation_masks = relabelled(validation, recipe.minimum_boulder_pixels)
     size = train.images.shape[1]
@@ -191,7 +245,7 @@ def train_unet(recipe: Recipe, dataset: Path, out: Path, encoder: Path | None, s
         unet.load_weights(start_from)
         take_encoder(unet, unet, freeze=recipe.freeze_encoder)
     model = windowed(unet, recipe.window)
-    batches = WindowBatches(train.images, masks, recipe)
+    batches = WindowBatches(train.images, masks, recipe, first_epoch=done)
     model.compile(
         optimizer=keras.optimizers.Adam(_schedule(recipe, len(batches)), global_clipnorm=1.0),
         # The class weight enters per pixel, as sample weight; the mean is over all pixels.
@@ -199,12 +253,15 @@ def train_unet(recipe: Recipe, dataset: Path, out: Path, encoder: Path | None, s
     )
     path = out / "unet.weights.h5"
     keep = KeepBestIoU(unet, validation, validation_masks, path)
-    started = time.monotonic()
     model.fit(batches, epochs=recipe.epochs, callbacks=[keep, *_callbacks(recipe, out)], verbose=0)
     best = json.loads(path.with_suffix(".best.json").read_text())
-    measured = {"validation": best, "began_from": _origin(encoder or start_from)}
-    _write_record(recipe, dataset, out, path, started, measured)
+    measured = {"images": _images(train, validation), "validation": best, "began_from": _origin(encoder or start_from)}
+    _write_record(recipe, dataset, out, path, measured)
     return path
+
+
+def _images(train: LoadedSet, validation: LoadedSet) -> dict[str, int]:
+    return {"train": len(train.images), "validation": len(validation.images)}
 
 
 def _origin(weights: Path | None) -> dict[str, Any]:
@@ -216,23 +273,20 @@ def _origin(weights: Path | None) -> dict[str, Any]:
         origin["validation"] = json.loads(best.read_text())
     record = weights.with_name("training.json")
     if record.is_file():
-        origin["recipe"] = json.loads(record.read_text())["recipe"]["name"]
+        origin["training"] = json.loads(record.read_text())
     return origin
 
 
-def _write_record(
-    recipe: Recipe, dataset: Path, out: Path, weights: Path, started: float, measured: dict[str, Any]
-) -> None:
-    """training.json: what was trained on what, for the bundle's provenance."""
+def _write_record(recipe: Recipe, dataset: Path, out: Path, weights: Path, measured: dict[str, Any]) -> None:
+    """training.json: what was trained on what, where and how long, for the bundle's provenance."""
+    rows = _log(out)
     record = {
-        "recipe": {field: getattr(recipe, field) for field in recipe.__dataclass_fields__},
-        "dataset": {
-            "name": json.loads((dataset / "dataset.json").read_text())["name"],
-            "sha256": digest(dataset),
-        },
+        "recipe": {**_recipe_record(recipe), "epochs": len(rows)},
+        "dataset": {"name": read_description(dataset)["name"], "sha256": digest(dataset)},
         "backend": keras.backend.backend(),
         "keras": keras.__version__,
-        "minutes": round((time.monotonic() - started) / 60.0, 1),
+        "hardware": f"{os.cpu_count()} CPU cores, {platform.machine()}",
+        "minutes": round(sum(float(row["seconds"]) for row in rows) / 60.0, 1),
         "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         **measured,
     }

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ground_tools.rendering.labels import CLASS_NAMES
+
 RECIPES = Path(__file__).with_name("recipes")
 
 
@@ -63,12 +65,18 @@ def _recipe(path: Path, table: dict[str, Any]) -> Recipe:
             raise ValueError(f"recipe {path}: {field}: expected {low:g}..{high:g}, got {value!r}")
         return value
 
+    def table_of(field: str) -> dict[str, Any]:
+        value = rest.pop(field, {})
+        if not isinstance(value, dict):
+            raise ValueError(f"recipe {path}: {field}: expected a table, got {value!r}")
+        return dict(value)
+
     number = (int, float)
     rest = dict(table)
     network = rest.pop("network", None)
     if network not in ("encoder_cnn", "unet"):
         raise ValueError(f'recipe {path}: network: expected "encoder_cnn" or "unet", got {network!r}')
-    augmentation = dict(rest.pop("augmentation", {}))
+    augmentation = table_of("augmentation")
     fields: dict[str, Any] = {
         "seed": take(rest, "seed", int, 0, 2**31),
         "epochs": take(rest, "epochs", int, 1, 100_000),
@@ -78,10 +86,15 @@ def _recipe(path: Path, table: dict[str, Any]) -> Recipe:
         "photometric": take(augmentation, "photometric", number, 0.0, 1.0),
     }
     if network == "unet":
-        dropout = dict(rest.pop("dropout", {}))
+        dropout = table_of("dropout")
         weights = rest.pop("class_weights", None)
-        if not isinstance(weights, list) or not all(isinstance(w, number) and w >= 0 for w in weights):
-            raise ValueError(f"recipe {path}: class_weights: expected a list of numbers >= 0, got {weights!r}")
+        count = len(CLASS_NAMES)
+        if (
+            not isinstance(weights, list)
+            or len(weights) != count
+            or not all(isinstance(w, number) and w >= 0 for w in weights)
+        ):
+            raise ValueError(f"recipe {path}: class_weights: expected {count} numbers >= 0, got {weights!r}")
         fields |= {
             "role": str(rest.pop("role", "UNet")),
             "class_weights": tuple(float(weight) for weight in weights),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -57,20 +58,28 @@ class RunningService:
 
 
 @contextmanager
-def running_service(folder: Path, bundle: Path, settings: str = "") -> Iterator[RunningService]:
-    """Start `flight serve`, wait until it is ready, and end it at the end."""
+def running_service(
+    folder: Path,
+    bundle: Path,
+    settings: str = "",
+    ready: str = "ready",
+    stderr: int = subprocess.DEVNULL,
+    environment: dict[str, str] | None = None,
+) -> Iterator[RunningService]:
+    """Start `flight serve`, wait until its state is `ready`, and end it at the end."""
     endpoints = {name: f"ipc://{folder}/{name}" for name in SOCKETS}
     lines = [f'{name} = "{endpoint}"' for name, endpoint in endpoints.items()]
     configuration = folder / "flight.toml"
     configuration.write_text("\n".join(["[endpoints]", *lines, settings]))
     process = subprocess.Popen(
         [sys.executable, "-m", "flight.cli", "serve", "--bundle", str(bundle), "--config", str(configuration)],
-        stderr=subprocess.DEVNULL,
+        stderr=stderr,
         text=True,
+        env={**os.environ, **(environment or {})},
     )
     service = RunningService(process, endpoints)
     try:
-        service.wait_for(lambda status: status["state"] == "ready")
+        service.wait_for(lambda status: status["state"] == ready)
         yield service
     finally:
         if process.poll() is None:

@@ -74,6 +74,20 @@ def test_empty_sky_is_told_and_taken_whole(frame: np.ndarray) -> None:
     assert view.map_to_sensor[0] == pytest.approx(300 / 128)
 
 
+def test_a_body_that_fills_the_frame_is_not_mapped_beyond_it() -> None:
+    frame = np.random.default_rng(5).integers(90, 200, (500, 500), dtype=np.uint8)
+    view = center(frame, 8, 128, 128, 1, locate=True)
+    assert view.map_to_sensor[0] == pytest.approx(500 / 128)
+    assert view.seen.all()
+
+
+def test_what_lies_outside_the_frame_is_told() -> None:
+    view = center(np.full((100, 300), 150, dtype=np.uint8), 8, 128, 128, 1, locate=False)
+    rows = np.flatnonzero(view.seen.any(axis=1))
+    assert view.seen[rows].all()
+    assert len(rows) == pytest.approx(128 / 3, abs=1)
+
+
 def test_hot_pixels_and_stars_are_no_body() -> None:
     frame = disk(240, 320, 200, 120, 30)
     frame[::37, ::41] = 255

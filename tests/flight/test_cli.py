@@ -38,7 +38,7 @@ def test_segment_writes_pictures_and_arrays(tiny_bundle: Path, images: list[Path
     assert code == 0
     assert len(capsys.readouterr().out.splitlines()) == 3
     for path in images:
-        for suffix in ("", "_class_map", "_enhanced_class_map", "_predictive_entropy", "_mutual_information"):
+        for suffix in ("_maps", "_class_map", "_enhanced_class_map", "_predictive_entropy", "_mutual_information"):
             assert cv2.imread(str(out / f"{path.stem}{suffix}.png")) is not None
         with np.load(out / f"{path.stem}.npz") as arrays:
             assert {name: (arrays[name].shape, arrays[name].dtype) for name in arrays} == {
@@ -89,6 +89,17 @@ def test_an_unreadable_image_is_named_and_the_others_are_done(tiny_bundle, image
         assert f"{path}: {what}" in captured.err
     assert f"{small}: expected 16..4096 px a side, got 8 x 8" in captured.err
     assert "eight.png" in captured.out
+
+
+def test_an_input_is_never_overwritten(tiny_bundle: Path, images: list[Path], capsys) -> None:
+    source = images[0].with_name("eight_maps.png")
+    images[0].rename(source)
+    before = source.read_bytes()
+    other = images[1].rename(images[1].with_name("eight.tif"))
+    arguments = ["segment", "--bundle", str(tiny_bundle), "--out", str(source.parent), str(source), str(other)]
+    assert main(arguments) == 2
+    assert "eight_maps.png would overwrite an input" in capsys.readouterr().err
+    assert source.read_bytes() == before
 
 
 def test_check(tiny_bundle: Path, tmp_path: Path, capsys) -> None:

@@ -88,6 +88,24 @@ def test_a_deadline_stops_the_passes_but_not_below_the_minimum(engine: Engine) -
     assert maps.flags == ()
 
 
+def test_a_slow_pass_does_not_spoil_the_deadline_for_ever(engine: Engine) -> None:
+    settings = replace(default_settings(engine.bundle), passes=6, deadline_ms=5000)
+    engine._pass_seconds = 60.0  # a hiccup of the machine
+    used = [
+        engine.segment(
+            FRAME, bit_depth=8, centered=True, seed=1, settings=settings, started=time.monotonic()
+        ).passes_used
+        for _ in range(2)
+    ]
+    assert used[-1] == 6
+
+
+def test_what_the_camera_did_not_see_is_uncertain(engine: Engine) -> None:
+    maps = segment(engine, frame=np.full((100, 20), 90, dtype=np.uint8))
+    assert (maps.enhanced_class_map[:, :10] == 4).all()
+    assert (maps.enhanced_class_map[:, -10:] == 4).all()
+
+
 def test_every_topic_has_its_planes(engine: Engine) -> None:
     maps = segment(engine)
     names = {

@@ -17,8 +17,8 @@ from flight.icd.document import document
 from flight.icd.frames import FrameError, decode_frame, encode_frame
 from flight.icd.limits import HEADER_BYTES
 from flight.icd.packing import pack_map
-from flight.icd.products import ProductError, decode_product, describe_plane, encode_product
-from tests.golden.vectors import GOLDEN, VECTORS, product_header, read_vector
+from flight.icd.products import ProductError, decode_product, encode_product
+from tests.golden.vectors import GOLDEN, VECTORS, product, product_header, read_vector
 
 U64 = st.integers(0, 2**64 - 1)
 
@@ -110,48 +110,52 @@ def test_unknown_optional_keys_are_ignored() -> None:
 
 
 def product_parts() -> list[bytes]:
-    entries, planes = [], []
-    for name, plane, units in (
-        ("class_map", np.eye(8, dtype=np.uint8), "class"),
-        ("predictive_entropy", np.full((8, 8), 0.5, dtype=np.float16), "nat"),
-    ):
-        entry, raw = describe_plane(name, plane, units)
-        entries.append(entry)
-        planes.append(raw)
-    return encode_product({**product_header(), "planes": entries}, planes)
+    return product("map.navigation")
+
+
+CLASS_MAP = np.arange(24).reshape(4, 6) % 4
 
 
 def test_a_product_comes_back_as_it_was() -> None:
-    product = decode_product(product_parts())
-    assert product.topic == "map.navigation"
-    assert np.array_equal(product.planes["class_map"], np.eye(8))
-    assert product.planes["predictive_entropy"].dtype == np.float16
-    assert not product.planes["class_map"].flags.writeable
+    decoded = decode_product(product_parts())
+    assert decoded.topic == "map.navigation"
+    assert np.array_equal(decoded.planes["class_map"], CLASS_MAP)
+    assert decoded.planes["predictive_entropy"].dtype == np.float16
+    assert not decoded.planes["class_map"].flags.writeable
 
 
 @settings(max_examples=400, deadline=None)
-@given(part=st.integers(0, 3), position=st.integers(0, 10_000), bit=st.integers(0, 7))
+@given(part=st.integers(0, 4), position=st.integers(0, 10_000), bit=st.integers(0, 7))
 def test_a_damaged_product_is_never_handed_over_as_another(part: int, position: int, bit: int) -> None:
     original = product_parts()
     parts = [bytearray(p) for p in original]
     parts[part][position % len(parts[part])] ^= 1 << bit
     try:
-        product = decode_product([bytes(p) for p in parts])
+        decoded = decode_product([bytes(p) for p in parts])
     except ProductError:
         return
-    # A flip in a header value that stays inside its range cannot be noticed; the planes are as they were.
+    # A flip in a header value that stays inside its range cannot be noticed; the bytes of the planes are as they
+    # were, though a flip may have changed their shape (4 x 6 into 6 x 4 takes more than one).
     assert part == 1
-    assert np.array_equal(product.planes["class_map"], np.eye(8)) or "class_map" not in product.planes
+    assert np.array_equal(decoded.planes["class_map"], CLASS_MAP)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda p: p[:1], "expected 2..10 message parts"),
-        (lambda p: p[:3], "map.planes: expected 1 entries as parts came, got 2"),
+        (lambda p: p[:4], "map.planes: expected 2 entries as parts came, got 3"),
         (lambda p: [b"map.hazard", *p[1:]], "map.topic"),
-        (lambda p: [*p[:2], p[2] + b"x", p[3]], "plane class_map: expected 64 bytes, got 65"),
-        (lambda p: [*p[:2], b"x" * 64, p[3]], "plane class_map: crc32"),
+        (lambda p: [*p[:2], p[2] + b"x", *p[3:]], "plane class_map: expected 24 bytes, got 25"),
+        (lambda p: [*p[:2], b"x" * 24, *p[3:]], "plane class_map: crc32"),
+        (
+            lambda p: [p[0], product("map.navigation", planes=[])[1]],
+            "map.planes: expected class_map, enhanced_class_map",
+        ),
+        (
+            lambda p: [b"map.hazard", product("map.navigation", topic="map.hazard")[1], *p[2:]],
+            "map.planes: expected hazard",
+        ),
     ],
 )
 def test_a_bad_product_is_refused(change, message: str) -> None:
@@ -160,10 +164,27 @@ def test_a_bad_product_is_refused(change, message: str) -> None:
 
 
 def test_an_invalid_product_may_carry_no_planes() -> None:
-    entry, raw = describe_plane("class_map", np.zeros((4, 4), dtype=np.uint8), "class")
-    header = {**product_header(), "status": "invalid", "planes": [entry]}
     with pytest.raises(ProductError, match="expected none in an invalid product"):
-        decode_product(encode_product(header, [raw]))
+        decode_product(product("map.navigation", status="invalid"))
+    assert decode_product(encode_product({**product_header(), "status": "invalid"}, [])).planes == {}
+
+
+def test_what_the_service_would_refuse_is_not_encoded() -> None:
+    arguments = {"source": "cam", "epoch": 1, "frame_id": 1, "capture_time_ns": 0, "centered": True}
+    with pytest.raises(FrameError, match=r"frame\.bit_depth: expected 8\.\.8 for u8, got 12"):
+        encode_frame(np.zeros((16, 16), dtype=np.uint8), bit_depth=12, **arguments)
+    with pytest.raises(FrameError, match="expected at most 41943040 bytes of pixels, got 50331648"):
+        encode_frame(np.zeros((4096, 4096, 3), dtype=np.uint8), **arguments)
+
+
+def test_a_number_beyond_64_bits_is_refused() -> None:
+    with pytest.raises(ValueError, match="cannot be encoded as msgpack"):
+        encode_message("command", {"id": 1, "name": "x", "arguments": {"value": 2**80}})
+
+
+def test_a_long_event_message_is_cut_in_bytes() -> None:
+    data = encode_message("event", event_values("worker_died", "é" * 2000, {}, 0, 0))
+    assert decode_message("event", data)["message"] == "é" * 512
 
 
 @settings(max_examples=300, deadline=None)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -285,6 +288,53 @@ def test_a_busy_port_is_named(tiny_bundle: Path, tmp_path: Path) -> None:
     )
     socket.close()
     context.term()
+
+
+def test_a_busy_ipc_endpoint_is_named(service: RunningService, tiny_bundle: Path, tmp_path: Path) -> None:
+    path = tmp_path / "flight.toml"
+    lines = "\n".join(f"{name} = '{endpoint}'" for name, endpoint in service.endpoints.items())
+    path.write_text(f"[endpoints]\n{lines}\n")
+    _refused(["--bundle", str(tiny_bundle), "--config", str(path)], "endpoints.frames: cannot bind ipc://")
+    assert service.command("no_op") == {}
+
+
+def test_a_network_that_cannot_run_leaves_the_service_alive(tiny_bundle: Path, tmp_path: Path) -> None:
+    """The file's hash is right, its content is no model: no worker becomes ready, commands are answered all the same."""
+    bundle = Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+    content = b"TFL3 but not really" * 10
+    (bundle / "First.tflite").write_bytes(content)
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["networks"][0]["sha256"] = hashlib.sha256(content).hexdigest()
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    with running_service(tmp_path, bundle, ready="degraded") as service, service.camera() as camera:
+        for _ in range(20):
+            camera.send(FRAME, centered=True)
+            time.sleep(0.1)
+        status = service.command("get_status")
+        assert status["state"] == "degraded"
+        assert status["counters"]["frames_processed"] == 0
+        assert status["counters"]["worker_restarts"] >= 1
+
+
+def test_the_service_outlives_its_log(tiny_bundle: Path, tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    with running_service(tmp_path, tiny_bundle, stderr=writing) as service:
+        os.close(writing)
+        os.close(reading)
+        for value in (5, 6):
+            service.command("set_parameter", name="passes", value=value)
+        assert service.command("get_parameters")["passes"] == 6
+
+
+def test_a_lost_scratch_folder_does_not_end_the_service(tiny_bundle: Path, tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    with running_service(tmp_path, tiny_bundle, environment={"TMPDIR": str(scratch)}) as service:
+        worker = service.command("get_status")["worker_pid"]
+        for folder in scratch.iterdir():
+            shutil.rmtree(folder)
+        os.kill(worker, signal.SIGKILL)
+        service.wait_for(lambda s: s["state"] == "ready" and s["worker_pid"] != worker)
 
 
 def test_a_missing_bundle_is_named(tmp_path: Path) -> None:

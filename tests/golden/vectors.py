@@ -14,7 +14,7 @@ import numpy as np
 
 from flight.icd.control import encode_message, event_values
 from flight.icd.frames import encode_frame
-from flight.icd.products import describe_plane, encode_product
+from flight.icd.products import TOPIC_PLANES, describe_plane, encode_product
 from flight.service.statistics import Counters, Latencies
 
 GOLDEN = Path(__file__).parent
@@ -50,10 +50,11 @@ def product_header() -> dict[str, Any]:
     }
 
 
-def _product(topic: str, names: dict[str, str]) -> list[bytes]:
+def product(topic: str, **changes: Any) -> list[bytes]:
+    """A product of the topic with all its planes; `changes` go into the header."""
     entries, planes = [], []
-    for number, (name, units) in enumerate(names.items()):
-        if name.endswith("class_map"):
+    for number, (name, dtype, units, _) in enumerate(TOPIC_PLANES[topic]):
+        if dtype == "u8":
             plane: Any = np.arange(24, dtype=np.uint8).reshape(4, 6) % 4
         elif name == "mean_probability":
             plane = (np.arange(72, dtype=np.float32) / 128.0).astype(np.float16).reshape(3, 4, 6)
@@ -62,7 +63,7 @@ def _product(topic: str, names: dict[str, str]) -> list[bytes]:
         entry, raw = describe_plane(name, plane, units)
         entries.append(entry)
         planes.append(raw)
-    return encode_product({**product_header(), "topic": topic, "planes": entries}, planes)
+    return encode_product({**product_header(), "topic": topic, "planes": entries, **changes}, planes)
 
 
 def _frame() -> list[bytes]:
@@ -100,28 +101,9 @@ def _housekeeping() -> list[bytes]:
 
 VECTORS: dict[str, Callable[[], list[bytes]]] = {
     "frame": _frame,
-    "map_navigation": lambda: _product(
-        "map.navigation", {"class_map": "class", "enhanced_class_map": "class", "predictive_entropy": "nat"}
-    ),
-    "map_hazard": lambda: _product(
-        "map.hazard",
-        {
-            "hazard_probability": "1",
-            "predictive_entropy": "nat",
-            "enhanced_class_map": "class",
-            "clearance": "pixel",
-        },
-    ),
-    "map_full": lambda: _product(
-        "map.full",
-        {
-            "mean_probability": "1",
-            "predictive_entropy": "nat",
-            "mutual_information": "nat",
-            "class_map": "class",
-            "enhanced_class_map": "class",
-        },
-    ),
+    "map_navigation": lambda: product("map.navigation"),
+    "map_hazard": lambda: product("map.hazard"),
+    "map_full": lambda: product("map.full"),
     "command": lambda: [
         encode_message("command", {"id": 9, "name": "set_parameter", "arguments": {"name": "passes", "value": 10}})
     ],

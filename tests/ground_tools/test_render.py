@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -78,6 +79,15 @@ def test_another_campaign_does_not_mix_into_a_set(dataset: Path, campaign_file: 
     done = ground_tools("render", "--campaign", other, "--out", dataset)
     assert done.returncode == 2
     assert "holds another campaign (tiny)" in done.stderr
+
+
+def test_an_unfinished_set_is_not_loaded(dataset: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(dataset, tmp_path / "copy"))
+    description = read_description(copy)
+    del description["sha256"]
+    (copy / "dataset.json").write_text(json.dumps(description))
+    with pytest.raises(ValueError, match="its rendering is not finished"):
+        load(copy, "train")
 
 
 @pytest.mark.parametrize(

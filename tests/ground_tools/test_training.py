@@ -17,7 +17,7 @@ from flight.cli import main as flight
 from ground_tools.training.augmentation import disturbed, oriented, paper_noise
 from ground_tools.training.batches import WindowBatches
 from ground_tools.training.metrics import confusion_matrix, intersection_over_union, iou_per_class, mean_iou
-from ground_tools.training.recipes import load_recipe
+from ground_tools.training.recipes import RECIPES, load_recipe
 from tests.ground_tools.conftest import ground_tools
 
 
@@ -85,6 +85,7 @@ def test_batches_keep_image_and_mask_together_and_repeat() -> None:
     ("text", "message"),
     [
         ('network = "gan"\n', "network: expected"),
+        ('network = "unet"\naugmentation = 3\n', "augmentation: expected a table, got 3"),
         ('network = "encoder_cnn"\nseed = 1\nepochs = 0\n', "epochs: expected 1..100000, got 0"),
         (
             'network = "encoder_cnn"\nseed = 1\nepochs = 1\nbatch = 2\nlearning_rate = 0.1\nmood = 1\n'
@@ -124,6 +125,17 @@ def test_a_training_leaves_its_record(trained: dict[str, Path]) -> None:
     assert record["dataset"]["name"] == "tiny"
     assert set(record["validation"]["iou"]) == {"background", "surface", "craters", "boulders", "terminator"}
     assert (trained["unet_s"] / "log.csv").read_text().startswith("epoch,")
+
+
+def test_another_training_does_not_mix_in(trained: dict[str, Path], dataset: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "other.toml"
+    text = (RECIPES / "first_flight_encoder.toml").read_text()
+    recipe.write_text(text.replace("seed = 1", "seed = 99"))
+    before = (trained["encoder"] / "training.json").read_text()
+    done = ground_tools("train", "--recipe", recipe, "--dataset", dataset, "--out", trained["encoder"])
+    assert done.returncode == 2
+    assert "holds another training; choose another --out" in done.stderr
+    assert (trained["encoder"] / "training.json").read_text() == before
 
 
 def test_a_training_goes_on_where_it_stopped(trained: dict[str, Path], dataset: Path) -> None:
@@ -195,10 +207,19 @@ def test_the_bundle_that_is_exported_flies(trained: dict[str, Path], dataset: Pa
     assert flight(["check", "--bundle", str(out)]) == 0
 
 
-def test_a_wrong_call_is_one_line(tmp_path: Path, dataset: Path) -> None:
+def test_a_wrong_call_is_one_line(tmp_path: Path, dataset: Path, trained: dict[str, Path]) -> None:
     done = ground_tools("export", "--network", tmp_path, "--dataset", dataset, "--out", tmp_path / "b")
     assert done.returncode == 2
     assert "expected unet.weights.h5 and training.json of a finished training" in done.stderr
     done = ground_tools("train", "--recipe", "first-flight-unet-s", "--dataset", dataset, "--out", tmp_path / "t")
     assert done.returncode == 2
     assert "starts from either --encoder or --start-from weights" in done.stderr
+    (tmp_path / "precious").write_text("not a bundle")
+    arguments = ("--network", trained["unet_s"], "--dataset", dataset)
+    done = ground_tools("export", *arguments, "--out", tmp_path)
+    assert done.returncode == 2
+    assert "holds something else than a bundle" in done.stderr
+    assert (tmp_path / "precious").read_text() == "not a bundle"
+    done = ground_tools("export", *arguments, "--network", trained["unet_s"], "--out", tmp_path / "b")
+    assert done.returncode == 2
+    assert "expected one network, or UNetS and UNetAS, got UNetS and UNetS" in done.stderr

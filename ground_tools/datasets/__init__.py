@@ -1,0 +1,1 @@
+"""Image-mask sets: the stored form, and loading them into memory."""
