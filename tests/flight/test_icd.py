@@ -153,7 +153,11 @@ def test_a_damaged_product_is_never_handed_over_as_another(part: int, position: 
             "map.planes: expected class_map, enhanced_class_map",
         ),
         (
-            lambda p: [b"map.hazard", product("map.navigation", topic="map.hazard")[1], *p[2:]],
+            lambda p: [
+                b"map.hazard",
+                p[1].replace(b"map.navigation", b"map.hazard").replace(b"\xaemap", b"\xaamap"),
+                *p[2:],
+            ],
             "map.planes: expected hazard",
         ),
     ],

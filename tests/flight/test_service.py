@@ -299,7 +299,7 @@ def test_a_busy_ipc_endpoint_is_named(service: RunningService, tiny_bundle: Path
 
 
 def test_a_network_that_cannot_run_leaves_the_service_alive(tiny_bundle: Path, tmp_path: Path) -> None:
-    """The file's hash is right, its content is no model: no worker becomes ready, commands are answered all the same."""
+    """The hash is right, the content is no model: no worker becomes ready, commands are answered all the same."""
     bundle = Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
     content = b"TFL3 but not really" * 10
     (bundle / "First.tflite").write_bytes(content)
