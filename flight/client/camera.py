@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import zmq
 
+from flight.client.connection import Connection
 from flight.icd.frames import Pixels, encode_frame
 from flight.icd.limits import DEFAULT_ENDPOINTS
 
 
-class FrameSender:
+class FrameSender(Connection):
     """Sends frames of one camera to the service.
 
     source: the camera's name. epoch: its boot count; the default, seconds since 1970, rises with every start.
@@ -24,15 +24,8 @@ class FrameSender:
         self.source = source
         self.epoch = int(time.time()) if epoch is None else epoch
         self.next_frame_id = 0
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._socket = self._context.socket(zmq.PUSH)
-        self._socket.setsockopt(zmq.SNDHWM, 2)
-        # Frames wait for a service to be there, not in a queue from which it would get them late.
-        self._socket.setsockopt(zmq.IMMEDIATE, 1)
-        self._socket.setsockopt(zmq.LINGER, 1000)
-        if "[::1]" in endpoint:
-            self._socket.setsockopt(zmq.IPV6, 1)
-        self._socket.connect(endpoint)
+        # IMMEDIATE: frames wait for a service to be there, not in a queue from which it would get them late.
+        super().__init__(zmq.PUSH, endpoint, {zmq.SNDHWM: 2, zmq.IMMEDIATE: 1, zmq.LINGER: 1000})
 
     def send(
         self,
@@ -66,16 +59,3 @@ class FrameSender:
         self._socket.send_multipart(parts)
         self.next_frame_id += 1
         return frame_id
-
-    def close(self) -> None:
-        """Close the socket, after handing over what was sent."""
-        self._socket.close()
-        self._context.term()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 import time
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import zmq
 
+from flight.client.connection import Connection
 from flight.icd.control import decode_message, encode_message
 from flight.icd.limits import COMMAND_BYTES, DEFAULT_ENDPOINTS
 
@@ -21,22 +21,16 @@ class CommandFailed(RuntimeError):
         super().__init__(f"{name}: {code}: {message}")
 
 
-class Commander:
+class Commander(Connection):
     """Sends commands to the service, one at a time."""
 
     def __init__(self, endpoint: str = DEFAULT_ENDPOINTS["commands"], timeout_s: float = 5.0) -> None:
         self._timeout_s = timeout_s
         self._identifiers = itertools.count(time.time_ns() & 0xFFFF_FFFF_FFFF)
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        # DEALER, not REQ: after a time-out the next command can still be sent.
-        self._socket = self._context.socket(zmq.DEALER)
-        self._socket.setsockopt(zmq.LINGER, 0)
-        # A command that nobody took in time must not be carried out later.
-        self._socket.setsockopt(zmq.IMMEDIATE, 1)
-        self._socket.setsockopt(zmq.MAXMSGSIZE, COMMAND_BYTES)
-        if "[::1]" in endpoint:
-            self._socket.setsockopt(zmq.IPV6, 1)
-        self._socket.connect(endpoint)
+        # DEALER, not REQ: after a time-out the next command can still be sent. IMMEDIATE: a command that nobody took
+        # in time must not be carried out later.
+        options: dict[int, int] = {zmq.LINGER: 0, zmq.IMMEDIATE: 1, zmq.MAXMSGSIZE: COMMAND_BYTES}
+        super().__init__(zmq.DEALER, endpoint, options)
 
     def send(self, name: str, /, **arguments: Any) -> dict[str, Any]:
         """Send a command and return the reply's result.
@@ -61,16 +55,3 @@ class Commander:
                 raise CommandFailed(name, reply["code"], reply["message"])
             result: dict[str, Any] = reply["result"]
             return result
-
-    def close(self) -> None:
-        """Close the socket."""
-        self._socket.close()
-        self._context.term()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

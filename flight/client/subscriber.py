@@ -7,11 +7,10 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
 import zmq
 
+from flight.client.connection import Connection
 from flight.icd.limits import DEFAULT_ENDPOINTS, PRODUCT_TOPICS, TOPIC_NAVIGATION
 from flight.icd.products import Product, ProductError, decode_product
 
@@ -46,7 +45,7 @@ class SubscriberStatistics:
         self._next_sequence[topic] = sequence + 1
 
 
-class Subscriber:
+class Subscriber(Connection):
     """Receives products. Not safe for use from two threads at once.
 
     endpoint: the service's products socket. topics: any of map.navigation, map.hazard, map.full. newest: keep and
@@ -68,16 +67,9 @@ class Subscriber:
         for topic in topics:
             if topic not in PRODUCT_TOPICS:
                 raise ValueError(f"topic: expected {' | '.join(PRODUCT_TOPICS)}, got {topic}")
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._socket = self._context.socket(zmq.SUB)
-        self._socket.setsockopt(zmq.RCVHWM, queue)
-        self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
-        if "[::1]" in endpoint:
-            self._socket.setsockopt(zmq.IPV6, 1)
+        super().__init__(zmq.SUB, endpoint, {zmq.RCVHWM: queue, zmq.LINGER: 0, zmq.RECONNECT_IVL_MAX: 1000})
         for topic in topics:
             self._socket.setsockopt(zmq.SUBSCRIBE, topic.encode("ascii"))
-        self._socket.connect(endpoint)
         self.statistics = SubscriberStatistics()
         self._waiting: dict[str, Product] = {}
         self._arrived = threading.Condition()
@@ -112,20 +104,11 @@ class Subscriber:
                 yield product
 
     def close(self) -> None:
-        """Close the socket."""
+        """Close the socket, after ending the thread that reads it."""
         self._closing.set()
         if self._collector is not None:
             self._collector.join()
-        self._socket.close()
-        self._context.term()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        super().close()
 
     def _collect(self) -> None:
         """Runs in the thread of newest mode, which alone uses the socket: a later product replaces a waiting one."""

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import zmq
 
+from flight.client.connection import Connection
 from flight.icd.control import MessageError, decode_message
 from flight.icd.limits import DEFAULT_ENDPOINTS, TOPIC_EVENT, TOPIC_HOUSEKEEPING
 
 _KINDS = {TOPIC_EVENT: "event", TOPIC_HOUSEKEEPING: "housekeeping"}
 
 
-class TelemetryListener:
+class TelemetryListener(Connection):
     """Receives housekeeping and event maps, in order. malformed: how many failed a check."""
 
     def __init__(
@@ -22,14 +22,9 @@ class TelemetryListener:
         endpoint: str = DEFAULT_ENDPOINTS["telemetry"],
         topics: Sequence[str] = (TOPIC_HOUSEKEEPING, TOPIC_EVENT),
     ) -> None:
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._socket = self._context.socket(zmq.SUB)
-        self._socket.setsockopt(zmq.LINGER, 0)
-        if "[::1]" in endpoint:
-            self._socket.setsockopt(zmq.IPV6, 1)
+        super().__init__(zmq.SUB, endpoint, {zmq.LINGER: 0})
         for topic in topics:
             self._socket.setsockopt(zmq.SUBSCRIBE, topic.encode("ascii"))
-        self._socket.connect(endpoint)
         self.malformed = 0
 
     def receive(self, timeout_s: float) -> tuple[str, dict[str, Any]] | None:
@@ -42,16 +37,3 @@ class TelemetryListener:
             except (UnicodeDecodeError, KeyError, MessageError):
                 self.malformed += 1
         return None
-
-    def close(self) -> None:
-        """Close the socket."""
-        self._socket.close()
-        self._context.term()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -38,5 +39,8 @@ def convert(
         converter.representative_dataset = representative
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
-        content = converter.convert()
+        with warnings.catch_warnings():
+            # The converter calibrates with TensorFlow's own interpreter, which announces its successor each time.
+            warnings.simplefilter("ignore", UserWarning)
+            content = converter.convert()
     return bytes(content)
