@@ -167,7 +167,8 @@ def _export_network(
     recipe = network.record["recipe"]
     unet = build_unet(len(CLASS_NAMES), UNetDropout(recipe["dropout_blocks"], recipe["dropout_head"]))
     unet.load_weights(network.weights)
-    module, shapes, keep = flight_graph(unet), mask_shapes(unet), keep_probabilities(unet)
+    module = flight_graph(unet, equalize_on=calibration)
+    shapes, keep = mask_shapes(unet), keep_probabilities(unet)
     content = convert(module, calibration, shapes, keep)
     file = f"{network.role}.tflite"
     (folder / file).write_bytes(content)

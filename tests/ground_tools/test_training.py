@@ -178,7 +178,13 @@ def test_training_runs_with_the_other_backends(backend: str, dataset: Path, tmp_
 
 
 def test_the_flight_graph_is_the_keras_model(trained: dict[str, Path]) -> None:
-    from ground_tools.export.graph import MASK_INPUTS, flight_graph, mask_shapes
+    from ground_tools.export.graph import (
+        MASK_INPUTS,
+        flight_graph,
+        keep_probabilities,
+        mask_shapes,
+        random_masks,
+    )
     from ground_tools.networks.unet import UNetDropout, build_unet
 
     unet = build_unet(5, UNetDropout(0.2, 0.4))
@@ -188,6 +194,12 @@ def test_the_flight_graph_is_the_keras_model(trained: dict[str, Path]) -> None:
     exact = unet.predict(image, verbose=0)
     flown = flight_graph(unet).forward(image, *ones.values())["scores"].numpy()
     assert flown == pytest.approx(exact, abs=1e-4 * np.abs(exact).max())
+    # Equalized channels change the weights and not the function, whatever the masks.
+    masks = random_masks(mask_shapes(unet), keep_probabilities(unet), np.random.default_rng(1))
+    plain, equal = (flight_graph(unet, equalize_on=data) for data in (None, image))
+    for values in (ones, masks):
+        scores = [module.forward(image, *values.values())["scores"].numpy() for module in (plain, equal)]
+        assert scores[1] == pytest.approx(scores[0], abs=1e-3 * np.abs(scores[0]).max())
 
 
 def test_the_bundle_that_is_exported_flies(trained: dict[str, Path], dataset: Path, tmp_path: Path) -> None:
