@@ -24,7 +24,8 @@ def stream(source: FrameSource, sender: FrameSender, rate_hz: float, loop: bool,
         time.sleep(max(due - time.monotonic(), 0.0))
         sender.next_frame_id = index
         try:
-            sender.send(source.frame(index), centered=source.centered, **source.frame_geometry(index))
+            # Not stated to be centred: the service finds the body and brings it to the scale the networks know.
+            sender.send(source.frame(index), centered=False, **source.frame_geometry(index))
             sent += 1
         except ImageError as error:
             print(f"left out: {error}", file=sys.stderr)

@@ -17,15 +17,11 @@ SHIPPED = "flyby"
 
 @dataclass(frozen=True)
 class FrameSource:
-    """A sequence of frames. files: in order. geometry: per frame range_km, sun_direction_camera and the like.
-
-    centered: whether the frames show the body in the middle, at the scale of the networks' training images.
-    """
+    """A sequence of frames. files: in order. geometry: per frame range_km and sun_direction_camera; may be empty."""
 
     name: str
     files: list[Path]
     geometry: list[dict[str, Any]]
-    centered: bool
 
     def frame(self, index: int) -> np.ndarray:
         """Frame `index`, counted round and round: (H, W) uint8 or uint16. Raises ImageError naming the file."""
@@ -39,16 +35,16 @@ class FrameSource:
 def open_source(where: str) -> FrameSource:
     """The shipped flyby ("flyby"), or any folder of PNG, JPEG or TIFF images.
 
-    A folder with a flyby.json, as `ground-tools render --flyby` writes it, holds centred frames in frames/ and
+    A folder with a flyby.json, as `ground-tools render --flyby` writes it, holds the frames in frames/ and
     their geometry. Raises ImageError naming the folder when it holds no images.
     """
     folder = FLYBY if where == SHIPPED else Path(where)
     description = folder / "flyby.json"
     if not description.is_file():
-        return FrameSource(folder.name, image_files(folder), [], centered=False)
+        return FrameSource(folder.name, image_files(folder), [])
     geometry = json.loads(description.read_text(encoding="utf-8"))["frames"]
     files = image_files(folder / "frames")
     if len(files) != len(geometry):
         raise ValueError(f"{description}: expected {len(files)} entries as there are images, got {len(geometry)}")
     fields = ("range_km", "sun_direction_camera")
-    return FrameSource(folder.name, files, [{k: entry[k] for k in fields} for entry in geometry], centered=True)
+    return FrameSource(folder.name, files, [{k: entry[k] for k in fields} for entry in geometry])

@@ -353,18 +353,18 @@ def _refused(arguments: list[str], message: str) -> None:
 def test_the_shipped_bundle_serves_real_frames(shipped_bundle: Path, tmp_path: Path) -> None:
     """The flyby as shipped; and mission images from the folder that RUBBLEMAP_REAL_IMAGES names, if it does."""
     source = open_source("flyby")
-    frames = [(source.frame(index), True) for index in (10, 28)]
+    frames = [source.frame(index) for index in (10, 28)]
     if "RUBBLEMAP_REAL_IMAGES" in os.environ:
         folder = Path(os.environ["RUBBLEMAP_REAL_IMAGES"])
         for part in ("still", "ryugu_sequence"):
-            frames += [(read_frame(path), False) for path in image_files(folder / part)[:2]]
+            frames += [read_frame(path) for path in image_files(folder / part)[:2]]
     with (
         running_service(tmp_path, shipped_bundle, "[parameters]\npasses = 2\n") as service,
         service.subscriber("map.navigation", "map.hazard") as products,
         service.camera() as camera,
     ):
-        for frame, centered in frames:
-            frame_id = camera.send(frame, centered=centered)
+        for frame in frames:
+            frame_id = camera.send(frame, centered=False)
             for topic in ("map.navigation", "map.hazard"):
                 product = products.receive(60)
                 assert (product.topic, product.status) == (topic, "valid")

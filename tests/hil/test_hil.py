@@ -22,7 +22,6 @@ ROOT = Path(__file__).parents[2]
 def test_the_shipped_flyby() -> None:
     source = open_source("flyby")
     assert len(source.files) == len(source.geometry) == 56
-    assert source.centered
     assert source.frame(0).shape == (128, 128)
     assert np.array_equal(source.frame(56), source.frame(0))
     ranges = np.array([entry["range_d0"] for entry in json.loads((FLYBY / "flyby.json").read_text())["frames"]])
