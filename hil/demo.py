@@ -42,6 +42,11 @@ def demonstrate(bundle: Path, source: str, rate_hz: float, out: Path) -> int:
             try:
                 _wait_until_ready(service, endpoints["commands"], out / "service.log")
                 print(f"service ready; streaming {source} at {rate_hz:g} frames/s", flush=True)
+                print(
+                    f"deadline {_DEADLINE_MS} ms: where not all passes fit into it, the products say how many did, and "
+                    "are marked degraded",
+                    flush=True,
+                )
                 consumer = subprocess.Popen(watch)
                 time.sleep(1.0)  # a subscription takes a moment to reach the publisher
                 sent = subprocess.run(stream, check=False).returncode
