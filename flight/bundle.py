@@ -1,4 +1,4 @@
-"""A model bundle: a folder with manifest.json, one .tflite file per network, a self-test and card.md.
+"""A model bundle: a folder with manifest.json, one .tflite file per network, a self-test, card.md and SHA256SUMS.
 
 Everything that the service knows of a mission's networks comes from the manifest: the classes and their roles,
 the input's geometry, the networks with their dropout masks, the fusion rule and the default parameters.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,11 @@ from flight.schema import SchemaError, check, load_schema
 
 _SCHEMA = load_schema("flight.schemas", "manifest")
 MANIFEST_BYTES = 1024 * 1024
-FILE_BYTES = 256 * 1024 * 1024
+# Of all the files together.
+BUNDLE_BYTES = 256 * 1024 * 1024
+SUMS = "SHA256SUMS"
+SUMS_BYTES = 64 * 1024
+_SUMS_LINE = re.compile(rb"([0-9a-f]{64})  ([A-Za-z0-9_][A-Za-z0-9_.-]{0,127})")
 
 
 class BundleError(ValueError):
@@ -74,7 +79,12 @@ class SelfTest:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A validated bundle. sha256: of manifest.json, which holds the hashes of all the other files."""
+    """A validated bundle.
+
+    sha256: of manifest.json, which holds the hashes of the networks and of the self-test. validation_entropy: 99th
+    percentile over the validation images of the map's mean predictive entropy, nats; None when it is not stated.
+    files: the content of every file, by name, as it was verified.
+    """
 
     path: Path
     name: str
@@ -89,8 +99,27 @@ class Bundle:
     passes: int
     gamma: float
     uncertainty_threshold: float
+    validation_entropy: float | None
     self_test: SelfTest
     manifest: dict[str, Any]
+    files: dict[str, bytes]
+
+    @staticmethod
+    def sha256_of(files: dict[str, bytes]) -> str:
+        """What `sha256` is for a bundle of these files."""
+        return hashlib.sha256(files["manifest.json"]).hexdigest()
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """File name -> SHA-256 of every file, SHA256SUMS included."""
+        return {name: hashlib.sha256(content).hexdigest() for name, content in self.files.items()}
+
+    def verify(self) -> None:
+        """Raise BundleError unless the contents held here still have their hashes."""
+        for name, expected in _read_sums(self.path, self.files[SUMS]).items():
+            _check_hash(Path(name), self.files[name], expected)
+        if self.sha256 != Bundle.sha256_of(self.files):
+            raise BundleError(f"{self.path}: the manifest's hash in memory was changed")
 
     @property
     def identity(self) -> dict[str, str]:
@@ -104,13 +133,55 @@ class Bundle:
         return (self.fusion.mode, *single) if self.fusion else single
 
 
+def write_sums(path: Path) -> None:
+    """Write a bundle's SHA256SUMS: a line for every other file, as the sha256sum program writes them."""
+    names = sorted(file.name for file in path.iterdir() if file.name != SUMS)
+    lines = (f"{hashlib.sha256((path / name).read_bytes()).hexdigest()}  {name}\n" for name in names)
+    (path / SUMS).write_text("".join(lines), encoding="ascii")
+
+
+def _read_sums(path: Path, raw: bytes) -> dict[str, str]:
+    """File name -> SHA-256, as SHA256SUMS states them.
+
+    That file is there because a changed manifest may still be a valid one; sha256sum --check reads it too.
+    """
+    sums: dict[str, str] = {}
+    lines = raw.split(b"\n")
+    if lines.pop() != b"":
+        raise BundleError(f"{path / SUMS}: expected a line end at the end")
+    for number, line in enumerate(lines, start=1):
+        match = _SUMS_LINE.fullmatch(line)
+        name = match[2].decode("ascii") if match else ""
+        if match is None or name in sums or name == SUMS:
+            raise BundleError(f"{path / SUMS}: line {number}: expected a SHA-256, two blanks and a file's name")
+        sums[name] = match[1].decode("ascii")
+    if "manifest.json" not in sums:
+        raise BundleError(f"{path / SUMS}: expected a line for manifest.json, got none")
+    return sums
+
+
+def read_files(path: Path) -> dict[str, bytes]:
+    """File name -> content of all of a bundle's files, SHA256SUMS among them, each of the hash stated there.
+
+    Raises BundleError.
+    """
+    files = {SUMS: _read(path / SUMS, SUMS_BYTES)}
+    room = BUNDLE_BYTES
+    for name, expected in _read_sums(path, files[SUMS]).items():
+        files[name] = _read(path / name, min(room, MANIFEST_BYTES if name == "manifest.json" else room))
+        _check_hash(path / name, files[name], expected)
+        room -= len(files[name])
+    return files
+
+
 def load_bundle(path: Path) -> Bundle:
-    """Read and validate a bundle: the manifest against its schema, every file against its SHA-256.
+    """Read and validate a bundle: every file against SHA256SUMS, the manifest against its schema.
 
     Raises BundleError naming the file and, where one is to blame, the field.
     """
+    files = read_files(path)
     manifest_path = path / "manifest.json"
-    raw = _read(manifest_path, MANIFEST_BYTES)
+    raw = files["manifest.json"]
     try:
         manifest = json.loads(raw)
     except (ValueError, RecursionError) as error:
@@ -119,7 +190,7 @@ def load_bundle(path: Path) -> Bundle:
         check(manifest, _SCHEMA, "manifest")
     except SchemaError as error:
         raise BundleError(f"{manifest_path}: {error}") from error
-    networks = tuple(_network(path, index, entry) for index, entry in enumerate(manifest["networks"]))
+    networks = tuple(_network(path, files, index, entry) for index, entry in enumerate(manifest["networks"]))
     roles = [network.role for network in networks]
     if len(set(roles)) != len(roles):
         raise BundleError(f"{manifest_path}: manifest.networks: expected distinct roles, got {roles}")
@@ -133,7 +204,7 @@ def load_bundle(path: Path) -> Bundle:
         path=path,
         name=manifest["name"],
         version=manifest["version"],
-        sha256=hashlib.sha256(raw).hexdigest(),
+        sha256=Bundle.sha256_of(files),
         classes=tuple(
             ClassDefinition(c["index"], c["name"], (c["color"][0], c["color"][1], c["color"][2]), c["role"])
             for c in manifest["classes"]
@@ -146,18 +217,20 @@ def load_bundle(path: Path) -> Bundle:
         passes=manifest["defaults"]["passes"],
         gamma=float(manifest["defaults"]["gamma"]),
         uncertainty_threshold=float(manifest["defaults"]["uncertainty_threshold"]),
+        validation_entropy=manifest.get("validation_entropy", {}).get("percentile_99"),
         self_test=SelfTest(
-            _verified(path / test["image"], test["image_sha256"]),
-            _verified(path / test["class_map"], test["class_map_sha256"]),
+            _stated(path, files, test["image"], test["image_sha256"]),
+            _stated(path, files, test["class_map"], test["class_map_sha256"]),
             test["seed"],
             test["passes"],
             test["minimum_agreement"],
         ),
         manifest=manifest,
+        files=files,
     )
 
 
-def _network(path: Path, index: int, entry: dict[str, Any]) -> NetworkFile:
+def _network(path: Path, files: dict[str, bytes], index: int, entry: dict[str, Any]) -> NetworkFile:
     masks = tuple(
         DropoutMask(mask["input"], tuple(mask["shape"]), float(mask["keep_probability"]))
         for mask in entry["dropout_masks"]
@@ -167,7 +240,7 @@ def _network(path: Path, index: int, entry: dict[str, Any]) -> NetworkFile:
         raise BundleError(
             f"{path / 'manifest.json'}: manifest.networks[{index}]: expected distinct input names, got {names}"
         )
-    content = _verified(path / entry["file"], entry["sha256"])
+    content = _stated(path, files, entry["file"], entry["sha256"])
     return NetworkFile(entry["role"], content, entry["image_input"], entry["scores_output"], masks)
 
 
@@ -194,12 +267,18 @@ def _fusion(manifest_path: Path, manifest: dict[str, Any], roles: list[str]) -> 
     return FusionRule(entry["mode"], rules)
 
 
-def _verified(path: Path, expected: str) -> bytes:
-    content = _read(path, FILE_BYTES)
+def _stated(path: Path, files: dict[str, bytes], name: str, expected: str) -> bytes:
+    """The content of a file that the manifest names, which must have the hash that the manifest states."""
+    if name not in files:
+        raise BundleError(f"{path / SUMS}: expected a line for {name}, which the manifest names, got none")
+    _check_hash(path / name, files[name], expected)
+    return files[name]
+
+
+def _check_hash(path: Path, content: bytes, expected: str) -> None:
     actual = hashlib.sha256(content).hexdigest()
     if actual != expected:
         raise BundleError(f"{path}: sha256: expected {expected[:16]}..., got {actual[:16]}...: the file was changed")
-    return content
 
 
 def _read(path: Path, limit: int) -> bytes:

@@ -1,4 +1,4 @@
-"""`flight`: serve, segment, check, command."""
+"""`flight`: serve, segment, check, command, keys."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flight import __version__
+from flight.keys import ROLES
 
 if TYPE_CHECKING:
     from flight.bundle import Bundle
@@ -33,12 +34,29 @@ come from the bundle):
   minimum_passes = 1
   publish_full = false
   centering = "auto"         # or "off"
+  saturated_fraction = 0.05  # and dark_level, smallest_body_pixels, second_body_fraction, entropy_factor:
+                             # when a frame or a map is flagged, see docs/icd.md
+  self_test_interval = 100   # frames; 0: on command only
   [inference]
   threads = 2
   base_seed = 0
   [worker]
   start_timeout_s = 60.0
   answer_timeout_s = 60.0
+  hang_timeout_s = 1.5       # without a sign of life, or hang_factor times the longest pause lately
+  hang_factor = 5.0
+  restart_limit = 5          # more restarts than this in restart_window_s seconds: safe state
+  restart_window_s = 60.0
+  [storage]
+  state = "DIR"              # default: none, nothing survives a restart
+  bundles = "DIR"            # default: none, no load_bundle
+  [security]
+  keys = "DIR"               # default: none, loopback and ipc:// only
+  [limits]
+  frames_per_second = 1000
+  commands_per_second = 100
+  [integrity]
+  file_check_interval_s = 300.0
 """
 _SEGMENT_EXAMPLES = """examples:
   flight segment --bundle models/unet_h --out out/maps frame.png
@@ -52,7 +70,20 @@ _PICTURES = ("_maps", "_class_map", "_enhanced_class_map", "_predictive_entropy"
 _COMMAND_EXAMPLES = """examples:
   flight command get_status
   flight command set_parameter name=passes value=10
+  flight command set_parameters 'values={"passes": 10, "deadline_ms": 1500}'
   flight command set_mode mode=UNetS
+  flight command load_bundle path=unet_h_2
+  flight command validate_bundle
+  flight command activate_bundle
+"""
+
+
+_KEYS_EXAMPLES = """examples:
+  flight keys service /etc/rubblemap/keys
+  flight keys client /etc/rubblemap/keys navcam --role camera --out navcam_keys
+  flight keys client /etc/rubblemap/keys operator --role commander --role consumer --out operator_keys
+
+A client's key is withdrawn by removing its file from the allow-list and restarting the service.
 """
 
 
@@ -87,21 +118,33 @@ def build_parser() -> argparse.ArgumentParser:
     command = commands.add_parser(
         "command", help="send a command to a running service", epilog=_COMMAND_EXAMPLES, formatter_class=raw
     )
-    command.add_argument("name", help="no_op, get_status, get_parameters, set_parameter, set_mode, shutdown")
+    command.add_argument("name", help="no_op, get_status, set_parameter, ...; see docs/icd.md")
     command.add_argument("arguments", nargs="*", metavar="NAME=VALUE", help="values are read as JSON, else as text")
     command.add_argument("--endpoint", help="the service's commands socket")
+    command.add_argument("--timeout", type=float, default=120.0, metavar="S", help="wait so long (default: 120)")
+    command.add_argument("--keys", type=Path, metavar="DIR", help="the client's keys, if the service has keys")
+
+    keys = commands.add_parser(
+        "keys", help="make CURVE keys for a service and its clients", epilog=_KEYS_EXAMPLES, formatter_class=raw
+    )
+    kinds = keys.add_subparsers(dest="kind", required=True, metavar="KIND")
+    for_service = kinds.add_parser("service", help="the service's pair and its empty allow-lists")
+    for_service.add_argument("folder", type=Path, metavar="DIR", help="the service's folder, security.keys")
+    for_client = kinds.add_parser("client", help="a client's pair, allowed in the given roles")
+    for_client.add_argument("folder", type=Path, metavar="DIR", help="the service's folder")
+    for_client.add_argument("name", help="the client's name in the allow-lists")
+    for_client.add_argument("--role", action="append", required=True, choices=list(ROLES), help="may be repeated")
+    for_client.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder for the client, to be handed over"
+    )
     return parser
 
 
 def _serve(arguments: argparse.Namespace) -> None:
-    from flight.bundle import load_bundle
     from flight.service.configuration import load_configuration
     from flight.service.server import Service
 
-    configuration = load_configuration(arguments.config)
-    bundle = load_bundle(arguments.bundle)
-    service = Service(configuration, bundle)
-    service.run()
+    Service(load_configuration(arguments.config), arguments.bundle).run()
 
 
 def _segment(arguments: argparse.Namespace) -> None:
@@ -157,7 +200,7 @@ def _segment(arguments: argparse.Namespace) -> None:
 def _settings(arguments: argparse.Namespace, bundle: Bundle) -> Settings:
     from flight.inference.engine import default_settings
     from flight.schema import check
-    from flight.service.configuration import PARAMETER_SCHEMAS
+    from flight.service.parameters import PARAMETER_SCHEMAS
 
     settings = default_settings(bundle)
     given = {
@@ -212,15 +255,18 @@ def _write_maps(out: Path, stem: str, frame: Any, maps: Maps, bundle: Bundle) ->
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    from flight.bundle import load_bundle
+    from flight.bundle import BundleError, load_bundle
     from flight.inference.engine import Engine
     from flight.inference.self_test import run_self_test
 
     bundle = load_bundle(arguments.bundle)
     print(f"{bundle.name} {bundle.version}, sha256 {bundle.sha256[:16]}...: manifest and file hashes are right")
     engine = Engine(bundle)
-    agreement = run_self_test(engine)
+    results = [run_self_test(engine) for _ in range(2)]
     engine.close()
+    if results[0].digest != results[1].digest:
+        raise BundleError(f"bundle {bundle.name}: self-test: the same seed gave two different answers")
+    agreement = results[0].agreement
     print(
         f"self-test passed: {100 * agreement:.2f} % of the pixels as recorded, at least "
         f"{100 * bundle.self_test.minimum_agreement:.0f} % wanted; modes {', '.join(bundle.modes)}"
@@ -240,14 +286,30 @@ def _command(arguments: argparse.Namespace) -> None:
             values[name] = json.loads(value)
         except ValueError:
             values[name] = value
-    with Commander(arguments.endpoint or DEFAULT_ENDPOINTS["commands"]) as commander:
+    if not 0.0 < arguments.timeout < 1e6:
+        raise ValueError(f"--timeout: expected more than 0 s, got {arguments.timeout:g}")
+    endpoint = arguments.endpoint or DEFAULT_ENDPOINTS["commands"]
+    with Commander(endpoint, arguments.timeout, arguments.keys) as commander:
         print(json.dumps(commander.send(arguments.name, **values), indent=2))
+
+
+def _keys(arguments: argparse.Namespace) -> None:
+    from flight.keys import make_client_keys, make_service_keys
+
+    if arguments.kind == "service":
+        make_service_keys(arguments.folder)
+        print(f"{arguments.folder}: service.key, service.key_secret and empty allow-lists")
+    else:
+        make_client_keys(arguments.folder, arguments.name, arguments.role, arguments.out)
+        print(
+            f"{arguments.out}: keys of {arguments.name}, allowed as {', '.join(arguments.role)}; hand the folder over"
+        )
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0, or 2 with one line that says what is wrong and where."""
     arguments = build_parser().parse_args(argv)
-    run = {"serve": _serve, "segment": _segment, "check": _check, "command": _command}[arguments.command]
+    run = {"serve": _serve, "segment": _segment, "check": _check, "command": _command, "keys": _keys}[arguments.command]
     try:
         run(arguments)
     except (ValueError, OSError, RuntimeError) as error:

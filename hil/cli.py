@@ -35,6 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     stream.add_argument("--count", type=int, help="stop after this many frames")
     stream.add_argument("--name", default="hil-camera", help="the camera's source name (default: hil-camera)")
     stream.add_argument("--endpoint", default=DEFAULT_ENDPOINTS["frames"], help="the service's frames socket")
+    stream.add_argument("--keys", type=Path, metavar="DIR", help="the camera's keys, if the service has keys")
 
     watch = commands.add_parser("watch", help="be a consumer", epilog=_WATCH_EXAMPLES, formatter_class=raw)
     watch.add_argument(
@@ -46,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     watch.add_argument("--save", type=Path, metavar="DIR", help="write pictures and demo.gif there")
     watch.add_argument("--source", help="where the streamed frames come from, to show them in the pictures")
     watch.add_argument("--endpoint", default=DEFAULT_ENDPOINTS["products"], help="the service's products socket")
+    watch.add_argument("--keys", type=Path, metavar="DIR", help="the consumer's keys, if the service has keys")
 
     demo = commands.add_parser("demo", help="service, camera and consumer together")
     demo.add_argument("--bundle", type=Path, default=Path("models/unet_h"), metavar="DIR")
@@ -68,7 +70,7 @@ def _stream(arguments: argparse.Namespace) -> int:
     _positive("--rate", arguments.rate)
     _positive("--count", arguments.count)
     source = open_source(arguments.source)
-    with FrameSender(arguments.endpoint, arguments.name) as sender:
+    with FrameSender(arguments.endpoint, arguments.name, keys=arguments.keys) as sender:
         sent = stream(source, sender, arguments.rate, arguments.loop, arguments.count)
     print(f"sent {sent} frames of {source.name}", flush=True)
     return 0
@@ -91,7 +93,9 @@ def _watch(arguments: argparse.Namespace) -> int:
     if arguments.save is not None and not {TOPIC_NAVIGATION, TOPIC_HAZARD} <= set(arguments.topics):
         raise ValueError(f"--save: needs the topics {TOPIC_NAVIGATION} and {TOPIC_HAZARD}")
     watched = Watched()
-    with Subscriber(arguments.endpoint, arguments.topics, newest=not arguments.every) as subscriber:
+    with Subscriber(
+        arguments.endpoint, arguments.topics, newest=not arguments.every, keys=arguments.keys
+    ) as subscriber:
         with contextlib.suppress(KeyboardInterrupt):  # the usual way to end it; what was seen is still of use
             watch(
                 subscriber,

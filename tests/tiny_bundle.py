@@ -11,7 +11,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from flight.bundle import write_sums
+
 HEIGHT, WIDTH, CHANNELS, CLASSES = 32, 48, 3, 4
+
+
+def body_frame(rows: int, columns: int, radius: float, seed: int = 2) -> np.ndarray:
+    """A rough bright disk in the middle of a dark frame: a body with nothing to complain about."""
+    v, u = np.mgrid[:rows, :columns]
+    inside = (u - columns / 2) ** 2 + (v - rows / 2) ** 2 <= radius**2
+    rough = np.random.default_rng(seed).integers(100, 250, (rows, columns))
+    return np.where(inside, rough, 5).astype(np.uint8)
 
 
 def write_tiny_bundle(folder: Path, networks: tuple[str, ...], dropout: bool = True) -> Path:
@@ -51,6 +61,7 @@ def write_tiny_bundle(folder: Path, networks: tuple[str, ...], dropout: bool = T
         "input": {"height": HEIGHT, "width": WIDTH, "channels": CHANNELS},
         "networks": entries,
         "defaults": {"passes": 4, "gamma": 3.0, "uncertainty_threshold": 0.8},
+        "validation_entropy": {"images": 1, "median": 0.9, "percentile_99": 1.0},
         "training": {},
         "metrics": {},
         "parity": {},
@@ -75,6 +86,7 @@ def write_tiny_bundle(folder: Path, networks: tuple[str, ...], dropout: bool = T
         (folder / "class_map.png").write_bytes(content)
         manifest["self_test"] = {**test, "class_map_sha256": hashlib.sha256(content).hexdigest()}
         (folder / "manifest.json").write_text(json.dumps(manifest))
+        write_sums(folder)
     return folder
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import zmq
@@ -15,17 +16,22 @@ from flight.icd.limits import DEFAULT_ENDPOINTS
 class FrameSender(Connection):
     """Sends frames of one camera to the service.
 
-    source: the camera's name. epoch: its boot count; the default, seconds since 1970, rises with every start.
+    source: the camera's name. epoch: its boot count; the default, seconds since 1970, rises with every start. keys: see
+    Connection.
     """
 
     def __init__(
-        self, endpoint: str = DEFAULT_ENDPOINTS["frames"], source: str = "camera", epoch: int | None = None
+        self,
+        endpoint: str = DEFAULT_ENDPOINTS["frames"],
+        source: str = "camera",
+        epoch: int | None = None,
+        keys: Path | None = None,
     ) -> None:
         self.source = source
         self.epoch = int(time.time()) if epoch is None else epoch
         self.next_frame_id = 0
         # IMMEDIATE: frames wait for a service to be there, not in a queue from which it would get them late.
-        super().__init__(zmq.PUSH, endpoint, {zmq.SNDHWM: 2, zmq.IMMEDIATE: 1, zmq.LINGER: 1000})
+        super().__init__(zmq.PUSH, endpoint, {zmq.SNDHWM: 2, zmq.IMMEDIATE: 1, zmq.LINGER: 1000}, keys)
 
     def send(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from pathlib import Path
 from typing import Any
 
 import zmq
@@ -22,15 +23,21 @@ class CommandFailed(RuntimeError):
 
 
 class Commander(Connection):
-    """Sends commands to the service, one at a time."""
+    """Sends commands to the service, one at a time.
 
-    def __init__(self, endpoint: str = DEFAULT_ENDPOINTS["commands"], timeout_s: float = 5.0) -> None:
+    timeout_s: for a reply; commands that take time (load_bundle, validate_bundle, activate_bundle, self_test) need
+    more. keys: see Connection.
+    """
+
+    def __init__(
+        self, endpoint: str = DEFAULT_ENDPOINTS["commands"], timeout_s: float = 5.0, keys: Path | None = None
+    ) -> None:
         self._timeout_s = timeout_s
         self._identifiers = itertools.count(time.time_ns() & 0xFFFF_FFFF_FFFF)
         # DEALER, not REQ: after a time-out the next command can still be sent. IMMEDIATE: a command that nobody took
         # in time must not be carried out later.
         options: dict[int, int] = {zmq.LINGER: 0, zmq.IMMEDIATE: 1, zmq.MAXMSGSIZE: COMMAND_BYTES}
-        super().__init__(zmq.DEALER, endpoint, options)
+        super().__init__(zmq.DEALER, endpoint, options, keys)
 
     def send(self, name: str, /, **arguments: Any) -> dict[str, Any]:
         """Send a command and return the reply's result.

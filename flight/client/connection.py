@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import zmq
 
+from flight.keys import load_client_keys
+
 
 class Connection:
-    """A connected socket; usable as a context manager. options: ZeroMQ socket options, set before connecting."""
+    """A connected socket; usable as a context manager.
 
-    def __init__(self, kind: int, endpoint: str, options: Mapping[int, int]) -> None:
+    options: ZeroMQ socket options, set before connecting. keys: the client's folder as `flight keys client` makes it,
+    for a service with CURVE keys. Raises KeyFileError.
+    """
+
+    def __init__(self, kind: int, endpoint: str, options: Mapping[int, int], keys: Path | None = None) -> None:
+        pair = None if keys is None else load_client_keys(keys)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = self._context.socket(kind)
-        if "[::1]" in endpoint:
+        if "[" in endpoint:
             self._socket.setsockopt(zmq.IPV6, 1)
         for option, value in options.items():
             self._socket.setsockopt(option, value)
+        if pair is not None:
+            self._socket.setsockopt(zmq.CURVE_SERVERKEY, pair.service)
+            self._socket.setsockopt(zmq.CURVE_PUBLICKEY, pair.public)
+            self._socket.setsockopt(zmq.CURVE_SECRETKEY, pair.secret)
         self._socket.connect(endpoint)
 
     def close(self) -> None:

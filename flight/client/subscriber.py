@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import zmq
 
@@ -50,7 +51,7 @@ class Subscriber(Connection):
 
     endpoint: the service's products socket. topics: any of map.navigation, map.hazard, map.full. newest: keep and
     hand over only the newest product of each topic (what guidance wants); False hands over every product that
-    arrived, oldest first (what a recorder wants). Reconnects by itself when the service restarts.
+    arrived, oldest first (what a recorder wants). keys: see Connection. Reconnects by itself when the service restarts.
 
     In newest mode a thread empties the socket all the time: queues, once full, keep the oldest messages, so that
     emptying them only when asked would hand over stale ones after a pause.
@@ -63,11 +64,12 @@ class Subscriber(Connection):
         *,
         newest: bool = True,
         queue: int = 16,
+        keys: Path | None = None,
     ) -> None:
         for topic in topics:
             if topic not in PRODUCT_TOPICS:
                 raise ValueError(f"topic: expected {' | '.join(PRODUCT_TOPICS)}, got {topic}")
-        super().__init__(zmq.SUB, endpoint, {zmq.RCVHWM: queue, zmq.LINGER: 0, zmq.RECONNECT_IVL_MAX: 1000})
+        super().__init__(zmq.SUB, endpoint, {zmq.RCVHWM: queue, zmq.LINGER: 0, zmq.RECONNECT_IVL_MAX: 1000}, keys)
         for topic in topics:
             self._socket.setsockopt(zmq.SUBSCRIBE, topic.encode("ascii"))
         self.statistics = SubscriberStatistics()

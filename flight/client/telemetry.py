@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import zmq
@@ -21,8 +22,9 @@ class TelemetryListener(Connection):
         self,
         endpoint: str = DEFAULT_ENDPOINTS["telemetry"],
         topics: Sequence[str] = (TOPIC_HOUSEKEEPING, TOPIC_EVENT),
+        keys: Path | None = None,
     ) -> None:
-        super().__init__(zmq.SUB, endpoint, {zmq.LINGER: 0})
+        super().__init__(zmq.SUB, endpoint, {zmq.LINGER: 0}, keys)
         for topic in topics:
             self._socket.setsockopt(zmq.SUBSCRIBE, topic.encode("ascii"))
         self.malformed = 0

@@ -40,8 +40,19 @@ _COMMANDS = """| command | arguments | result |
 | get_status | | the housekeeping map |
 | get_parameters | | mode and every parameter |
 | set_parameter | name, value | name, value |
+| set_parameters | values {name: value, ...} | the values; all are set, or none |
 | set_mode | mode | mode |
+| load_bundle | path: of a folder inside the configured bundle folder | sha256; the bundle is copied, verified, staged |
+| validate_bundle | | name, version, sha256, modes, agreement; the staged bundle passed its self-test |
+| activate_bundle | | name, version, sha256; the staged, validated bundle serves from the next frame on |
+| self_test | | passed; the worker gave the known answer bit by bit |
+| reset_counters | | |
+| recover | | leave the safe state |
 | shutdown | | |
+
+The reply to load_bundle, validate_bundle, activate_bundle and self_test comes when they are done; meanwhile other
+commands are answered, and another of these four is rejected as `busy`. Parameters, the mode and the activated bundle
+survive a restart when a state folder is configured. An activated bundle is on probation for its first
 """
 _EXAMPLE = """```python
 from flight.client import FrameSender, Subscriber
@@ -76,8 +87,9 @@ def document() -> str:
     text += [f"| {name} | {patterns[name]} | {endpoint} |" for name, endpoint in limits.DEFAULT_ENDPOINTS.items()]
     text += [
         "",
-        "Any may be `ipc://`. An endpoint beyond loopback is refused: it needs CURVE keys, which this version does",
-        "not have yet.",
+        "Any may be `ipc://`. An endpoint beyond loopback is refused unless the service has CURVE keys. With keys,",
+        "every socket is a CURVE server with an allow-list of its role (ZAP): frames for cameras, products and",
+        "telemetry for consumers, commands for commanders; see docs/security.md.",
         "",
         f"Limits: frame header {limits.HEADER_BYTES} bytes, frame message {limits.MESSAGE_BYTES} bytes, product "
         f"header {limits.PRODUCT_HEADER_BYTES} bytes, command {limits.COMMAND_BYTES} bytes, telemetry "
@@ -91,7 +103,10 @@ def document() -> str:
         _PLANES,
         "## Commands",
         "",
-        _COMMANDS,
+        _COMMANDS
+        + f"{limits.PROBATION_FRAMES} frames: if it loses a worker or cannot process a frame before that, the "
+        "bundle before it serves again.",
+        "",
         "Parameters: " + ", ".join(f"`{name}` {_kind(schema)}" for name, schema in _parameters().items()) + ".",
         "",
     ]
@@ -111,10 +126,12 @@ def document() -> str:
     for title, table in (
         ("Reasons for rejecting a frame", catalogue.REJECTION_REASONS),
         ("Reply codes", catalogue.REPLY_CODES),
-        ("Product flags", catalogue.FLAGS),
     ):
         text += ["", f"## {title}", "", "| name | meaning |", "|---|---|"]
         text += [f"| {name} | {meaning} |" for name, meaning in table.items()]
+    text += ["", "## Product flags", "", "A product's status is the worst that its flags ask for.", ""]
+    text += ["| name | status | meaning | what a consumer should do |", "|---|---|---|---|"]
+    text += [f"| {name} | {flag.status} | {flag.cause} | {flag.advice} |" for name, flag in catalogue.FLAGS.items()]
     return "\n".join(text) + "\n"
 
 

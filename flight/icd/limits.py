@@ -9,6 +9,9 @@ PRODUCT_HEADER_BYTES = 64 * 1024
 COMMAND_BYTES = 64 * 1024
 TELEMETRY_BYTES = 64 * 1024
 
+# A newly activated bundle is trusted once it has answered this many frames.
+PROBATION_FRAMES = 10
+
 DEFAULT_ENDPOINTS = {
     "frames": "tcp://127.0.0.1:5601",
     "products": "tcp://127.0.0.1:5602",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from flight.inference.body_search import BodySearch, search_body
 
 Affine = tuple[float, float, float, float, float, float]
 
@@ -16,11 +17,6 @@ Affine = tuple[float, float, float, float, float, float]
 _MARGIN = 1.25
 # A body is enlarged by no more than this: a few pixels blown up hold no morphology.
 _LARGEST_ENLARGEMENT = 2.0
-# The body must stand out of the background by this much of full scale, and cover this many pixels.
-_SMALLEST_CONTRAST = 0.02
-_SMALLEST_AREA = 9
-# Parts as large as this fraction of the largest one belong to the body too (lobes with the neck in shadow).
-_PART_FRACTION = 0.2
 
 
 @dataclass(frozen=True)
@@ -29,13 +25,14 @@ class CenteredImage:
 
     map_to_sensor: (a, b, c, d, e, f), sensor x = a u + b v + c, y = d u + e v + f, pixel centres at integers,
     u along a row. seen: (height, width) bool, False where a pixel of the map lies outside the sensor frame.
-    body_found: False when centering was asked for and nothing stood out of the background.
+    grey: the sensor frame, (H, W) float32 in [0, 1]. search: what stands out of its background.
     """
 
     image: NDArray[np.float32]
     map_to_sensor: Affine
     seen: NDArray[np.bool_]
-    body_found: bool
+    grey: NDArray[np.float32]
+    search: BodySearch
 
 
 def unit_scaled(pixels: NDArray[np.uint8] | NDArray[np.uint16], bit_depth: int) -> NDArray[np.float32]:
@@ -43,33 +40,6 @@ def unit_scaled(pixels: NDArray[np.uint8] | NDArray[np.uint16], bit_depth: int) 
     scaled = pixels.astype(np.float32)
     scaled *= np.float32(1.0 / ((1 << bit_depth) - 1))
     return np.minimum(scaled, np.float32(1.0))
-
-
-def locate_body(grey: NDArray[np.float32]) -> tuple[int, int, int, int] | None:
-    """The bounding box (left, top, right, bottom; right and bottom exclusive) of the bright body, or None.
-
-    grey: (H, W) float32 in [0, 1]. The background's level and noise are measured on the frame itself, so that
-    a pedestal does not count as brightness; single hot pixels and stars are removed by a median filter.
-    """
-    smooth = cv2.medianBlur(np.ascontiguousarray(grey), 3)
-    background = float(np.percentile(smooth, 10))
-    peak = float(smooth.max())
-    if peak - background < _SMALLEST_CONTRAST:
-        return None
-    # Noise from second differences along rows, which a smooth body hardly feels (Immerkaer 1996).
-    differences = np.abs(smooth[:, 2:] - 2.0 * smooth[:, 1:-1] + smooth[:, :-2])
-    noise = 1.4826 * float(np.median(differences)) / math.sqrt(6.0)
-    threshold = background + max(6.0 * noise, 0.1 * (peak - background), 0.5 * _SMALLEST_CONTRAST)
-    bright = (smooth > threshold).astype(np.uint8)
-    joined = cv2.morphologyEx(bright, cv2.MORPH_CLOSE, np.ones((3, 3), dtype=np.uint8))
-    _, _, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
-    parts = stats[1:]
-    if len(parts) == 0 or parts[:, cv2.CC_STAT_AREA].max() < _SMALLEST_AREA:
-        return None
-    kept = parts[parts[:, cv2.CC_STAT_AREA] >= _PART_FRACTION * parts[:, cv2.CC_STAT_AREA].max()]
-    left, top = kept[:, cv2.CC_STAT_LEFT], kept[:, cv2.CC_STAT_TOP]
-    right, bottom = left + kept[:, cv2.CC_STAT_WIDTH], top + kept[:, cv2.CC_STAT_HEIGHT]
-    return int(left.min()), int(top.min()), int(right.max()), int(bottom.max())
 
 
 def center(
@@ -82,13 +52,14 @@ def center(
 ) -> CenteredImage:
     """Cut the body out of a sensor frame and scale it to (height, width, channels).
 
-    pixels: (H, W) or (H, W, 3). locate: look for the body; otherwise the whole frame is taken. A colour frame
-    is averaged for a one-channel network, a grey one repeated for three channels. What lies outside the frame
-    is filled with the frame's darkest decile, so that its edge does not look like a limb.
+    pixels: (H, W) or (H, W, 3). locate: cut out the body; otherwise, or when there is none, the whole frame is
+    taken. A colour frame is averaged for a one-channel network, a grey one repeated for three channels. What lies
+    outside the frame is filled with the frame's darkest decile, so that its edge does not look like a limb.
     """
     frame = unit_scaled(pixels, bit_depth)
     grey = frame if frame.ndim == 2 else np.ascontiguousarray(frame.mean(axis=2, dtype=np.float32))
-    box = locate_body(grey) if locate else None
+    search = search_body(grey)
+    box = search.box if locate else None
     rows, columns = grey.shape
     if box is not None:
         left, top, right, bottom = box
@@ -116,7 +87,7 @@ def center(
     sensor_x = a * np.arange(width) + affine[2]
     sensor_y = e * np.arange(height) + affine[5]
     seen = ((sensor_y >= -0.5) & (sensor_y <= rows - 0.5))[:, None] & ((sensor_x >= -0.5) & (sensor_x <= columns - 0.5))
-    return CenteredImage(np.ascontiguousarray(crop, dtype=np.float32), affine, seen, box is not None or not locate)
+    return CenteredImage(np.ascontiguousarray(crop, dtype=np.float32), affine, seen, grey, search)
 
 
 def _placed(middle: float, length: int, limit: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,12 @@ from flight.bundle import Bundle
 from flight.inference.centering import Affine, center
 from flight.inference.fusion import fuse, fusion_weights
 from flight.inference.network import Network
+from flight.inference.quality import QualityLimits, entropy_is_high, frame_flags
 from flight.inference.uncertainty import Accumulator, enhanced
 
 
-@dataclass(frozen=True)
-class Settings:
+@dataclass(frozen=True, kw_only=True)
+class Settings(QualityLimits):
     """How a frame is processed; the parameters of the ICD. deadline_ms: 0 for none."""
 
     mode: str
@@ -83,6 +84,13 @@ class Engine:
         """Stop the engine's threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
+    def masks_checksum(self) -> int:
+        """CRC-32 over all the dropout masks' pools: a frame uses only stretches of them."""
+        checksum = 0
+        for network in self._networks:
+            checksum = network.masks_checksum(checksum)
+        return checksum
+
     def segment(
         self,
         pixels: NDArray[np.uint8] | NDArray[np.uint16],
@@ -92,14 +100,14 @@ class Engine:
         seed: int,
         settings: Settings,
         started: float | None = None,
-        after_pass: Callable[[int], None] | None = None,
+        progress: Callable[[int], None] | None = None,
     ) -> Maps:
         """Turn one frame into maps. The same frame, bundle, seed and settings give the same bits.
 
         pixels: (H, W) or (H, W, 3) uint8 or uint16. centered: the camera says that the body is in the middle
         and the frame is to be taken whole. seed: of the dropout masks, 0..2^64-1. started: monotonic time from
-        which deadline_ms counts. after_pass: called with the number of passes done. Raises ValueError for a
-        mode that the bundle does not have.
+        which deadline_ms counts. progress: called with the number of passes done, first with 0 after centering.
+        Raises ValueError for a mode that the bundle does not have.
         """
         began = time.perf_counter()
         if settings.mode not in self.bundle.modes:
@@ -108,12 +116,16 @@ class Engine:
         located = settings.centering == "auto" and not centered
         view = center(pixels, bit_depth, bundle.height, bundle.width, bundle.channels, located)
         networks, weights = self._chosen(settings)
-        flags = [] if view.body_found else ["body_not_found"]
+        flags = frame_flags(view.grey, view.search, settings)
+        if located and view.search.box is None:
+            flags.append("body_not_found")
         passes = settings.passes
         if not any(network.stochastic for network in networks):
             passes = 1
             flags.append("single_pass")
         centered_at = time.perf_counter()
+        if progress is not None:
+            progress(0)
 
         for network in networks:
             network.begin(view.image, seed, passes)
@@ -133,8 +145,8 @@ class Engine:
             fuse_began = time.perf_counter()
             accumulator.add(fuse(scores, weights) if len(scores) > 1 else scores[0])
             fusing += time.perf_counter() - fuse_began
-            if after_pass is not None:
-                after_pass(number + 1)
+            if progress is not None:
+                progress(number + 1)
             if last:
                 break
         passed_at = time.perf_counter()
@@ -143,6 +155,8 @@ class Engine:
         class_map = mean.argmax(axis=0).astype(np.uint8)
         marked = enhanced(class_map, entropy, settings.uncertainty_threshold, len(bundle.classes))
         marked[~view.seen] = len(bundle.classes)
+        if entropy_is_high(float(entropy[view.seen].mean()), bundle.validation_entropy, settings):
+            flags.append("high_entropy")
         done = time.perf_counter()
         return Maps(
             mean_probability=mean,
@@ -159,12 +173,6 @@ class Engine:
                 "fuse": 1e3 * (fusing + done - passed_at),
             },
         )
-
-    def warm_up(self) -> None:
-        """Run one pass of everything on an empty frame, so that the first real frame is not the slowest."""
-        frame = np.zeros((self.bundle.height, self.bundle.width), dtype=np.uint8)
-        settings = replace(default_settings(self.bundle), passes=2)
-        self.segment(frame, bit_depth=8, centered=True, seed=0, settings=settings)
 
     def _chosen(self, settings: Settings) -> tuple[list[Network], NDArray[np.float32]]:
         """The networks that a mode runs, and the fusion weights."""

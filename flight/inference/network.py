@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,12 @@ class Network:
         if self._masks:
             lengths = [len(pool) for pool in self._pools]
             self._offsets = pool_offsets(seed, self._index, passes, lengths, self._sizes)
+
+    def masks_checksum(self, checksum: int) -> int:
+        """CRC-32 over the pools, continued from `checksum`."""
+        for pool in self._pools:
+            checksum = zlib.crc32(pool.data, checksum)
+        return checksum
 
     def float_masks(self, number: int) -> list[NDArray[np.float32]]:
         """The dropout masks of pass `number` as float32, (1, H, W, C) each: for comparison with a float network."""

@@ -1,13 +1,16 @@
-"""Commands: checking one, carrying it out, and the reply."""
+"""Commands: checking one, carrying it out at once or step by step, and the reply."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
 from typing import Any
 
 from flight.icd.control import MessageError, decode_message, encode_message, shortened
 from flight.schema import SchemaError, shown
+
+# A command that takes time: it is resumed at every turn of the service's loop, and returns the reply's result.
+Procedure = Generator[None, None, dict[str, Any]]
 
 
 class CommandError(Exception):
@@ -22,41 +25,74 @@ class CommandError(Exception):
 class Command:
     """One command that the service knows.
 
-    arguments: the names it takes, all required. run: takes them in this order, returns the reply's result;
-    raises CommandError.
+    arguments: the names it takes, all required. run: takes them in this order, returns the reply's result or a
+    Procedure; raises CommandError.
     """
 
     arguments: tuple[str, ...]
-    run: Callable[..., dict[str, Any]]
+    run: Callable[..., dict[str, Any] | Procedure]
 
 
-def answer(data: bytes, commands: dict[str, Command]) -> tuple[bytes, str | None]:
-    """Decode and carry out one command. Returns the reply, and why it was refused (None when it was not)."""
-    identifier, code, message = 0, "ok", ""
-    result: dict[str, Any] = {}
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended. code: of catalogue.REPLY_CODES."""
+
+    code: str = "ok"
+    message: str = ""
+    result: dict[str, Any] = field(default_factory=dict)
+
+
+def begin(data: bytes, commands: dict[str, Command]) -> tuple[int, Outcome | Procedure]:
+    """Decode a command and carry it out, or start to. Returns its id (0 when it has none) and what came of it."""
     try:
         request = decode_message("command", data)
-        identifier = request["id"]
-        result = _carry_out(request, commands)
     except MessageError as error:
-        code, message = "malformed", str(error)
-    except CommandError as error:
-        code, message = error.code, str(error)
-    except Exception as error:
-        # A fault in one command must not end the service; the operator gets to know of it.
-        code, message = "internal_error", f"{type(error).__name__}: {error}"
-    statuses = {"ok": "completed", "internal_error": "failed"}
+        return 0, Outcome("malformed", str(error))
+    result = _guarded(lambda: _carry_out(request, commands))
+    return request["id"], result
+
+
+def advance(procedure: Procedure) -> Outcome | None:
+    """Resume a procedure; its outcome once it has ended."""
+
+    def step() -> dict[str, Any] | None:
+        try:
+            next(procedure)
+        except StopIteration as end:
+            result: dict[str, Any] = end.value
+            return result
+        return None
+
+    outcome: Outcome | None = _guarded(step)
+    return outcome
+
+
+def encode_reply(identifier: int, outcome: Outcome) -> bytes:
+    """The reply to a command."""
+    statuses = {"ok": "completed", "internal_error": "failed", "storage_failed": "failed", "not_valid": "failed"}
     reply = {
         "id": identifier,
-        "status": statuses.get(code, "rejected"),
-        "code": code,
-        "message": shortened(message),
-        "result": result,
+        "status": statuses.get(outcome.code, "rejected"),
+        "code": outcome.code,
+        "message": shortened(outcome.message),
+        "result": outcome.result,
     }
-    return encode_message("reply", reply), None if code == "ok" else message
+    return encode_message("reply", reply)
 
 
-def _carry_out(request: dict[str, Any], commands: dict[str, Command]) -> dict[str, Any]:
+def _guarded(run: Callable[[], Any]) -> Any:
+    """What `run` returns, a map made an Outcome; errors as Outcomes."""
+    try:
+        result = run()
+    except CommandError as error:
+        return Outcome(error.code, str(error))
+    except Exception as error:
+        # A fault in one command must not end the service; the operator gets to know of it.
+        return Outcome("internal_error", f"{type(error).__name__}: {error}")
+    return Outcome(result=result) if isinstance(result, dict) else result
+
+
+def _carry_out(request: dict[str, Any], commands: dict[str, Command]) -> dict[str, Any] | Procedure:
     name, given = request["name"], request["arguments"]
     if name not in commands:
         raise CommandError("unknown_command", f"command.name: expected {' | '.join(commands)}, got {shown(name)}")

@@ -1,19 +1,18 @@
-"""The service's configuration: a TOML file, every value checked; and the parameters that commands may change."""
+"""The service's configuration: a TOML file, every value checked."""
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flight.bundle import Bundle
 from flight.icd.limits import DEFAULT_ENDPOINTS
-from flight.inference.engine import Settings
+from flight.keys import KeyFileError, ServiceKeys, load_service_keys
 from flight.schema import SchemaError, check, load_schema
+from flight.service.supervision import Patience
 
 _SCHEMA = load_schema("flight.schemas", "configuration")
-PARAMETER_SCHEMAS: dict[str, Any] = _SCHEMA["properties"]["parameters"]["properties"]
 
 
 class ConfigurationError(ValueError):
@@ -22,44 +21,26 @@ class ConfigurationError(ValueError):
 
 @dataclass(frozen=True)
 class Configuration:
-    """Everything that the service is told at start. parameters: overrides of the bundle's and the defaults."""
+    """Everything that the service is told at start.
+
+    parameters: overrides of the bundle's and the defaults. state: folder for what must survive a restart. uplink:
+    folder from which load_bundle may read. restart_limit: worker restarts in restart_window_s seconds before the safe
+    state. file_check_interval_s: between two re-readings of the bundle's files; 0: never.
+    """
 
     endpoints: dict[str, str] = field(default_factory=lambda: dict(DEFAULT_ENDPOINTS))
     parameters: dict[str, Any] = field(default_factory=dict)
     threads: int = 2
     base_seed: int = 0
-    start_timeout_s: float = 60.0
-    answer_timeout_s: float = 60.0
-
-
-@dataclass(frozen=True)
-class Parameters:
-    """The parameters of the ICD, and the mode."""
-
-    mode: str
-    passes: int
-    gamma: float
-    uncertainty_threshold: float
-    deadline_ms: int = 0
-    minimum_passes: int = 1
-    publish_full: bool = False
-    centering: str = "auto"
-
-    def settings(self) -> Settings:
-        """What the engine needs of them."""
-        return Settings(
-            mode=self.mode,
-            passes=self.passes,
-            gamma=self.gamma,
-            uncertainty_threshold=self.uncertainty_threshold,
-            deadline_ms=self.deadline_ms,
-            minimum_passes=self.minimum_passes,
-            centering=self.centering,
-        )
-
-    def values(self) -> dict[str, Any]:
-        """The parameters by name, without the mode."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "mode"}
+    patience: Patience = field(default_factory=Patience)
+    restart_limit: int = 5
+    restart_window_s: float = 60.0
+    state: Path | None = None
+    uplink: Path | None = None
+    keys: ServiceKeys | None = None
+    frames_per_second: float = 1000.0
+    commands_per_second: float = 100.0
+    file_check_interval_s: float = 300.0
 
 
 def load_configuration(path: Path | None) -> Configuration:
@@ -84,24 +65,45 @@ def load_configuration(path: Path | None) -> Configuration:
             check(content, known[section], section)
     except SchemaError as error:
         raise ConfigurationError(f"{path}: {error}") from error
-    inference, worker = table.get("inference", {}), table.get("worker", {})
+    inference, worker, storage = (table.get(name, {}) for name in ("inference", "worker", "storage"))
+    security, limits, integrity = (table.get(name, {}) for name in ("security", "limits", "integrity"))
+    default = Configuration()
+    if "bundles" in storage and "state" not in storage:
+        raise ConfigurationError(f"{path}: storage.state: expected a folder to copy bundles of storage.bundles to")
     configuration = Configuration(
         endpoints={**DEFAULT_ENDPOINTS, **table.get("endpoints", {})},
         parameters=table.get("parameters", {}),
-        threads=inference.get("threads", 2),
-        base_seed=inference.get("base_seed", 0),
-        start_timeout_s=float(worker.get("start_timeout_s", 60.0)),
-        answer_timeout_s=float(worker.get("answer_timeout_s", 60.0)),
+        threads=inference.get("threads", default.threads),
+        base_seed=inference.get("base_seed", default.base_seed),
+        patience=Patience(
+            start_s=worker.get("start_timeout_s", default.patience.start_s),
+            answer_s=worker.get("answer_timeout_s", default.patience.answer_s),
+            hang_s=worker.get("hang_timeout_s", default.patience.hang_s),
+            factor=worker.get("hang_factor", default.patience.factor),
+        ),
+        restart_limit=worker.get("restart_limit", default.restart_limit),
+        restart_window_s=worker.get("restart_window_s", default.restart_window_s),
+        state=Path(storage["state"]) if "state" in storage else None,
+        uplink=Path(storage["bundles"]) if "bundles" in storage else None,
+        keys=_load_keys(path, Path(security["keys"])) if "keys" in security else None,
+        frames_per_second=limits.get("frames_per_second", default.frames_per_second),
+        commands_per_second=limits.get("commands_per_second", default.commands_per_second),
+        file_check_interval_s=integrity.get("file_check_interval_s", default.file_check_interval_s),
     )
-    check_endpoints(configuration.endpoints, str(path))
+    check_endpoints(configuration, str(path))
     return configuration
 
 
-def check_endpoints(endpoints: dict[str, str], where: str) -> None:
-    """Refuse endpoints that strangers could reach, and two sockets on one endpoint.
+def _load_keys(path: Path, folder: Path) -> ServiceKeys:
+    try:
+        return load_service_keys(folder)
+    except (KeyFileError, OSError) as error:
+        raise ConfigurationError(f"{path}: security.keys: {error}") from error
 
-    A TCP endpoint beyond loopback needs CURVE keys and allow-lists, which this version does not have yet.
-    """
+
+def check_endpoints(configuration: Configuration, where: str) -> None:
+    """Refuse endpoints that strangers could reach without keys, and two sockets on one endpoint."""
+    endpoints = configuration.endpoints
     if len(set(endpoints.values())) != len(endpoints):
         raise ConfigurationError(f"{where}: endpoints: expected four different ones, got {endpoints}")
     for name, endpoint in endpoints.items():
@@ -110,10 +112,11 @@ def check_endpoints(endpoints: dict[str, str], where: str) -> None:
         host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
         if not port.isdecimal() or not 1 <= int(port) <= 65535:
             raise ConfigurationError(f"{where}: endpoints.{name}: port: expected 1..65535, got {port}")
-        if not (host in ("localhost", "[::1]") or _is_loopback_v4(host)):
+        if configuration.keys is None and not (host in ("localhost", "[::1]") or _is_loopback_v4(host)):
             raise ConfigurationError(
                 f"{where}: endpoints.{name}: expected ipc:// or a loopback address, got {endpoint}: beyond "
-                "loopback anyone could send frames and commands, and this version has no CURVE keys to stop them"
+                "loopback anyone could send frames and commands; make keys with `flight keys` and name them in "
+                "security.keys"
             )
 
 
@@ -124,23 +127,3 @@ def _is_loopback_v4(host: str) -> bool:
         and octets[0] == "127"
         and all(octet.isascii() and octet.isdecimal() and int(octet) <= 255 for octet in octets)
     )
-
-
-def initial_parameters(bundle: Bundle, overrides: dict[str, Any]) -> Parameters:
-    """The bundle's defaults, overridden by the configuration."""
-    parameters = Parameters(
-        mode=bundle.modes[0],
-        passes=bundle.passes,
-        gamma=bundle.gamma,
-        uncertainty_threshold=bundle.uncertainty_threshold,
-    )
-    return replace(parameters, **overrides)
-
-
-def with_parameter(parameters: Parameters, name: str, value: Any) -> Parameters:
-    """The parameters with one changed. Raises KeyError for an unknown name, SchemaError for a bad value."""
-    schema = PARAMETER_SCHEMAS[name]
-    check(value, schema, name)
-    if schema.get("type") == "number":
-        value = float(value)
-    return replace(parameters, **{name: value})

@@ -4,111 +4,124 @@ from __future__ import annotations
 
 import os
 import signal
-import socket as socketlib
 import time
-from dataclasses import asdict, dataclass, replace
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import zmq
 
-from flight.bundle import Bundle
+from flight.bundle import Bundle, BundleError, load_bundle
 from flight.icd.control import encode_message
 from flight.icd.frames import FrameError
-from flight.icd.limits import (
-    COMMAND_BYTES,
-    MESSAGE_BYTES,
-    PRODUCT_TOPICS,
-    SCHEMA_VERSION,
-    TOPIC_FULL,
-    TOPIC_HAZARD,
-    TOPIC_HOUSEKEEPING,
-    TOPIC_NAVIGATION,
-)
-from flight.icd.products import encode_product
+from flight.icd.limits import TOPIC_FULL, TOPIC_HAZARD, TOPIC_HOUSEKEEPING, TOPIC_NAVIGATION
 from flight.inference.seeds import frame_seed
 from flight.schema import shown
-from flight.service.commands import Command, CommandError, answer
-from flight.service.configuration import Configuration, Parameters, initial_parameters, with_parameter
+from flight.service.bundles import Bundles, Staged
+from flight.service.commands import Command, CommandError, Outcome, Procedure, advance, begin, encode_reply
+from flight.service.configuration import Configuration
 from flight.service.events import EventSender
+from flight.service.file_check import FileCheck
+from flight.service.gatekeeper import Gatekeeper
 from flight.service.intake import Intake, PendingFrame
+from flight.service.parameters import Parameters, checked, effective_parameters, parameter_schema
+from flight.service.publisher import Publisher, Work
+from flight.service.rate_limit import RateLimit
+from flight.service.record import RecordStore
+from flight.service.restarts import Restarts
+from flight.service.self_tests import SelfTests
+from flight.service.sockets import ServiceError, bind_sockets
 from flight.service.statistics import Counters, Latencies, cpu_temperature_c, resident_memory_bytes
 from flight.service.supervision import Worker
+from flight.service.systemd import Notifier
 
-# Frames queue in the service's own slot, not in the socket: a full socket would keep the oldest ones.
-_FRAME_QUEUE = 4
-# A subscriber that does not read loses products beyond these; it never holds up the others.
-_PRODUCT_QUEUE = 16
-_TELEMETRY_QUEUE = 1000
 _TICK_MS = 50
-# After a worker's death the next one starts at once; further deaths wait longer, up to this.
-_LONGEST_BACK_OFF_S = 10.0
 _MESSAGES_PER_TURN = 32
 
 
-class ServiceError(RuntimeError):
-    """The service cannot start; the message says which socket and why."""
-
-
 @dataclass
-class _Work:
-    """The frame that the worker has, and what it was asked."""
+class _Running:
+    """A command under way. envelope: where its reply goes."""
 
-    job: int
-    pending: PendingFrame
-    parameters: Parameters
-    seed: int
-    dispatched: float
+    identifier: int
+    envelope: list[bytes]
+    procedure: Procedure
 
 
 class Service:
     """The flight service. run() returns after shutdown(), SIGTERM or SIGINT.
 
-    Raises ServiceError when a socket cannot be bound.
+    bundle: folder of the bundle to serve unless another was activated. Raises ServiceError when a socket cannot be
+    bound or a folder not be made, BundleError when there is no bundle that can be served.
     """
 
-    def __init__(self, configuration: Configuration, bundle: Bundle) -> None:
+    def __init__(self, configuration: Configuration, bundle: Path) -> None:
         self._configuration = configuration
-        self._bundle = bundle
-        self._parameters = initial_parameters(bundle, configuration.parameters)
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._sockets: dict[str, zmq.Socket[bytes]] = {}
         try:
-            self._frames = self._bind("frames", zmq.PULL, zmq.RCVHWM, _FRAME_QUEUE, MESSAGE_BYTES)
-            self._products = self._bind("products", zmq.PUB, zmq.SNDHWM, _PRODUCT_QUEUE, 1024)
-            self._telemetry = self._bind("telemetry", zmq.PUB, zmq.SNDHWM, _TELEMETRY_QUEUE, 1024)
-            self._commands = self._bind("commands", zmq.ROUTER, zmq.RCVHWM, 100, COMMAND_BYTES)
+            self._records = RecordStore(configuration.state)
+            self._bundles = Bundles(self._records, configuration.state, configuration.uplink, bundle)
+        except OSError as error:
+            raise ServiceError(f"storage.state: {error.filename}: {error.strerror}") from error
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._gatekeeper = Gatekeeper(self._context, configuration.keys)
+        try:
+            self._sockets = bind_sockets(self._context, configuration.endpoints, self._gatekeeper)
         except ServiceError:
-            self._close_sockets()
+            self._gatekeeper.close()
+            self._context.term()
             raise
+        self._frames, self._commands = self._sockets["frames"], self._sockets["commands"]
+        self._frame_limit = RateLimit(configuration.frames_per_second)
+        self._command_limit = RateLimit(configuration.commands_per_second)
+        self._publisher = Publisher(self._sockets["products"])
         self._events = EventSender(self._publish_telemetry)
         self._counters = Counters()
         self._latencies = Latencies()
         self._intake = Intake()
-        self._worker = Worker(self._context, bundle.path, configuration.threads)
-        self._work: _Work | None = None
+        self._worker = self._new_worker()
+        self._candidate: Worker | None = None
+        self._work: Work | None = None
         self._job = 0
-        self._sequences = dict.fromkeys(PRODUCT_TOPICS, 0)
+        self._restarts = Restarts(configuration.restart_limit, configuration.restart_window_s)
+        self._restart_at = 0.0
+        self._self_tests = SelfTests(self._records.record.references)
+        self._self_test_wanted = False
+        self._file_check = FileCheck(configuration.file_check_interval_s)
+        self._damaged = False
+        self._repair: Procedure | None = None
+        self._running_command: _Running | None = None
+        self._background = ThreadPoolExecutor(1, thread_name_prefix="storage")
+        self._notifier = Notifier()
         self._state = "starting"
         self._started = time.monotonic()
         self._next_housekeeping = 0.0
-        self._failures = 0
-        self._restart_at = 0.0
+        self._next_sign = 0.0
         self._running = True
+        self._parameters, problems = self._effective_parameters()
+        self._notices = [*self._bundles.notices, *(("record_not_applicable", problem) for problem in problems)]
+        self._bundles.notices.clear()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.shutdown)
         self._command_table = {
             "no_op": Command((), dict),
             "get_status": Command((), self._housekeeping),
-            "get_parameters": Command((), lambda: {"mode": self._parameters.mode, **self._parameters.values()}),
+            "get_parameters": Command((), self._get_parameters),
             "set_parameter": Command(("name", "value"), self._set_parameter),
+            "set_parameters": Command(("values",), self._set_parameters),
             "set_mode": Command(("mode",), self._set_mode),
+            "load_bundle": Command(("path",), self._load_bundle),
+            "validate_bundle": Command((), self._validate_bundle),
+            "activate_bundle": Command((), self._activate_bundle),
+            "self_test": Command((), self._self_test),
+            "reset_counters": Command((), self._reset_counters),
+            "recover": Command((), self._recover),
             "shutdown": Command((), self._command_shutdown),
         }
 
     @property
     def state(self) -> str:
-        """ "starting", "ready" or "degraded" """
+        """ "starting", "ready", "degraded" or "safe" """
         return self._state
 
     def shutdown(self, *_: Any) -> None:
@@ -120,15 +133,30 @@ class Service:
         poller = zmq.Poller()
         poller.register(self._frames, zmq.POLLIN)
         poller.register(self._commands, zmq.POLLIN)
-        self._events.send("service_started", f"bundle {self._bundle.name} {self._bundle.version}", pid=os.getpid())
+        if self._gatekeeper.socket is not None:
+            poller.register(self._gatekeeper.socket, zmq.POLLIN)
+        serving = self._bundles.serving
+        self._events.send("service_started", f"bundle {serving.name} {serving.version}", pid=os.getpid())
+        for event, message in self._notices:
+            self._events.send(event, message)
         try:
+            self._watch_files()
             self._start_worker()
             while self._running:
                 self._turn(poller)
             self._events.send("service_stopped", f"after {time.monotonic() - self._started:.1f} s")
         finally:
+            self._notifier.stopping()
             self._worker.close()
-            self._close_sockets()
+            if self._candidate is not None:
+                self._candidate.close()
+            self._background.shutdown(wait=True, cancel_futures=True)
+            self._bundles.close()
+            for socket in self._sockets.values():
+                socket.disable_monitor()
+                socket.close()
+            self._gatekeeper.close()
+            self._context.term()
 
     def _turn(self, poller: zmq.Poller) -> None:
         """One turn of the loop; every part of it is bounded."""
@@ -138,40 +166,33 @@ class Service:
         poller.poll(_TICK_MS)
         if private is not None:
             poller.unregister(private)
+        self._take_handshakes()
         self._take_frames()
         self._take_commands()
         self._take_answer()
         self._watch_worker()
+        self._take_file_checks()
+        self._advance()
         self._dispatch()
-        if time.monotonic() >= self._next_housekeeping:
+        now = time.monotonic()
+        if now >= self._next_housekeeping:
             self._send_housekeeping()
+            self._tell_record_problems()
+        # In the safe state there is no worker on purpose, and the operator needs the service to be there.
+        living = self._worker.responsive or self._state == "safe"
+        if self._notifier.interval_s is not None and now >= self._next_sign and living:
+            self._notifier.alive()
+            self._next_sign = now + self._notifier.interval_s
 
     # Sockets
 
-    def _bind(self, name: str, kind: int, water_mark: int, depth: int, limit: int) -> zmq.Socket[bytes]:
-        endpoint = self._configuration.endpoints[name]
-        if _ipc_in_use(endpoint):
-            raise ServiceError(f"endpoints.{name}: cannot bind {endpoint}: Address already in use")
-        socket = self._context.socket(kind)
-        self._sockets[name] = socket
-        socket.setsockopt(zmq.LINGER, 500)
-        socket.setsockopt(water_mark, depth)
-        socket.setsockopt(zmq.MAXMSGSIZE, limit)
-        if "[::1]" in endpoint:
-            socket.setsockopt(zmq.IPV6, 1)
-        try:
-            socket.bind(endpoint)
-        except zmq.ZMQError as error:
-            raise ServiceError(f"endpoints.{name}: cannot bind {endpoint}: {error.strerror}") from error
-        return socket
-
-    def _close_sockets(self) -> None:
-        for socket in self._sockets.values():
-            socket.close()
-        self._context.term()
-
     def _publish_telemetry(self, topic: str, data: bytes) -> None:
-        self._telemetry.send_multipart([topic.encode("ascii"), data], flags=zmq.NOBLOCK)
+        self._sockets["telemetry"].send_multipart([topic.encode("ascii"), data], flags=zmq.NOBLOCK)
+
+    def _take_handshakes(self) -> None:
+        for line in self._gatekeeper.answer():
+            self._counters.handshakes_failed += 1
+            self._events.send("handshake_failed", line)
 
     # Frames
 
@@ -183,6 +204,9 @@ class Service:
                 return
             self._counters.frames_received += 1
             try:
+                if not self._frame_limit.take():
+                    limit = self._configuration.frames_per_second
+                    raise FrameError("rate_limited", f"frame: expected at most {limit:g} frames per second, got more")
                 superseded = self._intake.accept(parts)
             except FrameError as error:
                 self._counters.frames_rejected[error.reason] += 1
@@ -192,38 +216,60 @@ class Service:
             self._counters.frames_superseded += superseded
 
     def _dispatch(self) -> None:
+        if self._state == "safe":
+            pending = self._intake.take()
+            if pending is not None:
+                self._publisher.invalid(self._work_for(pending), "safe_state", self._counters)
+            return
         if self._worker.state != "idle":
+            return
+        waiting = self._intake.pending is not None
+        if self._self_test_wanted or self._self_tests.due(self._parameters.self_test_interval, not waiting):
+            self._job += 1
+            self._hand_over({"type": "self_test", "job": self._job})
             return
         pending = self._intake.take()
         if pending is None:
             return
+        work = self._work_for(pending)
+        header = pending.frame.header
+        job = {
+            "type": "frame",
+            "job": work.job,
+            **{key: header[key] for key in ("height", "width", "channels", "dtype", "bit_depth", "centered")},
+            "seed": work.seed,
+            "settings": self._parameters.settings(),
+            # The deadline counts from the frame's arrival; CLOCK_MONOTONIC is one clock for both processes.
+            "started": pending.received,
+            "topics": [TOPIC_NAVIGATION, TOPIC_HAZARD] + ([TOPIC_FULL] if self._parameters.publish_full else []),
+        }
+        if self._hand_over(job, pending.pixels, 1e-6 * header["height"] * header["width"]):
+            self._work = work
+        else:
+            # The worker is gone, and its exit will be seen in a moment; the frame waits for the next one.
+            self._intake.put_back(pending)
+
+    def _work_for(self, pending: PendingFrame) -> Work:
         header = pending.frame.header
         self._job += 1
         seed = frame_seed(self._configuration.base_seed, header["source"], header["epoch"], header["frame_id"])
-        topics = [TOPIC_NAVIGATION, TOPIC_HAZARD] + ([TOPIC_FULL] if self._parameters.publish_full else [])
-        job = {
-            "type": "frame",
-            "job": self._job,
-            **{key: header[key] for key in ("height", "width", "channels", "dtype", "bit_depth", "centered")},
-            "seed": seed,
-            "settings": asdict(self._parameters.settings()),
-            # The deadline counts from the frame's arrival; CLOCK_MONOTONIC is one clock for both processes.
-            "started": pending.received,
-            "topics": topics,
-        }
+        return Work(self._job, pending, self._bundles.serving, self._parameters, seed, time.monotonic())
+
+    def _hand_over(self, job: dict[str, Any], pixels: bytes = b"", megapixels: float = 0.0) -> bool:
         try:
-            self._worker.dispatch(job, pending.pixels)
+            self._worker.dispatch(job, pixels, megapixels)
         except zmq.Again:
-            # The worker is gone, and its exit will be seen in a moment; the frame waits for the next one.
-            self._intake.put_back(pending)
-            return
-        self._work = _Work(self._job, pending, self._parameters, seed, time.monotonic())
+            return False
+        return True
 
     # Worker
 
+    def _new_worker(self) -> Worker:
+        return Worker(self._context, self._configuration.threads, self._configuration.patience)
+
     def _start_worker(self) -> None:
         try:
-            self._worker.start()
+            self._worker.start(self._bundles.folder)
         except (OSError, zmq.ZMQError) as error:
             self._lose_worker("worker_died", f"could not be started: {error}")
 
@@ -234,162 +280,421 @@ class Service:
         message, planes = received
         kind = message["type"]
         if kind == "ready":
-            self._set_state("ready")
-            self._events.send("worker_ready", f"pid {self._worker.pid}", pid=self._worker.pid)
+            if self._judged(message, fresh=True):
+                self._set_state("degraded" if self._damaged else "ready")
+                self._notifier.ready(f"serving {self._bundles.serving.name} {self._bundles.serving.version}")
+                self._events.send("worker_ready", f"pid {self._worker.pid}", pid=self._worker.pid)
+            else:
+                self._lose_worker("self_test_failed", "a fresh worker's answer was not the known one")
         elif kind == "refused":
             self._events.send("bundle_refused", message["message"])
-        elif self._work is not None and message["job"] == self._work.job:
-            work, self._work = self._work, None
-            if kind == "maps":
-                self._failures = 0
-                self._publish_maps(work, message, planes)
+            self._restore_files()
+        elif kind == "tested":
+            self._self_test_wanted = False
+            if self._judged(message, fresh=False):
+                self._events.send("self_test_passed", f"{100 * message['agreement']:.2f} % of the pixels as recorded")
             else:
-                self._events.send("worker_refused", message["message"])
-                self._publish_invalid(work, "frame_refused")
+                self._lose_worker("self_test_failed", "the worker's answer was not the known one, bit by bit")
+        elif self._work is None or message["job"] != self._work.job:
+            # A self-test that could not be carried out.
+            self._self_test_wanted = False
+            self._self_tests.failed()
+            self._counters.self_tests_failed += 1
+            self._lose_worker("self_test_failed", message["message"])
+        elif kind == "maps":
+            work, self._work = self._work, None
+            self._restarts.answered()
+            self._self_tests.frames_since += 1
+            flags = ["bundle_damaged"] if self._damaged else []
+            self._publisher.maps(work, message, planes, flags, self._counters, self._latencies)
+            if self._bundles.answered():
+                self._record(self._bundles.confirm)
+                self._events.send("bundle_confirmed", f"{work.bundle.name} {work.bundle.version}")
+        else:
+            work, self._work = self._work, None
+            self._events.send("worker_refused", message["message"])
+            self._publisher.invalid(work, "frame_refused", self._counters)
+            if self._bundles.probation_left:
+                self._lose_worker("worker_refused", "the newly activated bundle could not process a frame")
 
     def _watch_worker(self) -> None:
         now = time.monotonic()
-        worker = self._worker
-        if worker.state == "dead":
+        if self._state == "safe":
+            return
+        if self._worker.state == "dead":
             if now >= self._restart_at:
                 self._counters.worker_restarts += 1
                 self._start_worker()
             return
-        status = worker.exit_status()
-        if status is not None:
-            self._lose_worker("worker_died", f"pid {worker.pid}: {_how_it_ended(status)}")
-            return
-        limits = {
-            "starting": self._configuration.start_timeout_s,
-            "busy": self._configuration.answer_timeout_s,
-        }
-        if worker.state in limits and now - worker.since > limits[worker.state]:
-            self._lose_worker(
-                "worker_timeout", f"pid {worker.pid}: {worker.state} for more than {limits[worker.state]:g} s"
-            )
+        problem = self._worker.problem(now)
+        if problem is not None:
+            self._lose_worker(*problem)
+        else:
+            self._worker.ping_if_quiet(now)
 
     def _lose_worker(self, event: str, message: str) -> None:
-        """The worker died or hangs: end it, say so, plan a new one, and see to the frame that it had."""
+        """The worker died, hangs or errs: end it, say so, plan a new one, and see to the frame that it had."""
         self._events.send(event, message)
         self._worker.kill()
-        self._set_state("degraded")
-        self._restart_at = time.monotonic() + (
-            min(0.25 * 2.0**self._failures, _LONGEST_BACK_OFF_S) if self._failures else 0.0
-        )
-        self._failures = min(self._failures + 1, 16)
+        if self._bundles.probation_left:
+            self._fall_back(message)
+        start = self._restarts.next_start(time.monotonic())
+        lost = None
         if self._work is not None:
             work, self._work = self._work, None
             lost = replace(work.pending, lost_workers=work.pending.lost_workers + 1)
             # A frame is tried once more, by the next worker; one that costs two workers may be the cause.
-            if lost.lost_workers > 1 or not self._intake.put_back(lost):
-                self._publish_invalid(work, "worker_failed")
+            if start is None or lost.lost_workers > 1 or not self._intake.put_back(lost):
+                self._publisher.invalid(work, "safe_state" if start is None else "worker_failed", self._counters)
+        if start is None:
+            self._set_state("safe")
+            limit, window = self._configuration.restart_limit, self._configuration.restart_window_s
+            self._events.send("safe_state_entered", f"more than {limit} worker restarts in {window:g} s")
+            self._notifier.ready("safe state, waiting for a command")
+        else:
+            self._set_state("degraded")
+            self._restart_at = start
 
-    # Products
+    # Self-tests
 
-    def _publish_maps(self, work: _Work, message: dict[str, Any], planes: list[bytes]) -> None:
-        answered = time.monotonic()
-        timing = {
-            "queue": 1e3 * (work.dispatched - work.pending.received),
-            "center": message["timing_ms"]["center"],
-            "passes": message["timing_ms"]["passes"],
-            "fuse": message["timing_ms"]["fuse"],
-        }
-        inside = timing["center"] + timing["passes"] + timing["fuse"]
-        # What the worker's answer took beyond its own stages: making the planes and carrying both ways.
-        timing["publish"] = max(1e3 * (answered - work.dispatched) - inside, 0.0)
-        degraded = bool(set(message["flags"]) - {"single_pass"})
-        header = self._header(work, "degraded" if degraded else "valid", message["flags"], timing)
-        header["passes_used"] = message["passes_used"]
-        header["map_to_sensor"] = message["map_to_sensor"]
-        taken = 0
-        for topic, entries in message["topics"].items():
-            self._publish(topic, {**header, "planes": entries}, planes[taken : taken + len(entries)])
-            taken += len(entries)
-        self._counters.frames_processed += 1
-        self._latencies.add({**timing, "total": 1e3 * (time.monotonic() - work.pending.received)})
+    def _judged(self, message: dict[str, Any], fresh: bool) -> bool:
+        """Whether a worker's self-test gave the known answer; counted, and references recorded."""
+        serving = self._bundles.serving
+        if fresh:
+            self._environment = message["environment"]
+        return self._judge(f"{serving.sha256} {self._environment}", message["digest"], fresh)
 
-    def _publish_invalid(self, work: _Work, flag: str) -> None:
-        timing = dict.fromkeys(("center", "passes", "fuse", "publish"), 0.0)
-        timing["queue"] = 1e3 * (work.dispatched - work.pending.received)
-        header = self._header(work, "invalid", [flag], timing)
-        for topic in (TOPIC_NAVIGATION, TOPIC_HAZARD):
-            self._publish(topic, {**header, "planes": []}, [])
+    def _judge(self, key: str, digest: str, fresh: bool) -> bool:
+        verdict = self._self_tests.judge(key, digest, fresh)
+        if verdict == "failed":
+            self._counters.self_tests_failed += 1
+            return False
+        self._counters.self_tests_passed += 1
+        if verdict != "passed":
+            event = "self_test_reference_set" if verdict == "set" else "self_test_reference_replaced"
+            self._events.send(event, f"{digest[:16]}... of bundle {key[:16]}...")
+            self._record(lambda: self._records.change(references=self._self_tests.references))
+        return True
 
-    def _header(self, work: _Work, status: str, flags: list[str], timing_ms: dict[str, float]) -> dict[str, Any]:
-        frame = work.pending.frame.header
-        return {
-            "schema": SCHEMA_VERSION,
-            "type": "map",
-            "topic": "",
-            "sequence": 0,
-            "source": frame["source"],
-            "epoch": frame["epoch"],
-            "frame_id": frame["frame_id"],
-            "capture_time_ns": frame["capture_time_ns"],
-            "received_time_ns": work.pending.received_time_ns,
-            "published_time_ns": 0,
-            "status": status,
-            "flags": flags,
-            "bundle": self._bundle.identity,
-            "mode": work.parameters.mode,
-            "gamma": work.parameters.gamma,
-            "passes_requested": work.parameters.passes,
-            "passes_used": 0,
-            "seed": work.seed,
-            "uncertainty_threshold": work.parameters.uncertainty_threshold,
-            "map_to_sensor": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0],
-            "classes": [{"index": c.index, "name": c.name, "role": c.role} for c in self._bundle.classes],
-            "timing_ms": timing_ms,
-            "planes": [],
-        }
+    # Bundle files
 
-    def _publish(self, topic: str, header: dict[str, Any], planes: list[bytes]) -> None:
-        header = {**header, "topic": topic, "sequence": self._sequences[topic], "published_time_ns": time.time_ns()}
-        self._sequences[topic] += 1
-        self._products.send_multipart(encode_product(header, planes), flags=zmq.NOBLOCK, copy=False)
-        self._counters.products_published[topic] += 1
+    def _watch_files(self) -> None:
+        serving = self._bundles.serving
+        self._file_check.watch(self._bundles.folder, serving.hashes)
+
+    def _take_file_checks(self) -> None:
+        if self._file_check.results.empty():
+            return
+        folder, problem = self._file_check.results.get_nowait()
+        if problem is None:
+            self._counters.file_checks_passed += 1
+        elif folder == self._bundles.folder:
+            self._counters.file_checks_failed += 1
+            self._events.send("bundle_damaged", problem)
+            self._damaged = True
+            if self._state == "ready":
+                self._set_state("degraded")
+            if self._repair is None:
+                self._repair = self._repair_files()
+
+    def _restore_files(self) -> bool:
+        """Write the serving bundle's files anew from memory, and load workers from there. Returns whether it worked."""
+        try:
+            self._bundles.folder = self._bundles.write_anew()
+        except (BundleError, OSError) as error:
+            self._events.send("bundle_damaged", f"and could not be written anew: {error}")
+            return False
+        return True
+
+    def _repair_files(self) -> Procedure:
+        """Files of the serving bundle changed: write them anew, and let a fresh worker load them."""
+        while self._candidate is not None:
+            yield
+        serving = self._bundles.serving
+        if self._restore_files():
+            yield from self._warm_up(self._bundles.folder, serving)
+            yield from self._swap()
+            self._damaged = False
+            self._set_state("ready")
+            self._events.send("bundle_repaired", f"{serving.name} {serving.version} from {self._bundles.folder}")
+        self._watch_files()
+        return {}
 
     # Commands
 
     def _take_commands(self) -> None:
         for _ in range(_MESSAGES_PER_TURN):
-            try:
-                parts = self._commands.recv_multipart(flags=zmq.NOBLOCK)
-            except zmq.Again:
+            # Beyond the limit commands wait in the socket, and senders in theirs: none is lost.
+            if not self._commands.poll(0) or not self._command_limit.take():
                 return
+            parts = self._commands.recv_multipart(flags=zmq.NOBLOCK)
             # REQ clients put an empty part before the message; DEALER clients may leave it out.
             envelope, body = parts[:-1], parts[-1]
-            reply, refusal = answer(body, self._command_table)
-            if refusal is None:
-                self._counters.commands_accepted += 1
+            identifier, outcome = begin(body, self._command_table)
+            if isinstance(outcome, Outcome):
+                self._reply(envelope, identifier, outcome)
+            elif self._running_command is not None:
+                outcome.close()
+                self._reply(envelope, identifier, Outcome("busy", "another command that takes time is under way"))
             else:
-                self._counters.commands_rejected += 1
-                self._events.send("command_rejected", refusal)
-            try:
-                self._commands.send_multipart([*envelope, reply], flags=zmq.NOBLOCK)
-            except zmq.ZMQError:
-                # The client went away or does not read; its reply is lost, nothing else.
-                continue
+                self._running_command = _Running(identifier, envelope, outcome)
+
+    def _reply(self, envelope: list[bytes], identifier: int, outcome: Outcome) -> None:
+        if outcome.code == "ok":
+            self._counters.commands_accepted += 1
+        else:
+            self._counters.commands_rejected += 1
+            self._events.send("command_rejected", outcome.message, code=outcome.code)
+        try:
+            self._commands.send_multipart([*envelope, encode_reply(identifier, outcome)], flags=zmq.NOBLOCK)
+        except zmq.ZMQError:
+            # The client went away or does not read; its reply is lost, nothing else.
+            return
+
+    def _advance(self) -> None:
+        """Resume what takes longer than a turn."""
+        if self._repair is not None:
+            outcome = advance(self._repair)
+            if outcome is not None:
+                self._repair = None
+                if outcome.code != "ok":
+                    self._events.send("bundle_damaged", f"not repaired: {outcome.message}")
+        if self._running_command is not None:
+            command = self._running_command
+            outcome = advance(command.procedure)
+            if outcome is not None:
+                self._running_command = None
+                self._reply(command.envelope, command.identifier, outcome)
+
+    def _get_parameters(self) -> dict[str, Any]:
+        return self._parameters.values()
 
     def _set_parameter(self, name: Any, value: Any) -> dict[str, Any]:
-        known = self._parameters.values()
-        if not isinstance(name, str) or name not in known:
-            raise CommandError("unknown_parameter", f"name: expected {' | '.join(known)}, got {shown(name)}")
-        self._parameters = with_parameter(self._parameters, name, value)
-        self._events.send("parameter_changed", f"{name} = {getattr(self._parameters, name)}", name=name)
+        if name == "mode":
+            raise CommandError("unknown_parameter", "name: the mode is changed by set_mode")
+        self._set_parameters({name: value} if isinstance(name, str) else {shown(name): value})
         return {"name": name, "value": getattr(self._parameters, name)}
 
     def _set_mode(self, mode: Any) -> dict[str, Any]:
-        if mode not in self._bundle.modes:
-            expected = " | ".join(self._bundle.modes)
-            raise CommandError("invalid_argument", f"mode: expected {expected}, got {shown(mode)}")
-        self._parameters = Parameters(mode=mode, **self._parameters.values())
-        self._events.send("parameter_changed", f"mode = {mode}", name="mode")
-        return {"mode": mode}
+        return self._set_parameters({"mode": mode})
+
+    def _set_parameters(self, values: Any) -> dict[str, Any]:
+        """Set all of the values, or none."""
+        if not isinstance(values, dict) or not values:
+            raise CommandError("invalid_argument", f"values: expected a map of parameters, got {shown(values)}")
+        serving = self._bundles.serving
+        changed = {}
+        for name, value in values.items():
+            if not isinstance(name, str) or parameter_schema(name, serving) is None:
+                known = " | ".join(self._parameters.values())
+                raise CommandError("unknown_parameter", f"name: expected {known}, got {shown(name)}")
+            changed[name] = checked(name, value, serving)
+        try:
+            self._records.change(parameters={**self._records.record.parameters, **changed})
+        except OSError as error:
+            raise CommandError("storage_failed", f"not changed: the record: {error.strerror}") from error
+        self._parameters, _ = self._effective_parameters()
+        text = ", ".join(f"{name} = {value}" for name, value in changed.items())
+        self._events.send("parameter_changed", text, names=list(changed))
+        return changed
+
+    def _effective_parameters(self) -> tuple[Parameters, list[str]]:
+        return effective_parameters(
+            self._bundles.serving, self._configuration.parameters, self._records.record.parameters
+        )
+
+    def _self_test(self) -> Procedure:
+        if self._state == "safe":
+            raise CommandError("wrong_state", "self_test: there is no worker in the safe state")
+        before = self._self_tests.time_ns
+        self._self_test_wanted = True
+        return self._await_self_test(before)
+
+    def _await_self_test(self, before: int) -> Procedure:
+        while self._self_test_wanted or self._self_tests.time_ns == before:
+            if self._state == "safe":
+                raise CommandError("wrong_state", "self_test: the service entered the safe state")
+            yield
+        if not self._self_tests.passed:
+            raise CommandError("not_valid", "self_test: the answer was not the known one; the worker is replaced")
+        return {"passed": True}
+
+    def _reset_counters(self) -> dict[str, Any]:
+        self._counters, self._latencies = Counters(), Latencies()
+        self._events.suppressed = 0
+        self._events.send("counters_reset", "all counters and latencies begin anew")
+        return {}
+
+    def _recover(self) -> dict[str, Any]:
+        if self._state != "safe":
+            raise CommandError("wrong_state", f"recover: expected the safe state, got {self._state}")
+        self._restarts.forget()
+        self._set_state("starting")
+        self._events.send("safe_state_left", "by command")
+        self._counters.worker_restarts += 1
+        self._start_worker()
+        return {}
 
     def _command_shutdown(self) -> dict[str, Any]:
         self.shutdown()
         return {}
+
+    # Bundle commands
+
+    def _load_bundle(self, path: Any) -> Procedure:
+        if self._configuration.uplink is None:
+            raise CommandError("not_configured", "load_bundle: storage.bundles and storage.state are not configured")
+        try:
+            source = self._bundles.store.source(path)
+        except BundleError as error:
+            raise CommandError("invalid_argument", f"load_bundle: {error}") from error
+        return self._copy_in(source)
+
+    def _copy_in(self, source: Path) -> Procedure:
+        sha256, folder = yield from self._in_background(lambda: self._bundles.store.copy_in(source))
+        self._bundles.staged = Staged(sha256, folder)
+        self._bundles.forget_others()
+        self._events.send("bundle_loaded", f"{source.name}, {sha256[:16]}...", sha256=sha256)
+        return {"sha256": sha256}
+
+    def _validate_bundle(self) -> Procedure:
+        staged = self._bundles.staged
+        if staged is None:
+            raise CommandError("not_staged", "validate_bundle: expected a bundle loaded by load_bundle, got none")
+        return self._validate(staged)
+
+    def _validate(self, staged: Staged) -> Procedure:
+        staged.bundle = None
+        bundle: Bundle = yield from self._in_background(lambda: load_bundle(staged.folder))
+        agreement = yield from self._warm_up(staged.folder, bundle)
+        self._drop_candidate()
+        staged.bundle = bundle
+        self._events.send("bundle_validated", f"{bundle.name} {bundle.version}, {bundle.sha256[:16]}...")
+        return {**bundle.identity, "modes": list(bundle.modes), "agreement": agreement}
+
+    def _activate_bundle(self) -> Procedure:
+        staged = self._bundles.staged
+        if staged is None or staged.bundle is None:
+            raise CommandError("not_staged", "activate_bundle: expected a bundle that validate_bundle passed, got none")
+        return self._activate(staged, staged.bundle)
+
+    def _activate(self, staged: Staged, bundle: Bundle) -> Procedure:
+        yield from self._warm_up(staged.folder, bundle)
+        before = self._bundles.serving
+
+        def take_over() -> None:
+            try:
+                self._bundles.activate(bundle, staged.folder)
+            except OSError as error:
+                raise CommandError("storage_failed", f"not activated: the record: {error.strerror}") from error
+
+        yield from self._swap(take_over)
+        self._counters.bundle_activations += 1
+        self._after_bundle_change()
+        self._events.send(
+            "bundle_activated",
+            f"{bundle.name} {bundle.version} after {before.name} {before.version}",
+            **bundle.identity,
+        )
+        return dict(bundle.identity)
+
+    def _fall_back(self, why: str) -> None:
+        """The newly activated bundle failed: the one before it serves again."""
+        failed = self._bundles.serving
+        self._record(self._bundles.fall_back)
+        self._counters.bundle_fall_backs += 1
+        self._after_bundle_change()
+        now = self._bundles.serving
+        self._events.send(
+            "bundle_fell_back", f"{failed.name} {failed.version} failed ({why}); {now.name} {now.version} serves"
+        )
+
+    def _after_bundle_change(self) -> None:
+        self._parameters, problems = self._effective_parameters()
+        for problem in problems:
+            self._events.send("record_not_applicable", problem)
+        self._damaged = False
+        self._watch_files()
+
+    def _warm_up(self, folder: Path, bundle: Bundle) -> Any:
+        """Start a candidate worker and wait until it has passed its self-test; returns the agreement.
+
+        Raises CommandError when it does not; there is then no candidate.
+        """
+        while self._candidate is not None:
+            yield
+        self._candidate = candidate = self._new_worker()
+        try:
+            candidate.start(folder)
+            while True:
+                received = candidate.receive()
+                if received is not None:
+                    message = received[0]
+                    break
+                problem = candidate.problem(time.monotonic())
+                if problem is not None:
+                    message = {"type": "lost", "message": problem[1]}
+                    break
+                yield
+        except (OSError, zmq.ZMQError) as error:
+            message = {"type": "lost", "message": f"no worker could be started: {error}"}
+        key = f"{bundle.sha256} {message.get('environment')}"
+        if message["type"] != "ready" or message["sha256"] != bundle.sha256:
+            self._drop_candidate()
+            raise CommandError("not_valid", message.get("message", "the bundle changed while it was loaded"))
+        if not self._judge(key, message["digest"], fresh=True):
+            self._drop_candidate()
+            raise CommandError("not_valid", "the self-test's answer was not the known one")
+        return message["agreement"]
+
+    def _swap(self, take_over: Any = lambda: None) -> Procedure:
+        """Put the candidate in the worker's place between two frames. take_over: what must work for that."""
+        while self._worker.state == "busy":
+            yield
+        candidate = self._candidate
+        assert candidate is not None
+        try:
+            take_over()
+        except CommandError:
+            self._drop_candidate()
+            raise
+        self._candidate = None
+        self._worker.close()
+        self._worker = candidate
+        if self._state != "safe":
+            self._set_state("ready")
+        return {}
+
+    def _drop_candidate(self) -> None:
+        if self._candidate is not None:
+            self._candidate.close()
+            self._candidate = None
+
+    def _in_background(self, run: Any) -> Any:
+        """Run what reads or writes the storage in a thread; returns its result."""
+        future: Future[Any] = self._background.submit(run)
+        while not future.done():
+            yield
+        try:
+            return future.result()
+        except BundleError as error:
+            raise CommandError("not_valid", str(error)) from error
+        except OSError as error:
+            raise CommandError("storage_failed", f"{error.filename}: {error.strerror}") from error
+
+    # Record
+
+    def _record(self, change: Any) -> None:
+        """Write to the record what has happened already; a storage that fails cannot undo it."""
+        try:
+            change()
+        except OSError as error:
+            self._events.send("record_not_written", f"{error.filename}: {error.strerror}")
+
+    def _tell_record_problems(self) -> None:
+        for event, message in self._records.problems:
+            self._events.send(event, message)
+        self._records.problems.clear()
 
     # Telemetry
 
@@ -403,6 +708,7 @@ class Service:
         self._counters.events_suppressed = self._events.suppressed
         last = self._worker.last_answer
         worker_memory = resident_memory_bytes(self._worker.pid) if self._worker.pid else 0
+        staged, test = self._bundles.staged, self._self_tests
         return {
             "time_ns": time.time_ns(),
             "state": self._state,
@@ -411,8 +717,12 @@ class Service:
             "latency_ms": self._latencies.values(),
             "worker_last_answer_age_s": None if last is None else now - last,
             "worker_pid": self._worker.pid,
-            "bundle": self._bundle.identity,
-            "parameters": {"mode": self._parameters.mode, **self._parameters.values()},
+            "bundle": self._bundles.serving.identity,
+            "bundle_on_probation": self._bundles.probation_left > 0,
+            "staged_bundle": staged and {"sha256": staged.sha256, "validated": staged.bundle is not None},
+            "self_test": None if test.passed is None else {"time_ns": test.time_ns, "passed": test.passed},
+            "parameters": self._parameters.values(),
+            "record_copies": self._records.copies if self._records.persistent else None,
             "resident_memory_bytes": resident_memory_bytes() + worker_memory,
             "cpu_temperature_c": cpu_temperature_c(),
         }
@@ -420,26 +730,3 @@ class Service:
     def _send_housekeeping(self) -> None:
         self._next_housekeeping = time.monotonic() + 1.0
         self._publish_telemetry(TOPIC_HOUSEKEEPING, encode_message("housekeeping", self._housekeeping()))
-
-
-def _how_it_ended(status: int) -> str:
-    """A process's exit status in words; negative numbers are signals."""
-    if status >= 0:
-        return f"exit status {status}"
-    try:
-        return f"signal {signal.Signals(-status).name}"
-    except ValueError:
-        return f"signal {-status}"
-
-
-def _ipc_in_use(endpoint: str) -> bool:
-    """Whether someone listens on an ipc endpoint; ZeroMQ would take it over without a word."""
-    path = endpoint.removeprefix("ipc://")
-    if path == endpoint or not Path(path).is_socket():
-        return False
-    with socketlib.socket(socketlib.AF_UNIX) as probe:
-        try:
-            probe.connect(path)
-        except OSError:
-            return False
-    return True

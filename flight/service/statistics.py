@@ -26,6 +26,13 @@ class Counters:
     commands_accepted: int = 0
     commands_rejected: int = 0
     worker_restarts: int = 0
+    self_tests_passed: int = 0
+    self_tests_failed: int = 0
+    file_checks_passed: int = 0
+    file_checks_failed: int = 0
+    bundle_activations: int = 0
+    bundle_fall_backs: int = 0
+    handshakes_failed: int = 0
     events_suppressed: int = 0
     frames_rejected: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REJECTION_REASONS, 0))
     products_published: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PRODUCT_TOPICS, 0))

@@ -1,13 +1,17 @@
-"""The worker as the service sees it: starting, dispatching, noticing death or silence, restarting."""
+"""The worker as the service sees it: starting, handing over jobs, noticing death or silence."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +19,50 @@ import zmq
 
 from flight.service.protocol import pack, unpack
 
+# An idle worker is asked for a sign of life this often.
+_PING_S = 0.5
+# Before the first pass a large frame is centred: so much more patience for every million pixels.
+_PATIENCE_S_PER_MEGAPIXEL = 0.5
+_GAPS_KEPT = 50
 
-class Worker:
-    """One worker process at a time, on a private socket.
 
-    state: "starting" (loading, or about to end because it refused the bundle), "idle", "busy" (with `job`), or
-    "dead". Nothing here blocks.
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for what. start_s: for a worker to be ready. answer_s: for any one answer.
+
+    hang_s and factor: a worker is taken to hang when no sign of life came for the longer of hang_s and factor times
+    the longest pause between two signs lately.
     """
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], bundle: Path, threads: int) -> None:
+    start_s: float = 60.0
+    answer_s: float = 60.0
+    hang_s: float = 1.5
+    factor: float = 5.0
+
+
+class Worker:
+    """One worker process on a private socket, over one bundle.
+
+    state: "starting" (loading and testing itself, or about to end because it refused the bundle), "idle", "busy"
+    (with `job`), or "dead". Nothing here blocks. Raises OSError when no scratch folder can be made.
+    """
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], threads: int, patience: Patience) -> None:
         self._context = context
-        self._bundle = bundle
         self._threads = threads
+        self._patience = patience
         self._folder = tempfile.TemporaryDirectory(prefix="rubblemap_")
         self._generation = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._dying: list[subprocess.Popen[bytes]] = []
+        self._gaps: deque[float] = deque(maxlen=_GAPS_KEPT)
+        self._megapixels = 0.0
+        self._pinged = False
         self.socket: zmq.Socket[bytes] | None = None
         self.state = "dead"
         self.job = 0
         self.since = 0.0
+        self.last_sign = 0.0
         self.last_answer: float | None = None
 
     @property
@@ -42,7 +70,7 @@ class Worker:
         """The process id of the present worker."""
         return self._process.pid if self._process else None
 
-    def start(self) -> None:
+    def start(self, bundle: Path) -> None:
         """Start a fresh worker process on a fresh socket.
 
         Raises OSError or zmq.ZMQError when the machine does not allow it; kill() then tidies up.
@@ -54,37 +82,72 @@ class Worker:
         self.socket = self._context.socket(zmq.PAIR)
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.bind(endpoint)
+        # The worker needs none of systemd's sockets, and must not tell it anything.
+        environment = {name: value for name, value in os.environ.items() if name not in ("NOTIFY_SOCKET",)}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "flight.service.worker", endpoint, str(self._bundle), str(self._threads)],
+            [sys.executable, "-m", "flight.service.worker", endpoint, str(bundle), str(self._threads)],
             stdin=subprocess.PIPE,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={**environment, "PYTHONUNBUFFERED": "1"},
         )
-        self.state, self.since = "starting", time.monotonic()
+        self._gaps.clear()
+        self._enter("starting")
 
-    def exit_status(self) -> int | None:
-        """The exit status if the process has ended, negative for a signal; None while it runs."""
-        return self._process.poll() if self._process else None
-
-    def dispatch(self, job: dict[str, Any], pixels: bytes) -> None:
+    def dispatch(self, job: dict[str, Any], pixels: bytes | memoryview = b"", megapixels: float = 0.0) -> None:
         """Hand over a job. The worker must be idle. Raises zmq.Again when its end of the socket is gone."""
-        assert self.socket is not None
         assert self.state == "idle"
-        self.socket.send_multipart([pack(job), pixels], flags=zmq.NOBLOCK, copy=False)
-        self.state, self.job, self.since = "busy", job["job"], time.monotonic()
+        self._send([pack(job), pixels])
+        self.job, self._megapixels = job["job"], megapixels
+        self._enter("busy")
 
     def receive(self) -> tuple[dict[str, Any], list[bytes]] | None:
-        """The next answer and its planes, or None."""
-        if self.socket is None:
+        """The next message that is more than a sign of life, with its planes, or None."""
+        while self.socket is not None:
+            try:
+                parts = self.socket.recv_multipart(flags=zmq.NOBLOCK)
+            except zmq.Again:
+                return None
+            message = unpack(parts[0])
+            self._note_sign(message)
+            if message["type"] not in ("alive", "progress"):
+                return message, parts[1:]
+        return None
+
+    def ping_if_quiet(self, now: float) -> None:
+        """Ask an idle worker for a sign of life, if it is time to."""
+        if self.state == "idle" and not self._pinged and now - self.last_sign >= _PING_S:
+            with contextlib.suppress(zmq.Again):
+                self._send([pack({"type": "ping"}), b""])
+                self._pinged, self.last_sign = True, now
+
+    def problem(self, now: float) -> tuple[str, str] | None:
+        """Why the worker must be replaced, (event, message); None while all is well or when it is dead already."""
+        if self._process is None:
             return None
-        try:
-            parts = self.socket.recv_multipart(flags=zmq.NOBLOCK)
-        except zmq.Again:
+        status = self._process.poll()
+        if status is not None:
+            return "worker_died", f"pid {self.pid}: {_how_it_ended(status)}"
+        if self.state == "starting":
+            limit, quiet = self._patience.start_s, now - self.since
+        elif self.state == "busy" and now - self.since > self._patience.answer_s:
+            limit, quiet = self._patience.answer_s, now - self.since
+        elif self.state == "busy" or self._pinged:
+            limit, quiet = self.hang_limit_s, now - self.last_sign
+        else:
             return None
-        message = unpack(parts[0])
-        if message["type"] != "refused":
-            self.last_answer = time.monotonic()
-            self.state = "idle"
-        return message, parts[1:]
+        if quiet <= limit:
+            return None
+        return "worker_timeout", f"pid {self.pid}: {self.state}, no sign of life for {quiet:.1f} s, limit {limit:.1f} s"
+
+    @property
+    def hang_limit_s(self) -> float:
+        """How long the present job may go on without a sign of life."""
+        usual = self._patience.factor * max(self._gaps, default=0.0)
+        return max(self._patience.hang_s, usual) + self._megapixels * _PATIENCE_S_PER_MEGAPIXEL
+
+    @property
+    def responsive(self) -> bool:
+        """Whether it is there and has not been silent for too long."""
+        return self.state in ("idle", "busy") and self.problem(time.monotonic()) is None
 
     def kill(self) -> None:
         """End the process, whatever it does, and drop its socket.
@@ -110,3 +173,36 @@ class Worker:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=1.0)
         self._folder.cleanup()
+
+    def _send(self, parts: Sequence[bytes | memoryview]) -> None:
+        assert self.socket is not None
+        self.socket.send_multipart(parts, flags=zmq.NOBLOCK, copy=False)
+
+    def _enter(self, state: str) -> None:
+        self.state, self.since, self._pinged = state, time.monotonic(), False
+        self.last_sign = self.since
+
+    def _note_sign(self, message: dict[str, Any]) -> None:
+        now = time.monotonic()
+        kind = message["type"]
+        if kind == "progress":
+            # Up to the first pass (0 done) it is centering, whose time depends on the frame.
+            if message["passes"] > 0:
+                self._gaps.append(now - self.last_sign)
+            self._megapixels = 0.0
+        elif kind == "alive":
+            self._pinged = False
+        elif kind != "refused":
+            self.last_answer = now
+            self._enter("idle")
+        self.last_sign = now
+
+
+def _how_it_ended(status: int) -> str:
+    """A process's exit status in words; negative numbers are signals."""
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return f"signal {signal.Signals(-status).name}"
+    except ValueError:
+        return f"signal {-status}"

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from flight.bundle import Bundle, DropoutMask, NetworkFile, load_bundle
+from flight.bundle import Bundle, DropoutMask, NetworkFile, load_bundle, write_sums
 from flight.inference.engine import Engine, default_settings
 from flight.inference.interpreter import make_interpreter
 from flight.inference.network import Network
@@ -107,11 +107,13 @@ def write_bundle(
         _write_manifest(folder, manifest)
         chosen = _choose(load_bundle(folder), _spread(validation, test_images), trained, passes)
         manifest["defaults"].update(chosen["defaults"])
+        manifest["validation_entropy"] = chosen["validation_entropy"]
         manifest["metrics"]["validation"] = chosen["report"]
         _write_manifest(folder, manifest)
         manifest["metrics"]["test"] = _measure(load_bundle(folder), _spread(test, test_images), trained, passes)
         _record_self_test(folder, manifest)
         (folder / "card.md").write_text(_card(manifest), encoding="utf-8")
+        write_sums(folder)
         load_bundle(folder)
         _put_in_place(folder, out)
     return load_bundle(out)
@@ -270,7 +272,13 @@ def _choose(bundle: Bundle, validation: LoadedSet, trained: list[TrainedNetwork]
     gamma = max(mious, key=lambda g: mious[g])
     class_maps, entropies = (np.stack(arrays) for arrays in zip(*maps[gamma], strict=True))
     threshold = choose_threshold(class_maps, entropies, truths, classes)
+    means = entropies.mean(axis=(1, 2), dtype=np.float64)
     return {
+        "validation_entropy": {
+            "images": len(means),
+            "median": round(float(np.median(means)), 5),
+            "percentile_99": round(float(np.percentile(means, 99)), 5),
+        },
         "defaults": {"gamma": gamma, "uncertainty_threshold": threshold},
         "report": {"images": len(truths), "miou_by_gamma": {f"{g:g}": round(m, 4) for g, m in mious.items()}},
     }
@@ -331,6 +339,7 @@ def _record_self_test(folder: Path, manifest: dict[str, Any]) -> None:
 
 def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    write_sums(folder)
 
 
 def _limits(trained: list[TrainedNetwork]) -> list[str]:

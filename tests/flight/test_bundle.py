@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flight.bundle import BundleError, load_bundle
+from flight.bundle import BundleError, load_bundle, write_sums
 from flight.inference.engine import Engine
 
 
@@ -23,6 +23,7 @@ def edit(folder: Path, change) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
     change(manifest)
     (folder / "manifest.json").write_text(json.dumps(manifest))
+    write_sums(folder)
 
 
 def test_a_good_bundle_loads(tiny_bundle: Path) -> None:
@@ -63,7 +64,7 @@ def test_a_malformed_manifest_is_refused(copy: Path, change, message: str) -> No
     assert "manifest.json" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["First.tflite", "Second.tflite", "image.png", "class_map.png"])
+@pytest.mark.parametrize("name", ["First.tflite", "Second.tflite", "image.png", "class_map.png", "manifest.json"])
 def test_a_changed_byte_is_refused(copy: Path, name: str) -> None:
     content = bytearray((copy / name).read_bytes())
     content[len(content) // 2] ^= 1
@@ -73,7 +74,7 @@ def test_a_changed_byte_is_refused(copy: Path, name: str) -> None:
 
 
 def test_a_missing_bundle_or_file_is_named(copy: Path, tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"nowhere/manifest\.json: No such file"):
+    with pytest.raises(BundleError, match=r"nowhere/SHA256SUMS: No such file"):
         load_bundle(tmp_path / "nowhere")
     (copy / "First.tflite").unlink()
     with pytest.raises(BundleError, match=r"First\.tflite: No such file"):
@@ -103,5 +104,6 @@ def test_tensors_are_bound_by_name_and_checked(copy: Path) -> None:
 @given(data=st.binary(max_size=400))
 def test_random_manifests_are_refused(copy: Path, data: bytes) -> None:
     (copy / "manifest.json").write_bytes(data)
+    write_sums(copy)
     with pytest.raises(BundleError):
         load_bundle(copy)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flight.inference.centering import center, locate_body, unit_scaled
+from flight.inference.body_search import search_body
+from flight.inference.centering import center, unit_scaled
 
 
 def disk(
@@ -38,7 +39,7 @@ def test_the_disk_lands_where_the_affine_says(rows, columns, x, y, size) -> None
     radius = max(size * min(rows, columns), 12.0)
     x, y = x * columns, y * rows
     view = center(disk(rows, columns, x, y, radius), 8, 128, 128, 1, locate=True)
-    assert view.body_found
+    assert view.search.box is not None
     assert view.image.shape == (128, 128, 1)
     assert view.image.dtype == np.float32
     bright = view.image[:, :, 0] > 0.35
@@ -70,7 +71,7 @@ def test_a_centred_frame_is_taken_whole(shape: tuple[int, int]) -> None:
 @pytest.mark.parametrize("frame", [np.zeros((200, 300)), np.full((200, 300), 9), disk(200, 300, 50, 50, 0.5)])
 def test_empty_sky_is_told_and_taken_whole(frame: np.ndarray) -> None:
     view = center(frame.astype(np.uint8), 8, 128, 128, 1, locate=True)
-    assert not view.body_found
+    assert view.search.box is None
     assert view.map_to_sensor[0] == pytest.approx(300 / 128)
 
 
@@ -91,13 +92,13 @@ def test_what_lies_outside_the_frame_is_told() -> None:
 def test_hot_pixels_and_stars_are_no_body() -> None:
     frame = disk(240, 320, 200, 120, 30)
     frame[::37, ::41] = 255
-    left, top, right, bottom = locate_body(unit_scaled(frame, 8))
+    left, top, right, bottom = search_body(unit_scaled(frame, 8)).box
     assert (left, top, right, bottom) == pytest.approx((170, 90, 231, 151), abs=3)
 
 
 def test_two_lobes_are_one_body() -> None:
     frame = np.maximum(disk(300, 300, 100, 150, 40), disk(300, 300, 200, 150, 30))
-    left, _, right, _ = locate_body(unit_scaled(frame, 8))
+    left, _, right, _ = search_body(unit_scaled(frame, 8)).box
     assert left == pytest.approx(60, abs=3)
     assert right == pytest.approx(231, abs=3)
 

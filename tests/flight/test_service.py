@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import zmq
 
-from flight.bundle import load_bundle
+from flight.bundle import load_bundle, write_sums
 from flight.client import CommandFailed
 from flight.client.images import image_files, read_frame
 from flight.icd.frames import encode_frame
@@ -25,8 +25,9 @@ from flight.inference.engine import Engine, default_settings
 from flight.inference.planes import topic_planes
 from hil.sources.folder import open_source
 from tests.flight.service_process import RunningService, running_service
+from tests.tiny_bundle import body_frame
 
-FRAME = np.random.default_rng(3).integers(0, 255, (40, 60), dtype=np.uint8)
+FRAME = body_frame(40, 60, 14)
 TOPICS = ("map.navigation", "map.hazard", "map.full")
 
 
@@ -180,7 +181,7 @@ def test_commands(service: RunningService) -> None:
         ("set_parameter", {"name": "passes"}, "invalid_argument", "set_parameter.value: expected a value"),
         ("set_parameter", {"name": "passes", "value": 0}, "invalid_argument", "passes: expected 1..100, got 0"),
         ("set_parameter", {"name": "passes", "value": "5"}, "invalid_argument", "passes: expected 1..100, got '5'"),
-        ("set_parameter", {"name": "colour", "value": 1}, "unknown_parameter", "expected passes"),
+        ("set_parameter", {"name": "colour", "value": 1}, "unknown_parameter", "expected mode | passes"),
         ("set_mode", {"mode": ["x"]}, "invalid_argument", "mode: expected Fused | First | Second"),
         ("no_op", {"x": 1}, "invalid_argument", "no_op.x: expected no arguments"),
     ],
@@ -306,6 +307,7 @@ def test_a_network_that_cannot_run_leaves_the_service_alive(tiny_bundle: Path, t
     manifest = json.loads((bundle / "manifest.json").read_text())
     manifest["networks"][0]["sha256"] = hashlib.sha256(content).hexdigest()
     (bundle / "manifest.json").write_text(json.dumps(manifest))
+    write_sums(bundle)
     with running_service(tmp_path, bundle, ready="degraded") as service, service.camera() as camera:
         for _ in range(20):
             camera.send(FRAME, centered=True)
@@ -338,7 +340,7 @@ def test_a_lost_scratch_folder_does_not_end_the_service(tiny_bundle: Path, tmp_p
 
 
 def test_a_missing_bundle_is_named(tmp_path: Path) -> None:
-    _refused(["--bundle", str(tmp_path / "none")], "none/manifest.json: No such file or directory")
+    _refused(["--bundle", str(tmp_path / "none")], "none/SHA256SUMS: No such file or directory")
 
 
 def _refused(arguments: list[str], message: str) -> None:

@@ -92,7 +92,11 @@ def _housekeeping() -> list[bytes]:
         "worker_last_answer_age_s": 0.25,
         "worker_pid": 4242,
         "bundle": product_header()["bundle"],
+        "bundle_on_probation": False,
+        "staged_bundle": {"sha256": "5a" * 32, "validated": True},
+        "self_test": {"time_ns": 1_699_999_999_000_000_000, "passed": True},
         "parameters": {"mode": "UNetH", "passes": 20},
+        "record_copies": 2,
         "resident_memory_bytes": 150_000_000,
         "cpu_temperature_c": None,
     }

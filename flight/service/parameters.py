@@ -1,0 +1,67 @@
+"""The parameters: the bundle's defaults, then the configuration, then what commands have set."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from flight.bundle import Bundle
+from flight.inference.engine import Settings, default_settings
+from flight.schema import SchemaError, check, load_schema
+
+PARAMETER_SCHEMAS: dict[str, Any] = load_schema("flight.schemas", "configuration")["properties"]["parameters"][
+    "properties"
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameters(Settings):
+    """The parameters of the ICD, and the mode.
+
+    self_test_interval: frames after which the worker is tested while idle, and at the latest after twice as many;
+    0: on command only.
+    """
+
+    publish_full: bool = False
+    self_test_interval: int = 100
+
+    def settings(self) -> dict[str, Any]:
+        """What the engine needs of them: the fields of Settings."""
+        return {field.name: getattr(self, field.name) for field in fields(Settings)}
+
+    def values(self) -> dict[str, Any]:
+        """All of them by name."""
+        return {name: getattr(self, name) for name in ("mode", *PARAMETER_SCHEMAS)}
+
+
+def parameter_schema(name: str, bundle: Bundle) -> dict[str, Any] | None:
+    """The schema of a parameter or of the mode; None for an unknown name."""
+    if name == "mode":
+        return {"enum": list(bundle.modes)}
+    schema: dict[str, Any] | None = PARAMETER_SCHEMAS.get(name)
+    return schema
+
+
+def checked(name: str, value: Any, bundle: Bundle) -> Any:
+    """The value as the parameters hold it. Raises KeyError for an unknown name, SchemaError for a bad value."""
+    schema = parameter_schema(name, bundle)
+    if schema is None:
+        raise KeyError(name)
+    check(value, schema, name)
+    return float(value) if schema.get("type") == "number" else value
+
+
+def effective_parameters(
+    bundle: Bundle, configured: dict[str, Any], commanded: dict[str, Any]
+) -> tuple[Parameters, list[str]]:
+    """The parameters in force, and one line for each commanded value that this bundle or version does not take."""
+    values = {**asdict(default_settings(bundle)), **configured}
+    problems = []
+    for name, value in commanded.items():
+        try:
+            values[name] = checked(name, value, bundle)
+        except KeyError:
+            problems.append(f"{name}: no such parameter")
+        except SchemaError as error:
+            problems.append(str(error))
+    return Parameters(**values), problems

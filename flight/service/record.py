@@ -1,0 +1,178 @@
+"""What must survive a restart: one record in two copies, each protected by a CRC and replaced as a whole.
+
+A copy is a header (magic, generation, length, CRC-32 of what follows the magic but the CRC itself) and a msgpack map.
+The older copy is replaced first, by writing beside it, flushing to the storage and renaming, so that at any moment
+at least one copy is whole. Of two whole copies the later generation counts.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from flight.icd.packing import PackingError, pack_map, unpack_map
+from flight.schema import SchemaError, check, load_schema
+
+_SCHEMA = load_schema("flight.schemas", "record")
+_MAGIC = b"RBLMREC1"
+_HEADER = struct.Struct("<8sQII")
+_RECORD_BYTES = 64 * 1024
+COPIES = ("record.a", "record.b")
+
+
+class RecordError(ValueError):
+    """A copy that is missing or damaged; the message says which and how."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the service remembers.
+
+    parameters: by name, "mode" among them, those that commands have set. factory, active, previous: SHA-256 of the
+    manifests of the bundle given at start, of the activated one and of the one before it; "" for none. probation: the
+    active one has not answered its first frames yet. references: the self-test's digest by bundle and environment.
+    """
+
+    parameters: dict[str, Any] = field(default_factory=dict)
+    factory: str = ""
+    active: str = ""
+    previous: str = ""
+    probation: bool = False
+    references: dict[str, str] = field(default_factory=dict)
+
+
+def encode_copy(record: Record, generation: int) -> bytes:
+    """The bytes of a copy."""
+    payload = pack_map(asdict(record))
+    checksum = zlib.crc32(payload, zlib.crc32(struct.pack("<QI", generation, len(payload))))
+    return _HEADER.pack(_MAGIC, generation, len(payload), checksum) + payload
+
+
+def decode_copy(data: bytes, what: str) -> tuple[int, Record]:
+    """Generation and record of a copy. Raises RecordError naming `what`."""
+    if len(data) < _HEADER.size:
+        raise RecordError(f"{what}: expected at least {_HEADER.size} bytes, got {len(data)}")
+    magic, generation, length, checksum = _HEADER.unpack_from(data)
+    payload = data[_HEADER.size :]
+    if magic != _MAGIC:
+        raise RecordError(f"{what}: expected to begin with {_MAGIC!r}, got {magic!r}")
+    if length != len(payload):
+        raise RecordError(f"{what}: expected {length} bytes after the header, got {len(payload)}")
+    actual = zlib.crc32(payload, zlib.crc32(data[8:20]))
+    if actual != checksum:
+        raise RecordError(f"{what}: CRC-32: expected {checksum:#010x}, got {actual:#010x}")
+    try:
+        values = unpack_map(payload, _RECORD_BYTES, what)
+        check(values, _SCHEMA, "record")
+    except (PackingError, SchemaError) as error:
+        raise RecordError(f"{what}: {error}") from error
+    return generation, Record(**values)
+
+
+class RecordStore:
+    """The two copies in a folder; or, without a folder, nothing but the record in memory.
+
+    record: the present one. problems: of reading it at start, (event, message). copies: how many are whole.
+    Raises OSError when the folder cannot be made.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self.record = Record()
+        self.problems: list[tuple[str, str]] = []
+        self._generations = dict.fromkeys(COPIES, 0)
+        if folder is not None:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._read(folder)
+
+    @property
+    def persistent(self) -> bool:
+        """Whether there is a folder."""
+        return self._folder is not None
+
+    @property
+    def copies(self) -> int:
+        """How many copies are whole and up to date: 0..2."""
+        newest = max(self._generations.values())
+        return sum(generation == newest for generation in self._generations.values()) if newest else 0
+
+    def _read(self, folder: Path) -> None:
+        errors: dict[str, str] = {}
+        newest = 0
+        for name in COPIES:
+            try:
+                data = _read_copy(folder / name)
+                generation, record = decode_copy(data, str(folder / name))
+            except RecordError as error:
+                errors[name] = str(error)
+                continue
+            self._generations[name] = generation
+            if generation > newest:
+                newest, self.record = generation, record
+        if len(errors) == len(COPIES):
+            if any((folder / name).exists() for name in COPIES):
+                self.problems.append(("record_lost", "; ".join(errors.values())))
+            return
+        self.problems += [("record_copy_damaged", message) for message in errors.values()]
+        if self.copies < len(COPIES):
+            # A damaged or older copy is made whole at once, while the good one is known to be.
+            try:
+                self.save(self.record)
+            except OSError as error:
+                self.problems.append(("record_not_written", f"{folder}: {error.strerror}"))
+
+    def change(self, **values: Any) -> None:
+        """Replace fields of the record. Raises OSError, and then nothing has changed."""
+        self.save(replace(self.record, **values))
+
+    def save(self, record: Record) -> None:
+        """Make `record` the present one.
+
+        Raises OSError when no copy could be written; then nothing has changed. A second copy that fails only lowers
+        `copies` and adds to `problems`.
+        """
+        if self._folder is not None:
+            # The older or damaged copy first: the newest stays until another whole one is there.
+            first, second = sorted(COPIES, key=lambda name: self._generations[name])
+            generation = self._generations[second] + 1
+            data = encode_copy(record, generation)
+            write_durably(self._folder / first, data)
+            self._generations[first] = generation
+            try:
+                write_durably(self._folder / second, data)
+                self._generations[second] = generation
+            except OSError as error:
+                self.problems.append(("record_not_written", f"{self._folder / second}: {error.strerror}"))
+        self.record = record
+
+
+def _read_copy(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_RECORD_BYTES + _HEADER.size + 1)
+    except OSError as error:
+        raise RecordError(f"{path}: {error.strerror}") from error
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Replace a file as a whole: its old or its new content is there after a power cut. Raises OSError."""
+    part = path.with_name(f".{path.name}.part")
+    with part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,44 @@
+"""Telling systemd that the service is up and alive: the sd_notify protocol, one datagram a message."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+
+
+class Notifier:
+    """Sends to the socket that systemd names in NOTIFY_SOCKET; without one, nothing is sent.
+
+    interval_s: how often alive() is to be called, half of WATCHDOG_USEC; None when no watchdog is set.
+    """
+
+    def __init__(self) -> None:
+        address = os.environ.get("NOTIFY_SOCKET", "")
+        # A name in the abstract namespace is written with an @ for its first, zero byte.
+        self._address = "\0" + address[1:] if address.startswith("@") else address
+        microseconds = os.environ.get("WATCHDOG_USEC", "")
+        watched = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        self.interval_s = 0.5e-6 * int(microseconds) if microseconds.isdecimal() and watched else None
+        self._ready = False
+
+    def ready(self, status: str) -> None:
+        """The service is up. Sent once; later calls only change the status line."""
+        self._send(f"STATUS={status}" if self._ready else f"READY=1\nSTATUS={status}")
+        self._ready = True
+
+    def alive(self) -> None:
+        """The watchdog's sign of life."""
+        self._send("WATCHDOG=1")
+
+    def stopping(self) -> None:
+        """The service is about to end."""
+        self._send("STOPPING=1")
+
+    def _send(self, text: str) -> None:
+        if not self._address:
+            return
+        # Whoever started us may be gone; that must not end the service.
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.setblocking(False)
+            sender.sendto(text.encode("utf-8"), self._address)
