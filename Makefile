@@ -5,7 +5,7 @@ OUT ?= out/demo
 FLIGHT := .venv/bin
 DEV := .venv-dev/bin
 
-.PHONY: help demo test check unit benchmark clean
+.PHONY: help demo test check unit benchmark reliability clean
 
 help:
 	@echo "make demo               service, camera and consumer on this computer; pictures in $(OUT)"
@@ -13,6 +13,7 @@ help:
 	@echo "make test               the full development environment, and every test"
 	@echo "make check              ruff and mypy only"
 	@echo "make benchmark          the service beside bare interpreter passes"
+	@echo "make reliability        fuzzing, kills, upsets, soak, flood and power cuts in full: about an hour"
 	@echo "make clean              remove the environments and everything in out/"
 
 demo: .venv/ready
@@ -29,6 +30,9 @@ unit: .venv-dev/ready
 
 benchmark: .venv-dev/ready
 	$(DEV)/ground-tools benchmark --bundle models/unet_h --write docs/benchmark.md
+
+reliability: .venv-dev/ready
+	$(DEV)/python -m tests.reliability --write docs
 
 # The flight and hil dependencies only: no TensorFlow, no Blender.
 .venv/ready: pyproject.toml

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -179,7 +181,11 @@ def load_bundle(path: Path) -> Bundle:
 
     Raises BundleError naming the file and, where one is to blame, the field.
     """
-    files = read_files(path)
+    return parse_bundle(path, read_files(path))
+
+
+def parse_bundle(path: Path, files: dict[str, bytes]) -> Bundle:
+    """A bundle from its verified files (see read_files). path: where they are, for messages. Raises BundleError."""
     manifest_path = path / "manifest.json"
     raw = files["manifest.json"]
     try:
@@ -283,7 +289,10 @@ def _check_hash(path: Path, content: bytes, expected: str) -> None:
 
 def _read(path: Path, limit: int) -> bytes:
     try:
-        with path.open("rb") as file:
+        # Opening a pipe for reading waits for a writer unless told not to.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise BundleError(f"{path}: expected a regular file")
             content = file.read(limit + 1)
     except OSError as error:
         raise BundleError(f"{path}: {error.strerror}") from error

@@ -43,7 +43,7 @@ come from the bundle):
   [worker]
   start_timeout_s = 60.0
   answer_timeout_s = 60.0
-  hang_timeout_s = 1.5       # without a sign of life, or hang_factor times the longest pause lately
+  hang_timeout_s = 1.5       # without a sign of life, or hang_factor times a long pause lately
   hang_factor = 5.0
   restart_limit = 5          # more restarts than this in restart_window_s seconds: safe state
   restart_window_s = 60.0

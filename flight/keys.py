@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 import re
 import stat
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import zmq
 import zmq.auth
+from zmq.utils import z85
 
 ROLES = {"camera": "cameras", "consumer": "consumers", "commander": "commanders"}
 SOCKET_ROLES = {"frames": "camera", "products": "consumer", "telemetry": "consumer", "commands": "commander"}
@@ -102,8 +104,8 @@ def _pair(path: Path) -> tuple[bytes, bytes]:
     public, secret = _load(path)
     if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise KeyFileError(f"{path}: expected to be readable by its owner alone: chmod 600 {path}")
-    if secret is None or len(secret) != 40:
-        raise KeyFileError(f"{path}: expected a secret key of 40 characters")
+    if secret is None or not _is_key(secret):
+        raise KeyFileError(f"{path}: expected a secret key of 40 characters Z85")
     return public, secret
 
 
@@ -116,6 +118,13 @@ def _load(path: Path) -> tuple[bytes, bytes | None]:
         public, secret = zmq.auth.load_certificate(path)
     except (OSError, ValueError) as error:
         raise KeyFileError(f"{path}: no CURVE certificate ({error})") from error
-    if len(public) != 40:
-        raise KeyFileError(f"{path}: expected a public key of 40 characters, got {len(public)}")
+    if not _is_key(public):
+        raise KeyFileError(f"{path}: expected a public key of 40 characters Z85, got {len(public)} characters")
     return public, secret
+
+
+def _is_key(text: bytes) -> bool:
+    try:
+        return len(text) == 40 and len(z85.decode(text)) == 32
+    except (KeyError, struct.error):
+        return False

@@ -1,4 +1,4 @@
-"""`hil`: stream, watch, demo."""
+"""`hil`: stream, watch, demo, metrics."""
 
 from __future__ import annotations
 
@@ -19,6 +19,18 @@ _WATCH_EXAMPLES = """examples:
   hil watch
   hil watch --topics map.navigation --count 10
   hil watch --save out/maps --source flyby    with pictures; the source is where the frames come from
+"""
+_METRICS_EXAMPLES = """examples:
+  hil metrics
+  hil metrics --port 9200 --endpoint ipc:///run/rubblemap/telemetry
+  curl http://127.0.0.1:9101/metrics
+
+Listens on 127.0.0.1 only. May be started before the service and outlives its restarts: rubblemap_up is 0 while no
+housekeeping comes. For Prometheus:
+  scrape_configs:
+    - job_name: rubblemap
+      static_configs:
+        - targets: ["127.0.0.1:9101"]
 """
 
 
@@ -54,6 +66,13 @@ def build_parser() -> argparse.ArgumentParser:
     demo.add_argument("--source", default="flyby", help='"flyby" (shipped, the default) or a folder of images')
     demo.add_argument("--rate", type=float, default=2.0, help="frames per second (default: 2)")
     demo.add_argument("--out", type=Path, default=Path("out/demo"), metavar="DIR")
+
+    metrics = commands.add_parser(
+        "metrics", help="housekeeping as Prometheus metrics", epilog=_METRICS_EXAMPLES, formatter_class=raw
+    )
+    metrics.add_argument("--port", type=int, default=9101, help="HTTP port on 127.0.0.1; 0: any (default: 9101)")
+    metrics.add_argument("--endpoint", default=DEFAULT_ENDPOINTS["telemetry"], help="the service's telemetry socket")
+    metrics.add_argument("--keys", type=Path, metavar="DIR", help="the consumer's keys, if the service has keys")
     return parser
 
 
@@ -134,12 +153,32 @@ def _demo(arguments: argparse.Namespace) -> int:
     return demonstrate(arguments.bundle, arguments.source, arguments.rate, arguments.out)
 
 
+def _metrics(arguments: argparse.Namespace) -> int:
+    from flight.client import TelemetryListener
+    from hil.metrics import TelemetryCollector, metrics_server
+
+    if not 0 <= arguments.port <= 65535:
+        raise ValueError(f"--port: expected 0..65535, got {arguments.port}")
+    collector = TelemetryCollector()
+    with (
+        contextlib.suppress(KeyboardInterrupt),  # the only way to end it
+        TelemetryListener(arguments.endpoint, keys=arguments.keys) as telemetry,
+        metrics_server(collector, arguments.port) as port,
+    ):
+        print(f"metrics: http://127.0.0.1:{port}/metrics", flush=True)
+        while True:
+            received = telemetry.receive(1.0)
+            if received is not None:
+                collector.take(*received)
+    return 0
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0, or 2 with one line that says what is wrong and where."""
     arguments = build_parser().parse_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return {"stream": _stream, "watch": _watch, "demo": _demo}[arguments.command](arguments)
+        return {"stream": _stream, "watch": _watch, "demo": _demo, "metrics": _metrics}[arguments.command](arguments)
     except (ValueError, OSError, RuntimeError) as error:
         print(f"hil {arguments.command}: {error}", file=sys.stderr)
         return 2

@@ -155,7 +155,7 @@ class Engine:
         class_map = mean.argmax(axis=0).astype(np.uint8)
         marked = enhanced(class_map, entropy, settings.uncertainty_threshold, len(bundle.classes))
         marked[~view.seen] = len(bundle.classes)
-        if entropy_is_high(float(entropy[view.seen].mean()), bundle.validation_entropy, settings):
+        if view.seen.any() and entropy_is_high(float(entropy[view.seen].mean()), bundle.validation_entropy, settings):
             flags.append("high_entropy")
         done = time.perf_counter()
         return Maps(

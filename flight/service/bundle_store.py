@@ -28,7 +28,11 @@ class BundleStore:
         root = self._uplink.resolve()
         if not isinstance(name, str) or not 1 <= len(name) <= 255 or "\0" in name:
             raise BundleError(f"path: expected the name of a folder in {root}, got {shown(name)}")
-        path = (root / name).resolve()
+        try:
+            path = (root / name).resolve()
+        except (OSError, RuntimeError):
+            # A symbolic link that leads to itself.
+            path = root
         if root not in path.parents:
             raise BundleError(f"path: expected a folder inside {root}, got {shown(name)}")
         return path
@@ -52,7 +56,8 @@ class BundleStore:
             pass
         part = self._folder / f".{sha256}.part"
         shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(mode=0o700)
+        # Cleaners of temporary folders may have removed the store.
+        part.mkdir(mode=0o700, parents=True)
         for name, content in files.items():
             with (part / name).open("wb") as file:
                 file.write(content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,10 +94,14 @@ class Bundles:
 
     def activate(self, bundle: Bundle, folder: Path) -> None:
         """Let a bundle serve, on probation. Raises OSError when that cannot be recorded; then nothing has changed."""
-        self._records.change(active=bundle.sha256, previous=self.serving.sha256, probation=True)
+        # What is fallen back to must be proven: neither itself, activated once more, nor one on probation.
+        unproven = bundle.sha256 == self.serving.sha256 or self.probation_left > 0
+        previous = self._records.record.previous if unproven else self.serving.sha256
+        self._records.change(active=bundle.sha256, previous=previous, probation=True)
         self.serving, self.folder = bundle, folder
         self.probation_left = PROBATION_FRAMES
-        self.forget_others()
+        with contextlib.suppress(OSError):
+            self.forget_others()
 
     def answered(self) -> bool:
         """A frame was answered. Returns whether that was the last one of the probation."""

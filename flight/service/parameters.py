@@ -7,7 +7,9 @@ from typing import Any
 
 from flight.bundle import Bundle
 from flight.inference.engine import Settings, default_settings
-from flight.schema import SchemaError, check, load_schema
+from flight.schema import SchemaError, check, load_schema, shown
+from flight.service.commands import CommandError
+from flight.service.record import RecordStore
 
 PARAMETER_SCHEMAS: dict[str, Any] = load_schema("flight.schemas", "configuration")["properties"]["parameters"][
     "properties"
@@ -51,17 +53,46 @@ def checked(name: str, value: Any, bundle: Bundle) -> Any:
     return float(value) if schema.get("type") == "number" else value
 
 
-def effective_parameters(
-    bundle: Bundle, configured: dict[str, Any], commanded: dict[str, Any]
-) -> tuple[Parameters, list[str]]:
-    """The parameters in force, and one line for each commanded value that this bundle or version does not take."""
-    values = {**asdict(default_settings(bundle)), **configured}
-    problems = []
-    for name, value in commanded.items():
+class ParameterTable:
+    """The parameters in force. now: their values. problems: of the record, see follow().
+
+    configured: the values of the configuration.
+    """
+
+    now: Parameters
+
+    def __init__(self, records: RecordStore, configured: dict[str, Any], bundle: Bundle) -> None:
+        self._records = records
+        self._configured = configured
+        self.problems = self.follow(bundle)
+
+    def follow(self, bundle: Bundle) -> list[str]:
+        """Let a bundle's defaults count; returns a line for each recorded value that it does not take."""
+        values = {**asdict(default_settings(bundle)), **self._configured}
+        problems = []
+        for name, value in self._records.record.parameters.items():
+            try:
+                values[name] = checked(name, value, bundle)
+            except KeyError:
+                problems.append(f"{name}: no such parameter")
+            except SchemaError as error:
+                problems.append(str(error))
+        self.now = Parameters(**values)
+        return problems
+
+    def set(self, values: Any, bundle: Bundle) -> dict[str, Any]:
+        """Set and record all of the values, or none; returns them as they are now. Raises CommandError, SchemaError."""
+        if not isinstance(values, dict) or not values:
+            raise CommandError("invalid_argument", f"values: expected a map of parameters, got {shown(values)}")
+        changed = {}
+        for name, value in values.items():
+            if not isinstance(name, str) or parameter_schema(name, bundle) is None:
+                known = " | ".join(self.now.values())
+                raise CommandError("unknown_parameter", f"name: expected {known}, got {shown(name)}")
+            changed[name] = checked(name, value, bundle)
         try:
-            values[name] = checked(name, value, bundle)
-        except KeyError:
-            problems.append(f"{name}: no such parameter")
-        except SchemaError as error:
-            problems.append(str(error))
-    return Parameters(**values), problems
+            self._records.change(parameters={**self._records.record.parameters, **changed})
+        except OSError as error:
+            raise CommandError("storage_failed", f"not changed: the record: {error.strerror}") from error
+        self.follow(bundle)
+        return changed

@@ -16,12 +16,17 @@ class RateLimit:
         self._left = self._most
         self._time = time.monotonic()
 
-    def take(self) -> bool:
-        """Whether one more may pass now; it is then counted."""
+    @property
+    def open(self) -> bool:
+        """Whether one more may pass now."""
         now = time.monotonic()
         self._left = min(self._left + (now - self._time) * self._per_second, self._most)
         self._time = now
-        if self._left < 1.0:
+        return self._left >= 1.0
+
+    def take(self) -> bool:
+        """Whether one more may pass now; it is then counted."""
+        if not self.open:
             return False
         self._left -= 1.0
         return True

@@ -7,6 +7,8 @@ at least one copy is whole. Of two whole copies the later generation counts.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import struct
 import zlib
@@ -132,21 +134,29 @@ class RecordStore:
     def save(self, record: Record) -> None:
         """Make `record` the present one.
 
-        Raises OSError when no copy could be written; then nothing has changed. A second copy that fails only lowers
-        `copies` and adds to `problems`.
+        Raises OSError when no copy could be written, or when the record is too large to be read again; then nothing
+        has changed. One copy that fails only lowers `copies` and adds to `problems`.
         """
         if self._folder is not None:
-            # The older or damaged copy first: the newest stays until another whole one is there.
-            first, second = sorted(COPIES, key=lambda name: self._generations[name])
-            generation = self._generations[second] + 1
+            generation = max(self._generations.values()) + 1
             data = encode_copy(record, generation)
-            write_durably(self._folder / first, data)
-            self._generations[first] = generation
-            try:
-                write_durably(self._folder / second, data)
-                self._generations[second] = generation
-            except OSError as error:
-                self.problems.append(("record_not_written", f"{self._folder / second}: {error.strerror}"))
+            if len(data) > _RECORD_BYTES + _HEADER.size:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(self._folder))
+            before = {name: _content(self._folder / name) for name in COPIES}
+            errors: dict[str, OSError] = {}
+            # The older or damaged copy first: the newest stays until another whole one is there.
+            for name in sorted(COPIES, key=lambda name: self._generations[name]):
+                try:
+                    write_durably(self._folder / name, data)
+                    self._generations[name] = generation
+                except OSError as error:
+                    errors[name] = error
+            if len(errors) == len(COPIES):
+                for name in COPIES:
+                    _put_back(self._folder / name, before[name])
+                raise errors[COPIES[0]]
+            for name, failure in errors.items():
+                self.problems.append(("record_not_written", f"{self._folder / name}: {failure.strerror}"))
         self.record = record
 
 
@@ -156,6 +166,24 @@ def _read_copy(path: Path) -> bytes:
             return file.read(_RECORD_BYTES + _HEADER.size + 1)
     except OSError as error:
         raise RecordError(f"{path}: {error.strerror}") from error
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return _read_copy(path)
+    except RecordError:
+        return None
+
+
+def _put_back(path: Path, before: bytes | None) -> None:
+    """Undo a write that failed after its renaming, so that what was reported as not changed is not."""
+    with contextlib.suppress(OSError):
+        if before is None:
+            path.unlink(missing_ok=True)
+        elif path.read_bytes() != before:
+            part = path.with_name(f".{path.name}.part")
+            part.write_bytes(before)
+            part.replace(path)
 
 
 def write_durably(path: Path, data: bytes) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 
+# Of the bundles and environments seen last; the record has room for more than this.
+_REFERENCES_KEPT = 100
+
 
 class SelfTests:
     """References by bundle and environment, and the count towards the next test.
@@ -39,6 +42,11 @@ class SelfTests:
             self._suspect = (key, digest) if verdict == "failed" else None
         if verdict in ("set", "replaced"):
             self.references[key] = digest
+        if key in self.references:
+            # The latest used last: the oldest is the one to forget.
+            self.references[key] = self.references.pop(key)
+        while len(self.references) > _REFERENCES_KEPT:
+            del self.references[next(iter(self.references))]
         self.passed = verdict != "failed"
         return verdict
 

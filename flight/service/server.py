@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,14 @@ from flight.icd.limits import TOPIC_FULL, TOPIC_HAZARD, TOPIC_HOUSEKEEPING, TOPI
 from flight.inference.seeds import frame_seed
 from flight.schema import shown
 from flight.service.bundles import Bundles, Staged
+from flight.service.candidate import CandidateSlot
 from flight.service.commands import Command, CommandError, Outcome, Procedure, advance, begin, encode_reply
 from flight.service.configuration import Configuration
 from flight.service.events import EventSender
 from flight.service.file_check import FileCheck
 from flight.service.gatekeeper import Gatekeeper
 from flight.service.intake import Intake, PendingFrame
-from flight.service.parameters import Parameters, checked, effective_parameters, parameter_schema
+from flight.service.parameters import ParameterTable
 from flight.service.publisher import Publisher, Work
 from flight.service.rate_limit import RateLimit
 from flight.service.record import RecordStore
@@ -33,6 +33,7 @@ from flight.service.restarts import Restarts
 from flight.service.self_tests import SelfTests
 from flight.service.sockets import ServiceError, bind_sockets
 from flight.service.statistics import Counters, Latencies, cpu_temperature_c, resident_memory_bytes
+from flight.service.storage_thread import StorageThread
 from flight.service.supervision import Worker
 from flight.service.systemd import Notifier
 
@@ -80,7 +81,7 @@ class Service:
         self._latencies = Latencies()
         self._intake = Intake()
         self._worker = self._new_worker()
-        self._candidate: Worker | None = None
+        self._candidate = CandidateSlot(self._new_worker, lambda key, digest: self._judge(key, digest, fresh=True))
         self._work: Work | None = None
         self._job = 0
         self._restarts = Restarts(configuration.restart_limit, configuration.restart_window_s)
@@ -91,15 +92,18 @@ class Service:
         self._damaged = False
         self._repair: Procedure | None = None
         self._running_command: _Running | None = None
-        self._background = ThreadPoolExecutor(1, thread_name_prefix="storage")
+        self._storage = StorageThread()
         self._notifier = Notifier()
         self._state = "starting"
         self._started = time.monotonic()
         self._next_housekeeping = 0.0
         self._next_sign = 0.0
         self._running = True
-        self._parameters, problems = self._effective_parameters()
-        self._notices = [*self._bundles.notices, *(("record_not_applicable", problem) for problem in problems)]
+        self._parameters = ParameterTable(self._records, configuration.parameters, self._bundles.serving)
+        self._notices = [
+            *self._bundles.notices,
+            *(("record_not_applicable", problem) for problem in self._parameters.problems),
+        ]
         self._bundles.notices.clear()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.shutdown)
@@ -132,7 +136,6 @@ class Service:
         """Serve until told to stop."""
         poller = zmq.Poller()
         poller.register(self._frames, zmq.POLLIN)
-        poller.register(self._commands, zmq.POLLIN)
         if self._gatekeeper.socket is not None:
             poller.register(self._gatekeeper.socket, zmq.POLLIN)
         serving = self._bundles.serving
@@ -148,9 +151,8 @@ class Service:
         finally:
             self._notifier.stopping()
             self._worker.close()
-            if self._candidate is not None:
-                self._candidate.close()
-            self._background.shutdown(wait=True, cancel_futures=True)
+            self._candidate.drop()
+            self._storage.close()
             self._bundles.close()
             for socket in self._sockets.values():
                 socket.disable_monitor()
@@ -163,6 +165,8 @@ class Service:
         private = self._worker.socket
         if private is not None:
             poller.register(private, zmq.POLLIN)
+        # Commands beyond the limit wait in the socket; polling for them would make the loop spin.
+        poller.register(self._commands, zmq.POLLIN if self._command_limit.open else 0)
         poller.poll(_TICK_MS)
         if private is not None:
             poller.unregister(private)
@@ -224,7 +228,7 @@ class Service:
         if self._worker.state != "idle":
             return
         waiting = self._intake.pending is not None
-        if self._self_test_wanted or self._self_tests.due(self._parameters.self_test_interval, not waiting):
+        if self._self_test_wanted or self._self_tests.due(self._parameters.now.self_test_interval, not waiting):
             self._job += 1
             self._hand_over({"type": "self_test", "job": self._job})
             return
@@ -238,10 +242,10 @@ class Service:
             "job": work.job,
             **{key: header[key] for key in ("height", "width", "channels", "dtype", "bit_depth", "centered")},
             "seed": work.seed,
-            "settings": self._parameters.settings(),
+            "settings": self._parameters.now.settings(),
             # The deadline counts from the frame's arrival; CLOCK_MONOTONIC is one clock for both processes.
             "started": pending.received,
-            "topics": [TOPIC_NAVIGATION, TOPIC_HAZARD] + ([TOPIC_FULL] if self._parameters.publish_full else []),
+            "topics": [TOPIC_NAVIGATION, TOPIC_HAZARD] + ([TOPIC_FULL] if self._parameters.now.publish_full else []),
         }
         if self._hand_over(job, pending.pixels, 1e-6 * header["height"] * header["width"]):
             self._work = work
@@ -253,7 +257,7 @@ class Service:
         header = pending.frame.header
         self._job += 1
         seed = frame_seed(self._configuration.base_seed, header["source"], header["epoch"], header["frame_id"])
-        return Work(self._job, pending, self._bundles.serving, self._parameters, seed, time.monotonic())
+        return Work(self._job, pending, self._bundles.serving, self._parameters.now, seed, time.monotonic())
 
     def _hand_over(self, job: dict[str, Any], pixels: bytes = b"", megapixels: float = 0.0) -> bool:
         try:
@@ -281,6 +285,7 @@ class Service:
         kind = message["type"]
         if kind == "ready":
             if self._judged(message, fresh=True):
+                self._restarts.ready()
                 self._set_state("degraded" if self._damaged else "ready")
                 self._notifier.ready(f"serving {self._bundles.serving.name} {self._bundles.serving.version}")
                 self._events.send("worker_ready", f"pid {self._worker.pid}", pid=self._worker.pid)
@@ -388,6 +393,9 @@ class Service:
         folder, problem = self._file_check.results.get_nowait()
         if problem is None:
             self._counters.file_checks_passed += 1
+            if self._damaged and self._repair is None:
+                # An earlier repair came to nothing; the files are good by now.
+                self._repair = self._repair_files()
         elif folder == self._bundles.folder:
             self._counters.file_checks_failed += 1
             self._events.send("bundle_damaged", problem)
@@ -404,20 +412,28 @@ class Service:
         except (BundleError, OSError) as error:
             self._events.send("bundle_damaged", f"and could not be written anew: {error}")
             return False
+        self._watch_files()
         return True
 
     def _repair_files(self) -> Procedure:
         """Files of the serving bundle changed: write them anew, and let a fresh worker load them."""
-        while self._candidate is not None:
+        while not self._candidate.free:
             yield
         serving = self._bundles.serving
-        if self._restore_files():
-            yield from self._warm_up(self._bundles.folder, serving)
-            yield from self._swap()
-            self._damaged = False
-            self._set_state("ready")
-            self._events.send("bundle_repaired", f"{serving.name} {serving.version} from {self._bundles.folder}")
-        self._watch_files()
+        if not self._restore_files():
+            return {}
+
+        def still_serving() -> None:
+            if self._bundles.serving is not serving:
+                raise CommandError("wrong_state", "another bundle serves by now")
+
+        yield from self._candidate.warm_up(self._bundles.folder, serving)
+        try:
+            yield from self._swap(still_serving)
+        except CommandError:
+            return {}
+        self._damaged = False
+        self._events.send("bundle_repaired", f"{serving.name} {serving.version} from {self._bundles.folder}")
         return {}
 
     # Commands
@@ -467,52 +483,34 @@ class Service:
                 self._reply(command.envelope, command.identifier, outcome)
 
     def _get_parameters(self) -> dict[str, Any]:
-        return self._parameters.values()
+        return self._parameters.now.values()
 
     def _set_parameter(self, name: Any, value: Any) -> dict[str, Any]:
         if name == "mode":
             raise CommandError("unknown_parameter", "name: the mode is changed by set_mode")
         self._set_parameters({name: value} if isinstance(name, str) else {shown(name): value})
-        return {"name": name, "value": getattr(self._parameters, name)}
+        return {"name": name, "value": getattr(self._parameters.now, name)}
 
     def _set_mode(self, mode: Any) -> dict[str, Any]:
         return self._set_parameters({"mode": mode})
 
     def _set_parameters(self, values: Any) -> dict[str, Any]:
-        """Set all of the values, or none."""
-        if not isinstance(values, dict) or not values:
-            raise CommandError("invalid_argument", f"values: expected a map of parameters, got {shown(values)}")
-        serving = self._bundles.serving
-        changed = {}
-        for name, value in values.items():
-            if not isinstance(name, str) or parameter_schema(name, serving) is None:
-                known = " | ".join(self._parameters.values())
-                raise CommandError("unknown_parameter", f"name: expected {known}, got {shown(name)}")
-            changed[name] = checked(name, value, serving)
-        try:
-            self._records.change(parameters={**self._records.record.parameters, **changed})
-        except OSError as error:
-            raise CommandError("storage_failed", f"not changed: the record: {error.strerror}") from error
-        self._parameters, _ = self._effective_parameters()
+        changed = self._parameters.set(values, self._bundles.serving)
         text = ", ".join(f"{name} = {value}" for name, value in changed.items())
         self._events.send("parameter_changed", text, names=list(changed))
         return changed
 
-    def _effective_parameters(self) -> tuple[Parameters, list[str]]:
-        return effective_parameters(
-            self._bundles.serving, self._configuration.parameters, self._records.record.parameters
-        )
-
     def _self_test(self) -> Procedure:
         if self._state == "safe":
             raise CommandError("wrong_state", "self_test: there is no worker in the safe state")
+        return self._await_self_test()
+
+    def _await_self_test(self) -> Procedure:
         before = self._self_tests.time_ns
         self._self_test_wanted = True
-        return self._await_self_test(before)
-
-    def _await_self_test(self, before: int) -> Procedure:
         while self._self_test_wanted or self._self_tests.time_ns == before:
             if self._state == "safe":
+                self._self_test_wanted = False
                 raise CommandError("wrong_state", "self_test: the service entered the safe state")
             yield
         if not self._self_tests.passed:
@@ -551,7 +549,7 @@ class Service:
         return self._copy_in(source)
 
     def _copy_in(self, source: Path) -> Procedure:
-        sha256, folder = yield from self._in_background(lambda: self._bundles.store.copy_in(source))
+        sha256, folder = yield from self._storage.run(lambda: self._bundles.store.copy_in(source))
         self._bundles.staged = Staged(sha256, folder)
         self._bundles.forget_others()
         self._events.send("bundle_loaded", f"{source.name}, {sha256[:16]}...", sha256=sha256)
@@ -565,9 +563,9 @@ class Service:
 
     def _validate(self, staged: Staged) -> Procedure:
         staged.bundle = None
-        bundle: Bundle = yield from self._in_background(lambda: load_bundle(staged.folder))
-        agreement = yield from self._warm_up(staged.folder, bundle)
-        self._drop_candidate()
+        bundle: Bundle = yield from self._storage.run(lambda: load_bundle(staged.folder))
+        agreement = yield from self._candidate.warm_up(staged.folder, bundle)
+        self._candidate.drop()
         staged.bundle = bundle
         self._events.send("bundle_validated", f"{bundle.name} {bundle.version}, {bundle.sha256[:16]}...")
         return {**bundle.identity, "modes": list(bundle.modes), "agreement": agreement}
@@ -579,7 +577,7 @@ class Service:
         return self._activate(staged, staged.bundle)
 
     def _activate(self, staged: Staged, bundle: Bundle) -> Procedure:
-        yield from self._warm_up(staged.folder, bundle)
+        yield from self._candidate.warm_up(staged.folder, bundle)
         before = self._bundles.serving
 
         def take_over() -> None:
@@ -604,83 +602,37 @@ class Service:
         self._record(self._bundles.fall_back)
         self._counters.bundle_fall_backs += 1
         self._after_bundle_change()
+        for event, message in self._bundles.notices:
+            self._events.send(event, message)
+        self._bundles.notices.clear()
         now = self._bundles.serving
         self._events.send(
             "bundle_fell_back", f"{failed.name} {failed.version} failed ({why}); {now.name} {now.version} serves"
         )
 
     def _after_bundle_change(self) -> None:
-        self._parameters, problems = self._effective_parameters()
-        for problem in problems:
+        for problem in self._parameters.follow(self._bundles.serving):
             self._events.send("record_not_applicable", problem)
         self._damaged = False
         self._watch_files()
-
-    def _warm_up(self, folder: Path, bundle: Bundle) -> Any:
-        """Start a candidate worker and wait until it has passed its self-test; returns the agreement.
-
-        Raises CommandError when it does not; there is then no candidate.
-        """
-        while self._candidate is not None:
-            yield
-        self._candidate = candidate = self._new_worker()
-        try:
-            candidate.start(folder)
-            while True:
-                received = candidate.receive()
-                if received is not None:
-                    message = received[0]
-                    break
-                problem = candidate.problem(time.monotonic())
-                if problem is not None:
-                    message = {"type": "lost", "message": problem[1]}
-                    break
-                yield
-        except (OSError, zmq.ZMQError) as error:
-            message = {"type": "lost", "message": f"no worker could be started: {error}"}
-        key = f"{bundle.sha256} {message.get('environment')}"
-        if message["type"] != "ready" or message["sha256"] != bundle.sha256:
-            self._drop_candidate()
-            raise CommandError("not_valid", message.get("message", "the bundle changed while it was loaded"))
-        if not self._judge(key, message["digest"], fresh=True):
-            self._drop_candidate()
-            raise CommandError("not_valid", "the self-test's answer was not the known one")
-        return message["agreement"]
 
     def _swap(self, take_over: Any = lambda: None) -> Procedure:
         """Put the candidate in the worker's place between two frames. take_over: what must work for that."""
         while self._worker.state == "busy":
             yield
-        candidate = self._candidate
-        assert candidate is not None
         try:
             take_over()
         except CommandError:
-            self._drop_candidate()
+            self._candidate.drop()
             raise
-        self._candidate = None
+        if self._state == "safe":
+            # There is no worker until recovery, which then starts one over the same files.
+            self._candidate.drop()
+            return {}
         self._worker.close()
-        self._worker = candidate
-        if self._state != "safe":
-            self._set_state("ready")
+        self._worker = self._candidate.take()
+        self._set_state("ready")
         return {}
-
-    def _drop_candidate(self) -> None:
-        if self._candidate is not None:
-            self._candidate.close()
-            self._candidate = None
-
-    def _in_background(self, run: Any) -> Any:
-        """Run what reads or writes the storage in a thread; returns its result."""
-        future: Future[Any] = self._background.submit(run)
-        while not future.done():
-            yield
-        try:
-            return future.result()
-        except BundleError as error:
-            raise CommandError("not_valid", str(error)) from error
-        except OSError as error:
-            raise CommandError("storage_failed", f"{error.filename}: {error.strerror}") from error
 
     # Record
 
@@ -721,7 +673,7 @@ class Service:
             "bundle_on_probation": self._bundles.probation_left > 0,
             "staged_bundle": staged and {"sha256": staged.sha256, "validated": staged.bundle is not None},
             "self_test": None if test.passed is None else {"time_ns": test.time_ns, "passed": test.passed},
-            "parameters": self._parameters.values(),
+            "parameters": self._parameters.now.values(),
             "record_copies": self._records.copies if self._records.persistent else None,
             "resident_memory_bytes": resident_memory_bytes() + worker_memory,
             "cpu_temperature_c": cpu_temperature_c(),

@@ -16,6 +16,8 @@ _FRAME_QUEUE = 4
 _PRODUCT_QUEUE = 16
 _TELEMETRY_QUEUE = 1000
 _COMMAND_QUEUE = 100
+# libzmq limits what comes over the wire, and there CURVE adds so many bytes to every part.
+_CURVE_BYTES = 33
 # name: (pattern, option for the queue's length, length, greatest incoming part in bytes)
 _SOCKETS = {
     "frames": (zmq.PULL, zmq.RCVHWM, _FRAME_QUEUE, MESSAGE_BYTES),
@@ -54,7 +56,7 @@ def _bind(
     socket = context.socket(kind)
     socket.setsockopt(zmq.LINGER, 500)
     socket.setsockopt(option, queue)
-    socket.setsockopt(zmq.MAXMSGSIZE, limit)
+    socket.setsockopt(zmq.MAXMSGSIZE, limit + (_CURVE_BYTES if gatekeeper.socket is not None else 0))
     if "[" in endpoint:
         socket.setsockopt(zmq.IPV6, 1)
     gatekeeper.guard(name, socket)

@@ -23,6 +23,8 @@ from flight.service.protocol import pack, unpack
 _PING_S = 0.5
 # Before the first pass a large frame is centred: so much more patience for every million pixels.
 _PATIENCE_S_PER_MEGAPIXEL = 0.5
+# Silence beyond what is usual for so long, and the worker does not count as responsive any more.
+_RESPONSIVE_S = 1.0
 _GAPS_KEPT = 50
 
 
@@ -31,7 +33,7 @@ class Patience:
     """How long to wait for what. start_s: for a worker to be ready. answer_s: for any one answer.
 
     hang_s and factor: a worker is taken to hang when no sign of life came for the longer of hang_s and factor times
-    the longest pause between two signs lately.
+    a long pause between two signs, one that nine in ten lately did not reach.
     """
 
     start_s: float = 60.0
@@ -141,13 +143,25 @@ class Worker:
     @property
     def hang_limit_s(self) -> float:
         """How long the present job may go on without a sign of life."""
-        usual = self._patience.factor * max(self._gaps, default=0.0)
-        return max(self._patience.hang_s, usual) + self._megapixels * _PATIENCE_S_PER_MEGAPIXEL
+        return self._patience_for(self._patience.hang_s)
 
     @property
     def responsive(self) -> bool:
-        """Whether it is there and has not been silent for too long."""
-        return self.state in ("idle", "busy") and self.problem(time.monotonic()) is None
+        """Whether it is there and gave the signs of life that were due.
+
+        Doubtful long before hang_limit_s, which may be set to a minute: the doubt passes with the next sign.
+        """
+        if self.state not in ("idle", "busy") or self.problem(time.monotonic()) is not None:
+            return False
+        due = self.state == "busy" or self._pinged
+        return not due or time.monotonic() - self.last_sign <= self._patience_for(_RESPONSIVE_S)
+
+    def _patience_for(self, least_s: float) -> float:
+        """How much silence to bear: least_s, or more where the pauses lately or the present frame ask for it."""
+        # Not the longest: a machine that stood still once must not make for long patience ever after.
+        ordered = sorted(self._gaps) or [0.0]
+        usual = self._patience.factor * ordered[int(0.9 * (len(ordered) - 1))]
+        return max(least_s, usual) + self._megapixels * _PATIENCE_S_PER_MEGAPIXEL
 
     def kill(self) -> None:
         """End the process, whatever it does, and drop its socket.

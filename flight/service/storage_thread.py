@@ -1,0 +1,35 @@
+"""A thread for what reads or writes the storage, which may take long; the loop goes on meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from flight.bundle import BundleError
+from flight.service.commands import CommandError
+
+Result = TypeVar("Result")
+
+
+class StorageThread:
+    """Runs one call after another."""
+
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="storage")
+
+    def run(self, call: Callable[[], Result]) -> Generator[None, None, Result]:
+        """Run a call, waiting step by step; returns its result. Raises CommandError for BundleError and OSError."""
+        future = self._executor.submit(call)
+        while not future.done():
+            yield
+        try:
+            return future.result()
+        except BundleError as error:
+            raise CommandError("not_valid", str(error)) from error
+        except OSError as error:
+            raise CommandError("storage_failed", f"{error.filename}: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Wait for the call under way, and drop those that wait."""
+        self._executor.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,63 @@
+"""What the campaigns share: the offline answer to a frame, and watching processes from outside."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flight.bundle import load_bundle
+from flight.icd.products import Product
+from flight.inference.engine import Engine, default_settings
+from flight.inference.planes import topic_planes
+
+
+class OfflineAnswers:
+    """Recomputes products: the same frame, bundle, seed and parameters give the same bits."""
+
+    def __init__(self, bundle: Path, **settings: Any) -> None:
+        from dataclasses import replace
+
+        self._engine = Engine(load_bundle(bundle))
+        self._settings = replace(default_settings(self._engine.bundle), **settings)
+
+    def digest(self, frame: np.ndarray, seed: int, topic: str, centered: bool = True) -> str:
+        """SHA-256 over the planes that a product of this frame must have."""
+        maps = self._engine.segment(
+            frame,
+            bit_depth=8 * frame.dtype.itemsize,
+            centered=centered,
+            seed=seed,
+            settings=self._settings,
+        )
+        planes = {name: plane for name, plane, _ in topic_planes(maps, self._engine.bundle.classes, topic)}
+        return planes_digest(planes, list(maps.map_to_sensor))
+
+
+def product_digest(product: Product) -> str:
+    """The same of a product that came."""
+    return planes_digest(product.planes, product.header["map_to_sensor"])
+
+
+def planes_digest(planes: dict[str, Any], affine: list[float]) -> str:
+    """SHA-256 over planes and affine."""
+    digest = hashlib.sha256(repr([float(value) for value in affine]).encode("ascii"))
+    for name in sorted(planes):
+        digest.update(name.encode("ascii"))
+        digest.update(planes[name].tobytes())
+    return digest.hexdigest()
+
+
+def resident_bytes(*pids: int) -> int:
+    """Resident memory of processes together."""
+    total = 0
+    for pid in pids:
+        total += int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * 4096
+    return total
+
+
+def open_descriptors(*pids: int) -> int:
+    """Open file descriptors of processes together."""
+    return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids)

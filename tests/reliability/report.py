@@ -1,0 +1,146 @@
+"""Writing docs/reliability.json and docs/reliability.md from the campaigns' figures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+_INTRODUCTION = """# Reliability
+
+Written by `make reliability` (`python -m tests.reliability --write docs`); `make test` runs every campaign in short.
+The figures are in [reliability.json](reliability.json) for machines. Measured on 2 cores of a shared {machine}
+computer, with real service and worker processes; "aim" is what was asked for before the measurement.
+"""
+# campaign: (heading, what is done, rows of (label, key, aim))
+_SECTIONS: dict[str, tuple[str, str, tuple[tuple[str, str, str], ...]]] = {
+    "decoders": (
+        "Inputs over the decoders",
+        "Coverage-guided fuzzing (atheris) of frames, products, commands, replies, events, housekeeping, bundle "
+        "manifests, SHA256SUMS and record copies; anything but the decoder's own error counts as a crash.",
+        (
+            ("inputs over the decoders", "inputs_tried", ">= 1,000,000"),
+            ("of these, crashes, hangs and memory errors", "inputs_crashed", "0"),
+            ("growth of resident memory", "decoder_rss_growth", "flat"),
+        ),
+    ),
+    "live_sockets": (
+        "Inputs over the live sockets",
+        "Mutated frames (judged by an oracle of its own: the jsonschema package, sizes, zlib), garbage commands, "
+        "subscriptions and raw TCP connections against a running service.",
+        (
+            ("inputs over live sockets", "live_inputs_tried", ">= 100,000"),
+            ("service or worker lost", "live_inputs_crashed", "0"),
+            ("products from bad frames", "products_from_bad_frames", "0"),
+            ("frames among them that were valid after all, and answered", "valid_frames_among_them", ""),
+            ("growth of the service's resident memory while frames were tried", "live_rss_growth", "flat"),
+        ),
+    ),
+    "kills": (
+        "Worker kills",
+        "SIGKILL, SIGSEGV and SIGSTOP in turn under frames at 5 Hz and commands at 5 Hz. Every product is compared "
+        "with the offline answer for its frame and seed.",
+        (
+            ("kills", "kills", "200"),
+            ("answered again within 3 s", "kills_recovered", "all"),
+            ("seconds to the next valid product of a frame sent after the kill", "kill_recovery_s", "< 3"),
+            ("products compared", "products_compared", ""),
+            ("wrong maps", "wrong_maps", "0"),
+            ("commands sent", "commands_sent", ""),
+            ("commands lost", "commands_lost", "0"),
+        ),
+    ),
+    "flips": (
+        "Bit flips on the storage",
+        "One random bit in a file of a bundle, or in one of the two copies of the record. Some also in the files of "
+        "a bundle that is being served, with the worker killed at once so that it must load them again.",
+        (
+            ("flips", "flips", "1,000"),
+            ("detected", "flips_detected", "all"),
+            ("served", "flips_served", "0"),
+            ("flips under a running service", "live_flips", ""),
+            ("of these, told by an event", "live_flips_detected", "all"),
+        ),
+    ),
+    "upsets": (
+        "Single-event upsets",
+        "One random bit at a time in any resident writable page of the live worker, which holds the shipped bundle "
+        "(2 passes); then a frame, the self-test on command, and another frame, both compared with the offline "
+        "answer. A map that was wrong before the next self-test has been published: the interval between self-tests "
+        "bounds for how long that can go on. Upsets without effect stay, up to 20 in one worker.",
+        (
+            ("upsets", "upsets", ">= 500"),
+            ("outcomes", "upset_outcomes", ""),
+            ("wrong map published before the next self-test", "upsets_wrong_before_self_test", "reported"),
+            ("wrong map published after it", "upsets_wrong_after_self_test", "0"),
+        ),
+    ),
+    "soak": (
+        "Soak",
+        "Frames one after another through a small network, with a subscriber coming and going every 100 frames. "
+        "Medians over the last tenth against the second tenth.",
+        (
+            ("frames", "frames_soaked", "50,000"),
+            ("growth of resident memory, service and worker", "rss_growth", "< 0.01"),
+            ("growth of open descriptors", "descriptor_growth", "0"),
+            ("gaps in the sequence numbers", "sequence_gaps", "0"),
+            ("worker restarts", "soak_worker_restarts", "0"),
+        ),
+    ),
+    "flood": (
+        "Flood",
+        "A camera that sends a hundred times what can be answered (shipped bundle, 2 passes). Latency from a frame's "
+        "arrival to its product, of the frames that were answered.",
+        (
+            ("seconds", "flood_seconds", "60"),
+            ("rate over the sustainable one", "flood_rate_ratio", "100"),
+            ("frames answered", "flood_frames_answered", ""),
+            ("frames superseded by newer ones", "flood_frames_superseded", ""),
+            ("latency, ms", "flood_latency_ms", ""),
+            ("p99 under the flood over p99 without", "flood_p99_ratio", "<= 1.5"),
+        ),
+    ),
+    "power_cuts": (
+        "Power cuts",
+        "SIGKILL of service and worker at a random moment while parameters are set in pairs and bundles are loaded, "
+        "validated and activated; then a new start. A mixture is a pair, or a bundle, that is neither the last "
+        "confirmed one nor the one that was being set. What a storage does to data that it claims to have written "
+        "cannot be tried this way.",
+        (
+            ("power cuts", "power_cuts", "200"),
+            ("mixtures", "mixtures", "0"),
+            ("writes of parameters confirmed meanwhile", "power_cut_writes", ""),
+            ("bundles activated meanwhile", "power_cut_activations", ""),
+        ),
+    ),
+}
+
+
+def write_report(folder: Path, figures: dict[str, dict[str, Any]], machine: str) -> None:
+    """figures: campaign -> its figures, for those that were run."""
+    flat: dict[str, Any] = {}
+    for values in figures.values():
+        flat.update({key: value for key, value in values.items() if key != "minutes"})
+    flat["minutes"] = {name: values["minutes"] for name, values in figures.items()}
+    (folder / "reliability.json").write_text(json.dumps(flat, indent=2) + "\n", encoding="utf-8")
+    (folder / "reliability.md").write_text(_text(figures, machine), encoding="utf-8")
+
+
+def _text(figures: dict[str, dict[str, Any]], machine: str) -> str:
+    lines = [_INTRODUCTION.format(machine=machine)]
+    for name, (heading, what, rows) in _SECTIONS.items():
+        lines += [f"## {heading}", "", what, ""]
+        values = figures.get(name)
+        if values is None:
+            lines += ["This campaign was not run.", ""]
+            continue
+        lines += [f"| {values['minutes']:g} minutes | figure | aim |", "|---|---|---|"]
+        lines += [f"| {label} | {_shown(values[key])} | {aim} |" for label, key, aim in rows if key in values]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_shown(item)}" for key, item in value.items())
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"

@@ -1,0 +1,161 @@
+"""Campaign: single-event upsets, random bits flipped in the live worker's writable memory."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import random
+import struct
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from flight.client import Commander, CommandFailed
+from flight.icd.products import Product
+from hil.sources.folder import open_source
+from tests.flight.service_process import RunningService, running_service
+from tests.reliability.common import OfflineAnswers, product_digest
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_PASSES = 2
+# Upsets without effect stay in the worker; after so many it is replaced, so that they do not add up for ever.
+_PER_WORKER = 20
+_TOPICS = ("map.navigation", "map.hazard")
+OUTCOMES = (
+    "no effect",
+    "crash recovered",
+    "hang recovered",
+    "caught by the self-test",
+    "wrong map before",
+    "wrong after",
+)
+
+
+class _Vector(ctypes.Structure):
+    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def _transfer(call: Any, pid: int, address: int, buffer: Any) -> None:
+    local = _Vector(ctypes.addressof(buffer), ctypes.sizeof(buffer))
+    remote = _Vector(address, ctypes.sizeof(buffer))
+    done = call(pid, ctypes.byref(local), 1, ctypes.byref(remote), 1, 0)
+    if done != ctypes.sizeof(buffer):
+        raise OSError(ctypes.get_errno(), f"process memory at {address:#x}")
+
+
+def flip_bit(pid: int, address: int, bit: int) -> None:
+    """Flip one bit of another process's memory. Raises OSError."""
+    byte = (ctypes.c_ubyte * 1)()
+    _transfer(_LIBC.process_vm_readv, pid, address, byte)
+    byte[0] ^= 1 << bit
+    _transfer(_LIBC.process_vm_writev, pid, address, byte)
+
+
+def writable_pages(pid: int) -> list[int]:
+    """Addresses of the resident pages of all writable mappings."""
+    pages = []
+    with Path(f"/proc/{pid}/pagemap").open("rb", buffering=0) as pagemap:
+        for line in Path(f"/proc/{pid}/maps").read_text(encoding="utf-8", errors="replace").splitlines():
+            span, permissions = line.split()[:2]
+            if not permissions.startswith("rw"):
+                continue
+            start, end = (int(side, 16) for side in span.split("-"))
+            count = (end - start) // _PAGE
+            pagemap.seek(8 * (start // _PAGE))
+            entries = pagemap.read(8 * count)
+            for index, (entry,) in enumerate(struct.iter_unpack("<Q", entries)):
+                if entry >> 63:
+                    pages.append(start + index * _PAGE)
+    return pages
+
+
+def run(folder: Path, bundle: Path, upsets: int) -> dict[str, Any]:
+    """Flip so many bits, one at a time; a frame before the next self-test, the self-test, a frame after it."""
+    generator = random.Random(13)
+    source = open_source("flyby")
+    frames = [source.frame(index) for index in (12, 20, 28, 36)]
+    answers = OfflineAnswers(bundle, passes=_PASSES)
+    settings = f"[parameters]\npasses = {_PASSES}\nself_test_interval = 0\n[worker]\nrestart_limit = 100000\n"
+    outcomes: Counter[str] = Counter()
+    with (
+        running_service(folder, bundle, settings) as service,
+        service.camera(source="upsets") as camera,
+        service.subscriber(*_TOPICS, newest=False) as products,
+        service.telemetry("event") as events,
+    ):
+        upset_worker = (0, 0)
+        for number in tqdm(range(upsets), desc="upsets", unit="upset"):
+            status = service.wait_for(lambda s: s["state"] == "ready", 60)
+            pid = status["worker_pid"]
+            if upset_worker[0] == pid and upset_worker[1] >= _PER_WORKER:
+                os.kill(pid, 9)
+                status = service.wait_for(lambda s, old=pid: s["state"] == "ready" and s["worker_pid"] != old, 60)
+                pid = status["worker_pid"]
+            upset_worker = (pid, upset_worker[1] + 1 if upset_worker[0] == pid else 1)
+            while events.receive(0.0) is not None:
+                pass
+            flip_bit(pid, generator.choice(writable_pages(pid)) + generator.randrange(_PAGE), generator.randrange(8))
+            frame = frames[number % len(frames)]
+            wrong_before = _wrong(camera, products, answers, frame)
+            passed = _self_test(service)
+            wrong_after = _wrong(camera, products, answers, frame)
+            names = _event_names(events)
+            outcomes[_outcome(wrong_before, passed, wrong_after, names)] += 1
+    return {
+        "upsets": upsets,
+        "upset_outcomes": {name: outcomes[name] for name in OUTCOMES},
+        "upsets_wrong_before_self_test": outcomes["wrong map before"],
+        "upsets_wrong_after_self_test": outcomes["wrong after"],
+    }
+
+
+def _wrong(camera: Any, products: Any, answers: OfflineAnswers, frame: Any) -> bool:
+    """Send a frame; whether any of its products carries a map that differs from the offline answer."""
+    frame_id = camera.send(frame, centered=True, capture_time_ns=time.monotonic_ns())
+    wrong, waiting, deadline = False, set(_TOPICS), time.monotonic() + 30.0
+    while waiting and time.monotonic() < deadline:
+        product: Product | None = products.receive(1.0)
+        if product is None or product.header["frame_id"] != frame_id:
+            continue
+        waiting.discard(product.topic)
+        if product.status != "invalid":
+            wrong |= product_digest(product) != answers.digest(frame, product.header["seed"], product.topic)
+    if waiting:
+        raise RuntimeError(f"frame {frame_id}: no product of {sorted(waiting)} within 30 s")
+    return wrong
+
+
+def _self_test(service: RunningService) -> bool:
+    with Commander(service.endpoints["commands"], timeout_s=60.0) as commander:
+        try:
+            commander.send("self_test")
+        except CommandFailed:
+            return False
+    return True
+
+
+def _event_names(events: Any) -> set[str]:
+    names = set()
+    while (received := events.receive(0.05)) is not None:
+        names.add(received[1]["name"])
+    return names
+
+
+def _outcome(wrong_before: bool, passed: bool, wrong_after: bool, names: set[str]) -> str:
+    if wrong_after:
+        return "wrong after"
+    if wrong_before:
+        return "wrong map before"
+    if not passed or "self_test_failed" in names:
+        return "caught by the self-test"
+    if "worker_timeout" in names:
+        return "hang recovered"
+    if names & {"worker_died", "worker_refused"}:
+        return "crash recovered"
+    return "no effect"
