@@ -34,6 +34,9 @@ EVENTS: dict[str, EventDefinition] = {
             15, "self_test_failed", "warning_high", "the worker's answer was not the known one; it is replaced", 60
         ),
         EventDefinition(
+            18, "worker_answer_malformed", "warning_high", "the worker's answer breaks the contract; it is replaced", 60
+        ),
+        EventDefinition(
             16, "self_test_reference_set", "info", "the first answer of this bundle on this machine was recorded", 60
         ),
         EventDefinition(

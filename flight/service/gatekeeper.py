@@ -21,6 +21,8 @@ _FAILURES: dict[int, str] = {
     zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "no valid handshake: no key, another security mechanism, or no ZeroMQ peer",
     zmq.EVENT_HANDSHAKE_FAILED_AUTH: "the key was refused",
 }
+# Until a peer has shown its key it can hold a file handle and the memory of one part: not for long.
+_HANDSHAKE_MS = 5000
 _MESSAGES_PER_TURN = 32
 
 
@@ -42,6 +44,7 @@ class Gatekeeper:
 
     def guard(self, name: str, socket: zmq.Socket[bytes]) -> None:
         """Set up a public socket before it is bound."""
+        socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
         if self._keys is not None:
             socket.setsockopt(zmq.CURVE_SERVER, 1)
             socket.setsockopt(zmq.CURVE_SECRETKEY, self._keys.secret)

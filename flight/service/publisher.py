@@ -11,7 +11,8 @@ import zmq
 from flight.bundle import Bundle
 from flight.icd.catalogue import status_of
 from flight.icd.limits import PRODUCT_TOPICS, SCHEMA_VERSION, TOPIC_HAZARD, TOPIC_NAVIGATION
-from flight.icd.products import encode_product
+from flight.icd.products import ProductError, decode_product, encode_product
+from flight.schema import shown
 from flight.service.intake import PendingFrame
 from flight.service.parameters import Parameters
 from flight.service.statistics import Counters, Latencies
@@ -19,13 +20,14 @@ from flight.service.statistics import Counters, Latencies
 
 @dataclass(frozen=True)
 class Work:
-    """A frame, what it was to be processed with, and when the worker got it (monotonic, s)."""
+    """A frame, what it was to be processed with and for, and when the worker got it (monotonic, s)."""
 
     job: int
     pending: PendingFrame
     bundle: Bundle
     parameters: Parameters
     seed: int
+    topics: tuple[str, ...]
     dispatched: float
 
 
@@ -45,7 +47,11 @@ class Publisher:
         counters: Counters,
         latencies: Latencies,
     ) -> None:
-        """Publish what the worker answered. flags: further ones than the worker's."""
+        """Publish what the worker answered. flags: further ones than the worker's.
+
+        Every product is checked as a consumer would before any is sent: a worker whose memory was upset may answer
+        anything. Raises ProductError, KeyError, TypeError or ValueError for an answer that makes no products.
+        """
         answered = time.monotonic()
         timing = {
             "queue": 1e3 * (work.dispatched - work.pending.received),
@@ -59,10 +65,16 @@ class Publisher:
         header = _header(work, [*message["flags"], *flags], timing)
         header["passes_used"] = message["passes_used"]
         header["map_to_sensor"] = message["map_to_sensor"]
-        taken = 0
+        if tuple(message["topics"]) != work.topics:
+            raise ProductError(f"topics: expected {', '.join(work.topics)}, got {shown(message['topics'])}")
+        products, taken = [], 0
         for topic, entries in message["topics"].items():
-            self._send(topic, {**header, "planes": entries}, planes[taken : taken + len(entries)], counters)
+            product = self._product(topic, {**header, "planes": entries}, planes[taken : taken + len(entries)])
+            decode_product(product)
+            products.append((topic, product))
             taken += len(entries)
+        for topic, product in products:
+            self._send(topic, product, counters)
         counters.frames_processed += 1
         latencies.add({**timing, "total": 1e3 * (time.monotonic() - work.pending.received)})
 
@@ -72,17 +84,15 @@ class Publisher:
         timing["queue"] = 1e3 * (work.dispatched - work.pending.received)
         header = _header(work, [flag], timing)
         for topic in (TOPIC_NAVIGATION, TOPIC_HAZARD):
-            self._send(topic, {**header, "planes": []}, [], counters)
+            self._send(topic, self._product(topic, header, []), counters)
 
-    def _send(self, topic: str, header: dict[str, Any], planes: list[bytes], counters: Counters) -> None:
-        header = {
-            **header,
-            "topic": topic,
-            "sequence": self._sequences[topic],
-            "published_time_ns": time.time_ns(),
-        }
+    def _product(self, topic: str, header: dict[str, Any], planes: list[bytes]) -> list[bytes]:
+        numbers = {"sequence": self._sequences[topic], "published_time_ns": time.time_ns()}
+        return encode_product({**header, "topic": topic, **numbers}, planes)
+
+    def _send(self, topic: str, product: list[bytes], counters: Counters) -> None:
         self._sequences[topic] += 1
-        self._socket.send_multipart(encode_product(header, planes), flags=zmq.NOBLOCK, copy=False)
+        self._socket.send_multipart(product, flags=zmq.NOBLOCK, copy=False)
         counters.products_published[topic] += 1
 
 

@@ -245,7 +245,7 @@ class Service:
             "settings": self._parameters.now.settings(),
             # The deadline counts from the frame's arrival; CLOCK_MONOTONIC is one clock for both processes.
             "started": pending.received,
-            "topics": [TOPIC_NAVIGATION, TOPIC_HAZARD] + ([TOPIC_FULL] if self._parameters.now.publish_full else []),
+            "topics": work.topics,
         }
         if self._hand_over(job, pending.pixels, 1e-6 * header["height"] * header["width"]):
             self._work = work
@@ -257,7 +257,8 @@ class Service:
         header = pending.frame.header
         self._job += 1
         seed = frame_seed(self._configuration.base_seed, header["source"], header["epoch"], header["frame_id"])
-        return Work(self._job, pending, self._bundles.serving, self._parameters.now, seed, time.monotonic())
+        topics = (TOPIC_NAVIGATION, TOPIC_HAZARD) + ((TOPIC_FULL,) if self._parameters.now.publish_full else ())
+        return Work(self._job, pending, self._bundles.serving, self._parameters.now, seed, topics, time.monotonic())
 
     def _hand_over(self, job: dict[str, Any], pixels: bytes = b"", megapixels: float = 0.0) -> bool:
         try:
@@ -278,10 +279,17 @@ class Service:
             self._lose_worker("worker_died", f"could not be started: {error}")
 
     def _take_answer(self) -> None:
-        received = self._worker.receive()
-        if received is None:
-            return
-        message, planes = received
+        try:
+            received = self._worker.receive()
+            if received is not None:
+                self._handle_answer(*received)
+        except zmq.ZMQError:
+            raise
+        except Exception as error:
+            # An upset worker may answer anything; whatever that breaks, it is the worker that has to go.
+            self._lose_worker("worker_answer_malformed", f"{type(error).__name__}: {error}")
+
+    def _handle_answer(self, message: dict[str, Any], planes: list[bytes]) -> None:
         kind = message["type"]
         if kind == "ready":
             if self._judged(message, fresh=True):
@@ -307,11 +315,12 @@ class Service:
             self._counters.self_tests_failed += 1
             self._lose_worker("self_test_failed", message["message"])
         elif kind == "maps":
-            work, self._work = self._work, None
-            self._restarts.answered()
-            self._self_tests.frames_since += 1
+            work = self._work
             flags = ["bundle_damaged"] if self._damaged else []
             self._publisher.maps(work, message, planes, flags, self._counters, self._latencies)
+            self._work = None
+            self._restarts.answered()
+            self._self_tests.frames_since += 1
             if self._bundles.answered():
                 self._record(self._bundles.confirm)
                 self._events.send("bundle_confirmed", f"{work.bundle.name} {work.bundle.version}")

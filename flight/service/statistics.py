@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import deque
 from dataclasses import dataclass, field
@@ -77,10 +78,10 @@ def resident_memory_bytes(pid: int | str = "self") -> int:
 def cpu_temperature_c() -> float | None:
     """The hottest thermal zone in degrees Celsius, or None where the board tells none."""
     readings = []
-    for zone in Path("/sys/class/thermal").glob("thermal_zone*/temp"):
-        try:
-            readings.append(int(zone.read_text(encoding="ascii")) / 1000.0)
-        except (OSError, ValueError):
-            continue
+    # Listing the folder fails too when strangers hold all file handles with connections: no reason to end.
+    with contextlib.suppress(OSError):
+        for zone in Path("/sys/class/thermal").glob("thermal_zone*/temp"):
+            with contextlib.suppress(OSError, ValueError):
+                readings.append(int(zone.read_text(encoding="ascii")) / 1000.0)
     plausible = [reading for reading in readings if -100.0 <= reading <= 300.0]
     return max(plausible, default=None)
