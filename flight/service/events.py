@@ -43,4 +43,6 @@ class EventSender:
         more = f" ({held} more held back)" if held else ""
         # A log that nobody reads any more, or a full disk, must not end the service.
         with contextlib.suppress(OSError, ValueError):
-            print(f"{definition.severity:12} {name}: {message}{more}", file=sys.stderr, flush=True)
+            # One event is one line, whatever names a peer chose.
+            line = " ".join(message.splitlines())
+            print(f"{definition.severity:12} {name}: {line}{more}", file=sys.stderr, flush=True)

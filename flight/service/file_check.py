@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import threading
@@ -52,6 +53,9 @@ class FileCheck:
                         digest.update(chunk)
                         threading.Event().wait(_PAUSE_S)
             except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+                    # Says something of this process or machine, nothing of the file.
+                    continue
                 return f"{folder / name}: {error.strerror}"
             actual = digest.hexdigest()
             if actual != expected:
