@@ -12,6 +12,7 @@ import platform
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import metadata
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,8 +20,10 @@ from numpy.typing import NDArray
 
 from flight.bundle import Bundle, BundleError
 from flight.icd.products import TOPIC_PLANES
-from flight.inference.engine import Engine, default_settings
+from flight.inference.engine import Engine, Maps, default_settings
 from flight.inference.planes import topic_planes
+
+_EXERCISE_SEED = 0x5445_5354  # "TEST"; one constant for all bundles
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,10 @@ def run_self_test(engine: Engine, progress: Callable[[int], None] | None = None)
     """Run the bundle's self-test image through the same code as a frame, with the bundle's default parameters.
 
     The digest covers the mean probabilities in float32, every plane of every topic, the map's affine, and the pools
-    of dropout masks, of which a frame uses only stretches. Raises BundleError when fewer pixels agree than the
-    manifest wants, or when a network with dropout masks gives the same scores in every pass.
+    of dropout masks, of which a frame uses only stretches. It covers the answers to the exercise images too: an upset
+    weight shows only where the channel that it multiplies is active, and one image leaves many idle. progress: as
+    for Engine.segment. Raises BundleError when fewer pixels agree than the manifest wants, or when a network with
+    dropout masks gives the same scores in every pass.
     """
     bundle = engine.bundle
     test = bundle.self_test
@@ -58,12 +63,36 @@ def run_self_test(engine: Engine, progress: Callable[[int], None] | None = None)
             f"bundle {bundle.name}: self-test: expected at least {test.minimum_agreement:.3f} of the pixels "
             f"as recorded, got {agreement:.3f}"
         )
-    digest = hashlib.sha256(maps.mean_probability.tobytes())
+    digest = hashlib.sha256(repr(engine.masks_checksum()).encode("ascii"))
+    _add_answer(digest, maps, bundle)
+    settings = replace(settings, passes=1)
+    for number, exercise in enumerate(exercise_images(image)):
+        seed = (test.seed + 1 + number) % 2**64
+        answer = engine.segment(exercise, bit_depth=8, centered=True, seed=seed, settings=settings, progress=progress)
+        _add_answer(digest, answer, bundle)
+    return SelfTestResult(agreement, digest.hexdigest())
+
+
+def exercise_images(image: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Images that drive the networks hard: the negative of `image`, and noise in grains of 1, 4 and 16 pixels.
+
+    Same shape and dtype as `image`; the same on every machine.
+    """
+    rows, columns = image.shape[:2]
+    words = np.asarray(np.random.PCG64(_EXERCISE_SEED).random_raw(-(-rows * columns // 8)), dtype="<u8")
+    noise = words.view(np.uint8)[: rows * columns].reshape(rows, columns)
+    grains = [np.repeat(np.repeat(noise, size, axis=0), size, axis=1)[:rows, :columns] for size in (1, 4, 16)]
+    if image.ndim == 3:
+        grains = [np.repeat(grain[:, :, None], image.shape[2], axis=2) for grain in grains]
+    return [255 - image, *grains]
+
+
+def _add_answer(digest: Any, maps: Maps, bundle: Bundle) -> None:
+    digest.update(maps.mean_probability.tobytes())
     for topic in TOPIC_PLANES:
         for _, plane, _ in topic_planes(maps, bundle.classes, topic):
             digest.update(plane.tobytes())
-    digest.update(repr((maps.map_to_sensor, maps.flags, engine.masks_checksum())).encode("ascii"))
-    return SelfTestResult(agreement, digest.hexdigest())
+    digest.update(repr((maps.map_to_sensor, maps.flags)).encode("ascii"))
 
 
 def environment(threads: int) -> str:

@@ -73,6 +73,7 @@ _SECTIONS: dict[str, tuple[str, str, tuple[tuple[str, str, str], ...]]] = {
             ("outcomes", "upset_outcomes", ""),
             ("wrong map published before the next self-test", "upsets_wrong_before_self_test", "reported"),
             ("wrong map published after it", "upsets_wrong_after_self_test", "0"),
+            ("these upsets were in", "upsets_escaped_in", ""),
         ),
     ),
     "soak": (
@@ -143,4 +144,6 @@ def _text(figures: dict[str, dict[str, Any]], machine: str) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {_shown(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(value) or "-"
     return f"{value:,}" if isinstance(value, int) else f"{value:g}"

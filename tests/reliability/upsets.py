@@ -57,12 +57,13 @@ def flip_bit(pid: int, address: int, bit: int) -> None:
     _transfer(_LIBC.process_vm_writev, pid, address, byte)
 
 
-def writable_pages(pid: int) -> list[int]:
-    """Addresses of the resident pages of all writable mappings."""
+def writable_pages(pid: int) -> list[tuple[int, str]]:
+    """The resident pages of all writable mappings: address, and what is mapped there."""
     pages = []
     with Path(f"/proc/{pid}/pagemap").open("rb", buffering=0) as pagemap:
         for line in Path(f"/proc/{pid}/maps").read_text(encoding="utf-8", errors="replace").splitlines():
-            span, permissions = line.split()[:2]
+            span, permissions, _, _, _, *named = line.split(maxsplit=5)
+            what = Path(named[0]).name if named else "anonymous"
             if not permissions.startswith("rw"):
                 continue
             start, end = (int(side, 16) for side in span.split("-"))
@@ -71,7 +72,7 @@ def writable_pages(pid: int) -> list[int]:
             entries = pagemap.read(8 * count)
             for index, (entry,) in enumerate(struct.iter_unpack("<Q", entries)):
                 if entry >> 63:
-                    pages.append(start + index * _PAGE)
+                    pages.append((start + index * _PAGE, what))
     return pages
 
 
@@ -83,6 +84,7 @@ def run(folder: Path, bundle: Path, upsets: int) -> dict[str, Any]:
     answers = OfflineAnswers(bundle, passes=_PASSES)
     settings = f"[parameters]\npasses = {_PASSES}\nself_test_interval = 0\n[worker]\nrestart_limit = 100000\n"
     outcomes: Counter[str] = Counter()
+    escaped: list[str] = []
     with (
         running_service(folder, bundle, settings) as service,
         service.camera(source="upsets") as camera,
@@ -100,16 +102,21 @@ def run(folder: Path, bundle: Path, upsets: int) -> dict[str, Any]:
             upset_worker = (pid, upset_worker[1] + 1 if upset_worker[0] == pid else 1)
             while events.receive(0.0) is not None:
                 pass
-            flip_bit(pid, generator.choice(writable_pages(pid)) + generator.randrange(_PAGE), generator.randrange(8))
+            page, what = generator.choice(writable_pages(pid))
+            flip_bit(pid, page + generator.randrange(_PAGE), generator.randrange(8))
             frame = frames[number % len(frames)]
             wrong_before = _wrong(camera, products, answers, frame)
             passed = _self_test(service)
             wrong_after = _wrong(camera, products, answers, frame)
             names = _event_names(events)
-            outcomes[_outcome(wrong_before, passed, wrong_after, names)] += 1
+            outcome = _outcome(wrong_before, passed, wrong_after, names)
+            outcomes[outcome] += 1
+            if outcome == "wrong after":
+                escaped.append(what)
     return {
         "upsets": upsets,
         "upset_outcomes": {name: outcomes[name] for name in OUTCOMES},
+        "upsets_escaped_in": escaped,
         "upsets_wrong_before_self_test": outcomes["wrong map before"],
         "upsets_wrong_after_self_test": outcomes["wrong after"],
     }
