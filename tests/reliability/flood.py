@@ -15,21 +15,23 @@ from hil.sources.folder import open_source
 from tests.flight.service_process import RunningService, running_service
 
 _PASSES = 2
-_UNLOADED_FRAMES = 100
+# For as many seconds of flood, frames one at a time: enough for a p99, at 60 s.
+_CALM_FRAMES_PER_SECOND = 2
 
 
 def run(folder: Path, bundle: Path, seconds: float) -> dict[str, Any]:
     """Latency (received to published) of answered frames: one at a time, then under the flood."""
     settings = f"[parameters]\npasses = {_PASSES}\nself_test_interval = 0\n"
     source = open_source("flyby")
+    calm = int(_CALM_FRAMES_PER_SECOND * seconds)
     with running_service(folder, bundle, settings) as service:
         frame = source.frame(28)
         unloaded, began = [], time.monotonic()
         with service.camera(source="calm") as camera, service.subscriber("map.navigation") as products:
-            for _ in range(_UNLOADED_FRAMES):
+            for _ in range(calm):
                 camera.send(frame, centered=True)
                 unloaded.append(_latency_ms(products.receive(30)))
-            sustainable = _UNLOADED_FRAMES / (time.monotonic() - began)
+            sustainable = calm / (time.monotonic() - began)
         flooded, sent = _flood(service, 100.0 * sustainable, seconds)
         counters = service.command("get_status")["counters"]
     calm, loaded = _percentile(unloaded, 0.99), _percentile(flooded, 0.99)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,7 @@ def write_report(folder: Path, figures: dict[str, dict[str, Any]], machine: str)
 def _text(figures: dict[str, dict[str, Any]], machine: str) -> str:
     lines = [_INTRODUCTION.format(machine=machine)]
     for name, (heading, what, rows) in _SECTIONS.items():
-        lines += [f"## {heading}", "", what, ""]
+        lines += [f"## {heading}", "", textwrap.fill(what, 118), ""]
         values = figures.get(name)
         if values is None:
             lines += ["This campaign was not run.", ""]
