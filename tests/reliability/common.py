@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from flight.bundle import load_bundle
 from flight.icd.products import Product
-from flight.inference.engine import Engine, default_settings
+from flight.inference.engine import Engine, Maps, default_settings
 from flight.inference.planes import topic_planes
 
 
@@ -18,20 +19,18 @@ class OfflineAnswers:
     """Recomputes products: the same frame, bundle, seed and parameters give the same bits."""
 
     def __init__(self, bundle: Path, **settings: Any) -> None:
-        from dataclasses import replace
-
         self._engine = Engine(load_bundle(bundle))
         self._settings = replace(default_settings(self._engine.bundle), **settings)
+        self._latest: tuple[int, Maps] | None = None
 
-    def digest(self, frame: np.ndarray, seed: int, topic: str, centered: bool = True) -> str:
-        """SHA-256 over the planes that a product of this frame must have."""
-        maps = self._engine.segment(
-            frame,
-            bit_depth=8 * frame.dtype.itemsize,
-            centered=centered,
-            seed=seed,
-            settings=self._settings,
-        )
+    def digest(self, frame: np.ndarray, seed: int, topic: str) -> str:
+        """SHA-256 over the planes that a product of this centred frame must have. One seed goes with one frame."""
+        # The topics of a frame are asked for one after another.
+        if self._latest is None or self._latest[0] != seed:
+            depth = 8 * frame.dtype.itemsize
+            maps = self._engine.segment(frame, bit_depth=depth, centered=True, seed=seed, settings=self._settings)
+            self._latest = (seed, maps)
+        maps = self._latest[1]
         planes = {name: plane for name, plane, _ in topic_planes(maps, self._engine.bundle.classes, topic)}
         return planes_digest(planes, list(maps.map_to_sensor))
 
