@@ -90,6 +90,16 @@ def write_tiny_bundle(folder: Path, networks: tuple[str, ...], dropout: bool = T
     return folder
 
 
+def put_garbage_for_a_network(folder: Path) -> None:
+    """Replace First.tflite by what is no model, with the right hashes everywhere."""
+    content = b"TFL3 but not really" * 10
+    (folder / "First.tflite").write_bytes(content)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["networks"][0]["sha256"] = hashlib.sha256(content).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    write_sums(folder)
+
+
 def _answer(folder: Path) -> np.ndarray:
     from flight.bundle import load_bundle
     from flight.inference.engine import Engine, default_settings

@@ -70,6 +70,7 @@ class Engine:
 
     def __init__(self, bundle: Bundle, threads: int = 2) -> None:
         self.bundle = bundle
+        self.threads = threads
         count = len(bundle.networks)
         self._parallel = count > 1 and threads >= count
         each = max(threads // count, 1) if self._parallel else threads

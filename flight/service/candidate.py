@@ -17,11 +17,11 @@ from flight.service.supervision import Worker
 class CandidateSlot:
     """Room for one candidate.
 
-    new_worker: makes one. judge: whether the digest of a fresh worker's self-test is the known one, given bundle
-    and environment, and the digest.
+    new_worker: makes one. judge: whether the self-test that a fresh worker's first message tells of, over the given
+    bundle, gave the known answer.
     """
 
-    def __init__(self, new_worker: Callable[[], Worker], judge: Callable[[str, str], bool]) -> None:
+    def __init__(self, new_worker: Callable[[], Worker], judge: Callable[[Bundle, dict[str, Any]], bool]) -> None:
         self._new_worker = new_worker
         self._judge = judge
         self._worker: Worker | None = None
@@ -51,7 +51,7 @@ class CandidateSlot:
             problem = message["message"]
         elif message["sha256"] != bundle.sha256:
             problem = "the bundle changed while it was loaded"
-        elif not self._judge(f"{bundle.sha256} {message['environment']}", message["digest"]):
+        elif not self._judge(bundle, message):
             problem = "the self-test's answer was not the known one"
         if problem:
             self.drop()

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import threading
+import time
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -16,7 +17,8 @@ _PAUSE_S = 0.02
 class FileCheck:
     """Compares files with their hashes, round after round, in a thread of its own.
 
-    results: one entry per round: None when all was well, else what was found. interval_s: between rounds; 0: never.
+    results: one entry per round: the folder, and None when all was well, else what was found. interval_s: between
+    rounds; 0: never.
     """
 
     def __init__(self, interval_s: float) -> None:
@@ -51,7 +53,7 @@ class FileCheck:
                     os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
                     while chunk := file.read(_SLICE_BYTES):
                         digest.update(chunk)
-                        threading.Event().wait(_PAUSE_S)
+                        time.sleep(_PAUSE_S)
             except OSError as error:
                 if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
                     # Says something of this process or machine, nothing of the file.

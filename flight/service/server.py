@@ -81,7 +81,9 @@ class Service:
         self._latencies = Latencies()
         self._intake = Intake()
         self._worker = self._new_worker()
-        self._candidate = CandidateSlot(self._new_worker, lambda key, digest: self._judge(key, digest, fresh=True))
+        self._candidate = CandidateSlot(
+            self._new_worker, lambda bundle, message: self._judge(bundle, message, fresh=True)
+        )
         self._work: Work | None = None
         self._job = 0
         self._restarts = Restarts(configuration.restart_limit, configuration.restart_window_s)
@@ -292,7 +294,7 @@ class Service:
     def _handle_answer(self, message: dict[str, Any], planes: list[bytes]) -> None:
         kind = message["type"]
         if kind == "ready":
-            if self._judged(message, fresh=True):
+            if self._judge(self._bundles.serving, message, fresh=True):
                 self._restarts.ready()
                 self._set_state("degraded" if self._damaged else "ready")
                 self._notifier.ready(f"serving {self._bundles.serving.name} {self._bundles.serving.version}")
@@ -304,7 +306,7 @@ class Service:
             self._restore_files()
         elif kind == "tested":
             self._self_test_wanted = False
-            if self._judged(message, fresh=False):
+            if self._judge(self._bundles.serving, message, fresh=False):
                 self._events.send("self_test_passed", f"{100 * message['agreement']:.2f} % of the pixels as recorded")
             else:
                 self._lose_worker("self_test_failed", "the worker's answer was not the known one, bit by bit")
@@ -371,14 +373,9 @@ class Service:
 
     # Self-tests
 
-    def _judged(self, message: dict[str, Any], fresh: bool) -> bool:
+    def _judge(self, bundle: Bundle, message: dict[str, Any], fresh: bool) -> bool:
         """Whether a worker's self-test gave the known answer; counted, and references recorded."""
-        serving = self._bundles.serving
-        if fresh:
-            self._environment = message["environment"]
-        return self._judge(f"{serving.sha256} {self._environment}", message["digest"], fresh)
-
-    def _judge(self, key: str, digest: str, fresh: bool) -> bool:
+        key, digest = f"{bundle.sha256} {message['environment']}", message["digest"]
         verdict = self._self_tests.judge(key, digest, fresh)
         if verdict == "failed":
             self._counters.self_tests_failed += 1

@@ -84,8 +84,8 @@ class Worker:
         self.socket = self._context.socket(zmq.PAIR)
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.bind(endpoint)
-        # The worker needs none of systemd's sockets, and must not tell it anything.
-        environment = {name: value for name, value in os.environ.items() if name not in ("NOTIFY_SOCKET",)}
+        # The worker must not tell systemd anything.
+        environment = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "flight.service.worker", endpoint, str(bundle), str(self._threads)],
             stdin=subprocess.PIPE,

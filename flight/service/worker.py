@@ -61,13 +61,23 @@ def process_frame(engine: Engine, job: dict[str, Any], pixels: bytes, progress: 
     return answer, parts
 
 
+def self_tested(engine: Engine, progress: Callable[[int], None]) -> dict[str, Any]:
+    """The self-test's result, and what the service needs to know which answer it must be. Raises BundleError."""
+    result = run_self_test(engine, progress)
+    return {
+        "sha256": engine.bundle.sha256,
+        "environment": environment(engine.threads),
+        "agreement": result.agreement,
+        "digest": result.digest,
+    }
+
+
 def answer_job(engine: Engine, job: dict[str, Any], pixels: bytes, progress: Callable[[int], None]) -> Answer:
     """Answer one job: a ping, a self-test or a frame."""
     if job["type"] == "ping":
         return {"type": "alive"}, []
     if job["type"] == "self_test":
-        result = run_self_test(engine, progress)
-        return {"type": "tested", "job": job["job"], "agreement": result.agreement, "digest": result.digest}, []
+        return {"type": "tested", "job": job["job"], **self_tested(engine, progress)}, []
     return process_frame(engine, job, pixels, progress)
 
 
@@ -96,20 +106,13 @@ def main(arguments: list[str]) -> int:
     try:
         engine = Engine(load_bundle(bundle_path), threads)
         # Also the warm-up, without which the first frame would be the slowest.
-        result = run_self_test(engine, progress)
+        tested = self_tested(engine, progress)
     except (BundleError, RuntimeError) as error:
         socket.send(pack({"type": "refused", "message": str(error)}))
         socket.close()
         context.term()
         return 1
-    ready = {
-        "type": "ready",
-        "sha256": engine.bundle.sha256,
-        "agreement": result.agreement,
-        "digest": result.digest,
-        "environment": environment(threads),
-    }
-    socket.send(pack(ready))
+    socket.send(pack({"type": "ready", **tested}))
     while True:
         parts = socket.recv_multipart()
         job = unpack(parts[0])

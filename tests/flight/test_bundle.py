@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from flight.bundle import BundleError, load_bundle, write_sums
 from flight.inference.engine import Engine
+from tests.tiny_bundle import put_garbage_for_a_network
 
 
 @pytest.fixture
@@ -82,11 +83,7 @@ def test_a_missing_bundle_or_file_is_named(copy: Path, tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_no_model_is_refused(copy: Path) -> None:
-    import hashlib
-
-    content = b"TFL3 but not really" * 10
-    (copy / "First.tflite").write_bytes(content)
-    edit(copy, lambda m: m["networks"][0].update(sha256=hashlib.sha256(content).hexdigest()))
+    put_garbage_for_a_network(copy)
     with pytest.raises(BundleError, match="network First: not a TFLite model"):
         Engine(load_bundle(copy))
 

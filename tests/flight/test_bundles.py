@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 import os
 import shutil
 import signal
@@ -16,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from flight.bundle import load_bundle, write_sums
+from flight.bundle import load_bundle
 from flight.client import CommandFailed
 from flight.icd.limits import PROBATION_FRAMES
 from tests.flight.scenarios import (
@@ -32,6 +30,7 @@ from tests.flight.scenarios import (
     variant,
 )
 from tests.flight.service_process import RunningService, running_service
+from tests.tiny_bundle import put_garbage_for_a_network
 
 
 @contextmanager
@@ -192,12 +191,7 @@ def test_refused_bundles_leave_the_serving_one(tiny_bundle: Path, tmp_path: Path
         refused(service, "activate_bundle", "not_staged")
         # Garbage with right hashes passes loading, and no further.
         garbage = variant(tiny_bundle, uplink / "garbage", "3.0")
-        content = b"TFL3 but not really" * 10
-        (garbage / "First.tflite").write_bytes(content)
-        manifest = json.loads((garbage / "manifest.json").read_text())
-        manifest["networks"][0]["sha256"] = hashlib.sha256(content).hexdigest()
-        (garbage / "manifest.json").write_text(json.dumps(manifest))
-        write_sums(garbage)
+        put_garbage_for_a_network(garbage)
         sha256 = command(service, "load_bundle", path="garbage")["sha256"]
         assert service.command("get_status")["staged_bundle"] == {"sha256": sha256, "validated": False}
         refused(service, "validate_bundle", "not_valid")

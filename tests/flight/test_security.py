@@ -205,6 +205,17 @@ def test_the_clients_tell_that_they_were_not_let_in(tiny_bundle: Path, tmp_path:
         assert service.command("get_status")["counters"]["frames_received"] == 0
 
 
+def in_version_2(parts: list[bytes]) -> bytes:
+    """A message of two parts from a PUSH socket in version 2 of ZeroMQ's protocol, greeting included."""
+    framed = zip(parts, (1, 0), strict=True)
+    return (
+        b"\xff"
+        + bytes(7)
+        + b"\x01\x7f\x01\x08\x00\x00"
+        + b"".join(bytes([2 | more]) + struct.pack(">Q", len(part)) + part for part, more in framed)
+    )
+
+
 @pytest.mark.parametrize("greeting", ["version 1", "version 2", "null mechanism", "no ZeroMQ"])
 def test_an_older_protocol_is_no_way_round_the_keys(
     tiny_bundle: Path, tmp_path: Path, keys: Keys, greeting: str
@@ -217,14 +228,7 @@ def test_an_older_protocol_is_no_way_round_the_keys(
         + part
         for part, more in zip(parts, (1, 0), strict=True)
     )
-    version_2 = (
-        b"\xff"
-        + bytes(7)
-        + b"\x01\x7f\x01\x08\x00\x00"
-        + b"".join(
-            bytes([2 | more]) + struct.pack(">Q", len(part)) + part for part, more in zip(parts, (1, 0), strict=True)
-        )
-    )
+    version_2 = in_version_2(parts)
     null = b"\xff" + bytes(7) + b"\x01\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
     null += b"\x04\x1a\x05READY\x0bSocket-Type\x00\x00\x00\x04PUSH" + version_2[14:]
     data = {
@@ -245,14 +249,7 @@ def test_an_older_protocol_is_no_way_round_the_keys(
 def test_the_old_protocols_of_these_tests_do_reach_a_service_without_keys(tiny_bundle: Path, tmp_path: Path) -> None:
     """So that the test before this one shows something."""
     parts = frame_parts("old")
-    data = (
-        b"\xff"
-        + bytes(7)
-        + b"\x01\x7f\x01\x08\x00\x00"
-        + b"".join(
-            bytes([2 | more]) + struct.pack(">Q", len(part)) + part for part, more in zip(parts, (1, 0), strict=True)
-        )
-    )
+    data = in_version_2(parts)
     with (
         running_service(tmp_path, tiny_bundle) as service,
         socketlib.socket(socketlib.AF_UNIX) as raw,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 import signal
@@ -16,7 +14,7 @@ import numpy as np
 import pytest
 import zmq
 
-from flight.bundle import load_bundle, write_sums
+from flight.bundle import load_bundle
 from flight.client import CommandFailed, Subscriber
 from flight.client.images import image_files, read_frame
 from flight.icd.frames import encode_frame
@@ -26,7 +24,7 @@ from flight.inference.engine import Engine, default_settings
 from flight.inference.planes import topic_planes
 from hil.sources.folder import open_source
 from tests.flight.service_process import RunningService, running_service
-from tests.tiny_bundle import body_frame
+from tests.tiny_bundle import body_frame, put_garbage_for_a_network
 
 FRAME = body_frame(40, 60, 14)
 TOPICS = ("map.navigation", "map.hazard", "map.full")
@@ -309,12 +307,7 @@ def test_a_busy_ipc_endpoint_is_named(service: RunningService, tiny_bundle: Path
 def test_a_network_that_cannot_run_leaves_the_service_alive(tiny_bundle: Path, tmp_path: Path) -> None:
     """The hash is right, the content is no model: no worker becomes ready, commands are answered all the same."""
     bundle = Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
-    content = b"TFL3 but not really" * 10
-    (bundle / "First.tflite").write_bytes(content)
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    manifest["networks"][0]["sha256"] = hashlib.sha256(content).hexdigest()
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
-    write_sums(bundle)
+    put_garbage_for_a_network(bundle)
     with running_service(tmp_path, bundle, ready="degraded") as service, service.camera() as camera:
         for _ in range(20):
             camera.send(FRAME, centered=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import configparser
-import hashlib
-import json
 import os
 import shutil
 import signal
@@ -19,9 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from flight.bundle import write_sums
 from tests.flight.service_process import running_service
-from tests.tiny_bundle import body_frame
+from tests.tiny_bundle import body_frame, put_garbage_for_a_network
 
 UNIT = Path(__file__).parents[2] / "flight" / "systemd" / "rubblemap-flight.service"
 FRAME = body_frame(40, 60, 14)
@@ -121,12 +118,7 @@ def test_no_sign_of_life_while_the_worker_is_silent(tiny_bundle: Path, tmp_path:
 def test_not_ready_without_a_worker_but_in_the_safe_state(tiny_bundle: Path, tmp_path: Path) -> None:
     """The hash is right, the content is no model: no worker becomes ready."""
     bundle = Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
-    content = b"TFL3 but not really" * 10
-    (bundle / "First.tflite").write_bytes(content)
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    manifest["networks"][0]["sha256"] = hashlib.sha256(content).hexdigest()
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
-    write_sums(bundle)
+    put_garbage_for_a_network(bundle)
     with (
         listening(f"{tmp_path}/notify") as systemd,
         running_service(
