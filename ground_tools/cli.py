@@ -1,4 +1,4 @@
-"""`ground-tools`: render, train, export, benchmark."""
+"""`ground-tools`: render, look at datasets, train, export, benchmark."""
 
 from __future__ import annotations
 
@@ -6,14 +6,22 @@ import argparse
 import sys
 from pathlib import Path
 
+from ground_tools.datasets import cli as datasets
+
 _RENDER_EXAMPLES = """examples:
   ground-tools render --out datasets/procedural
-      three bodies that the project makes itself; no other files needed
-  ground-tools render --campaign first-flight --shapes DIR --out datasets/first_flight
-  ground-tools render --flyby itokawa --shapes DIR --out out/flyby
+      300 images of three bodies that the project makes itself; no other files needed
+  ground-tools render --campaign d1 d2a d2b d3 --shapes DIR --crater-maps DIR --out datasets
+      the sets of the reference paper, 16656 images, in datasets/d1, datasets/d2a and so on
+  ground-tools render --campaign d1 --procedural --fraction 0.01 --out datasets/small
+      a hundredth of D-1 with stand-ins for all files
+  ground-tools render --campaign d1 --shapes DIR --crater-maps DIR --out datasets/d1 --scheduler tcp://10.0.0.1:8786
+      on a Dask cluster that is already there; its workers need rubblemap[render], but none of the files
+  ground-tools render --flyby itokawa --shapes DIR --crater-maps DIR --out out/flyby
       56 frames of a flyby, with truth masks, as a folder that `hil stream` takes
 
-A campaign that was stopped goes on where it was when the same command is given again.
+A campaign that was stopped goes on where it was when the same command is given again, and one with larger counts
+grows the set that is there.
 """
 
 _TRAIN_EXAMPLES = """examples:
@@ -50,13 +58,28 @@ def build_parser() -> argparse.ArgumentParser:
     )
     what = render.add_mutually_exclusive_group()
     what.add_argument(
-        "--campaign", help="a campaign's name or TOML file (default: first-flight with --shapes, else procedural)"
+        "--campaign",
+        nargs="+",
+        metavar="NAME",
+        help="names or TOML files of campaigns; several go to folders of their own in --out (default: procedural)",
     )
     what.add_argument("--flyby", metavar="BODY", help="render a flyby of this body instead of a campaign")
     render.add_argument("--shapes", type=Path, metavar="DIR", help="folder of shape models (closed PLY meshes)")
     render.add_argument("--bodies-file", type=Path, metavar="TOML", help="another catalogue of bodies")
+    render.add_argument("--crater-maps", type=Path, metavar="DIR", help="folder of height maps of craters")
+    render.add_argument(
+        "--procedural", action="store_true", help="procedural shapes and craters instead of files, for every body"
+    )
     render.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
-    render.add_argument("--workers", type=int, default=2, help="rendering processes (default: 2)")
+    render.add_argument(
+        "--fraction", type=float, default=1.0, metavar="F", help="render a part of each count only, e.g. 0.01"
+    )
+    render.add_argument("--workers", type=int, default=2, help="rendering processes on this computer (default: 2)")
+    render.add_argument(
+        "--scheduler", metavar="ADDRESS", help="render on the Dask cluster whose scheduler answers there (tcp://...)"
+    )
+
+    datasets.add_parser(commands)
 
     train = commands.add_parser(
         "train",
@@ -101,19 +124,40 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _render(arguments: argparse.Namespace) -> None:
-    from ground_tools.bodies.catalogue import DEFAULT_CATALOGUE, load_catalogue
+    from ground_tools.bodies.catalogue import DEFAULT_CATALOGUE, load_catalogue, without_files
 
+    for name, low, high in (("workers", 1, 256), ("fraction", 1e-6, 1.0)):
+        if not low <= getattr(arguments, name) <= high:
+            raise ValueError(f"--{name}: expected {low:g}..{high:g}, got {getattr(arguments, name):g}")
     catalogue = load_catalogue(arguments.bodies_file or DEFAULT_CATALOGUE)
+    if arguments.procedural:
+        # A body without a stand-in is told when a campaign asks for it.
+        catalogue = {
+            name: without_files(recipe) if recipe.procedural_kind else recipe for name, recipe in catalogue.items()
+        }
     if arguments.flyby:
         from ground_tools.rendering.flyby import render_flyby
 
-        render_flyby(arguments.flyby, catalogue, arguments.shapes, arguments.out)
+        render_flyby(arguments.flyby, catalogue, arguments.shapes, arguments.crater_maps, arguments.out)
         return
-    from ground_tools.rendering.campaign import load_campaign, render_campaign
+    from ground_tools.rendering.campaign import load_campaign
+    from ground_tools.rendering.cluster import render_campaign
 
-    default = "first-flight" if arguments.shapes else "procedural"
-    campaign = load_campaign(arguments.campaign or default)
-    render_campaign(campaign, catalogue, arguments.shapes, arguments.out, max(arguments.workers, 1))
+    campaigns = [load_campaign(name).fraction(arguments.fraction) for name in arguments.campaign or ["procedural"]]
+    names = [campaign.name for campaign in campaigns]
+    if len(set(names)) < len(names):
+        raise ValueError(f"--campaign: expected different campaigns, got {', '.join(names)}")
+    for campaign in campaigns:
+        out = arguments.out / campaign.name if len(campaigns) > 1 else arguments.out
+        render_campaign(
+            campaign,
+            catalogue,
+            arguments.shapes,
+            arguments.crater_maps,
+            out,
+            arguments.workers,
+            arguments.scheduler,
+        )
 
 
 def _train(arguments: argparse.Namespace) -> None:
@@ -172,13 +216,15 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0, or 2 with one line that says what is wrong and where."""
     arguments = build_parser().parse_args(argv)
     try:
+        if arguments.command == "dataset":
+            return datasets.run(arguments)
         run = {"render": _render, "train": _train, "export": _export, "benchmark": _benchmark}
         run[arguments.command](arguments)
     except (ValueError, OSError, RuntimeError) as error:
         print(f"ground-tools {arguments.command}: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
-        extra = "render" if arguments.command == "render" else "train"
+        extra = "render" if arguments.command in ("render", "dataset") else "train"
         print(f"ground-tools {arguments.command}: {error}; pip install 'rubblemap[{extra}]'", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

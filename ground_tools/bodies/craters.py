@@ -1,15 +1,15 @@
-"""Craters: an analytic relief laid on a mesh, and the record of which vertex lies in which crater."""
+"""Craters: reliefs laid on a mesh, and the record of which face lies in which crater."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from ground_tools.bodies.meshes import Mesh, random_surface_points, tangent_frames, vertex_normals
-
-# The relief reaches this many crater radii; beyond it the surface is untouched.
-REACH = 2.2
+from ground_tools.bodies.reliefs import REACH, Relief
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Crater:
     """One crater in the body-fixed frame. Lengths in kilometres.
 
     radii: semi-axes of the rim along `first` and `second`. depth: rim crest to floor. centre, normal, first,
-    second: (3,) float64. rim_phases: phases of the rim's waviness, (3,) radians.
+    second: (3,) float64.
     """
 
     centre: np.ndarray
@@ -26,36 +26,23 @@ class Crater:
     second: np.ndarray
     radii: tuple[float, float]
     depth: float
-    rim_phases: np.ndarray
+    relief: Relief
 
 
-def relief(rho: np.ndarray, depth: float) -> np.ndarray:
-    """Height of a simple crater over the undisturbed surface at `rho` rim radii from its centre.
-
-    Inside the rim a bowl with a flattened floor; outside an ejecta blanket that falls with the inverse cube of
-    the distance (McGetchin et al. 1973) and is faded out at REACH. The rim crest stands a fifth of the depth
-    above the surroundings (Pike 1977: rim height ~ 0.04 D, depth ~ 0.2 D for fresh simple craters).
-
-    rho: any shape, float. depth and the result: kilometres.
-    """
-    rim = 0.2 * depth
-    bowl = -depth + rim + depth * np.clip((rho - 0.15) / 0.85, 0.0, None) ** 2
-    fade = np.clip((REACH - rho) / (REACH - 1.0), 0.0, 1.0)
-    ejecta = rim * np.maximum(rho, 1.0) ** -3.0 * fade
-    return np.where(rho < 1.0, bowl, ejecta)
-
-
-def place_craters(mesh: Mesh, radii: list[float], nested: int, generator: np.random.Generator) -> list[Crater]:
-    """Choose places for craters of the given rim radii (kilometres), the largest first.
+def place_craters(
+    mesh: Mesh, radii: list[float], nested: int, reliefs: Sequence[Relief], generator: np.random.Generator
+) -> list[Crater]:
+    """Choose places for craters of the given rim radii (kilometres), the largest first; reliefs[k] for the k-th.
 
     The last `nested` craters are put inside the first one, at 0.45 of its radius or less. The others keep clear
     of each other as far as a bounded number of tries allows.
     """
     ordered = sorted(radii, reverse=True)
+    normals = vertex_normals(mesh)
     craters: list[Crater] = []
     for index, radius in enumerate(ordered):
         inside_first = index >= len(ordered) - nested
-        candidates, normals = random_surface_points(mesh, 4000 if inside_first else 200, generator)
+        candidates, face_normals = random_surface_points(mesh, 4000 if inside_first else 200, generator)
         if inside_first:
             host = craters[0]
             radius = min(radius, 0.45 * min(host.radii))
@@ -65,7 +52,9 @@ def place_craters(mesh: Mesh, radii: list[float], nested: int, generator: np.ran
             clearances = np.array([_clearance(candidate, radius, craters) for candidate in candidates])
             free = np.flatnonzero(clearances > 0.0)
             chosen = int(free[0]) if len(free) else int(np.argmax(clearances))
-        craters.append(_crater_at(mesh, candidates[chosen], normals[chosen], radius, generator))
+        craters.append(
+            _crater_at(mesh, normals, candidates[chosen], face_normals[chosen], radius, reliefs[index], generator)
+        )
     return craters
 
 
@@ -77,14 +66,19 @@ def _clearance(candidate: np.ndarray, radius: float, craters: list[Crater]) -> f
 
 
 def _crater_at(
-    mesh: Mesh, centre: np.ndarray, face_normal: np.ndarray, radius: float, generator: np.random.Generator
+    mesh: Mesh,
+    normals: np.ndarray,
+    centre: np.ndarray,
+    face_normal: np.ndarray,
+    radius: float,
+    relief: Relief,
+    generator: np.random.Generator,
 ) -> Crater:
     """A crater whose axis is the mean normal of the surface it will cover."""
-    normals = vertex_normals(mesh)
     near = (np.linalg.norm(mesh.vertices - centre, axis=1) < radius) & (normals @ face_normal > 0.0)
     normal = normals[near].mean(axis=0) if near.any() else face_normal
     normal = normal / np.linalg.norm(normal)
-    first, second = (axis[0] for axis in tangent_frames(normal[None, :]))
+    first, second = (axis[0] for axis in tangent_frames(normal[None]))
     turn = generator.uniform(0.0, 2.0 * np.pi)
     first, second = (
         np.cos(turn) * first + np.sin(turn) * second,
@@ -92,16 +86,8 @@ def _crater_at(
     )
     # Random scale on three axes: two in the plane of the rim, one in depth.
     scale_first, scale_second = generator.uniform(0.85, 1.15, 2)
-    depth = 2.0 * radius * generator.uniform(0.15, 0.26)
-    return Crater(
-        centre,
-        normal,
-        first,
-        second,
-        (radius * scale_first, radius * scale_second),
-        depth,
-        generator.uniform(0.0, 2.0 * np.pi, 3),
-    )
+    depth = 2.0 * radius * generator.uniform(0.17, 0.27)
+    return Crater(centre, normal, first, second, (radius * scale_first, radius * scale_second), depth, relief)
 
 
 def apply_craters(mesh: Mesh, craters: list[Crater]) -> tuple[Mesh, np.ndarray]:
@@ -117,14 +103,15 @@ def apply_craters(mesh: Mesh, craters: list[Crater]) -> tuple[Mesh, np.ndarray]:
         along = offset @ crater.normal
         x = offset @ crater.first / crater.radii[0]
         y = offset @ crater.second / crater.radii[1]
-        angle = np.arctan2(y, x)
-        waviness = 1.0 + sum(0.03 * np.cos((k + 2) * angle + phase) for k, phase in enumerate(crater.rim_phases))
-        rho = np.hypot(x, y) / waviness
         # Only the sheet of surface that the crater stands on, not the far side of a thin or bent body.
-        facing = (vertex_normals(mesh) @ crater.normal > 0.1) & (np.abs(along) < 1.5 * max(crater.radii))
-        touched = facing & (rho < REACH)
-        vertices[touched] += relief(rho[touched], crater.depth)[:, None] * crater.normal
-        inside[facing & (rho <= 1.0)] = number
+        touched = (np.abs(along) < 1.5 * max(crater.radii)) & (np.maximum(np.abs(x), np.abs(y)) < REACH)
+        touched &= vertex_normals(Mesh(vertices, mesh.faces)) @ crater.normal > 0.1
+        samples = crater.relief.heights.shape[0]
+        where = (np.stack([y[touched], x[touched]]) / REACH + 1.0) * 0.5 * (samples - 1)
+        height = ndimage.map_coordinates(crater.relief.heights, where, order=1)
+        rim = ndimage.map_coordinates(crater.relief.inside, where, order=1)
+        vertices[touched] += (crater.depth * height)[:, None] * crater.normal
+        inside[np.flatnonzero(touched)[rim > 0.5]] = number
     corners = inside[mesh.faces]
     # A face belongs to a crater when at least two of its corners do.
     face_crater = np.where(

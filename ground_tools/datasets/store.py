@@ -1,8 +1,8 @@
-"""The stored form of an image-mask set: a folder of Parquet shards with PNG bytes, and dataset.json.
+"""The stored form of an image-mask set: a folder of Parquet shards, an index and dataset.json; or one packed file.
 
-Parquet is self-describing, appendable by adding a shard, read by every data tool, and its columns let the
-geometry be read without touching pixels; PNG keeps images small and lossless. A shard is written to a
-temporary name and renamed, so that a folder never holds half of one.
+Parquet is self-describing, appendable by adding a shard, read by every data tool, and its columns let the geometry be
+read without touching pixels. Pixels are lossless WebP, a tenth smaller than PNG for the images and half of it for the
+masks. A shard is written to a temporary name and renamed, so that a folder never holds half of one.
 """
 
 from __future__ import annotations
@@ -10,52 +10,87 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SPLITS = ("train", "validation", "test")
+PIXEL_COLUMNS = ("image", "mask", "identifiers", "ground")
+INDEX_FILE = "index.parquet"
+DESCRIPTION_KEY = b"rubblemap_dataset"
+
+
+def _field(name: str, kind: pa.DataType, meaning: str) -> pa.Field:
+    return pa.field(name, kind, metadata={"meaning": meaning})
+
 
 SAMPLE_SCHEMA = pa.schema(
     [
-        ("body", pa.string()),
-        ("split", pa.string()),
-        ("index", pa.int32()),
-        ("seed", pa.uint64()),
-        ("camera_km", pa.list_(pa.float64(), 3)),
-        ("sun_direction", pa.list_(pa.float64(), 3)),
-        ("range_km", pa.float64()),
-        ("range_d0", pa.float64()),
-        ("phase_angle_deg", pa.float64()),
-        ("time_s", pa.float64()),
-        ("class_pixels", pa.list_(pa.int32())),
-        ("image_png", pa.binary()),
-        ("mask_png", pa.binary()),
-        ("identifiers_png", pa.binary()),
-        ("sha256", pa.string()),
+        _field("body", pa.string(), "name in the catalogue of bodies"),
+        _field("split", pa.string(), "train, validation or test"),
+        _field("index", pa.int32(), "number within the body and split, from 0"),
+        _field("seed", pa.uint64(), "the campaign's seed"),
+        _field("camera_km", pa.list_(pa.float64(), 3), "camera position, body-fixed frame, km; it looks at the origin"),
+        _field("sun_direction", pa.list_(pa.float64(), 3), "unit vector to the sun, body-fixed frame"),
+        _field("range_km", pa.float64(), "camera to centre of mass, km"),
+        _field("range_d0", pa.float64(), "the same in D0, the range at which the largest extent fills the image"),
+        _field("phase_angle_deg", pa.float64(), "sun - body - camera, degrees"),
+        _field("time_s", pa.float64(), "flybys: seconds from closest approach, else null"),
+        _field("class_pixels", pa.list_(pa.int32()), "pixels of each class in the mask"),
+        _field("sha256", pa.string(), "over the raw pixels of image, mask, identifiers and ground, in this order"),
+        _field("image", pa.binary(), "WebP: 8-bit grey image, display-encoded, no noise"),
+        _field("mask", pa.binary(), "WebP: class of each pixel"),
+        _field("identifiers", pa.binary(), "WebP: what each pixel shows, blue the low byte, green the high byte"),
+        _field("ground", pa.binary(), "WebP: the same without the rocks"),
+    ]
+)
+INDEX_SCHEMA = pa.schema(
+    [
+        *(SAMPLE_SCHEMA.field(name) for name in SAMPLE_SCHEMA.names if name not in PIXEL_COLUMNS),
+        _field("shard", pa.string(), "file in shards/"),
+        _field("row", pa.int32(), "row in that file"),
     ]
 )
 
 
 @dataclass(frozen=True)
 class LoadedSet:
-    """Samples of a set in memory.
+    """Samples of a set in memory, in the order of the index.
 
-    images: (N, H, W) uint8, display-encoded, without noise. masks: (N, H, W) uint8 classes. identifiers:
-    (N, H, W) uint16. bodies: N names. indices: (N,) int32.
+    images: (N, H, W) uint8, display-encoded, without noise. masks: (N, H, W) uint8 classes. identifiers, ground:
+    (N, H, W) uint16, or (N, 0, 0) where they were not asked for. bodies, splits: N names. indices: (N,) int32.
+    cameras_km: (N, 3) float64; suns: (N, 3) float64 unit vectors, both body-fixed. ranges_d0, phase_angles_deg,
+    times_s: (N,) float64, times NaN but in flybys.
     """
 
     images: np.ndarray
     masks: np.ndarray
     identifiers: np.ndarray
-    bodies: list[str]
+    ground: np.ndarray
+    bodies: np.ndarray
+    splits: np.ndarray
     indices: np.ndarray
+    cameras_km: np.ndarray
+    suns: np.ndarray
+    ranges_d0: np.ndarray
+    phase_angles_deg: np.ndarray
+    times_s: np.ndarray
+
+    def chosen(self, rows: np.ndarray) -> LoadedSet:
+        """The samples of some rows: indices or a mask of booleans."""
+        return replace(self, **{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
+    def __len__(self) -> int:
+        return len(self.images)
 
 
 def png_bytes(array: np.ndarray) -> bytes:
@@ -66,86 +101,185 @@ def png_bytes(array: np.ndarray) -> bytes:
     return data.tobytes()
 
 
-def png_array(data: bytes) -> np.ndarray:
-    """Decode PNG bytes to the array that was encoded. Raises ValueError for anything else."""
-    array = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+def webp_bytes(array: np.ndarray) -> bytes:
+    """Encode a uint8 or uint16 image as lossless WebP; of uint16, blue is the low byte and green the high byte."""
+    if array.dtype == np.uint16:
+        array = np.dstack([array & 255, array >> 8, np.zeros_like(array)]).astype(np.uint8)
+    # Above 100, OpenCV's quality means lossless.
+    done, data = cv2.imencode(".webp", array, [cv2.IMWRITE_WEBP_QUALITY, 101])
+    if not done:
+        raise ValueError(f"WebP encoding failed for {array.dtype} {array.shape}")
+    return data.tobytes()
+
+
+def webp_array(data: bytes, column: str) -> np.ndarray:
+    """Decode what webp_bytes made: uint8 of the columns image and mask, uint16 of identifiers and ground.
+
+    Raises ValueError for anything else.
+    """
+    array = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR) if data else None
     if array is None:
-        raise ValueError(f"{len(data)} bytes that are no PNG image")
-    return array
+        raise ValueError(f"{column}: {len(data)} bytes that are no WebP image")
+    if column in ("image", "mask"):
+        return np.ascontiguousarray(array[..., 0])
+    return array[..., 0].astype(np.uint16) | (array[..., 1].astype(np.uint16) << 8)
 
 
-def sample_digest(image: np.ndarray, mask: np.ndarray, identifiers: np.ndarray) -> str:
-    """SHA-256 over the raw pixels of a sample, so that it does not depend on the PNG encoder."""
-    digest = hashlib.sha256()
-    for array in (image, mask, identifiers):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+def sample_digest(image: np.ndarray, mask: np.ndarray, identifiers: np.ndarray, ground: np.ndarray) -> str:
+    """SHA-256 over the raw pixels of a sample, so that it does not depend on the encoder."""
+    total = hashlib.sha256()
+    for array in (image, mask, identifiers, ground):
+        total.update(np.ascontiguousarray(array).tobytes())
+    return total.hexdigest()
 
 
-def write_shard(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write one shard whole or not at all."""
+def shard_bytes(rows: list[dict[str, Any]]) -> bytes:
+    """One shard as the bytes of its file."""
+    sink = pa.BufferOutputStream()
+    table = pa.Table.from_pylist(rows, schema=SAMPLE_SCHEMA)
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        pq.write_table(pa.Table.from_pylist(rows, schema=SAMPLE_SCHEMA), temporary, compression="zstd")
+        temporary.write_bytes(data)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
+def remove_parts(folder: Path) -> None:
+    """Remove what a killed writer left behind."""
+    for path in [*folder.glob(".*.part"), *(folder / "shards").glob(".*.part")]:
+        path.unlink()
+
+
 def write_description(folder: Path, description: dict[str, Any]) -> None:
-    """Write dataset.json atomically."""
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / ".dataset.json.part"
-    temporary.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(folder / "dataset.json")
+    """Write dataset.json whole or not at all."""
+    write_whole(folder / "dataset.json", (json.dumps(description, indent=2) + "\n").encode())
 
 
-def read_description(folder: Path) -> dict[str, Any]:
-    """Read dataset.json. Raises ValueError naming the folder when it is no dataset."""
-    path = folder / "dataset.json"
+def read_description(path: Path) -> dict[str, Any]:
+    """The description of a set: a folder's dataset.json, or what a packed file carries.
+
+    Raises ValueError naming the set when there is none.
+    """
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise ValueError(f"dataset {folder}: no readable dataset.json ({error})") from error
+        if path.is_file():
+            metadata = pq.read_schema(path).metadata or {}
+            text = metadata.get(DESCRIPTION_KEY, b"").decode()
+        else:
+            text = (path / "dataset.json").read_text(encoding="utf-8")
+        description = json.loads(text)
+    except (OSError, json.JSONDecodeError, pa.ArrowInvalid) as error:
+        raise ValueError(f"dataset {path}: no readable dataset.json, and no packed set ({error})") from error
     if not isinstance(description, dict) or description.get("format") != FORMAT_VERSION:
-        raise ValueError(f"dataset {folder}: dataset.json: expected format {FORMAT_VERSION}")
+        got = description.get("format") if isinstance(description, dict) else description
+        raise ValueError(f"dataset {path}: expected format {FORMAT_VERSION}, got {got!r}; render it again")
     return description
 
 
 def shard_paths(folder: Path) -> list[Path]:
-    """The shards of a dataset, in the order that defines its sample order."""
+    """The shards of a set, in the order that defines its sample order."""
     return sorted((folder / "shards").glob("*.parquet"))
 
 
-def load(folder: Path, split: str | None = None) -> LoadedSet:
-    """Load the samples of one split (or all) into memory.
-
-    Raises ValueError naming the dataset when the split holds no sample.
-    """
-    if "sha256" not in read_description(folder):
-        raise ValueError(f"dataset {folder}: its rendering is not finished; give the render command again")
-    columns = ["body", "index", "image_png", "mask_png", "identifiers_png"]
-    images, masks, identifiers, bodies, indices = [], [], [], [], []
+def write_index(folder: Path) -> str:
+    """Gather the index from the shards; returns the SHA-256 over all samples' digests, the identity of the content."""
+    columns = [name for name in INDEX_SCHEMA.names if name not in ("shard", "row")]
+    tables = []
     for path in shard_paths(folder):
-        table = pq.read_table(path, columns=columns, filters=[("split", "=", split)] if split else None)
-        for row in table.to_pylist():
-            images.append(png_array(row["image_png"]))
-            masks.append(png_array(row["mask_png"]))
-            identifiers.append(png_array(row["identifiers_png"]))
-            bodies.append(row["body"])
-            indices.append(row["index"])
-    if not images:
-        raise ValueError(f"dataset {folder}: no samples in split {split or 'any'}")
-    return LoadedSet(
-        np.stack(images), np.stack(masks), np.stack(identifiers), bodies, np.asarray(indices, dtype=np.int32)
-    )
+        table = pq.read_table(path, columns=columns)
+        table = table.append_column(INDEX_SCHEMA.field("shard"), pa.array([path.name] * len(table)))
+        table = table.append_column(INDEX_SCHEMA.field("row"), pa.array(range(len(table)), pa.int32()))
+        tables.append(table.cast(INDEX_SCHEMA))
+    index = pa.concat_tables(tables) if tables else INDEX_SCHEMA.empty_table()
+    sink = pa.BufferOutputStream()
+    pq.write_table(index, sink, compression="zstd", write_page_checksum=True)
+    write_whole(folder / INDEX_FILE, sink.getvalue().to_pybytes())
+    return content_digest(index)
 
 
-def digest(folder: Path) -> str:
-    """SHA-256 over the digests of all samples in order: the identity of the set's content."""
+def content_digest(table: pa.Table) -> str:
+    """SHA-256 over the digests of a table's samples in order."""
     total = hashlib.sha256()
-    for path in shard_paths(folder):
-        for value in pq.read_table(path, columns=["sha256"]).column(0).to_pylist():
-            total.update(bytes.fromhex(value))
+    for value in table.column("sha256").to_pylist():
+        total.update(bytes.fromhex(value))
     return total.hexdigest()
+
+
+def read_index(path: Path) -> pa.Table:
+    """The index of a finished set (folder or packed file): every column but the pixels.
+
+    Raises ValueError naming the set when its rendering is not finished.
+    """
+    if "sha256" not in read_description(path):
+        raise ValueError(f"dataset {path}: its rendering is not finished; give the render command again")
+    if path.is_file():
+        names = [name for name in SAMPLE_SCHEMA.names if name not in PIXEL_COLUMNS]
+        return pq.read_table(path, columns=names)
+    return pq.read_table(path / INDEX_FILE)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 over the digests of all samples in order: the identity of a finished set's content."""
+    return content_digest(read_index(path))
+
+
+def batches(path: Path, columns: list[str]) -> Iterator[pa.Table]:
+    """The set's samples, shard by shard (or group by group of a packed file), with the columns asked for."""
+    if path.is_file():
+        file = pq.ParquetFile(path)
+        for group in range(file.num_row_groups):
+            yield file.read_row_group(group, columns=columns)
+    else:
+        for shard in shard_paths(path):
+            yield pq.read_table(shard, columns=columns)
+
+
+def load(path: Path, split: str | None = None, bodies: list[str] | None = None, identifiers: bool = False) -> LoadedSet:
+    """Load a set (folder or packed file) into memory: one split or all, some bodies or all.
+
+    identifiers: decode what each pixel shows, too. Raises ValueError naming the set when it is not finished or holds no
+    such sample.
+    """
+    read_index(path)  # its rendering must be finished
+    pixels = PIXEL_COLUMNS if identifiers else PIXEL_COLUMNS[:2]
+    columns = [name for name in SAMPLE_SCHEMA.names if name not in PIXEL_COLUMNS or name in pixels]
+    found = []
+    for table in batches(path, columns):
+        keep = pc.is_valid(table["split"])
+        if split is not None:
+            keep = pc.and_(keep, pc.equal(table["split"], split))
+        if bodies is not None:
+            keep = pc.and_(keep, pc.is_in(table["body"], value_set=pa.array(bodies, pa.string())))
+        found.append(table.filter(keep))
+    rows = pa.concat_tables(found)
+    if not len(rows):
+        raise ValueError(f"dataset {path}: no samples in split {split or 'any'} of {', '.join(bodies or ['any body'])}")
+    decoded: dict[str, np.ndarray] = {
+        name: np.zeros((len(rows), 0, 0), dtype=np.uint16) for name in PIXEL_COLUMNS if name not in pixels
+    }
+    with ThreadPoolExecutor() as pool:
+        for name in pixels:
+            arrays = pool.map(lambda data, column=name: webp_array(data, column), rows[name].to_pylist())
+            decoded[name] = np.stack(list(arrays))
+    return LoadedSet(
+        images=decoded["image"],
+        masks=decoded["mask"],
+        identifiers=decoded["identifiers"],
+        ground=decoded["ground"],
+        bodies=np.asarray(rows["body"].to_pylist()),
+        splits=np.asarray(rows["split"].to_pylist()),
+        indices=np.asarray(rows["index"].to_pylist(), dtype=np.int32),
+        cameras_km=np.asarray(rows["camera_km"].to_pylist(), dtype=np.float64),
+        suns=np.asarray(rows["sun_direction"].to_pylist(), dtype=np.float64),
+        ranges_d0=rows["range_d0"].to_numpy(),
+        phase_angles_deg=rows["phase_angle_deg"].to_numpy(),
+        times_s=rows["time_s"].to_numpy(zero_copy_only=False).astype(np.float64),
+    )

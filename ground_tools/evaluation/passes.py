@@ -12,7 +12,7 @@ from flight.bundle import Bundle
 from flight.inference.fusion import fuse, fusion_weights
 from flight.inference.network import Network
 from flight.inference.uncertainty import Accumulator
-from ground_tools.training.augmentation import VALIDATION_NOISE_SEED, paper_noise
+from ground_tools.datasets.noise import with_noise
 
 
 def set_inputs(images: np.ndarray) -> np.ndarray:
@@ -20,10 +20,7 @@ def set_inputs(images: np.ndarray) -> np.ndarray:
 
     images: (N, H, W) uint8. Returns (N, H, W) uint8.
     """
-    noisy = [
-        paper_noise(image, np.random.default_rng([VALIDATION_NOISE_SEED, index])) for index, image in enumerate(images)
-    ]
-    return np.rint(np.stack(noisy) * 255.0).astype(np.uint8)
+    return np.rint(with_noise(images)[..., 0] * 255.0).astype(np.uint8)
 
 
 def passes_over(bundle: Bundle, frames: np.ndarray, passes: int, threads: int = 2) -> Iterator[np.ndarray]:

@@ -17,6 +17,7 @@ from flight.inference.engine import Engine, default_settings
 from flight.inference.interpreter import make_interpreter
 from flight.inference.network import Network
 from flight.inference.self_test import decoded
+from ground_tools.classes import CLASS_NAMES, COLORS
 from ground_tools.datasets.store import LoadedSet, load, png_bytes, read_description
 from ground_tools.evaluation.choices import GAMMAS, choose_threshold
 from ground_tools.evaluation.passes import mode_result, passes_over, set_inputs
@@ -28,7 +29,6 @@ from ground_tools.export.graph import (
     mask_shapes,
 )
 from ground_tools.networks.unet import UNetDropout, build_unet
-from ground_tools.rendering.labels import CLASS_NAMES
 from ground_tools.training.augmentation import disturbed
 from ground_tools.training.batches import relabelled
 from ground_tools.training.metrics import iou_per_class, mean_iou
@@ -39,13 +39,6 @@ ROLES = {
     "craters": "hazard",
     "boulders": "hazard",
     "terminator": "terminator",
-}
-COLORS = {
-    "background": [16, 18, 30],
-    "surface": [150, 150, 150],
-    "craters": [66, 135, 245],
-    "boulders": [245, 150, 40],
-    "terminator": [200, 70, 190],
 }
 PASSES = 20
 _CALIBRATION_IMAGES = 96
@@ -91,7 +84,7 @@ def write_bundle(
     trained = _in_order(trained)
     if out.exists() and any(out.iterdir()) and not (out / "manifest.json").is_file():
         raise ValueError(f"{out}: holds something else than a bundle; choose another --out")
-    train, validation, test = (load(dataset, split) for split in ("train", "validation", "test"))
+    train, validation, test = (load(dataset, split, identifiers=True) for split in ("train", "validation", "test"))
     unseen = set_inputs(_spread(test, _PARITY_IMAGES).images)[..., None] / np.float32(255.0)
     calibration = _calibration(train)
     with tempfile.TemporaryDirectory(prefix="rubblemap_bundle_") as scratch:
@@ -152,14 +145,7 @@ def _spread(loaded: LoadedSet, count: int | None) -> LoadedSet:
     """`count` samples evenly spread over a split, or all of them."""
     if count is None or count >= len(loaded.images):
         return loaded
-    chosen = np.linspace(0, len(loaded.images) - 1, count).astype(int)
-    return LoadedSet(
-        loaded.images[chosen],
-        loaded.masks[chosen],
-        loaded.identifiers[chosen],
-        [loaded.bodies[i] for i in chosen],
-        loaded.indices[chosen],
-    )
+    return loaded.chosen(np.linspace(0, len(loaded.images) - 1, count).astype(int))
 
 
 def _export_network(

@@ -1,50 +1,57 @@
-"""Campaigns: many views of several bodies, rendered by worker processes into a dataset; resumable."""
+"""Campaigns: which views of which bodies make up a set, read from TOML; and the shards of work that they fall into."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import multiprocessing
-import os
-import sys
 import tomllib
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
-from ground_tools.bodies.catalogue import BodyRecipe
-from ground_tools.bodies.enhance import base_shape, enhance
-from ground_tools.datasets.store import (
-    FORMAT_VERSION,
-    SPLITS,
-    digest,
-    png_bytes,
-    read_description,
-    sample_digest,
-    write_description,
-    write_shard,
-)
-from ground_tools.rendering.encoding import display_encoded
-from ground_tools.rendering.geometry import View, random_view, reference_range
-from ground_tools.rendering.labels import CLASS_NAMES, class_mask
+from ground_tools.datasets.store import SPLITS
+from ground_tools.rendering.geometry import View, hyperbolic_flyby, random_view
 
 CAMPAIGNS = Path(__file__).with_name("campaigns")
-SHARD_SAMPLES = 42
+SHARD_SAMPLES = 50
+
+
+@dataclass(frozen=True)
+class Flyby:
+    """A pass by one body. frames: equally spaced in time. closest, farthest: ranges in D0. duration_s: of the pass."""
+
+    body: str
+    frames: int
+    closest: float
+    farthest: float
+    duration_s: float
 
 
 @dataclass(frozen=True)
 class Campaign:
-    """What to render. bodies: name -> (train, validation, test) counts. samples: light paths per pixel."""
+    """What to render: random views of bodies, or a flyby of one.
+
+    samples: light paths per pixel. bodies: name -> (train, validation, test) counts.
+    """
 
     name: str
     seed: int
     samples: int
     bodies: dict[str, tuple[int, int, int]]
+    flyby: Flyby | None = None
+
+    def fraction(self, part: float) -> Campaign:
+        """The campaign with a part of each count, rounded up; of a flyby at least both ends and the closest frame."""
+
+        def share(count: int) -> int:
+            return int(np.ceil(count * part - 1e-9))
+
+        bodies = {body: (share(a), share(b), share(c)) for body, (a, b, c) in self.bodies.items()}
+        flyby = self.flyby
+        if flyby is not None:
+            flyby = replace(flyby, frames=max(share(flyby.frames), min(3, flyby.frames)))
+            bodies = {flyby.body: (0, 0, flyby.frames)}
+        return replace(self, bodies=bodies, flyby=flyby)
 
 
 @dataclass(frozen=True)
@@ -62,42 +69,67 @@ class Shard:
 
 
 def load_campaign(name_or_path: str) -> Campaign:
-    """Read a campaign: the name of one that the project brings, or a TOML file.
+    """Read a campaign: a TOML file, or the name of one that the project brings, with or without ".toml".
 
     Raises ValueError naming the file and field where it is malformed.
     """
     path = Path(name_or_path)
-    if not path.suffix:
-        path = CAMPAIGNS / f"{name_or_path.replace('-', '_')}.toml"
+    if not path.exists() and path.parent == Path():
+        path = CAMPAIGNS / f"{path.stem.replace('-', '_')}.toml"
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         known = ", ".join(sorted(p.stem.replace("_", "-") for p in CAMPAIGNS.glob("*.toml")))
-        raise ValueError(f"campaign {path}: {error.strerror} (the project brings: {known})") from error
-    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"campaign {name_or_path}: {error.strerror} (the project brings: {known})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"campaign {path}: {error}") from error
-    unknown = set(table) - {"name", "seed", "samples", "bodies"}
+
+    def fail(field: str, expected: str, got: object) -> ValueError:
+        return ValueError(f"campaign {path}: {field}: expected {expected}, got {got!r}")
+
+    unknown = set(table) - {"name", "seed", "samples", "bodies", "flyby"}
     if unknown:
-        raise ValueError(f"campaign {path}: unknown field {sorted(unknown)[0]}")
-    name, seed, samples, bodies = (table.get(key) for key in ("name", "seed", "samples", "bodies"))
+        raise fail(sorted(unknown)[0], "name, seed, samples, bodies or flyby", table[sorted(unknown)[0]])
+    name, seed, samples = (table.get(key) for key in ("name", "seed", "samples"))
     if not isinstance(name, str) or not name:
-        raise ValueError(f"campaign {path}: name: expected a name, got {name!r}")
+        raise fail("name", "a name", name)
     if not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"campaign {path}: seed: expected an integer >= 0, got {seed!r}")
+        raise fail("seed", "an integer >= 0", seed)
     if not isinstance(samples, int) or not 1 <= samples <= 4096:
-        raise ValueError(f"campaign {path}: samples: expected 1..4096, got {samples!r}")
+        raise fail("samples", "1..4096", samples)
+    if ("bodies" in table) == ("flyby" in table):
+        raise fail("bodies", "either bodies or flyby", sorted(table))
+    if "flyby" in table:
+        flyby = _flyby(table["flyby"], fail)
+        return Campaign(name, seed, samples, {flyby.body: (0, 0, flyby.frames)}, flyby)
+    bodies = table["bodies"]
     if not isinstance(bodies, dict) or not bodies:
-        raise ValueError(f"campaign {path}: bodies: expected a table of bodies, got {bodies!r}")
+        raise fail("bodies", "a table of bodies", bodies)
     for body, counts in bodies.items():
         if (
             not isinstance(counts, list)
             or len(counts) != 3
             or not all(isinstance(count, int) and count >= 0 for count in counts)
         ):
-            raise ValueError(
-                f"campaign {path}: bodies.{body}: expected [train, validation, test] counts, got {counts!r}"
-            )
+            raise fail(f"bodies.{body}", "[train, validation, test] counts", counts)
     return Campaign(name, seed, samples, {body: (c[0], c[1], c[2]) for body, c in bodies.items()})
+
+
+def _flyby(table: Any, fail: Any) -> Flyby:
+    if not isinstance(table, dict) or set(table) != {"body", "frames", "closest", "farthest", "duration_s"}:
+        raise fail("flyby", "body, frames, closest, farthest, duration_s", table)
+    if not isinstance(table["body"], str):
+        raise fail("flyby.body", "a name", table["body"])
+    if not isinstance(table["frames"], int) or not 2 <= table["frames"] <= 100_000:
+        raise fail("flyby.frames", "2..100000", table["frames"])
+    for field in ("closest", "farthest", "duration_s"):
+        if not isinstance(table[field], (int, float)) or not table[field] > 0:
+            raise fail(f"flyby.{field}", "a number > 0", table[field])
+    if table["farthest"] <= table["closest"]:
+        raise fail("flyby.farthest", f"more than closest, {table['closest']}", table["farthest"])
+    return Flyby(
+        table["body"], table["frames"], float(table["closest"]), float(table["farthest"]), float(table["duration_s"])
+    )
 
 
 def plan(campaign: Campaign) -> list[Shard]:
@@ -110,130 +142,16 @@ def plan(campaign: Campaign) -> list[Shard]:
     ]
 
 
-def render_campaign(
-    campaign: Campaign, catalogue: dict[str, BodyRecipe], shapes: Path | None, out: Path, workers: int
-) -> None:
-    """Render every shard that is not there yet, then write the set's digest into dataset.json.
+def shard_views(campaign: Campaign, shard: Shard, body_seed: int, extent: float) -> list[tuple[View, float | None]]:
+    """The views of a shard and, of flybys, their times.
 
-    Killed and started again, it continues and ends with the same samples. Raises ValueError for a body that
-    the catalogue lacks, a missing or open mesh, or a folder that holds another campaign; RuntimeError when a
-    worker process dies; OSError when the disk is full. No half-written shard is left behind.
+    A random view comes from the seeds of campaign and body, its split and index alone: a set can grow, and any part of
+    it be rendered anywhere.
     """
-    for body in campaign.bodies:
-        if body not in catalogue:
-            raise ValueError(f"campaign {campaign.name}: unknown body {body}; known: {', '.join(catalogue)}")
-        base_shape(catalogue[body], shapes)
-    description: dict[str, Any] = {
-        "format": FORMAT_VERSION,
-        "name": campaign.name,
-        "classes": list(CLASS_NAMES),
-        "campaign": {"seed": campaign.seed, "samples": campaign.samples, "bodies": campaign.bodies},
-        "bodies": {body: _body_record(catalogue[body], shapes) for body in campaign.bodies},
-        "image": "128 x 128 uint8, sRGB-encoded radiance, no noise",
-    }
-    if (out / "dataset.json").exists():
-        present = read_description(out)
-        if present["campaign"] != _plain(description["campaign"]) or present["bodies"] != _plain(description["bodies"]):
-            raise ValueError(f"dataset {out}: holds another campaign ({present['name']}); choose another --out")
-    write_description(out, description)
-
-    shards = plan(campaign)
-    missing = [shard for shard in shards if not (out / "shards" / shard.file_name).exists()]
-    total = sum(shard.count for shard in shards)
-    done = total - sum(shard.count for shard in missing)
-    jobs = {body: [s for s in missing if s.body == body] for body in campaign.bodies}
-    context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager, tqdm(total=total, initial=done, unit="image", file=sys.stderr) as bar:
-        progress = manager.Queue()
-        others = set(multiprocessing.active_children())
-        with ProcessPoolExecutor(workers, mp_context=context, max_tasks_per_child=1) as pool:
-            running = {
-                pool.submit(_render_shards, campaign, catalogue[body], shapes, out, todo, progress)
-                for body, todo in jobs.items()
-                if todo
-            }
-            try:
-                while running:
-                    finished, running = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
-                    while not progress.empty():
-                        bar.update(progress.get())
-                    for future in finished:
-                        future.result()
-            except BrokenProcessPool as error:
-                raise RuntimeError(
-                    f"campaign {campaign.name}: a rendering process died (out of memory?); "
-                    "start the same command again to continue"
-                ) from error
-            except BaseException:
-                # Do not wait for the bodies that the other processes are at: what is wrong is said now.
-                for process in set(multiprocessing.active_children()) - others:
-                    process.kill()
-                raise
-    write_description(out, {**description, "samples": total, "sha256": digest(out)})
-
-
-def _body_record(recipe: BodyRecipe, shapes: Path | None) -> dict[str, Any]:
-    """The recipe, and the digest of the shape model: a set must not go on with another mesh of the same name."""
-    record = asdict(recipe)
-    if recipe.shape is not None and shapes is not None:
-        record["shape_sha256"] = hashlib.sha256((shapes / recipe.shape).read_bytes()).hexdigest()
-    return record
-
-
-def _plain(value: Any) -> Any:
-    """The value as it comes back from JSON."""
-    return json.loads(json.dumps(value))
-
-
-def _render_shards(
-    campaign: Campaign, recipe: BodyRecipe, shapes: Path | None, out: Path, shards: list[Shard], progress: Any
-) -> None:
-    """Runs in a worker process of its own: Blender's state is global."""
-    # Blender reports every frame on standard output.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    from ground_tools.rendering.scene import BodyRenderer
-
-    body = enhance(recipe, base_shape(recipe, shapes))
-    renderer = BodyRenderer(body, samples=campaign.samples)
-    for shard in shards:
-        rows = []
-        for index in range(shard.first, shard.first + shard.count):
-            stream = np.random.SeedSequence([campaign.seed, recipe.seed, SPLITS.index(shard.split), index])
-            view = random_view(body.extent, np.random.default_rng(stream))
-            rows.append(sample_row(renderer, body.extent, recipe.name, shard.split, index, view, campaign.seed))
-            progress.put(1)
-        write_shard(out / "shards" / shard.file_name, rows)
-    renderer.close()
-
-
-def sample_row(
-    renderer: Any,
-    extent: float,
-    body: str,
-    split: str,
-    index: int,
-    view: View,
-    seed: int,
-) -> dict[str, Any]:
-    """Render one view and return it as a row of SAMPLE_SCHEMA."""
-    rendering = renderer.render(view, index)
-    image = display_encoded(rendering.grey)
-    mask = class_mask(rendering.identifiers, rendering.clean)
-    identifiers = rendering.identifiers.astype(np.uint16)
-    return {
-        "body": body,
-        "split": split,
-        "index": index,
-        "seed": seed,
-        "camera_km": view.camera.tolist(),
-        "sun_direction": view.sun.tolist(),
-        "range_km": view.range_km,
-        "range_d0": view.range_km / reference_range(extent),
-        "phase_angle_deg": view.phase_angle_deg,
-        "time_s": None,
-        "class_pixels": np.bincount(mask.ravel(), minlength=len(CLASS_NAMES)).tolist(),
-        "image_png": png_bytes(image),
-        "mask_png": png_bytes(mask),
-        "identifiers_png": png_bytes(identifiers),
-        "sha256": sample_digest(image, mask, identifiers),
-    }
+    indices = range(shard.first, shard.first + shard.count)
+    if campaign.flyby is not None:
+        pass_by = campaign.flyby
+        views, times = hyperbolic_flyby(extent, pass_by.frames, pass_by.closest, pass_by.farthest, pass_by.duration_s)
+        return [(views[index], float(times[index])) for index in indices]
+    streams = ([campaign.seed, body_seed, SPLITS.index(shard.split), index] for index in indices)
+    return [(random_view(extent, np.random.default_rng(np.random.SeedSequence(s))), None) for s in streams]

@@ -31,6 +31,19 @@ class View:
         return float(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0))))
 
 
+def camera_axes(view: View) -> np.ndarray:
+    """The camera's axes in the body-fixed frame, as rows: x (right), y (down), z (boresight); (3, 3) float64.
+
+    A direction d of the body-fixed frame is camera_axes(view) @ d in the camera's. From above a pole, where z gives no
+    direction in the image, the body's x axis points up instead.
+    """
+    z = -view.camera / view.range_km
+    up = np.array([0.0, 0.0, 1.0]) if np.hypot(z[0], z[1]) > 1e-9 else np.array([1.0, 0.0, 0.0])
+    x = np.cross(z, up)
+    x /= np.linalg.norm(x)
+    return np.stack([x, np.cross(z, x), z])
+
+
 def reference_range(extent: float, field_of_view_deg: float = FIELD_OF_VIEW_DEG) -> float:
     """D0 = Gamma / (2 tan(FOV / 2)): the range at which the largest extent fills the image, kilometres."""
     return extent / (2.0 * np.tan(np.radians(field_of_view_deg) / 2.0))

@@ -1,25 +1,11 @@
-"""From stored images to network input: the paper's noise, and augmentation by orientation and photometry."""
+"""Augmentation of stored images by orientation and photometry."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-NOISE_MEAN = 0.1
-NOISE_SIGMA = 0.01
-BLUR_SIGMA = 0.1
-# Validation and test images carry noise of a recorded seed, the same every time.
-VALIDATION_NOISE_SEED = 1_000_003
-
-
-def paper_noise(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """The reference paper's noise: Gaussian, mean 0.1, variance 1e-4, then a Gaussian blur of 0.1 px.
-
-    image: (H, W) uint8. Returns (H, W) float32 in [0, 1].
-    """
-    noisy = image.astype(np.float32) / 255.0
-    noisy += generator.normal(NOISE_MEAN, NOISE_SIGMA, image.shape).astype(np.float32)
-    return np.clip(cv2.GaussianBlur(noisy, (0, 0), BLUR_SIGMA), 0.0, 1.0)
+from ground_tools.datasets.noise import NOISE_MEAN, NOISE_SIGMA, paper_noise
 
 
 def disturbed(image: np.ndarray, strength: float, generator: np.random.Generator) -> np.ndarray:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import keras
 import numpy as np
 
+from ground_tools.classes import BOULDERS, CRATERS, TERMINATOR
+from ground_tools.datasets.labels import stacked_mask
 from ground_tools.datasets.store import LoadedSet
-from ground_tools.rendering.labels import BOULDERS, CRATERS, TERMINATOR, stacked_mask
 from ground_tools.training.augmentation import disturbed, oriented
 from ground_tools.training.recipes import Recipe
 
 
 def relabelled(loaded: LoadedSet, minimum_boulder_pixels: int) -> np.ndarray:
-    """The set's masks with another rule for what counts as a boulder. Returns (N, H, W) uint8."""
+    """The set's masks with another rule for what counts as a boulder, from its identifiers. Returns (N, H, W) uint8."""
     return np.stack(
         [
-            stacked_mask(identifiers.astype(np.int32), mask == TERMINATOR, minimum_boulder_pixels)
-            for identifiers, mask in zip(loaded.identifiers, loaded.masks, strict=True)
+            stacked_mask(identifiers, ground, mask == TERMINATOR, minimum_boulder_pixels)
+            for identifiers, ground, mask in zip(loaded.identifiers, loaded.ground, loaded.masks, strict=True)
         ]
     )
 

@@ -16,6 +16,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from ground_tools.classes import CLASS_NAMES
+from ground_tools.datasets.derived import body_set
+from ground_tools.datasets.noise import with_noise
 from ground_tools.datasets.store import LoadedSet, digest, load, read_description
 from ground_tools.networks.unet import (
     DECODER_CHANNELS,
@@ -25,8 +28,6 @@ from ground_tools.networks.unet import (
     build_unet,
     take_encoder,
 )
-from ground_tools.rendering.labels import CLASS_NAMES
-from ground_tools.training.augmentation import VALIDATION_NOISE_SEED, paper_noise
 from ground_tools.training.batches import BodyBatches, WindowBatches, relabelled
 from ground_tools.training.metrics import iou_per_class, mean_iou
 from ground_tools.training.recipes import Recipe
@@ -67,20 +68,13 @@ def windowed(unet: keras.Model, window: int) -> keras.Model:
     return keras.Model([image, offset], scores, name="unet_windowed")
 
 
-def fixed_noise(images: np.ndarray) -> np.ndarray:
-    """Validation and test inputs: the paper's noise from a recorded seed. Returns (N, H, W, 1) float32."""
-    return np.stack(
-        [paper_noise(image, np.random.default_rng([VALIDATION_NOISE_SEED, i])) for i, image in enumerate(images)]
-    )[..., None]
-
-
 class KeepBestIoU(keras.callbacks.Callback):
     """After each epoch: mIoU of the deterministic network on the validation set; keeps the best weights."""
 
     def __init__(self, unet: keras.Model, validation: LoadedSet, masks: np.ndarray, path: Path) -> None:
         super().__init__()
         self._unet, self._masks, self._path = unet, masks, path
-        self._inputs = fixed_noise(validation.images)
+        self._inputs = with_noise(validation.images)
         record = path.with_suffix(".best.json")
         self.best = json.loads(record.read_text())["miou"] if record.exists() else -1.0
         self._record = record
@@ -187,12 +181,12 @@ def train_encoder(recipe: Recipe, dataset: Path, out: Path) -> Path:
     """Train the encoder CNN to name the body (C-1). Returns the weights of the epoch with the lowest loss."""
     keras.utils.set_random_seed(recipe.seed)
     done = _begin(recipe, dataset, out, None)
-    train, validation = load(dataset, "train"), load(dataset, "validation")
-    names = sorted(set(train.bodies))
-    labels = np.array([names.index(body) for body in train.bodies], dtype=np.int32)
-    validation_labels = np.array([names.index(body) for body in validation.bodies], dtype=np.int32)
-    model = build_encoder_cnn(len(names), size=train.images.shape[1])
-    batches = BodyBatches(train.images, labels, recipe, first_epoch=done)
+    bodies = body_set(dataset)
+    names = bodies.names
+    validation_inputs = with_noise(bodies.images[bodies.validation])
+    validation_labels = bodies.labels[bodies.validation]
+    model = build_encoder_cnn(len(names), size=bodies.images.shape[1])
+    batches = BodyBatches(bodies.images[bodies.train], bodies.labels[bodies.train], recipe, first_epoch=done)
     model.compile(
         optimizer=keras.optimizers.Adam(_schedule(recipe, len(batches))),
         loss=keras.losses.SparseCategoricalCrossentropy(),
@@ -208,16 +202,15 @@ def train_encoder(recipe: Recipe, dataset: Path, out: Path) -> Path:
     )
     model.fit(
         batches,
-        validation_data=(fixed_noise(validation.images), validation_labels),
+        validation_data=(validation_inputs, validation_labels),
         epochs=recipe.epochs,
         callbacks=[best, *_callbacks(recipe, out)],
         verbose=0,
     )
     model.load_weights(path)
-    loss, accuracy = model.evaluate(fixed_noise(validation.images), validation_labels, verbose=0)
-    _write_record(
-        recipe, dataset, out, path, {"images": _images(train, validation), "val_loss": loss, "val_accuracy": accuracy}
-    )
+    loss, accuracy = model.evaluate(validation_inputs, validation_labels, verbose=0)
+    images = {"train": len(bodies.train), "validation": len(bodies.validation)}
+    _write_record(recipe, dataset, out, path, {"images": images, "val_loss": loss, "val_accuracy": accuracy})
     return path
 
 
@@ -230,7 +223,7 @@ def train_unet(recipe: Recipe, dataset: Path, out: Path, encoder: Path | None, s
         raise ValueError("training a UNet starts from either --encoder or --start-from weights")
     keras.utils.set_random_seed(recipe.seed)
     done = _begin(recipe, dataset, out, encoder or start_from)
-    train, validation = load(dataset, "train"), load(dataset, "validation")
+    train, validation = (load(dataset, split, identifiers=True) for split in ("train", "validation"))
     if recipe.window > train.images.shape[1]:
         raise ValueError(f"recipe {recipe.name}: window: expected at most {train.images.shape[1]}, got {recipe.window}")
     masks = relabelled(train, recipe.minimum_boulder_pixels)
@@ -255,13 +248,10 @@ def train_unet(recipe: Recipe, dataset: Path, out: Path, encoder: Path | None, s
     keep = KeepBestIoU(unet, validation, validation_masks, path)
     model.fit(batches, epochs=recipe.epochs, callbacks=[keep, *_callbacks(recipe, out)], verbose=0)
     best = json.loads(path.with_suffix(".best.json").read_text())
-    measured = {"images": _images(train, validation), "validation": best, "began_from": _origin(encoder or start_from)}
+    images = {"train": len(train), "validation": len(validation)}
+    measured = {"images": images, "validation": best, "began_from": _origin(encoder or start_from)}
     _write_record(recipe, dataset, out, path, measured)
     return path
-
-
-def _images(train: LoadedSet, validation: LoadedSet) -> dict[str, int]:
-    return {"train": len(train.images), "validation": len(validation.images)}
 
 
 def _origin(weights: Path | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ground_tools.rendering.labels import CLASS_NAMES
+from ground_tools.classes import CLASS_NAMES
 
 RECIPES = Path(__file__).with_name("recipes")
 

@@ -1,4 +1,4 @@
-"""A small rendered set, made once for all tests of the ground line."""
+"""Small rendered sets, made once for all tests of the ground line."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ samples = 4
 procedural_top = [3, 1, 1]
 procedural_bilobate = [3, 1, 1]
 """
+SETS = ("d1", "d2a", "d2b", "d3")
 
 
 def ground_tools(*arguments: object, timeout: float = 280.0) -> subprocess.CompletedProcess[str]:
@@ -35,5 +36,14 @@ def dataset(tmp_path_factory: pytest.TempPathFactory, campaign_file: Path) -> Pa
     """Ten samples of two procedural bodies, rendered through the command line."""
     out = tmp_path_factory.mktemp("datasets") / "tiny"
     done = ground_tools("render", "--campaign", campaign_file, "--out", out)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@pytest.fixture(scope="session")
+def hundredth(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A hundredth of every set of the reference paper, with stand-ins for all files: a folder of sets."""
+    out = tmp_path_factory.mktemp("hundredth")
+    done = ground_tools("render", "--campaign", *SETS, "--procedural", "--fraction", 0.01, "--out", out, timeout=900)
     assert done.returncode == 0, done.stderr
     return out

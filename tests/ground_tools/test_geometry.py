@@ -7,18 +7,19 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ground_tools.bodies.enhance import BOULDER_IDENTIFIERS, CRATER_IDENTIFIERS, SURFACE_IDENTIFIER
-from ground_tools.rendering.geometry import SHELL, hyperbolic_flyby, random_view, reference_range
-from ground_tools.rendering.labels import (
+from ground_tools.classes import (
+    BOULDER_IDENTIFIERS,
     BOULDERS,
+    CRATER_IDENTIFIERS,
     CRATERS,
+    GRAVEL_IDENTIFIER,
     SURFACE,
+    SURFACE_IDENTIFIER,
     TERMINATOR,
-    acceptance_mask,
-    class_mask,
-    stacked_mask,
-    terminator_mask,
 )
+from ground_tools.datasets.labels import seen_rocks, stacked_mask
+from ground_tools.rendering.geometry import SHELL, View, camera_axes, hyperbolic_flyby, random_view, reference_range
+from ground_tools.rendering.terminator import acceptance_mask, terminator_mask
 
 VIEWS = [random_view(2.0, np.random.default_rng([3, i])) for i in range(3000)]
 
@@ -42,6 +43,15 @@ def test_directions_are_uniform_on_the_sphere_and_phase_angles_in_0_to_90() -> N
     assert np.allclose(np.linalg.norm([view.sun for view in VIEWS], axis=1), 1.0)
 
 
+def test_the_camera_looks_at_the_body_with_its_north_up() -> None:
+    for view in [*VIEWS[:50], View(np.array([0.0, 0.0, 7.0]), np.array([1.0, 0.0, 0.0]))]:
+        axes = camera_axes(view)
+        assert np.allclose(axes @ axes.T, np.eye(3))
+        assert np.linalg.det(axes) == pytest.approx(1.0)
+        assert np.allclose(axes @ -view.camera, [0.0, 0.0, view.range_km], atol=1e-9 * view.range_km)
+        assert (axes @ [0.0, 0.0, 1.0])[1] <= 1e-12  # y is down
+
+
 def test_a_flyby_is_symmetric_and_nearly_straight() -> None:
     views, times = hyperbolic_flyby(2.0, 57, closest=0.5, farthest=3.0, duration_s=600.0)
     ranges = np.array([view.range_km for view in views]) / reference_range(2.0)
@@ -54,19 +64,19 @@ def test_a_flyby_is_symmetric_and_nearly_straight() -> None:
 
 
 def lit_sphere(phase_deg: float, size: int = 128, radius: float = 45.0) -> tuple[np.ndarray, np.ndarray]:
-    """Radiance of a Lambert sphere lit from the left, and its mask."""
+    """Cosine of the sun's incidence on a sphere lit from the left, and its mask."""
     v, u = np.mgrid[:size, :size] - (size - 1) / 2
     inside = u**2 + v**2 < radius**2
     z = np.sqrt(np.maximum(radius**2 - u**2 - v**2, 0.0))
     phase = np.radians(phase_deg)
     cosine = (-u * np.sin(phase) + z * np.cos(phase)) / radius
-    return np.where(inside, 0.8 * np.maximum(cosine, 0.0), 0.0), inside
+    return np.where(inside, np.maximum(cosine, 0.0), 0.0).astype(np.float32), inside
 
 
 @pytest.mark.parametrize("phase_deg", [50.0, 70.0, 90.0])
 def test_the_terminator_is_found_where_it_is_and_not_at_the_limb(phase_deg: float) -> None:
     clean, body = lit_sphere(phase_deg)
-    terminator = terminator_mask(clean, body)
+    terminator = terminator_mask(clean, body, body)
     assert terminator.sum() > 200
     assert not (terminator & ~acceptance_mask(body)).any()
     # On the equator of the image the terminator of a sphere lies at u = R cos(phase).
@@ -76,29 +86,46 @@ def test_the_terminator_is_found_where_it_is_and_not_at_the_limb(phase_deg: floa
 
 def test_a_fully_lit_body_has_no_terminator() -> None:
     clean, body = lit_sphere(0.0)
-    assert not terminator_mask(clean, body).any()
+    assert not terminator_mask(clean, body, body).any()
+
+
+def test_relief_in_the_day_and_a_dark_hollow_are_no_terminator() -> None:
+    clean, body = lit_sphere(0.0)
+    clean[40:60, 40:90] *= 0.4  # a sharp step from bright to dim
+    clean[70:78, 60:68] = 0.0  # a shadowed hollow
+    assert not terminator_mask(clean, body, body).any()
 
 
 def test_masks_are_stacked_by_priority_and_partition_the_image() -> None:
-    identifiers = np.zeros((64, 64), dtype=np.int32)
-    cv2.circle(identifiers, (32, 32), 28, SURFACE_IDENTIFIER, cv2.FILLED)
-    cv2.circle(identifiers, (26, 32), 9, CRATER_IDENTIFIERS, cv2.FILLED)
-    cv2.circle(identifiers, (40, 32), 5, BOULDER_IDENTIFIERS[2], cv2.FILLED)
-    identifiers[10, 32] = BOULDER_IDENTIFIERS[0]  # gravel on the surface
-    identifiers[32, 26] = BOULDER_IDENTIFIERS[0] + 1  # gravel in the crater
+    ground = np.zeros((64, 64), dtype=np.int32)
+    cv2.circle(ground, (32, 32), 28, SURFACE_IDENTIFIER, cv2.FILLED)
+    cv2.circle(ground, (26, 32), 9, CRATER_IDENTIFIERS, cv2.FILLED)
+    found = ground.copy()
+    cv2.circle(found, (40, 32), 5, BOULDER_IDENTIFIERS[2], cv2.FILLED)
+    found[10, 32] = BOULDER_IDENTIFIERS[0]  # gravel on the surface
+    found[32, 26] = BOULDER_IDENTIFIERS[0] + 1  # gravel in the crater
+    found[20, 30:34] = BOULDER_IDENTIFIERS[0] + 2  # a small rock
+    found[32, 61] = BOULDER_IDENTIFIERS[0] + 3  # gravel beyond the limb
+    identifiers = seen_rocks(found)
+    assert sorted(np.unique(identifiers)) == [
+        0,
+        SURFACE_IDENTIFIER,
+        GRAVEL_IDENTIFIER,
+        CRATER_IDENTIFIERS,
+        BOULDER_IDENTIFIERS[0] + 2,
+        BOULDER_IDENTIFIERS[2],
+    ]
     terminator = np.zeros((64, 64), dtype=bool)
     terminator[30:34, 20:45] = True
-    mask = stacked_mask(identifiers, terminator)
+    mask = stacked_mask(identifiers, ground, terminator)
     assert (mask[terminator] == TERMINATOR).all()
     assert (mask[(identifiers == BOULDER_IDENTIFIERS[2]) & ~terminator] == BOULDERS).all()
-    assert mask[10, 32] == SURFACE
-    assert stacked_mask(identifiers, np.zeros_like(terminator))[32, 26] == CRATERS
+    assert mask[10, 32] == mask[20, 31] == mask[32, 61] == SURFACE
+    no_night = np.zeros_like(terminator)
+    assert stacked_mask(identifiers, ground, no_night)[32, 26] == CRATERS
     assert ((mask > 0) == (identifiers > 0)).all()
-    small = stacked_mask(identifiers, terminator, minimum_boulder_pixels=500)
-    assert not (small == BOULDERS).any()
-
-
-def test_a_class_mask_is_made_of_both() -> None:
-    clean, body = lit_sphere(70.0)
-    mask = class_mask(body.astype(np.int32), clean)
-    assert set(np.unique(mask)) == {0, SURFACE, TERMINATOR}
+    assert not (stacked_mask(identifiers, ground, terminator, minimum_boulder_pixels=500) == BOULDERS).any()
+    assert stacked_mask(identifiers, ground, no_night, minimum_boulder_pixels=4)[20, 31] == BOULDERS
+    # The paper's rule: every rock is a boulder.
+    every = stacked_mask(identifiers, ground, no_night, minimum_boulder_pixels=1)
+    assert ((every == BOULDERS) == (found >= BOULDER_IDENTIFIERS[0])).all()

@@ -1,0 +1,126 @@
+"""`ground-tools dataset`: look at sets, check them, carry them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+_EXAMPLES = """examples:
+  ground-tools dataset info datasets/d1
+  ground-tools dataset show datasets/d1 --out out/d1        contact sheets and charts as PNG files
+  ground-tools dataset verify datasets/d1                   every pixel against its digest
+  ground-tools dataset pack datasets/d1 --out d1.parquet    one file, which loaders take in place of the folder
+  ground-tools dataset pack datasets/d1 --split test --body bennu --out bennu_test.parquet
+  ground-tools dataset export datasets/d1 --out pngs        plain PNG pairs and a CSV table for other tools
+  ground-tools dataset report datasets/d1 datasets/d3 --write docs    the figures and pictures of docs/datasets.md
+
+A set is a folder that `ground-tools render` wrote, or a packed file.
+"""
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command `dataset` to those of `ground-tools`."""
+    dataset = commands.add_parser(
+        "dataset",
+        help="look at rendered sets, check them, carry them",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = dataset.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    info = actions.add_parser("info", help="counts, classes, geometry, size")
+    info.add_argument("set", type=Path)
+    info.add_argument("--json", action="store_true", help="for programs")
+
+    show = actions.add_parser("show", help="contact sheets per body, class balance, geometry, occurrence maps")
+    show.add_argument("set", type=Path)
+    show.add_argument("--out", type=Path, required=True, metavar="DIR")
+    show.add_argument("--count", type=int, default=20, help="samples on a sheet (default: 20)")
+    show.add_argument("--seed", type=int, default=0, help="of the choice of samples (default: 0)")
+    show.add_argument("--enlarge", type=int, default=1, help="size of a pixel (default: 1)")
+
+    verify = actions.add_parser("verify", help="check that a set is whole and holds what it says; exit 1 if not")
+    verify.add_argument("set", type=Path)
+
+    pack = actions.add_parser("pack", help="write a set, or a part of it, as one file")
+    pack.add_argument("set", type=Path)
+    pack.add_argument("--out", type=Path, required=True, metavar="FILE")
+    pack.add_argument("--split", action="append", choices=("train", "validation", "test"), help="only this one")
+    pack.add_argument("--body", action="append", help="only this one")
+
+    export = actions.add_parser("export", help="write PNG pairs and samples.csv")
+    export.add_argument("set", type=Path)
+    export.add_argument("--out", type=Path, required=True, metavar="DIR")
+    export.add_argument("--noise", action="store_true", help="images with the paper's noise, as networks get them")
+
+    report = actions.add_parser("report", help="write the figures and pictures of docs/datasets.md")
+    report.add_argument("sets", type=Path, nargs="+")
+    report.add_argument("--write", type=Path, required=True, metavar="DOCS", help="folder of datasets.md")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what `ground-tools dataset` was asked for; returns the exit code."""
+    return {"info": _info, "show": _show, "verify": _verify, "pack": _pack, "export": _export, "report": _report}[
+        arguments.action
+    ](arguments)
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    from ground_tools.datasets.statistics import as_text, describe
+
+    statistics = describe(arguments.set)
+    print(json.dumps(statistics, indent=2) if arguments.json else as_text(statistics), end="\n" * arguments.json)
+    return 0
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from ground_tools.datasets.pictures import write_pictures
+
+    for name, high in (("count", 1000), ("enlarge", 16)):
+        if not 1 <= getattr(arguments, name) <= high:
+            raise ValueError(f"--{name}: expected 1..{high}, got {getattr(arguments, name)}")
+    if arguments.seed < 0:
+        raise ValueError(f"--seed: expected 0 or more, got {arguments.seed}")
+    for path in write_pictures(arguments.set, arguments.out, arguments.count, arguments.seed, arguments.enlarge):
+        print(path)
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from ground_tools.datasets.integrity import verify
+    from ground_tools.datasets.store import read_description
+
+    problems = verify(arguments.set)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if problems:
+        return 1
+    print(f"{arguments.set}: {read_description(arguments.set)['samples']} samples, all sound")
+    return 0
+
+
+def _pack(arguments: argparse.Namespace) -> int:
+    from ground_tools.datasets.packing import pack
+
+    samples = pack(arguments.set, arguments.out, arguments.split, arguments.body)
+    print(f"{arguments.out}: {samples} samples, {arguments.out.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from ground_tools.datasets.packing import export
+
+    samples = export(arguments.set, arguments.out, arguments.noise)
+    print(f"{arguments.out}: {samples} PNG pairs and samples.csv")
+    return 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from ground_tools.datasets.report import write_report
+
+    for path in write_report(arguments.sets, arguments.write):
+        print(path)
+    return 0

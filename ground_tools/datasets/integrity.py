@@ -1,0 +1,141 @@
+"""Is a set whole, and does it hold what it says? Every pixel is looked at."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from ground_tools.classes import BACKGROUND
+from ground_tools.datasets.store import (
+    INDEX_FILE,
+    INDEX_SCHEMA,
+    PIXEL_COLUMNS,
+    SAMPLE_SCHEMA,
+    SPLITS,
+    digest,
+    read_description,
+    read_index,
+    sample_digest,
+    shard_paths,
+    webp_array,
+)
+
+_MOST_PROBLEMS = 20
+
+
+def verify(path: Path) -> list[str]:
+    """Check a finished set (folder or packed file); returns what is wrong, a line each, none when it is sound.
+
+    Raises ValueError when it is no finished set at all.
+    """
+    description = read_description(path)
+    problems: list[str] = []
+    try:
+        index = read_index(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        return [f"{path / INDEX_FILE}: not readable ({error})"]
+    if index.schema.names != [n for n in INDEX_SCHEMA.names if path.is_dir() or n not in ("shard", "row")]:
+        return [f"{path}: index: expected columns {', '.join(INDEX_SCHEMA.names)}, got {', '.join(index.schema.names)}"]
+    if digest(path) != description["sha256"]:
+        problems.append(f"{path}: the index's samples give another sha256 than dataset.json tells")
+    if len(index) != description["samples"]:
+        problems.append(f"{path}: expected {description['samples']} samples, the index has {len(index)}")
+    problems += _missing(path, description, index)
+    columns = [name for name in SAMPLE_SCHEMA.names if name not in PIXEL_COLUMNS]
+    indexed = {_key(row): row for row in index.select(columns).to_pylist()}
+    with tqdm(total=len(index), unit="sample", file=sys.stderr, leave=False, disable=None) as bar:
+        for place, table in _tables(path, problems):
+            for number, row in enumerate(table.to_pylist()):
+                where = f"{place}, row {number}"
+                problems += [f"{where}: {what}" for what in _wrong_with(row, len(description["classes"]))]
+                entry = indexed.pop(_key(row), None)
+                if entry is None:
+                    problems.append(f"{where}: {_name(_key(row))} is not in the index, or twice in the set")
+                elif different := [name for name in columns if entry[name] != row[name]]:
+                    problems.append(f"{where}: {different[0]}: expected {entry[different[0]]} as in the index")
+                bar.update()
+                if len(problems) >= _MOST_PROBLEMS:
+                    return [*problems, f"{path}: and perhaps more"]
+    problems += [f"{path}: {_name(key)} is in the index, and in no shard" for key in list(indexed)[:_MOST_PROBLEMS]]
+    return problems
+
+
+def _key(row: dict[str, Any]) -> tuple[str, str, int]:
+    return (row["body"], row["split"], row["index"])
+
+
+def _name(key: tuple[str, str, int]) -> str:
+    return f"{key[0]} {key[1]} {key[2]}"
+
+
+def _missing(path: Path, description: dict[str, Any], index: pa.Table) -> list[str]:
+    """Bodies and splits of which the set has other samples than its campaign asks for."""
+    if "selection" in description:  # a packed part of a set
+        return []
+    held = {_key(row) for row in index.select(["body", "split", "index"]).to_pylist()}
+    problems = []
+    for body, counts in description["campaign"]["bodies"].items():
+        for split, count in zip(SPLITS, counts, strict=True):
+            there = sum((body, split, i) in held for i in range(count))
+            if there < count:
+                problems.append(f"{path}: {body} {split}: expected samples 0..{count - 1}, {there} of them are there")
+    return problems
+
+
+def _tables(path: Path, problems: list[str]) -> Any:
+    """The tables of a set with the names of their places; one that cannot be read is a problem."""
+    if path.is_file():
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+        places = [(f"{path}, group {g}", lambda g=g: file.read_row_group(g)) for g in range(file.num_row_groups)]
+    else:
+        places = [
+            (str(shard), lambda shard=shard: pq.read_table(shard, page_checksum_verification=True))
+            for shard in shard_paths(path)
+        ]
+    for place, read in places:
+        try:
+            table = read()
+        except (OSError, pa.ArrowInvalid) as error:
+            problems.append(f"{place}: not readable ({error})")
+            continue
+        if table.schema.names != SAMPLE_SCHEMA.names:
+            problems.append(f"{place}: expected columns {', '.join(SAMPLE_SCHEMA.names)}")
+            continue
+        yield place, table
+
+
+def _wrong_with(row: dict[str, Any], classes: int) -> list[str]:
+    """What contradicts itself within one sample."""
+    try:
+        arrays = {name: webp_array(row[name], name) for name in PIXEL_COLUMNS}
+    except ValueError as error:
+        return [str(error)]
+    mask = arrays["mask"]
+    if len({array.shape for array in arrays.values()}) != 1:
+        return [f"image, mask, identifiers and ground of different sizes: {[a.shape for a in arrays.values()]}"]
+    wrong = []
+    if sample_digest(*(arrays[name] for name in PIXEL_COLUMNS)) != row["sha256"]:
+        wrong.append("its pixels give another sha256")
+    if int(mask.max()) >= classes:
+        wrong.append(f"mask: expected classes 0..{classes - 1}, got {int(mask.max())}")
+    elif np.bincount(mask.ravel(), minlength=classes).tolist() != row["class_pixels"]:
+        wrong.append("class_pixels are not those of the mask")
+    if ((mask == BACKGROUND) != (arrays["identifiers"] == 0)).any():
+        wrong.append("the mask's background is not where the identifiers have none")
+    camera, sun = np.asarray(row["camera_km"]), np.asarray(row["sun_direction"])
+    distance = float(np.linalg.norm(camera))
+    if not np.isclose(distance, row["range_km"], rtol=1e-9):
+        wrong.append(f"range_km: expected {distance}, the camera's distance, got {row['range_km']}")
+    if not np.isclose(np.linalg.norm(sun), 1.0, atol=1e-9):
+        wrong.append(f"sun_direction: expected a unit vector, got length {np.linalg.norm(sun)}")
+    else:
+        phase = float(np.degrees(np.arccos(np.clip(camera @ sun / distance, -1.0, 1.0))))
+        if not np.isclose(phase, row["phase_angle_deg"], atol=1e-6):
+            wrong.append(f"phase_angle_deg: expected {phase}, got {row['phase_angle_deg']}")
+    return wrong

@@ -1,0 +1,102 @@
+"""A set as one file to carry, and as plain PNG files for other tools."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from ground_tools.datasets.noise import own_noise
+from ground_tools.datasets.store import (
+    DESCRIPTION_KEY,
+    SAMPLE_SCHEMA,
+    batches,
+    content_digest,
+    png_bytes,
+    read_description,
+    read_index,
+    webp_array,
+    write_whole,
+)
+
+_GROUP_SAMPLES = 500
+
+
+def pack(path: Path, out: Path, splits: list[str] | None = None, bodies: list[str] | None = None) -> int:
+    """Write a set, or some splits or bodies of it, as one Parquet file that carries its description.
+
+    Every loader takes the file in place of the folder. Returns the number of samples. The same set gives the same
+    bytes. Raises ValueError when the set is not finished or nothing is chosen; no half-written file is left behind.
+    """
+    description = read_description(path)
+    index = _chosen(read_index(path), splits, bodies)
+    if not len(index):
+        raise ValueError(
+            f"dataset {path}: no samples of {', '.join(bodies or ['any body'])} in {splits or 'any split'}"
+        )
+    if splits is not None or bodies is not None:
+        description = {**description, "selection": {"splits": splits, "bodies": bodies}, "samples": len(index)}
+    description["sha256"] = content_digest(index)
+    schema = SAMPLE_SCHEMA.with_metadata({DESCRIPTION_KEY: json.dumps(description).encode()})
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        with pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer:
+            waiting: list[pa.Table] = []
+            for table in batches(path, SAMPLE_SCHEMA.names):
+                waiting.append(
+                    _chosen(table, splits, bodies).cast(SAMPLE_SCHEMA).replace_schema_metadata(schema.metadata)
+                )
+                if sum(map(len, waiting)) >= _GROUP_SAMPLES:
+                    writer.write_table(pa.concat_tables(waiting))
+                    waiting = []
+            if waiting:
+                writer.write_table(pa.concat_tables(waiting))
+        temporary.replace(out)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return len(index)
+
+
+def export(path: Path, out: Path, noise: bool = False) -> int:
+    """Write a set as PNG pairs: OUT/SPLIT/images/BODY_INDEX.png, OUT/SPLIT/masks/..., and the index as samples.csv.
+
+    noise: images as networks get them, with the paper's noise from the set's recorded seed. Returns the number of
+    samples. Raises ValueError when the set is not finished.
+    """
+    index = read_index(path)
+    seed = read_description(path)["noise"]["seed"]
+    columns = ["camera_km", "sun_direction", "range_km", "range_d0", "phase_angle_deg", "time_s", "class_pixels"]
+    lines = []
+    with tqdm(total=len(index), unit="sample", file=sys.stderr) as bar:
+        for table in batches(path, ["body", "split", "index", "image", "mask", *columns]):
+            for row in table.to_pylist():
+                name = f"{row['body']}_{row['index']:05d}.png"
+                image = webp_array(row["image"], "image")
+                if noise:
+                    image = np.rint(own_noise(image, seed) * 255.0).astype(np.uint8)
+                write_whole(out / row["split"] / "images" / name, png_bytes(image))
+                write_whole(out / row["split"] / "masks" / name, png_bytes(webp_array(row["mask"], "mask")))
+                values = [" ".join(map(repr, v)) if isinstance(v, list) else v for v in (row[c] for c in columns)]
+                lines.append([f"{row['split']}/images/{name}", row["body"], row["split"], row["index"], *values])
+                bar.update()
+    with (out / "samples.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "body", "split", "index", *columns])
+        writer.writerows(lines)
+    return len(lines)
+
+
+def _chosen(table: pa.Table, splits: list[str] | None, bodies: list[str] | None) -> pa.Table:
+    for column, names in (("split", splits), ("body", bodies)):
+        if names is not None:
+            table = table.filter(pc.is_in(table[column], value_set=pa.array(names, pa.string())))
+    return table

@@ -1,0 +1,166 @@
+"""The figures and pictures of docs/datasets.md, from the sets themselves."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ground_tools.datasets.pictures import class_balance, geometry, occurrence, sheet
+from ground_tools.datasets.statistics import describe
+from ground_tools.datasets.store import write_whole
+
+_FIGURES = re.compile(r"(<!-- figures: begin -->\n).*(<!-- figures: end -->)", re.DOTALL)
+_JPEG_QUALITY = 82
+
+
+def write_report(sets: list[Path], docs: Path) -> list[Path]:
+    """Write DOCS/datasets.json, the figures' part of DOCS/datasets.md, and DOCS/images/datasets/*; returns the files.
+
+    Sets that are not named keep the figures and pictures that they have. Raises ValueError when a set is not finished
+    or datasets.md has no place for figures.
+    """
+    page, record_file = docs / "datasets.md", docs / "datasets.json"
+    text = page.read_text(encoding="utf-8")
+    if not _FIGURES.search(text):
+        raise ValueError(f"{page}: expected the lines <!-- figures: begin --> and <!-- figures: end -->")
+    record: dict[str, Any] = json.loads(record_file.read_text()) if record_file.exists() else {}
+    written = []
+    for path in sets:
+        statistics = {**describe(path), "rendering": rendering_figures(path)}
+        record.setdefault("sets", {})[statistics["name"]] = statistics
+        written += _write_pictures(path, statistics, docs / "images" / "datasets")
+    write_whole(record_file, (json.dumps(record, indent=1) + "\n").encode())
+    write_whole(page, _FIGURES.sub(lambda m: m[1] + figures(record) + m[2], text).encode())
+    return [page, record_file, *written]
+
+
+def write_scaling(scaling: dict[str, Any], docs: Path) -> None:
+    """Put the scaling over workers into DOCS/datasets.json and the figures' part of DOCS/datasets.md."""
+    page, record_file = docs / "datasets.md", docs / "datasets.json"
+    record: dict[str, Any] = json.loads(record_file.read_text()) if record_file.exists() else {}
+    record["scaling"] = scaling
+    write_whole(record_file, (json.dumps(record, indent=1) + "\n").encode())
+    text = page.read_text(encoding="utf-8")
+    write_whole(page, _FIGURES.sub(lambda m: m[1] + figures(record) + m[2], text).encode())
+
+
+def rendering_figures(path: Path) -> dict[str, dict[str, float]]:
+    """Per body: seconds per sample of the whole campaign (all workers' seconds, set-up included, over their number and
+    the samples), seconds of set-up per worker, and the largest memory of a worker, from rendering.jsonl.
+    """
+    log = path / "rendering.jsonl"
+    if not log.exists():
+        return {}
+    entries: dict[str, list[dict[str, Any]]] = {}
+    for line in log.read_text().splitlines():
+        entry = json.loads(line)
+        entries.setdefault(entry["shard"].rsplit("-", 2)[0], []).append(entry)
+    result = {}
+    for body, shards in entries.items():
+        seconds = sum(shard["seconds"] / shard["workers"] for shard in shards)
+        samples = sum(shard["samples"] for shard in shards)
+        set_ups = [shard["set_up_seconds"] for shard in shards if shard["set_up_seconds"] > 0.5]
+        result[body] = {
+            "samples": samples,
+            "workers": max(shard["workers"] for shard in shards),
+            "seconds_per_sample": seconds / samples,
+            "set_up_seconds": float(np.median(set_ups)) if set_ups else 0.0,
+            "peak_memory_mib": max(shard["peak_memory_mib"] for shard in shards),
+        }
+    return result
+
+
+def figures(record: dict[str, Any]) -> str:
+    """The figures as Markdown."""
+    sets = record.get("sets", {})
+    total = sum(s["samples"] for s in sets.values())
+    size = sum(s["bytes"] for s in sets.values())
+    lines = ["", "| set | bodies | train | validation | test | MB | kB a sample | sha256 |", "|---" * 8 + "|"]
+    for name, s in sets.items():
+        counts = [sum(c[split] for c in s["counts"].values()) for split in ("train", "validation", "test")]
+        lines.append(
+            f"| {name} | {', '.join(s['counts'])} | {counts[0]} | {counts[1]} | {counts[2]} | {s['bytes'] / 1e6:.1f} | "
+            f"{s['bytes'] / s['samples'] / 1e3:.2f} | `{s['sha256'][:16]}` |"
+        )
+    lines += [f"| all | | | | {total} samples | {size / 1e6:.1f} | {size / max(total, 1) / 1e3:.2f} | |", ""]
+    names = list(next(iter(sets.values()))["class_share"]) if sets else []
+    lines += ["Mean share of the pixels, and share of the samples that show the class, per cent:", ""]
+    lines += ["| set | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    for name, s in sets.items():
+        cells = [f"{s['class_share'][n] * 100:.2f} / {s['class_present'][n] * 100:.1f}" for n in names]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    lines += [
+        "",
+        "Range (D0) and phase angle (degrees), least / median / largest:",
+        "",
+        "| set | range | phase angle |",
+    ]
+    lines.append("|---|---|---|")
+    for name, s in sets.items():
+        ranges, angles = ([f"{v:.2f}" for v in s["range_d0"]], [f"{v:.1f}" for v in s["phase_angle_deg"]])
+        lines.append(f"| {name} | {' / '.join(ranges)} | {' / '.join(angles)} |")
+    lines += _rendering_lines(sets)
+    if "scaling" in record:
+        lines += _scaling_lines(record["scaling"])
+    for name, s in sets.items():
+        lines += ["", f"### {name}", ""]
+        lines += [f"![{body} of {name}](images/datasets/{name}_{body}.jpg)" for body in s["counts"]]
+        lines += [
+            f"![{what} of {name}](images/datasets/{name}_{what}.png)" for what in ("classes", "geometry", "occurrence")
+        ]
+    return "\n".join(lines) + "\n\n"
+
+
+def _rendering_lines(sets: dict[str, Any]) -> list[str]:
+    lines = [
+        "",
+        "Rendering of these sets, from their logs:",
+        "",
+        "| set | body | samples | workers | seconds a sample, set-up included | set-up, s | memory of a worker, GB |",
+        "|---" * 7 + "|",
+    ]
+    for name, s in sets.items():
+        for body, r in s["rendering"].items():
+            lines.append(
+                f"| {name} | {body} | {r['samples']} | {r['workers']} | {r['seconds_per_sample']:.3f} | "
+                f"{r['set_up_seconds']:.1f} | {r['peak_memory_mib'] / 1024:.2f} |"
+            )
+    return lines
+
+
+def _scaling_lines(scaling: dict[str, Any]) -> list[str]:
+    lines = [
+        "",
+        f"Scaling over Dask workers ({scaling['body']}, {scaling['samples']} samples a run, from start to end of the "
+        f"command, {scaling['rounds']} rounds in turn; {scaling['machine']}):",
+        "",
+        "| workers | seconds, median (least to largest) | seconds a sample | speed-up |",
+        "|---|---|---|---|",
+    ]
+    runs = scaling["seconds"]
+    base = float(np.median(next(iter(runs.values()))))
+    for workers, seconds in runs.items():
+        median = float(np.median(seconds))
+        lines.append(
+            f"| {workers} | {median:.1f} ({min(seconds):.1f} to {max(seconds):.1f}) | "
+            f"{median / scaling['samples']:.3f} | {base / median:.2f} |"
+        )
+    return lines
+
+
+def _write_pictures(path: Path, statistics: dict[str, Any], folder: Path) -> list[Path]:
+    name = statistics["name"]
+    written = []
+    for body in statistics["counts"]:
+        written.append(folder / f"{name}_{body}.jpg")
+        picture = sheet(path, body=body)[:, :, ::-1]
+        write_whole(written[-1], cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes())
+    for what, draw in (("classes", class_balance), ("geometry", geometry), ("occurrence", occurrence)):
+        written.append(folder / f"{name}_{what}.png")
+        draw(path).savefig(written[-1], dpi=80)
+    return written
