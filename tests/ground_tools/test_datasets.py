@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from ground_tools.classes import COLORS
 from ground_tools.datasets.derived import body_set
 from ground_tools.datasets.integrity import verify
 from ground_tools.datasets.noise import NOISE_SEED, own_noise, with_noise
+from ground_tools.datasets.report import write_scaling
 from ground_tools.datasets.store import (
     SAMPLE_SCHEMA,
     digest,
@@ -183,6 +185,26 @@ def test_export_gives_plain_files_to_other_tools(dataset: Path, tmp_path: Path) 
         assert float(row["range_d0"]) == distance
         noisy = cv2.imread(str(tmp_path / "noisy" / row["image"]), cv2.IMREAD_UNCHANGED)
         assert np.array_equal(noisy, np.rint(own_noise(image) * 255.0).astype(np.uint8))
+
+
+def test_the_report_writes_figures_and_pictures(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "datasets.md").write_text("# Sets\n\n<!-- figures: begin -->\nold\n<!-- figures: end -->\n\nTerms.\n")
+    written = dataset_tool("report", dataset, "--write", tmp_path).split()
+    assert all(Path(path).stat().st_size > 0 for path in written)
+    write_scaling(
+        {"body": "b", "samples": 100, "rounds": 1, "machine": "m", "seconds": {"1": [60.0], "2": [40.0]}}, tmp_path
+    )
+    text = (tmp_path / "datasets.md").read_text()
+    assert text.startswith("# Sets\n")
+    assert text.endswith("<!-- figures: end -->\n\nTerms.\n")
+    assert "old" not in text
+    assert f"`{digest(dataset)[:16]}` |" in text
+    assert "| 2 | 40.0 (40.0 to 40.0) | 0.400 | 1.50 |" in text
+    rendering = json.loads((tmp_path / "datasets.json").read_text())["sets"]["tiny"]["rendering"]
+    assert rendering["procedural_top"]["samples"] == 5
+    assert 0.0 < rendering["procedural_top"]["seconds_per_sample"] < 300.0
+    for link in re.findall(r"\((images/[^)]+)\)", text):
+        assert (tmp_path / link).exists()
 
 
 def test_noise_is_the_papers_and_the_same_in_any_part_of_a_set(dataset: Path) -> None:

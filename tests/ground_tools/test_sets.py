@@ -25,6 +25,8 @@ from ground_tools.rendering.geometry import SHELL
 from ground_tools.rendering.terminator import acceptance_mask
 from tests.ground_tools.conftest import SETS, ground_tools
 
+# Rendering the sets takes a minute or two on two free cores.
+pytestmark = pytest.mark.timeout(900)
 GOLDEN = Path(__file__).with_name("golden")
 # Where rays just meet or miss an edge, processors with other vector units may round to the other side.
 PIXELS_OF_DOUBT = 8
@@ -148,7 +150,6 @@ def _render_first(out: Path, arguments: list[str | None]) -> dict[str, tuple[np.
     return found
 
 
-@pytest.mark.timeout(900)
 def test_every_body_gives_its_golden_sample_with_its_files(
     with_files: dict[str, tuple[np.ndarray, np.ndarray]],
 ) -> None:
