@@ -79,6 +79,10 @@ def render_campaign(
     write_description(out, description)
 
     shards = plan(campaign)
+    planned = {shard.file_name for shard in shards}
+    strangers = sorted(path.name for path in (out / "shards").glob("*.parquet") if path.name not in planned)
+    if strangers:
+        raise ValueError(f"dataset {out}: shards/{strangers[0]} is no part of campaign {campaign.name}; remove it")
     missing = [shard for shard in shards if not _is_there(out / "shards" / shard.file_name, shard)]
     total = sum(shard.count for shard in shards)
     done = total - sum(shard.count for shard in missing)
@@ -87,19 +91,18 @@ def render_campaign(
             with _client(workers, scheduler) as client:
                 for rendered in _rendered(client, campaign, parts, missing):
                     write_whole(out / "shards" / rendered.shard.file_name, rendered.data)
-                    _log(out, rendered, len(client.scheduler_info(n_workers=-1)["workers"]))
+                    _log(out, rendered, len(client.nthreads()))
                     bar.update(rendered.shard.count)
-    planned = {shard.file_name for shard in shards}
-    strangers = sorted(path.name for path in (out / "shards").glob("*.parquet") if path.name not in planned)
-    if strangers:
-        raise ValueError(f"dataset {out}: shards/{strangers[0]} is no part of campaign {campaign.name}; remove it")
     write_description(out, {**description, "samples": total, "sha256": write_index(out)})
 
 
 def _rendered(
     client: Client, campaign: Campaign, parts: dict[str, BodyParts], missing: list[Shard]
 ) -> Iterator[RenderedShard]:
-    """The missing shards as they are finished. Workers go from body to body together: setting one up takes seconds."""
+    """The missing shards as they are finished.
+
+    A body's shards go to the worker that holds its parts, until another one idles: setting a body up takes seconds.
+    """
     futures: dict[Any, Shard] = {}
     for body, body_parts in parts.items():
         todo = [shard for shard in missing if shard.body == body]
@@ -148,7 +151,7 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
         except (OSError, ValueError) as error:
             raise RuntimeError(f"scheduler {scheduler}: no Dask scheduler answers there ({error})") from error
         with client:
-            if not client.scheduler_info(n_workers=-1)["workers"]:
+            if not client.nthreads():
                 raise RuntimeError(f"scheduler {scheduler}: it has no workers; start some: dask worker {scheduler}")
             yield client
         return
