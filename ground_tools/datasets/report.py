@@ -34,6 +34,7 @@ def write_report(sets: list[Path], docs: Path) -> list[Path]:
         statistics = {**describe(path), "rendering": rendering_figures(path)}
         record.setdefault("sets", {})[statistics["name"]] = statistics
         written += _write_pictures(path, statistics, docs / "images" / "datasets")
+    record["sets"] = dict(sorted(record.get("sets", {}).items()))
     write_whole(record_file, (json.dumps(record, indent=1) + "\n").encode())
     write_whole(page, _FIGURES.sub(lambda m: m[1] + figures(record) + m[2], text).encode())
     return [page, record_file, *written]
