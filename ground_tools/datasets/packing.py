@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
@@ -19,6 +18,7 @@ from ground_tools.datasets.store import (
     DESCRIPTION_KEY,
     SAMPLE_SCHEMA,
     batches,
+    chosen_rows,
     content_digest,
     png_bytes,
     read_description,
@@ -37,7 +37,7 @@ def pack(path: Path, out: Path, splits: list[str] | None = None, bodies: list[st
     bytes. Raises ValueError when the set is not finished or nothing is chosen; no half-written file is left behind.
     """
     description = read_description(path)
-    index = _chosen(read_index(path), splits, bodies)
+    index = chosen_rows(read_index(path), splits, bodies)
     if not len(index):
         raise ValueError(
             f"dataset {path}: no samples of {', '.join(bodies or ['any body'])} in {splits or 'any split'}"
@@ -53,7 +53,7 @@ def pack(path: Path, out: Path, splits: list[str] | None = None, bodies: list[st
             waiting: list[pa.Table] = []
             for table in batches(path, SAMPLE_SCHEMA.names):
                 waiting.append(
-                    _chosen(table, splits, bodies).cast(SAMPLE_SCHEMA).replace_schema_metadata(schema.metadata)
+                    chosen_rows(table, splits, bodies).cast(SAMPLE_SCHEMA).replace_schema_metadata(schema.metadata)
                 )
                 if sum(map(len, waiting)) >= _GROUP_SAMPLES:
                     writer.write_table(pa.concat_tables(waiting))
@@ -93,10 +93,3 @@ def export(path: Path, out: Path, noise: bool = False) -> int:
         writer.writerow(["image", "body", "split", "index", *columns])
         writer.writerows(lines)
     return len(lines)
-
-
-def _chosen(table: pa.Table, splits: list[str] | None, bodies: list[str] | None) -> pa.Table:
-    for column, names in (("split", splits), ("body", bodies)):
-        if names is not None:
-            table = table.filter(pc.is_in(table[column], value_set=pa.array(names, pa.string())))
-    return table

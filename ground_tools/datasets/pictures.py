@@ -10,7 +10,7 @@ import matplotlib as mpl
 import numpy as np
 
 from ground_tools.classes import COLORS
-from ground_tools.datasets.statistics import class_pixels
+from ground_tools.datasets.statistics import describe
 from ground_tools.datasets.store import batches, read_description, read_index, webp_array, write_whole
 
 _PAPER = (30, 32, 40)
@@ -90,10 +90,9 @@ def _write(picture: np.ndarray, text: str, place: tuple[int, int], scale: float)
 
 def class_balance(path: Path) -> Any:
     """Bars per class: mean share of the pixels, and share of the samples that show it. Returns a figure."""
-    names = read_description(path)["classes"]
-    pixels = class_pixels(read_index(path))
-    share = (pixels / pixels.sum(axis=1, keepdims=True)).mean(axis=0)
-    present = (pixels > 0).mean(axis=0)
+    statistics = describe(path)
+    names = list(statistics["class_share"])
+    share, present = (np.array([*statistics[key].values()]) for key in ("class_share", "class_present"))
     figure = _figure(7.0, 3.2)
     axes = figure.subplots(1, 2)
     for axis, values, title in zip(

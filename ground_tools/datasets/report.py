@@ -24,30 +24,36 @@ def write_report(sets: list[Path], docs: Path) -> list[Path]:
     Sets that are not named keep the figures and pictures that they have. Raises ValueError when a set is not finished
     or datasets.md has no place for figures.
     """
-    page, record_file = docs / "datasets.md", docs / "datasets.json"
-    text = page.read_text(encoding="utf-8")
-    if not _FIGURES.search(text):
-        raise ValueError(f"{page}: expected the lines <!-- figures: begin --> and <!-- figures: end -->")
-    record: dict[str, Any] = json.loads(record_file.read_text()) if record_file.exists() else {}
+    record = _read_record(docs)
     written = []
     for path in sets:
         statistics = {**describe(path), "rendering": rendering_figures(path)}
         record.setdefault("sets", {})[statistics["name"]] = statistics
         written += _write_pictures(path, statistics, docs / "images" / "datasets")
     record["sets"] = dict(sorted(record.get("sets", {}).items()))
-    write_whole(record_file, (json.dumps(record, indent=1) + "\n").encode())
-    write_whole(page, _FIGURES.sub(lambda m: m[1] + figures(record) + m[2], text).encode())
-    return [page, record_file, *written]
+    return [*_write_record(record, docs), *written]
 
 
 def write_scaling(scaling: dict[str, Any], docs: Path) -> None:
     """Put the scaling over workers into DOCS/datasets.json and the figures' part of DOCS/datasets.md."""
+    _write_record({**_read_record(docs), "scaling": scaling}, docs)
+
+
+def _read_record(docs: Path) -> dict[str, Any]:
+    """The figures so far. Raises ValueError when DOCS/datasets.md has no place for figures."""
     page, record_file = docs / "datasets.md", docs / "datasets.json"
+    if not _FIGURES.search(page.read_text(encoding="utf-8")):
+        raise ValueError(f"{page}: expected the lines <!-- figures: begin --> and <!-- figures: end -->")
     record: dict[str, Any] = json.loads(record_file.read_text()) if record_file.exists() else {}
-    record["scaling"] = scaling
+    return record
+
+
+def _write_record(record: dict[str, Any], docs: Path) -> list[Path]:
+    page, record_file = docs / "datasets.md", docs / "datasets.json"
     write_whole(record_file, (json.dumps(record, indent=1) + "\n").encode())
     text = page.read_text(encoding="utf-8")
     write_whole(page, _FIGURES.sub(lambda m: m[1] + figures(record) + m[2], text).encode())
+    return [page, record_file]
 
 
 def rendering_figures(path: Path) -> dict[str, dict[str, float]]:

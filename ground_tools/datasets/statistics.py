@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from ground_tools.datasets.store import SPLITS, read_description, read_index, shard_paths
 
@@ -19,7 +18,7 @@ def describe(path: Path) -> dict[str, Any]:
     """
     description = read_description(path)
     index = read_index(path)
-    pixels = class_pixels(index)
+    pixels = np.asarray(index["class_pixels"].to_pylist(), dtype=np.int64)
     names = description["classes"]
     bodies, splits = index["body"].to_pylist(), index["split"].to_pylist()
     pairs = list(zip(bodies, splits, strict=True))
@@ -37,11 +36,6 @@ def describe(path: Path) -> dict[str, Any]:
         "range_d0": _spread(index["range_d0"]),
         "phase_angle_deg": _spread(index["phase_angle_deg"]),
     }
-
-
-def class_pixels(index: pa.Table) -> np.ndarray:
-    """Pixels of each class in each sample, (N, K) int64."""
-    return np.asarray(index["class_pixels"].to_pylist(), dtype=np.int64)
 
 
 def _spread(column: Any) -> list[float]:

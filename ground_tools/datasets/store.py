@@ -135,8 +135,11 @@ def sample_digest(image: np.ndarray, mask: np.ndarray, identifiers: np.ndarray, 
 
 def shard_bytes(rows: list[dict[str, Any]]) -> bytes:
     """One shard as the bytes of its file."""
+    return _parquet_bytes(pa.Table.from_pylist(rows, schema=SAMPLE_SCHEMA))
+
+
+def _parquet_bytes(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
-    table = pa.Table.from_pylist(rows, schema=SAMPLE_SCHEMA)
     pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     data: bytes = sink.getvalue().to_pybytes()
     return data
@@ -199,9 +202,7 @@ def write_index(folder: Path) -> str:
         table = table.append_column(INDEX_SCHEMA.field("row"), pa.array(range(len(table)), pa.int32()))
         tables.append(table.cast(INDEX_SCHEMA))
     index = pa.concat_tables(tables) if tables else INDEX_SCHEMA.empty_table()
-    sink = pa.BufferOutputStream()
-    pq.write_table(index, sink, compression="zstd", write_page_checksum=True)
-    write_whole(folder / INDEX_FILE, sink.getvalue().to_pybytes())
+    write_whole(folder / INDEX_FILE, _parquet_bytes(index))
     return content_digest(index)
 
 
@@ -242,6 +243,14 @@ def batches(path: Path, columns: list[str]) -> Iterator[pa.Table]:
             yield pq.read_table(shard, columns=columns)
 
 
+def chosen_rows(table: pa.Table, splits: list[str] | None, bodies: list[str] | None) -> pa.Table:
+    """The rows of some splits and bodies; None: of all."""
+    for column, names in (("split", splits), ("body", bodies)):
+        if names is not None:
+            table = table.filter(pc.is_in(table[column], value_set=pa.array(names, pa.string())))
+    return table
+
+
 def load(path: Path, split: str | None = None, bodies: list[str] | None = None, identifiers: bool = False) -> LoadedSet:
     """Load a set (folder or packed file) into memory: one split or all, some bodies or all.
 
@@ -251,15 +260,8 @@ def load(path: Path, split: str | None = None, bodies: list[str] | None = None, 
     read_index(path)  # its rendering must be finished
     pixels = PIXEL_COLUMNS if identifiers else PIXEL_COLUMNS[:2]
     columns = [name for name in SAMPLE_SCHEMA.names if name not in PIXEL_COLUMNS or name in pixels]
-    found = []
-    for table in batches(path, columns):
-        keep = pc.is_valid(table["split"])
-        if split is not None:
-            keep = pc.and_(keep, pc.equal(table["split"], split))
-        if bodies is not None:
-            keep = pc.and_(keep, pc.is_in(table["body"], value_set=pa.array(bodies, pa.string())))
-        found.append(table.filter(keep))
-    rows = pa.concat_tables(found)
+    splits = None if split is None else [split]
+    rows = pa.concat_tables([chosen_rows(table, splits, bodies) for table in batches(path, columns)])
     if not len(rows):
         raise ValueError(f"dataset {path}: no samples in split {split or 'any'} of {', '.join(bodies or ['any body'])}")
     decoded: dict[str, np.ndarray] = {

@@ -38,7 +38,8 @@ class BodyRays:
 
     def identifiers(self, view: View) -> tuple[np.ndarray, np.ndarray]:
         """What each pixel shows: (size, size) int32 of the full model, and of the ground alone, 0 off the body."""
-        return self._seen(self._full, self._identifiers, view), self._seen(self._ground, self._ground_identifiers, view)
+        rays = self._rays(view)
+        return self._seen(self._full, self._identifiers, rays), self._seen(self._ground, self._ground_identifiers, rays)
 
     def clean(self, view: View) -> tuple[np.ndarray, np.ndarray]:
         """The clean model under the sun: the cosine of incidence, 0 in the shadow, and where the body is.
@@ -67,8 +68,10 @@ class BodyRays:
         TriangleMesh(scene, (mesh.vertices / self._unit).astype(np.float32), mesh.faces.astype(np.int32))
         return scene
 
-    def _seen(self, scene: rtcore_scene.EmbreeScene, identifiers: np.ndarray, view: View) -> np.ndarray:
-        face = scene.run(*self._rays(view))
+    def _seen(
+        self, scene: rtcore_scene.EmbreeScene, identifiers: np.ndarray, rays: tuple[np.ndarray, np.ndarray]
+    ) -> np.ndarray:
+        face = scene.run(*rays)
         return np.where(face >= 0, identifiers[face], 0).astype(np.int32).reshape(self._size, self._size)
 
     def _rays(self, view: View) -> tuple[np.ndarray, np.ndarray]:
