@@ -248,8 +248,11 @@ def test_the_worker_does_not_outlive_a_killed_service(tiny_bundle: Path, tmp_pat
 
 def _gone(pid: int) -> None:
     for _ in range(100):
-        stat = Path(f"/proc/{pid}/stat")
-        if not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z":
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return
+        if state == "Z":
             return
         time.sleep(0.05)
     raise AssertionError(f"process {pid} is still there")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -41,8 +42,17 @@ def children(process: int) -> list[int]:
     """Living child processes of a process."""
     found = []
     for task in Path(f"/proc/{process}/task").glob("*/children"):
-        found += [int(child) for child in task.read_text().split()]
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # The thread has ended since it was listed.
+            found += [int(child) for child in task.read_text().split()]
     return found
+
+
+def command_line(process: int) -> bytes:
+    """Command line of a process; empty when it has ended."""
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def rendering_workers(process: int) -> list[int]:
@@ -50,7 +60,7 @@ def rendering_workers(process: int) -> list[int]:
     below = children(process)
     for child in list(below):
         below += children(child)
-    return [p for p in below if b"spawn_main" in Path(f"/proc/{p}/cmdline").read_bytes()]
+    return [p for p in below if b"spawn_main" in command_line(p)]
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:
