@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from ground_tools.datasets import cli as datasets
+from ground_tools.labelling import cli as labelling
 
 _RENDER_EXAMPLES = """examples:
   ground-tools render --out datasets/procedural
@@ -80,6 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
 
     datasets.add_parser(commands)
+    labelling.add_parser(commands)
 
     train = commands.add_parser(
         "train",
@@ -218,13 +220,15 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if arguments.command == "dataset":
             return datasets.run(arguments)
+        if arguments.command == "label":
+            return labelling.run(arguments)
         run = {"render": _render, "train": _train, "export": _export, "benchmark": _benchmark}
         run[arguments.command](arguments)
     except (ValueError, OSError, RuntimeError) as error:
         print(f"ground-tools {arguments.command}: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
-        extra = "render" if arguments.command in ("render", "dataset") else "train"
+        extra = "render" if arguments.command in ("render", "dataset", "label") else "train"
         print(f"ground-tools {arguments.command}: {error}; pip install 'rubblemap[{extra}]'", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
+
+from ground_tools.labelling.cli import D4_LABELS, IMAGES_VARIABLE
 
 _EXAMPLES = """examples:
   ground-tools dataset info datasets/d1
@@ -16,8 +19,10 @@ _EXAMPLES = """examples:
   ground-tools dataset pack datasets/d1 --split test --body bennu --out bennu_test.parquet
   ground-tools dataset export datasets/d1 --out pngs        plain PNG pairs and a CSV table for other tools
   ground-tools dataset report datasets/d1 datasets/d3 --write docs    the figures and pictures of docs/datasets.md
+  ground-tools dataset info d4 --real-images DIR            the real images: counts, both splits, class balance
+  ground-tools dataset build d4 --real-images DIR --out datasets/d4 --split-by body
 
-A set is a folder that `ground-tools render` wrote, or a packed file.
+A set is a folder that `ground-tools render` or `dataset build` wrote, or a packed file.
 """
 
 
@@ -25,15 +30,23 @@ def add_parser(commands: Any) -> None:
     """Add the command `dataset` to those of `ground-tools`."""
     dataset = commands.add_parser(
         "dataset",
-        help="look at rendered sets, check them, carry them",
+        help="look at sets, check them, carry them; build sets of real images",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = dataset.add_subparsers(dest="action", required=True, metavar="ACTION")
 
     info = actions.add_parser("info", help="counts, classes, geometry, size")
-    info.add_argument("set", type=Path)
+    info.add_argument("set", type=Path, help="a set; or d4, with --real-images")
+    _real_arguments(info)
     info.add_argument("--json", action="store_true", help="for programs")
+
+    build = actions.add_parser("build", help="make a set of real images and their hand labels")
+    build.add_argument("set", metavar="NAME", help="d4; with --labels the name in that folder's set.toml")
+    build.add_argument("--out", type=Path, required=True, metavar="DIR")
+    build.add_argument("--size", type=int, choices=(128, 256), default=128, help="side of the crops (default: 128)")
+    build.add_argument("--split-by", choices=("image", "body"), default="image", help="(default: image)")
+    _real_arguments(build)
 
     show = actions.add_parser("show", help="contact sheets per body, class balance, geometry, occurrence maps")
     show.add_argument("set", type=Path)
@@ -61,18 +74,81 @@ def add_parser(commands: Any) -> None:
     report.add_argument("--write", type=Path, required=True, metavar="DOCS", help="folder of datasets.md")
 
 
+def _real_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--real-images",
+        type=Path,
+        metavar="DIR",
+        default=os.environ.get(IMAGES_VARIABLE),
+        help=f"folder of real images with manifest.csv (default: the environment variable {IMAGES_VARIABLE})",
+    )
+    parser.add_argument("--labels", type=Path, default=D4_LABELS, metavar="DIR", help="labels (default: those of D-4)")
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Do what `ground-tools dataset` was asked for; returns the exit code."""
-    return {"info": _info, "show": _show, "verify": _verify, "pack": _pack, "export": _export, "report": _report}[
-        arguments.action
-    ](arguments)
+    actions = {
+        "info": _info,
+        "build": _build,
+        "show": _show,
+        "verify": _verify,
+        "pack": _pack,
+        "export": _export,
+        "report": _report,
+    }
+    return actions[arguments.action](arguments)
 
 
 def _info(arguments: argparse.Namespace) -> int:
     from ground_tools.datasets.statistics import as_text, describe
 
+    if not arguments.set.exists() and _is_name(str(arguments.set), arguments.labels):
+        return _info_real(arguments)
     statistics = describe(arguments.set)
     print(json.dumps(statistics, indent=2) if arguments.json else as_text(statistics), end="\n" * arguments.json)
+    return 0
+
+
+def _is_name(name: str, labels: Path) -> bool:
+    """Whether a set that is no file is meant by the name that its labels carry."""
+    from ground_tools.labelling.collection import read_rules
+
+    return labels.is_dir() and name == read_rules(labels).name
+
+
+def _real_images(arguments: argparse.Namespace) -> Path:
+    if arguments.real_images is None:
+        raise ValueError(
+            f"{arguments.set}: give --real-images DIR, the folder of its images with manifest.csv, which are no part "
+            "of the project (docs/datasets.md, D-4)"
+        )
+    return Path(arguments.real_images)
+
+
+def _info_real(arguments: argparse.Namespace) -> int:
+    from ground_tools.datasets.real import as_text, overview, read_real
+
+    found, rules, problems = read_real(_real_images(arguments), arguments.labels)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    told = overview(found, rules)
+    print(json.dumps(told, indent=2) if arguments.json else as_text(told), end="\n" * arguments.json)
+    return 0
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    from ground_tools.datasets.real import build, read_real
+    from ground_tools.labelling.collection import read_rules
+
+    if not _is_name(arguments.set, arguments.labels):
+        raise ValueError(
+            f"{arguments.set}: expected {read_rules(arguments.labels).name}, the set of {arguments.labels}"
+        )
+    found, rules, problems = read_real(_real_images(arguments), arguments.labels, arguments.size)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    description = build(found, rules, arguments.out, arguments.split_by)
+    print(f"{arguments.out}: {len(found)} images, {description['samples']} pairs, split by {arguments.split_by}")
     return 0
 
 

@@ -57,13 +57,18 @@ def verify(path: Path) -> list[str]:
                 entry = indexed.pop(_key(row), None)
                 if entry is None:
                     problems.append(f"{where}: {_name(_key(row))} is not in the index, or twice in the set")
-                elif different := [name for name in columns if entry[name] != row[name]]:
+                elif different := [name for name in columns if _differ(entry[name], row[name])]:
                     problems.append(f"{where}: {different[0]}: expected {entry[different[0]]} as in the index")
                 bar.update()
                 if len(problems) >= _MOST_PROBLEMS:
                     return [*problems, f"{path}: and perhaps more"]
     problems += [f"{path}: {_name(key)} is in the index, and in no shard" for key in list(indexed)[:_MOST_PROBLEMS]]
     return problems
+
+
+def _differ(first: Any, second: Any) -> bool:
+    """Whether two values of a column differ; what is not a number is the same as itself here."""
+    return first != second and repr(first) != repr(second)
 
 
 def _key(row: dict[str, Any]) -> tuple[str, str, int]:
@@ -128,6 +133,8 @@ def _wrong_with(row: dict[str, Any], classes: int) -> list[str]:
         wrong.append("class_pixels are not those of the mask")
     if ((mask == BACKGROUND) != (arrays["identifiers"] == 0)).any():
         wrong.append("the mask's background is not where the identifiers have none")
+    if row["range_km"] is None:  # a real image, of which no geometry is known
+        return wrong
     camera, sun = np.asarray(row["camera_km"]), np.asarray(row["sun_direction"])
     distance = float(np.linalg.norm(camera))
     if not np.isclose(distance, row["range_km"], rtol=1e-9):

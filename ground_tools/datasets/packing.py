@@ -73,7 +73,9 @@ def export(path: Path, out: Path, noise: bool = False) -> int:
     samples. Raises ValueError when the set is not finished.
     """
     index = read_index(path)
-    seed = read_description(path)["noise"]["seed"]
+    recipe = read_description(path)["noise"]
+    if noise and recipe is None:
+        raise ValueError(f"dataset {path}: noise: its images are real and have their own; export it without --noise")
     columns = ["camera_km", "sun_direction", "range_km", "range_d0", "phase_angle_deg", "time_s", "class_pixels"]
     lines = []
     with tqdm(total=len(index), unit="sample", file=sys.stderr) as bar:
@@ -82,7 +84,7 @@ def export(path: Path, out: Path, noise: bool = False) -> int:
                 name = f"{row['body']}_{row['index']:05d}.png"
                 image = webp_array(row["image"], "image")
                 if noise:
-                    image = np.rint(own_noise(image, seed) * 255.0).astype(np.uint8)
+                    image = np.rint(own_noise(image, recipe["seed"]) * 255.0).astype(np.uint8)
                 write_whole(out / row["split"] / "images" / name, png_bytes(image))
                 write_whole(out / row["split"] / "masks" / name, png_bytes(webp_array(row["mask"], "mask")))
                 values = [" ".join(map(repr, v)) if isinstance(v, list) else v for v in (row[c] for c in columns)]

@@ -11,7 +11,7 @@ import numpy as np
 
 from ground_tools.classes import COLORS
 from ground_tools.datasets.statistics import describe
-from ground_tools.datasets.store import batches, read_description, read_index, webp_array, write_whole
+from ground_tools.datasets.store import batches, known_numbers, read_description, read_index, webp_array, write_whole
 
 _PAPER = (30, 32, 40)
 _INK = (225, 225, 230)
@@ -26,10 +26,18 @@ def mask_picture(mask: np.ndarray, names: list[str]) -> np.ndarray:
     return picture
 
 
-def sheet(path: Path, count: int = 20, seed: int = 0, body: str | None = None, enlarge: int = 1) -> np.ndarray:
+def sheet(
+    path: Path,
+    count: int = 20,
+    seed: int = 0,
+    body: str | None = None,
+    enlarge: int = 1,
+    masks_alone: bool = False,
+) -> np.ndarray:
     """A contact sheet: `count` random samples, each image above its mask; of a flyby in order of time.
 
-    enlarge: each pixel becomes so many. Returns (H, W, 3) uint8. Raises ValueError when no such sample is there.
+    enlarge: each pixel becomes so many. masks_alone: no images, for sets whose images may not be passed on. Returns
+    (H, W, 3) uint8. Raises ValueError when no such sample is there.
     """
     description = read_description(path)
     index = read_index(path)
@@ -46,7 +54,9 @@ def sheet(path: Path, count: int = 20, seed: int = 0, body: str | None = None, e
     for table in batches(path, ["image", "mask", "range_d0", "phase_angle_deg"]):
         for row in range(len(table)):
             if position in wanted:
-                cells[position] = _cell(table.slice(row, 1).to_pylist()[0], description["classes"], enlarge)
+                cells[position] = _cell(
+                    table.slice(row, 1).to_pylist()[0], description["classes"], enlarge, masks_alone
+                )
             position += 1
     ordered = [cells[place] for place in chosen]
     height, width, _ = ordered[0].shape
@@ -62,11 +72,14 @@ def sheet(path: Path, count: int = 20, seed: int = 0, body: str | None = None, e
     return picture
 
 
-def _cell(row: dict[str, Any], names: list[str], enlarge: int) -> np.ndarray:
-    """One sample: the image, below it the mask, below that range and phase angle."""
-    image = cv2.cvtColor(webp_array(row["image"], "image"), cv2.COLOR_GRAY2RGB)
-    pair = np.vstack([image, mask_picture(webp_array(row["mask"], "mask"), names)])
+def _cell(row: dict[str, Any], names: list[str], enlarge: int, mask_alone: bool) -> np.ndarray:
+    """One sample: the image, below it the mask, below that range and phase angle where they are known."""
+    pair = mask_picture(webp_array(row["mask"], "mask"), names)
+    if not mask_alone:
+        pair = np.vstack([cv2.cvtColor(webp_array(row["image"], "image"), cv2.COLOR_GRAY2RGB), pair])
     pair = np.repeat(np.repeat(pair, enlarge, axis=0), enlarge, axis=1)
+    if row["range_d0"] is None:
+        return pair
     strip = np.full((14, pair.shape[1], 3), _PAPER, np.uint8)
     _write(strip, f"{row['range_d0']:.2f} D0  {row['phase_angle_deg']:.0f} deg", (2, 10), 0.33)
     return np.vstack([pair, strip])
@@ -115,7 +128,10 @@ def geometry(path: Path) -> Any:
         (axes[0], "range_d0", "range / D0"),
         (axes[1], "phase_angle_deg", "phase angle / degrees"),
     ):
-        values = index[column].to_numpy()
+        values = known_numbers(index[column].drop_null())
+        if not len(values):
+            axis.set(xlabel=label, xticks=[], yticks=[], title="not known")
+            continue
         axis.hist(values, bins=min(36, max(5, len(values) // 10)), color="#4287f5", edgecolor="white", linewidth=0.3)
         axis.set(xlabel=label, ylabel="samples")
     return figure

@@ -12,10 +12,11 @@ import numpy as np
 
 from ground_tools.datasets.pictures import class_balance, geometry, occurrence, sheet
 from ground_tools.datasets.statistics import describe
-from ground_tools.datasets.store import write_whole
+from ground_tools.datasets.store import read_description, write_whole
 
 _FIGURES = re.compile(r"(<!-- figures: begin -->\n).*(<!-- figures: end -->)", re.DOTALL)
 _JPEG_QUALITY = 82
+_DRAWN = {"classes": class_balance, "geometry": geometry, "occurrence": occurrence}
 
 
 def write_report(sets: list[Path], docs: Path) -> list[Path]:
@@ -28,6 +29,8 @@ def write_report(sets: list[Path], docs: Path) -> list[Path]:
     written = []
     for path in sets:
         statistics = {**describe(path), "rendering": rendering_figures(path)}
+        if "overview" in (description := read_description(path)):
+            statistics["real"] = description["overview"]
         record.setdefault("sets", {})[statistics["name"]] = statistics
         written += _write_pictures(path, statistics, docs / "images" / "datasets")
     record["sets"] = dict(sorted(record.get("sets", {}).items()))
@@ -37,6 +40,13 @@ def write_report(sets: list[Path], docs: Path) -> list[Path]:
 def write_scaling(scaling: dict[str, Any], docs: Path) -> None:
     """Put the scaling over workers into DOCS/datasets.json and the figures' part of DOCS/datasets.md."""
     _write_record({**_read_record(docs), "scaling": scaling}, docs)
+
+
+def write_agreement(name: str, result: dict[str, Any], docs: Path) -> list[Path]:
+    """Put the agreement of two people's labels of a set into DOCS/datasets.json and the figures of DOCS/datasets.md."""
+    record = _read_record(docs)
+    record["agreement"] = {**record.get("agreement", {}), name: result}
+    return _write_record(record, docs)
 
 
 def _read_record(docs: Path) -> dict[str, Any]:
@@ -109,18 +119,64 @@ def figures(record: dict[str, Any]) -> str:
     ]
     lines.append("|---|---|---|")
     for name, s in sets.items():
+        if s["range_d0"] is None:
+            lines.append(f"| {name} | not known | not known |")
+            continue
         ranges, angles = ([f"{v:.2f}" for v in s["range_d0"]], [f"{v:.1f}" for v in s["phase_angle_deg"]])
         lines.append(f"| {name} | {' / '.join(ranges)} | {' / '.join(angles)} |")
     lines += _rendering_lines(sets)
     if "scaling" in record:
         lines += _scaling_lines(record["scaling"])
+    agreements = record.get("agreement", {})
     for name, s in sets.items():
         lines += ["", f"### {name}", ""]
+        if "real" in s:
+            lines += [*_real_lines(s["real"]), *_agreement_lines(agreements.get(name)), ""]
         lines += [f"![{body} of {name}](images/datasets/{name}_{body}.jpg)" for body in s["counts"]]
-        lines += [
-            f"![{what} of {name}](images/datasets/{name}_{what}.png)" for what in ("classes", "geometry", "occurrence")
-        ]
+        lines += [f"![{what} of {name}](images/datasets/{name}_{what}.png)" for what in _charts(s)]
     return "\n".join(lines) + "\n\n"
+
+
+def _charts(statistics: dict[str, Any]) -> list[str]:
+    """The charts that a set has: of real images no geometry is known."""
+    return [what for what in _DRAWN if what != "geometry" or statistics["range_d0"] is not None]
+
+
+def _real_lines(real: dict[str, Any]) -> list[str]:
+    shapes = ", ".join(f"{count} {label}" for label, count in real["shapes"].items())
+    lines = [
+        f"{real['images']} real images, {real['pairs']} pairs. Shapes: {shapes}. Outlines inferred by a person: "
+        f"{real['silhouettes_inferred']}. {real['groups']} groups of images that show the same.",
+        "",
+        "| body | images | by image: train / validation / test | by body: train / validation / test |",
+        "|---|---|---|---|",
+    ]
+    by_image, by_body = real["split_by_image"], real["split_by_body"]
+    for body, count in real["bodies"].items():
+        cells = [" / ".join(map(str, table[body])) if table else "-" for table in (by_image, by_body)]
+        lines.append(f"| {body} | {count} | {cells[0]} | {cells[1]} |")
+    totals = [
+        " / ".join(str(sum(counts[k] for counts in table.values())) for k in range(3)) if table else "-"
+        for table in (by_image, by_body)
+    ]
+    return [*lines, f"| all | {real['images']} | {totals[0]} | {totals[1]} |"]
+
+
+def _agreement_lines(result: dict[str, Any] | None) -> list[str]:
+    if result is None:
+        return []
+    names = list(result["iou"])
+    cells = ["-" if value is None else f"{value * 100:.1f}" for value in result["iou"].values()]
+    return [
+        "",
+        f"A second pass over {result['images']} images ({result['share'] * 100:.0f} % of the set), made without "
+        "sight of the first; intersection over union of the two masks, all pixels of all images together, per cent:",
+        "",
+        f"| {' | '.join(names)} | mean | body as a whole | equal pixels |",
+        "|---" * (len(names) + 3) + "|",
+        f"| {' | '.join(cells)} | {result['mean_iou'] * 100:.1f} | {result['body_iou'] * 100:.1f} | "
+        f"{result['pixels'] * 100:.1f} |",
+    ]
 
 
 def _rendering_lines(sets: dict[str, Any]) -> list[str]:
@@ -162,12 +218,14 @@ def _scaling_lines(scaling: dict[str, Any]) -> list[str]:
 
 def _write_pictures(path: Path, statistics: dict[str, Any], folder: Path) -> list[Path]:
     name = statistics["name"]
+    # Images that may not be passed on are shown as their masks alone.
+    masks_alone = not read_description(path).get("publish_images", True)
     written = []
     for body in statistics["counts"]:
         written.append(folder / f"{name}_{body}.jpg")
-        picture = sheet(path, body=body)[:, :, ::-1]
+        picture = sheet(path, body=body, masks_alone=masks_alone)[:, :, ::-1]
         write_whole(written[-1], cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes())
-    for what, draw in (("classes", class_balance), ("geometry", geometry), ("occurrence", occurrence)):
+    for what in _charts(statistics):
         written.append(folder / f"{name}_{what}.png")
-        draw(path).savefig(written[-1], dpi=80)
+        _DRAWN[what](path).savefig(written[-1], dpi=80)
     return written

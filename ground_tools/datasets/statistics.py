@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from ground_tools.datasets.store import SPLITS, read_description, read_index, shard_paths
+from ground_tools.datasets.store import SPLITS, known_numbers, read_description, read_index, shard_paths
 
 
 def describe(path: Path) -> dict[str, Any]:
     """Statistics of a finished set (folder or packed file), as plain values for JSON.
 
     counts: body -> split -> samples. class_share: class -> mean share of the pixels. class_present: class -> share of
-    the samples that show it. range_d0, phase_angle_deg: least, median, largest. bytes: on disk, with the index.
+    the samples that show it. range_d0, phase_angle_deg: least, median, largest; None where no sample knows it, as of
+    real images. bytes: on disk, with the index.
     """
     description = read_description(path)
     index = read_index(path)
@@ -38,8 +39,10 @@ def describe(path: Path) -> dict[str, Any]:
     }
 
 
-def _spread(column: Any) -> list[float]:
-    values = column.to_numpy()
+def _spread(column: Any) -> list[float] | None:
+    values = known_numbers(column.drop_null())
+    if not len(values):
+        return None
     return [float(values.min()), float(np.median(values)), float(values.max())]
 
 
@@ -62,7 +65,11 @@ def as_text(statistics: dict[str, Any]) -> str:
             for name, share in statistics["class_share"].items()
         ),
         "",
-        "range        {:.2f} .. {:.2f} .. {:.2f} D0 (least, median, largest)".format(*statistics["range_d0"]),
-        "phase angle  {:.1f} .. {:.1f} .. {:.1f} degrees".format(*statistics["phase_angle_deg"]),
+        "range        " + _told("{:.2f} .. {:.2f} .. {:.2f} D0 (least, median, largest)", statistics["range_d0"]),
+        "phase angle  " + _told("{:.1f} .. {:.1f} .. {:.1f} degrees", statistics["phase_angle_deg"]),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _told(form: str, values: list[float] | None) -> str:
+    return "not known" if values is None else form.format(*values)

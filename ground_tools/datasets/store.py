@@ -69,7 +69,7 @@ class LoadedSet:
     images: (N, H, W) uint8, display-encoded, without noise. masks: (N, H, W) uint8 classes. identifiers, ground:
     (N, H, W) uint16, or (N, 0, 0) where they were not asked for. bodies, splits: N names. indices: (N,) int32.
     cameras_km: (N, 3) float64; suns: (N, 3) float64 unit vectors, both body-fixed. ranges_d0, phase_angles_deg,
-    times_s: (N,) float64, times NaN but in flybys.
+    times_s: (N,) float64, times NaN but in flybys. Of real images no geometry is known: all of it is NaN.
     """
 
     images: np.ndarray
@@ -281,7 +281,12 @@ def load(path: Path, split: str | None = None, bodies: list[str] | None = None, 
         indices=np.asarray(rows["index"].to_pylist(), dtype=np.int32),
         cameras_km=np.asarray(rows["camera_km"].to_pylist(), dtype=np.float64),
         suns=np.asarray(rows["sun_direction"].to_pylist(), dtype=np.float64),
-        ranges_d0=rows["range_d0"].to_numpy(),
-        phase_angles_deg=rows["phase_angle_deg"].to_numpy(),
-        times_s=rows["time_s"].to_numpy(zero_copy_only=False).astype(np.float64),
+        ranges_d0=known_numbers(rows["range_d0"]),
+        phase_angles_deg=known_numbers(rows["phase_angle_deg"]),
+        times_s=known_numbers(rows["time_s"]),
     )
+
+
+def known_numbers(column: Any) -> np.ndarray:
+    """A column of numbers as (N,) float64, NaN where it is null."""
+    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)

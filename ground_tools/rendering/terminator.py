@@ -19,10 +19,11 @@ NIGHT_DISTANCE = 4
 LEAST_TERMINATOR = 0.15
 _CANNY_THRESHOLDS = (40, 100)
 # Standard deviation of the blur before Canny, pixels: relief of the base shape must not draw edges.
-_SMOOTHING = 1.7
+SMOOTHING = 1.7
 
 
-def _disk(radius: int) -> np.ndarray:
+def disk(radius: int) -> np.ndarray:
+    """A disk for morphology: (2 radius + 1, 2 radius + 1) uint8."""
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
 
 
@@ -31,7 +32,7 @@ def acceptance_mask(body: np.ndarray) -> np.ndarray:
 
     The body is taken to go on beyond the edges of the image.
     """
-    return cv2.erode(body.astype(np.uint8), _disk(LIMB_MARGIN)) > 0
+    return cv2.erode(body.astype(np.uint8), disk(LIMB_MARGIN)) > 0
 
 
 def terminator_mask(clean: np.ndarray, clean_body: np.ndarray, body: np.ndarray) -> np.ndarray:
@@ -42,17 +43,24 @@ def terminator_mask(clean: np.ndarray, clean_body: np.ndarray, body: np.ndarray)
     the clean and the full model are seen; limbs of both drop out. Returns (H, W) bool.
     """
     # Brightness as the grey image would have it, of a surface of albedo 1.
-    grey = cv2.GaussianBlur(display_encoded(clean), (0, 0), _SMOOTHING)
+    grey = cv2.GaussianBlur(display_encoded(clean), (0, 0), SMOOTHING)
     accepted = acceptance_mask(body) & acceptance_mask(clean_body)
-    night = ((clean < _NIGHT) & clean_body).astype(np.uint8)
-    near_night = cv2.dilate(night, _disk(NIGHT_DISTANCE)) > 0
+    return edge_region(grey, (clean < _NIGHT) & clean_body, accepted, body)
+
+
+def edge_region(grey: np.ndarray, night: np.ndarray, accepted: np.ndarray, body: np.ndarray) -> np.ndarray:
+    """Canny edges of a smoothed image inside an acceptance mask and near the night, grown to a region.
+
+    grey: (H, W) uint8, smoothed. night, accepted, body: (H, W) bool. Returns (H, W) bool.
+    """
+    near_night = cv2.dilate(night.astype(np.uint8), disk(NIGHT_DISTANCE)) > 0
     edges = (cv2.Canny(grey, *_CANNY_THRESHOLDS, L2gradient=True) > 0) & accepted & near_night
-    grown = cv2.dilate(edges.astype(np.uint8), _disk(TERMINATOR_GROWTH))
-    region = (cv2.morphologyEx(grown, cv2.MORPH_CLOSE, _disk(TERMINATOR_GROWTH)) > 0) & accepted
-    return _without_specks(region, body)
+    grown = cv2.dilate(edges.astype(np.uint8), disk(TERMINATOR_GROWTH))
+    region = (cv2.morphologyEx(grown, cv2.MORPH_CLOSE, disk(TERMINATOR_GROWTH)) > 0) & accepted
+    return without_specks(region, body)
 
 
-def _without_specks(region: np.ndarray, body: np.ndarray) -> np.ndarray:
+def without_specks(region: np.ndarray, body: np.ndarray) -> np.ndarray:
     """The parts of a region that are as long as a share of the body: a hollow in shadow is no terminator."""
     _, _, width, height = cv2.boundingRect(body.astype(np.uint8))
     _, parts, boxes, _ = cv2.connectedComponentsWithStats(region.astype(np.uint8), connectivity=8)

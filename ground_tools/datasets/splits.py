@@ -1,0 +1,89 @@
+"""Splits of real images: by image, with what shows the same kept together, and by body."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ground_tools.datasets.store import SPLITS
+
+
+def split_by_image(
+    bodies: Sequence[str], groups: Sequence[str], shares: tuple[float, float, float], seed: int
+) -> list[str]:
+    """Give each image to train, validation or test; a group goes as a whole.
+
+    bodies, groups: of each image. shares: of the images for the three splits. The parts come as near to their shares,
+    in all and for each body, as the groups allow. The same seed gives the same split. Returns a split's name for each
+    image.
+    """
+    members: dict[str, list[int]] = {}
+    for image, group in enumerate(groups):
+        members.setdefault(group, []).append(image)
+    names = sorted(set(bodies))
+    counts = np.array([[sum(bodies[i] == name for i in group) for name in names] for group in members.values()])
+    # The last column is all bodies together; it weighs as much as all the others.
+    counts = np.hstack([counts, counts.sum(axis=1, keepdims=True)]).astype(float)
+    wanted = np.outer(shares, counts.sum(axis=0))
+    weights = np.append(np.ones(len(names)), float(len(names)))
+    order = np.random.default_rng(seed).permutation(len(counts))
+    order = order[np.argsort(-counts[order, -1], kind="stable")]
+    where = np.full(len(counts), -1)
+    filled = np.zeros_like(wanted)
+    for group in order:
+        where[group] = _best(filled, wanted, weights, counts[group])
+        filled[where[group]] += counts[group]
+    # One group at a time moves to where it fits better, until none does.
+    for _ in range(10 * len(counts)):
+        moved = False
+        for group in order:
+            filled[where[group]] -= counts[group]
+            best = _best(filled, wanted, weights, counts[group], where[group])
+            moved |= best != where[group]
+            where[group] = best
+            filled[best] += counts[group]
+        if not moved:
+            break
+    split_of = {name: SPLITS[where[number]] for number, name in enumerate(members)}
+    return [split_of[group] for group in groups]
+
+
+def _best(
+    filled: np.ndarray, wanted: np.ndarray, weights: np.ndarray, group: np.ndarray, present: int | None = None
+) -> int:
+    """The split in which a group leaves the least distance from the wanted counts; the present one of equals."""
+    costs = []
+    for split in range(len(SPLITS)):
+        after = filled.copy()
+        after[split] += group
+        costs.append(float((((after - wanted) ** 2 / np.maximum(wanted, 0.1)) * weights).sum()))
+    if present is not None and costs[present] <= min(costs) + 1e-9:
+        return present
+    return int(np.argmin(costs))
+
+
+def split_by_body(
+    bodies: Sequence[str],
+    groups: Sequence[str],
+    train: Sequence[str],
+    test: Sequence[str],
+    validation_share: float,
+    seed: int,
+) -> list[str]:
+    """Give the images of some bodies to train and validation, those of others to test.
+
+    Raises ValueError for a body that is in neither list, and when one side is without images.
+    """
+    for body in sorted(set(bodies)):
+        if body not in train and body not in test:
+            raise ValueError(f"split_by_body: body {body}: expected it in train or in test, found it in neither")
+    chosen = [image for image, body in enumerate(bodies) if body in train]
+    if not chosen or len(chosen) == len(bodies):
+        raise ValueError(f"split_by_body: expected images of bodies in train and in test, got {sorted(set(bodies))}")
+    splits = ["test"] * len(bodies)
+    shares = (1.0 - validation_share, validation_share, 0.0)
+    inner = split_by_image([bodies[i] for i in chosen], [groups[i] for i in chosen], shares, seed)
+    for image, split in zip(chosen, inner, strict=True):
+        splits[image] = split
+    return splits

@@ -1,0 +1,141 @@
+"""One image's labels as a labelme file: shapes in labelme's own fields, ours below the key `rubblemap`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ground_tools.datasets.store import write_whole
+from ground_tools.labelling.shapes import SILHOUETTES, Shape
+
+LABELME_VERSION = "5.5.0"
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """The labels of one image.
+
+    file: its name in manifest.csv. sha256: of the image's file. width, height: pixels. shapes: in the order drawn.
+    silhouette: whether the body's outline follows what is seen, or what a person infers of the unlit side, too.
+    crop: first column, first row and side of the square that becomes the sample, pixels; None: automatic. labelled: a
+    person has looked at it and calls it done. note: anything worth telling.
+    """
+
+    file: str
+    sha256: str
+    width: int
+    height: int
+    shapes: tuple[Shape, ...] = ()
+    silhouette: str = "seen"
+    crop: tuple[int, int, int] | None = None
+    labelled: bool = False
+    note: str = ""
+
+
+def default_name(file: str) -> str:
+    """The name of the label file for an image: `still/bennu_01.png` -> `still_bennu_01.json`."""
+    return file.replace("/", "_").rsplit(".", 1)[0] + ".json"
+
+
+def write_annotation(annotation: Annotation, path: Path) -> None:
+    """Write a label file whole, one shape a line, so that changes read well side by side."""
+    shapes = [
+        json.dumps(
+            {
+                "label": shape.label,
+                "points": [[x, y] for x, y in shape.points],
+                "group_id": None,
+                "description": shape.description,
+                "shape_type": shape.kind,
+                "flags": {},
+            }
+        )
+        for shape in annotation.shapes
+    ]
+    ours = {
+        "sha256": annotation.sha256,
+        "silhouette": annotation.silhouette,
+        "crop": None if annotation.crop is None else list(annotation.crop),
+        "labelled": annotation.labelled,
+        "note": annotation.note,
+    }
+    fields = {
+        "version": json.dumps(LABELME_VERSION),
+        "flags": "{}",
+        "shapes": "[\n  " + ",\n  ".join(shapes) + "\n ]" if shapes else "[]",
+        "imagePath": json.dumps(annotation.file),
+        "imageData": "null",
+        "imageHeight": str(annotation.height),
+        "imageWidth": str(annotation.width),
+        "rubblemap": json.dumps(ours),
+    }
+    text = "{\n" + ",\n".join(f' "{name}": {value}' for name, value in fields.items()) + "\n}\n"
+    write_whole(path, text.encode())
+
+
+def read_annotation(path: Path) -> tuple[Annotation, list[str]]:
+    """Read a label file; returns the labels, and what is wrong with single shapes, which are left out.
+
+    Raises ValueError naming the file when it is no label file at all.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: not readable as JSON ({error})") from error
+    if not isinstance(data, dict) or not isinstance(data.get("shapes"), list):
+        raise ValueError(f"{path}: expected a labelme file with a list `shapes`")
+    ours = data.get("rubblemap")
+    if not isinstance(ours, dict):
+        raise ValueError(f"{path}: rubblemap: expected an object with the image's sha256; `label propose` makes one")
+    file = _field(path, data, "imagePath", str)
+    shapes, problems = [], []
+    for number, entry in enumerate(data["shapes"]):
+        try:
+            shapes.append(_shape(entry))
+        except (ValueError, TypeError, KeyError) as error:
+            problems.append(f"{path}: shape {number}: {error}; left out")
+    silhouette = ours.get("silhouette", "seen")
+    if silhouette not in SILHOUETTES:
+        raise ValueError(f"{path}: rubblemap.silhouette: expected {' or '.join(SILHOUETTES)}, got {silhouette!r}")
+    annotation = Annotation(
+        # labelme writes the separators of its own system.
+        file=file.replace("\\", "/"),
+        sha256=_field(path, ours, "sha256", str),
+        width=_field(path, data, "imageWidth", int),
+        height=_field(path, data, "imageHeight", int),
+        shapes=tuple(shapes),
+        silhouette=silhouette,
+        crop=_crop(path, ours.get("crop")),
+        labelled=bool(ours.get("labelled", False)),
+        note=str(ours.get("note", "")),
+    )
+    return annotation, problems
+
+
+def _shape(entry: dict[str, Any]) -> Shape:
+    points = tuple((float(x), float(y)) for x, y in entry["points"])
+    kind = entry.get("shape_type") or "polygon"
+    if kind == "rectangle" and len(points) == 4:
+        # Later versions of labelme write all four corners.
+        points = (points[0], points[2])
+    return Shape(str(entry["label"]), points, kind, str(entry.get("description") or ""))
+
+
+def _field(path: Path, data: dict[str, Any], name: str, kind: type) -> Any:
+    value = data.get(name)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise ValueError(f"{path}: {name}: expected {kind.__name__}, got {value!r}")
+    return value
+
+
+def _crop(path: Path, value: Any) -> tuple[int, int, int] | None:
+    if value is None:
+        return None
+    whole = isinstance(value, list) and len(value) == 3 and all(type(v) is int for v in value)
+    if not whole or value[2] < 8:
+        raise ValueError(
+            f"{path}: rubblemap.crop: expected three integers x, y, side, the side 8 or more, got {value!r}"
+        )
+    return value[0], value[1], value[2]

@@ -1,0 +1,254 @@
+"""A folder of labels beside a folder of images: manifest.csv, set.toml, and the label files that belong to them."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ground_tools.datasets.store import write_whole
+from ground_tools.labelling.annotations import Annotation, default_name, read_annotation
+
+MANIFEST_FILE, RULES_FILE = "manifest.csv", "set.toml"
+_MANIFEST_COLUMNS = ("file", "body", "width_px", "height_px", "sha256", "obtained_from")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+SHARES = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class ImageEntry:
+    """One line of manifest.csv."""
+
+    file: str
+    body: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What set.toml says of a set of real images.
+
+    minimum_across: label -> least size of a crater or boulder, pixels of a 128 x 128 crop. margin: side of the crop
+    over the largest extent of the body. shares: of images for train, validation and test. train_bodies, test_bodies,
+    validation_share: of the split by body. excluded: image -> why it is not used. groups: images that show the same
+    and never come into different splits. wanted: the images to label; None: all of manifest.csv.
+    """
+
+    name: str = "real"
+    seed: int = 0
+    minimum_across: dict[str, float] = field(default_factory=lambda: {"crater": 6.0, "boulder": 6.0})
+    margin: float = 1.15
+    shares: tuple[float, float, float] = (0.7, 0.2, 0.1)
+    train_bodies: tuple[str, ...] = ()
+    test_bodies: tuple[str, ...] = ()
+    validation_share: float = 0.2
+    excluded: dict[str, str] = field(default_factory=dict)
+    groups: tuple[tuple[str, ...], ...] = ()
+    wanted: tuple[str, ...] | None = None
+
+    def group_of(self, file: str) -> str:
+        """The group of an image: the name of its group's first image, or its own."""
+        return next((group[0] for group in self.groups if file in group), file)
+
+
+def read_manifest(images: Path) -> dict[str, ImageEntry]:
+    """The images of a folder by name, from its manifest.csv (columns file, body, sha256; others are not read).
+
+    Raises ValueError that says what to provide when there is none, or a line does not fit.
+    """
+    path = images / MANIFEST_FILE
+    if not path.is_file():
+        raise ValueError(
+            f"{path}: no such file; give --real-images DIR, a folder of images with manifest.csv "
+            "(`ground-tools label manifest DIR` writes one)"
+        )
+    entries: dict[str, ImageEntry] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        missing = {"file", "body", "sha256"} - set(reader.fieldnames or ())
+        if missing:
+            raise ValueError(f"{path}: expected columns file, body, sha256, without {', '.join(sorted(missing))}")
+        for row in reader:
+            if not all(row.get(name) for name in ("file", "body", "sha256")):
+                raise ValueError(f"{path}, line {reader.line_num}: expected a file, a body and a sha256, got {row}")
+            entries[row["file"]] = ImageEntry(row["file"], row["body"], row["sha256"])
+    return entries
+
+
+def write_manifest(images: Path, body: str | None = None) -> int:
+    """Write manifest.csv for the images below a folder; returns their number.
+
+    body: of all images; None: each image's body is the name of the folder that it lies in. Raises ValueError when
+    there are no images.
+    """
+    files = sorted(path for path in images.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not files:
+        raise ValueError(f"{images}: expected images ({', '.join(IMAGE_SUFFIXES)}), found none")
+    sink = io.StringIO()
+    writer = csv.writer(sink, lineterminator="\n")
+    writer.writerow(_MANIFEST_COLUMNS)
+    for path in files:
+        data = path.read_bytes()
+        height, width = _decoded(data, path).shape
+        name = path.relative_to(images).as_posix()
+        writer.writerow([name, body or path.parent.name, width, height, hashlib.sha256(data).hexdigest(), ""])
+    write_whole(images / MANIFEST_FILE, sink.getvalue().encode())
+    return len(files)
+
+
+def read_image(images: Path, entry: ImageEntry) -> np.ndarray:
+    """The image as (H, W) uint8 grey. Raises ValueError naming it when it is missing, other or unreadable."""
+    path = images / entry.file
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path}: not readable ({error.strerror})") from error
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != entry.sha256:
+        raise ValueError(f"{path}: sha256: expected {entry.sha256[:16]}... of {MANIFEST_FILE}, got {digest[:16]}...")
+    return _decoded(data, path)
+
+
+def _decoded(data: bytes, path: Path) -> np.ndarray:
+    image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_GRAYSCALE) if data else None
+    if image is None:
+        raise ValueError(f"{path}: {len(data)} bytes that are no image")
+    return image
+
+
+def find_image(entries: dict[str, ImageEntry], name: str) -> ImageEntry:
+    """The image that a person means: `still/bennu_01.png`, `bennu_01`, `ryugu_sequence/000`.
+
+    Raises ValueError when there is none, or several.
+    """
+    if name in entries:
+        return entries[name]
+    stem = name.removesuffix(".json")
+    found = [
+        entry
+        for entry in entries.values()
+        if stem in (entry.file.rsplit(".", 1)[0], Path(entry.file).stem, Path(entry.file).name)
+        or default_name(entry.file) == f"{stem}.json"
+    ]
+    if len(found) != 1:
+        several = f"{len(found)} images have that name" if found else "no such image"
+        raise ValueError(f"image {name}: {several} in {MANIFEST_FILE}")
+    return found[0]
+
+
+def read_rules(labels: Path) -> Rules:
+    """The rules of a folder of labels, from its set.toml; defaults where there is none.
+
+    Raises ValueError naming the file and the field.
+    """
+    path = labels / RULES_FILE
+    if not path.exists():
+        return Rules(name=labels.resolve().name)
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"{path}: not readable as TOML ({error})") from error
+    known = {
+        "name",
+        "seed",
+        "minimum_across",
+        "margin",
+        "split_by_image",
+        "split_by_body",
+        "excluded",
+        "groups",
+        "wanted",
+    }
+    if strange := set(data) - known:
+        raise ValueError(f"{path}: {min(strange)}: no such field; expected {', '.join(sorted(known))}")
+    shares = tuple(
+        _number(path, data.get("split_by_image", {}), name, 0.0, 1.0, default)
+        for name, default in zip(SHARES, (0.7, 0.2, 0.1), strict=True)
+    )
+    if abs(sum(shares) - 1.0) > 1e-9:
+        raise ValueError(f"{path}: split_by_image: expected shares that sum to 1, got {sum(shares):g}")
+    by_body = data.get("split_by_body", {})
+    sizes = data.get("minimum_across", {})
+    rules = Rules(
+        name=str(data.get("name", labels.resolve().name)),
+        seed=int(_number(path, data, "seed", 0, 2**32, 0)),
+        minimum_across={name: _number(path, sizes, name, 1.0, 128.0, 6.0) for name in ("crater", "boulder")},
+        margin=_number(path, data, "margin", 1.0, 4.0, 1.15),
+        shares=(shares[0], shares[1], shares[2]),
+        train_bodies=_names(path, by_body, "train"),
+        test_bodies=_names(path, by_body, "test"),
+        validation_share=_number(path, by_body, "validation_share", 0.0, 0.9, 0.2),
+        excluded={str(name): str(why) for name, why in data.get("excluded", {}).items()},
+        groups=tuple(_names(path, {"groups": group}, "groups") for group in data.get("groups", [])),
+        wanted=_names(path, data, "wanted") if "wanted" in data else None,
+    )
+    members = [file for group in rules.groups for file in group]
+    if twice := {file for file in members if members.count(file) > 1}:
+        raise ValueError(f"{path}: groups: {min(twice)} is in more than one group")
+    if both := set(rules.train_bodies) & set(rules.test_bodies):
+        raise ValueError(f"{path}: split_by_body: {min(both)} is both in train and in test")
+    return rules
+
+
+def _number(path: Path, data: dict[str, Any], name: str, low: float, high: float, default: float) -> float:
+    value = data.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise ValueError(f"{path}: {name}: expected {low:g}..{high:g}, got {value!r}")
+    return float(value)
+
+
+def _names(path: Path, data: dict[str, Any], name: str) -> tuple[str, ...]:
+    value = data.get(name, [])
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError(f"{path}: {name}: expected a list of names, got {value!r}")
+    return tuple(value)
+
+
+def label_paths(labels: Path, entries: dict[str, ImageEntry]) -> tuple[dict[str, Path], list[str]]:
+    """The label file of each image, and what is wrong with other files.
+
+    A file belongs to the image that its imagePath names; one with no such image, or the second for one, is a problem.
+    """
+    paths: dict[str, Path] = {}
+    problems = []
+    for path in sorted(labels.glob("*.json")):
+        try:
+            annotation, _ = read_annotation(path)
+            file = find_image(entries, annotation.file).file
+        except ValueError as error:
+            problems.append(str(error) if str(error).startswith(str(path)) else f"{path}: {error}; left out")
+            continue
+        if file in paths:
+            problems.append(f"{path}: {file} has its labels in {paths[file].name} already; left out")
+        else:
+            paths[file] = path
+    return paths, problems
+
+
+def read_labels(labels: Path, entries: dict[str, ImageEntry]) -> tuple[dict[str, Annotation], list[str]]:
+    """All labels of a folder by image, and what is wrong: what cannot be used is left out, the rest is returned."""
+    paths, problems = label_paths(labels, entries)
+    annotations = {}
+    for file, path in paths.items():
+        annotation, wrong = read_annotation(path)
+        problems += wrong
+        if annotation.sha256 != entries[file].sha256:
+            problems.append(
+                f"{path}: sha256: expected {entries[file].sha256[:16]}... as {MANIFEST_FILE} has it of {file}, "
+                f"got {annotation.sha256[:16]}...; left out"
+            )
+        else:
+            annotations[file] = annotation
+    return annotations, problems
+
+
+def path_for(labels: Path, entries: dict[str, ImageEntry], entry: ImageEntry) -> Path:
+    """The label file of an image: the one that is there, or the one to write."""
+    return label_paths(labels, entries)[0].get(entry.file, labels / default_name(entry.file))
