@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
+import select
 import sys
 from pathlib import Path
 
 from ground_tools.datasets import cli as datasets
 from ground_tools.labelling import cli as labelling
+
+# The exit code of programs that end because nobody reads their output: 128 + SIGPIPE.
+_READER_GONE = 141
 
 _RENDER_EXAMPLES = """examples:
   ground-tools render --out datasets/procedural
@@ -214,17 +219,39 @@ def _benchmark(arguments: argparse.Namespace) -> None:
         arguments.write.write_text(text, encoding="utf-8")
 
 
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.command == "dataset":
+        return datasets.run(arguments)
+    if arguments.command == "label":
+        return labelling.run(arguments)
+    run = {"render": _render, "train": _train, "export": _export, "benchmark": _benchmark}
+    run[arguments.command](arguments)
+    return 0
+
+
+def _reader_is_gone() -> bool:
+    """Whether what reads our output has ended, as `| head` does; what is left to say is dropped then."""
+    output = select.poll()
+    # Of no events: that a pipe has no reader is told without being asked for.
+    output.register(sys.stdout.fileno(), 0)
+    if not output.poll(0):
+        return False
+    # The interpreter flushes once more at its end, and would complain.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0, or 2 with one line that says what is wrong and where."""
     arguments = build_parser().parse_args(argv)
     try:
-        if arguments.command == "dataset":
-            return datasets.run(arguments)
-        if arguments.command == "label":
-            return labelling.run(arguments)
-        run = {"render": _render, "train": _train, "export": _export, "benchmark": _benchmark}
-        run[arguments.command](arguments)
+        code = _run(arguments)
+        # Now, where a reader that is gone can still be told from a failure.
+        sys.stdout.flush()
+        return code
     except (ValueError, OSError, RuntimeError) as error:
+        if isinstance(error, BrokenPipeError) and _reader_is_gone():
+            return _READER_GONE
         print(f"ground-tools {arguments.command}: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
@@ -233,7 +260,6 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
-    return 0
 
 
 if __name__ == "__main__":

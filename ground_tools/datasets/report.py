@@ -95,8 +95,11 @@ def rendering_figures(path: Path) -> dict[str, dict[str, float]]:
 def figures(record: dict[str, Any]) -> str:
     """The figures as Markdown."""
     sets = record.get("sets", {})
-    total = sum(s["samples"] for s in sets.values())
-    size = sum(s["bytes"] for s in sets.values())
+    # Real images are no part of what anyone can render, or is given.
+    rendered = [s for s in sets.values() if "real" not in s]
+    total = sum(s["samples"] for s in rendered)
+    size = sum(s["bytes"] for s in rendered)
+    all_of = "all" if len(rendered) == len(sets) else "all rendered"
     lines = ["", "| set | bodies | train | validation | test | MB | kB a sample | sha256 |", "|---" * 8 + "|"]
     for name, s in sets.items():
         counts = [sum(c[split] for c in s["counts"].values()) for split in ("train", "validation", "test")]
@@ -104,7 +107,7 @@ def figures(record: dict[str, Any]) -> str:
             f"| {name} | {', '.join(s['counts'])} | {counts[0]} | {counts[1]} | {counts[2]} | {s['bytes'] / 1e6:.1f} | "
             f"{s['bytes'] / s['samples'] / 1e3:.2f} | `{s['sha256'][:16]}` |"
         )
-    lines += [f"| all | | | | {total} samples | {size / 1e6:.1f} | {size / max(total, 1) / 1e3:.2f} | |", ""]
+    lines += [f"| {all_of} | | | | {total} samples | {size / 1e6:.1f} | {size / max(total, 1) / 1e3:.2f} | |", ""]
     names = list(next(iter(sets.values()))["class_share"]) if sets else []
     lines += ["Mean share of the pixels, and share of the samples that show the class, per cent:", ""]
     lines += ["| set | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
@@ -145,8 +148,9 @@ def _charts(statistics: dict[str, Any]) -> list[str]:
 def _real_lines(real: dict[str, Any]) -> list[str]:
     shapes = ", ".join(f"{count} {label}" for label, count in real["shapes"].items())
     lines = [
-        f"{real['images']} real images, {real['pairs']} pairs. Shapes: {shapes}. Outlines inferred by a person: "
-        f"{real['silhouettes_inferred']}. {real['groups']} groups of images that show the same.",
+        f"{real['images']} real images, {real['pairs']} pairs; {real['groups']} groups, "
+        "images that show the same being in one.",
+        f"Shapes: {shapes}. Outlines inferred by a person: {real['silhouettes_inferred']}.",
         "",
         "| body | images | by image: train / validation / test | by body: train / validation / test |",
         "|---|---|---|---|",
@@ -159,7 +163,16 @@ def _real_lines(real: dict[str, Any]) -> list[str]:
         " / ".join(str(sum(counts[k] for counts in table.values())) for k in range(3)) if table else "-"
         for table in (by_image, by_body)
     ]
-    return [*lines, f"| all | {real['images']} | {totals[0]} | {totals[1]} |"]
+    copies = real["pairs"] // real["images"]
+    pairs = [
+        " / ".join(str(copies * sum(counts[k] for counts in table.values())) for k in range(3)) if table else "-"
+        for table in (by_image, by_body)
+    ]
+    return [
+        *lines,
+        f"| all | {real['images']} | {totals[0]} | {totals[1]} |",
+        f"| all, pairs | {real['pairs']} | {pairs[0]} | {pairs[1]} |",
+    ]
 
 
 def _agreement_lines(result: dict[str, Any] | None) -> list[str]:
@@ -170,7 +183,8 @@ def _agreement_lines(result: dict[str, Any] | None) -> list[str]:
     return [
         "",
         f"A second pass over {result['images']} images ({result['share'] * 100:.0f} % of the set), made without "
-        "sight of the first; intersection over union of the two masks, all pixels of all images together, per cent:",
+        "sight of the first;",
+        "intersection over union of the two masks, all pixels of all images together, per cent:",
         "",
         f"| {' | '.join(names)} | mean | body as a whole | equal pixels |",
         "|---" * (len(names) + 3) + "|",

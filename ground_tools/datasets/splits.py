@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,9 +15,10 @@ def split_by_image(
 ) -> list[str]:
     """Give each image to train, validation or test; a group goes as a whole.
 
-    bodies, groups: of each image. shares: of the images for the three splits. The parts come as near to their shares,
-    in all and for each body, as the groups allow. The same seed gives the same split. Returns a split's name for each
-    image.
+    bodies, groups: of each image. shares: of the images for the three splits. A group that would fill more than half of
+    a part is not for that part, where smaller ones are at hand: so few views would show little. The parts come as near
+    to their shares, in all and for each body, as the groups allow. The same seed gives the same split. Returns a
+    split's name for each image.
     """
     members: dict[str, list[int]] = {}
     for image, group in enumerate(groups):
@@ -27,19 +29,20 @@ def split_by_image(
     counts = np.hstack([counts, counts.sum(axis=1, keepdims=True)]).astype(float)
     wanted = np.outer(shares, counts.sum(axis=0))
     weights = np.append(np.ones(len(names)), float(len(names)))
+    largest = _largest_groups(counts[:, -1], wanted[:, -1])
     order = np.random.default_rng(seed).permutation(len(counts))
     order = order[np.argsort(-counts[order, -1], kind="stable")]
     where = np.full(len(counts), -1)
     filled = np.zeros_like(wanted)
     for group in order:
-        where[group] = _best(filled, wanted, weights, counts[group])
+        where[group] = _best(filled, wanted, largest, weights, counts[group])
         filled[where[group]] += counts[group]
     # One group at a time moves to where it fits better, until none does.
     for _ in range(10 * len(counts)):
         moved = False
         for group in order:
             filled[where[group]] -= counts[group]
-            best = _best(filled, wanted, weights, counts[group], where[group])
+            best = _best(filled, wanted, largest, weights, counts[group], where[group])
             moved |= best != where[group]
             where[group] = best
             filled[best] += counts[group]
@@ -49,12 +52,30 @@ def split_by_image(
     return [split_of[group] for group in groups]
 
 
+def _largest_groups(sizes: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """The largest group for each part: half of its images, when smaller groups are there to choose from."""
+    limits = np.maximum(0.5 * wanted, 1.0)
+    choice = np.array([sizes[sizes <= limit].sum() for limit in limits])
+    limited: np.ndarray = np.where(
+        (choice >= 2.0 * wanted) & (np.arange(len(wanted)) != wanted.argmax()), limits, np.inf
+    )
+    return limited
+
+
 def _best(
-    filled: np.ndarray, wanted: np.ndarray, weights: np.ndarray, group: np.ndarray, present: int | None = None
+    filled: np.ndarray,
+    wanted: np.ndarray,
+    largest: np.ndarray,
+    weights: np.ndarray,
+    group: np.ndarray,
+    present: int | None = None,
 ) -> int:
     """The split in which a group leaves the least distance from the wanted counts; the present one of equals."""
     costs = []
     for split in range(len(SPLITS)):
+        if group[-1] > largest[split]:
+            costs.append(math.inf)
+            continue
         after = filled.copy()
         after[split] += group
         costs.append(float((((after - wanted) ** 2 / np.maximum(wanted, 0.1)) * weights).sum()))

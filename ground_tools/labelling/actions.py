@@ -27,6 +27,7 @@ from ground_tools.labelling.shapes import (
     as_line,
     counted,
     is_proposal,
+    middle,
     shape_of_line,
 )
 
@@ -185,20 +186,22 @@ def _integers(text: str, count: int, name: str) -> list[int]:
 
 
 def _list(annotation: Annotation, rules: Rules, as_lines: bool) -> int:
-    from ground_tools.labelling.sheets import sizes
+    from ground_tools.labelling.sheets import places, sizes
 
     if as_lines:
         print("\n".join(as_line(shape) for shape in annotation.shapes))
         return 0
     state = "labelled" if annotation.labelled else "not labelled yet"
     print(f"{annotation.file}: {_counts(annotation)}; outline {annotation.silhouette}; {state}")
-    for number, (shape, size) in enumerate(zip(annotation.shapes, sizes(annotation, rules.margin), strict=True)):
+    measured = zip(annotation.shapes, sizes(annotation, rules.margin), places(annotation, rules.margin), strict=True)
+    for number, (shape, size, place) in enumerate(measured):
         small = ", TOO SMALL" if size < rules.minimum_across.get(shape.label, 0.0) - 0.05 else ""
         state = ", proposal" if is_proposal(shape) else ""
-        x, y = (sum(values) / len(shape.points) for values in zip(*shape.points, strict=True))
+        where = {"inside": "", "partly": ", partly outside of the crop", "outside": ", OUTSIDE OF THE CROP"}[place]
+        x, y = middle(shape)
         print(
             f"{number:>4} {shape.label:<11} at {x:6.1f},{y:6.1f}  {size:6.1f} px across at 128, "
-            f"area {area(shape):8.1f} px{small}{state}"
+            f"area {area(shape):8.1f} px{small}{where}{state}"
         )
     return 0
 
@@ -222,7 +225,17 @@ def _sheet(arguments: argparse.Namespace, annotation: Annotation, entry: ImageEn
         x0, y0, x1, y1 = _integers(arguments.region, 4, "region")
         region = (x0, y0, x1, y1)
     image = read_image(arguments.real_images, entry)
-    picture = label_sheet(image, annotation, rules.minimum_across, rules.margin, panels, region, scale, arguments.gamma)
+    picture = label_sheet(
+        image,
+        annotation,
+        rules.minimum_across,
+        rules.margin,
+        panels,
+        region,
+        scale,
+        arguments.gamma,
+        arguments.smooth,
+    )
     write_whole(arguments.out, png_bytes(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)))
     print(arguments.out)
     return 0

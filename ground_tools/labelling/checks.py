@@ -20,13 +20,27 @@ from ground_tools.labelling.rasterise import (
     cut,
     is_too_small,
     mask_of,
+    place_in,
     region_of,
     sky_level,
 )
-from ground_tools.labelling.shapes import BODY, Shape, crosses_itself, is_proposal, outline
+from ground_tools.labelling.shapes import (
+    BODY,
+    BOULDER,
+    CRATER,
+    TERMINATOR,
+    Shape,
+    crosses_itself,
+    is_proposal,
+    outline,
+)
 
-# A crater, boulder or terminator of which less lies on the body is outside of it.
-_LEAST_ON_BODY = 0.5
+# A crater, boulder or terminator of which less lies on the body is outside of it. A terminator counts on the body
+# alone, so that a person may draw its outer side loosely across the limb: half of it off the body is no mistake.
+_LEAST_ON_BODY = {CRATER: 0.5, BOULDER: 0.5, TERMINATOR: 0.2}
+# A terminator as bright as this, over the day (of the body's pixels, the share below it), is no dusk: a lit limb, or a
+# wrong place. Hand-drawn ones of real images have 0.07 to 0.64.
+_DAY_SHARE, _TOO_BRIGHT = 0.75, 0.8
 # Shares of the body's pixels beyond which a class is odd.
 _MOST_OF_BODY = {"craters": 0.5, "boulders": 0.5, "terminator": 0.5}
 _LEAST_BODY = 0.05
@@ -47,8 +61,9 @@ def check(labels: Path, images: Path, entries: dict[str, ImageEntry], rules: Rul
     """Look at every label file and its image.
 
     Errors: unknown, other or unreadable images and files, shapes outside of the image or the body, outlines that cross
-    themselves, labelled images without a body. Remarks: wanted images without labels, shapes that are too small,
-    proposals that nobody has accepted, odd class balances, images that look the same in different groups.
+    themselves, labelled images without a body. Remarks: wanted images without labels, shapes that are too small or
+    outside of the crop, terminators as bright as the day, proposals that nobody has accepted, odd class balances,
+    images that look the same in different groups. Surface alone is no remark when a note says why.
     """
     annotations, errors = read_labels(labels, entries)
     remarks = [f"set.toml: {name}: no such image" for name in _unknown_names(rules, entries)]
@@ -76,7 +91,8 @@ def check(labels: Path, images: Path, entries: dict[str, ImageEntry], rules: Rul
             continue
         mask = mask_of(annotation, crop, NETWORK_SIZE, rules.minimum_across)
         errors += _outside_body(annotation, crop)
-        remarks += _small(annotation, crop, rules) + _odd(file, mask)
+        remarks += _outside_crop(annotation, crop) + _small(annotation, crop, rules)
+        remarks += _odd(file, mask, bool(annotation.note))
         remarks += [
             f"{file}: shape {number} ({shape.label}): a proposal that nobody has accepted"
             for number, shape in enumerate(annotation.shapes)
@@ -84,6 +100,7 @@ def check(labels: Path, images: Path, entries: dict[str, ImageEntry], rules: Rul
         ]
         presence += np.bincount(mask.ravel(), minlength=len(CLASS_NAMES)) > 0
         level = sky_level(image, body_in_image(annotation))
+        remarks += _bright_terminators(annotation, crop, cut(image, crop, NETWORK_SIZE, level), level)
         crops[file] = cut(image, crop, _ALIKE_SIZE, level)
     remarks += _not_labelled(annotations, entries, rules)
     if crops:
@@ -133,10 +150,41 @@ def _outside_body(annotation: Annotation, crop: tuple[int, int, int]) -> list[st
     for number, shape in enumerate(annotation.shapes):
         region = covered(outline(shape), crop, size)
         share = float(body[region].mean()) if region.any() else 0.0
-        if shape.label != BODY and region.any() and share < _LEAST_ON_BODY:
-            found.append(f"{annotation.file}: shape {number} ({shape.label}): only {share:.0%} of it lies on the body")
-        if not region.any() and not unusable_reason(shape, annotation):
-            found.append(f"{annotation.file}: shape {number} ({shape.label}): outside of the crop {crop}, or too thin")
+        if shape.label != BODY and region.any() and share < _LEAST_ON_BODY[shape.label]:
+            found.append(
+                f"{annotation.file}: shape {number} ({shape.label}): only {share:.0%} of it lies on the body, expected "
+                f"{_LEAST_ON_BODY[shape.label]:.0%} or more"
+            )
+        if not region.any() and not unusable_reason(shape, annotation) and place_in(shape, crop) != "outside":
+            found.append(f"{annotation.file}: shape {number} ({shape.label}): too thin to cover any pixel")
+    return found
+
+
+def _outside_crop(annotation: Annotation, crop: tuple[int, int, int]) -> list[str]:
+    return [
+        f"{annotation.file}: shape {number} ({shape.label}): outside of the crop {crop}; no part of the sample"
+        for number, shape in enumerate(annotation.shapes)
+        if place_in(shape, crop) == "outside" and not unusable_reason(shape, annotation)
+    ]
+
+
+def _bright_terminators(annotation: Annotation, crop: tuple[int, int, int], grey: np.ndarray, level: int) -> list[str]:
+    """Terminators where it is day. grey: (128, 128) uint8, the crop. level: of the sky."""
+    body = region_of([shape for shape in annotation.shapes if shape.label == BODY], crop, NETWORK_SIZE)
+    if not body.any():
+        return []
+    day = max(float(np.quantile(grey[body], _DAY_SHARE)) - level, 1.0)
+    found = []
+    for number, shape in enumerate(annotation.shapes):
+        region = body & covered(outline(shape), crop, NETWORK_SIZE)
+        if shape.label != TERMINATOR or not region.any():
+            continue
+        brightness = (float(np.median(grey[region])) - level) / day
+        if brightness > _TOO_BRIGHT:
+            found.append(
+                f"{annotation.file}: shape {number} (terminator): {brightness:.0%} as bright as the day, expected at "
+                f"most {_TOO_BRIGHT:.0%}: a lit limb?"
+            )
     return found
 
 
@@ -149,8 +197,8 @@ def _small(annotation: Annotation, crop: tuple[int, int, int], rules: Rules) -> 
     ]
 
 
-def _odd(file: str, mask: np.ndarray) -> list[str]:
-    """Class balances that make one look twice."""
+def _odd(file: str, mask: np.ndarray, has_note: bool) -> list[str]:
+    """Class balances that make one look twice. has_note: a person has told what is odd."""
     body = mask != BACKGROUND
     if body.mean() < _LEAST_BODY:
         return [f"{file}: the body covers {body.mean():.1%} of the crop"]
@@ -160,8 +208,8 @@ def _odd(file: str, mask: np.ndarray) -> list[str]:
         for name, most in _MOST_OF_BODY.items()
         if shares[name] > most
     ]
-    if shares["surface"] == 1.0:
-        odd.append(f"{file}: surface alone: no crater, boulder or terminator")
+    if shares["surface"] == 1.0 and not has_note:
+        odd.append(f"{file}: surface alone: no crater, boulder or terminator, and no note that says why")
     return odd
 
 

@@ -14,6 +14,13 @@ D4_LABELS, D4_SECOND = HERE / "d4", HERE / "d4_second"
 IMAGES_VARIABLE = "RUBBLEMAP_REAL_IMAGES"
 _PROPOSAL_METHODS = ("band", "canny", "none")
 
+_SIZES = (
+    "Middles are those of the shape's area, in pixels of the original image. `px across at 128` is the longer side of "
+    "the smallest rectangle about the shape, in pixels of the 128 x 128 sample: the original's pixels times 128 over "
+    "the side of the crop. TOO SMALL: below the least size of its label in set.toml, so masks leave it out. OUTSIDE OF "
+    "THE CROP: no part of the sample."
+)
+
 _EXAMPLES = f"""examples (set {IMAGES_VARIABLE} instead of giving --real-images each time):
   ground-tools label status --real-images DIR
   ground-tools label propose eros_03 --real-images DIR         outline of the body and terminator, to be corrected
@@ -33,7 +40,8 @@ _EXAMPLES = f"""examples (set {IMAGES_VARIABLE} instead of giving --real-images 
   ground-tools label manifest DIR                              manifest.csv for images of your own
 
 Labels are labelme files, one an image, in --labels DIR (default: those of the set D-4). Coordinates are pixels of the
-original image; an angle is in degrees from the x axis, clockwise as seen.
+original image; an angle is in degrees from the x axis, clockwise as seen. `px across at 128` is a shape's size where
+the rules measure it: the longer side of the smallest rectangle about it, in pixels of the 128 x 128 sample.
 """
 
 
@@ -56,8 +64,9 @@ def add_parser(commands: Any) -> None:
     )
     common.add_argument("--labels", type=Path, default=D4_LABELS, metavar="DIR", help="(default: those of D-4)")
 
-    def action(name: str, text: str, image: bool = True) -> argparse.ArgumentParser:
-        parser: argparse.ArgumentParser = actions.add_parser(name, help=text, parents=[common])
+    def action(name: str, text: str, image: bool = True, more: str = "") -> argparse.ArgumentParser:
+        description = f"{text[0].upper()}{text[1:]}. {more}"
+        parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=description, parents=[common])
         if image:
             parser.add_argument("image", metavar="IMAGE", help="name in manifest.csv, or its last part")
         return parser
@@ -79,7 +88,7 @@ def add_parser(commands: Any) -> None:
     move.add_argument("--by", type=_pair, required=True, metavar="DX,DY", help="pixels; write --by=-2,1.5")
     remove = action("remove", "remove shapes")
     remove.add_argument("--shape", type=int, required=True, nargs="+", metavar="N")
-    listing = action("list", "the shapes, numbered, with their sizes at 128 x 128")
+    listing = action("list", "the shapes, numbered, with their middles and their sizes at 128 x 128", more=_SIZES)
     listing.add_argument("--text", action="store_true", help="as lines that `label apply` takes")
     apply = action("apply", "put the shapes of a text file in place of those that are there")
     apply.add_argument("file", type=Path, metavar="FILE", help="lines as `label list --text` writes them; - reads them")
@@ -95,6 +104,7 @@ def add_parser(commands: Any) -> None:
     sheet.add_argument("--region", metavar="X0,Y0,X1,Y1", help="this part only")
     sheet.add_argument("--scale", default="auto", help="size of a pixel, 1..16 (default: auto, the largest that fits)")
     sheet.add_argument("--gamma", type=float, default=1.0, help="above 1 makes dim parts brighter (default: 1)")
+    sheet.add_argument("--smooth", action="store_true", help="enlarge by cubic interpolation, not by squares")
     sheet.add_argument("--no-labels", action="store_true", help="the plain image alone")
     sheet.add_argument("--panels", default="plain,labels,mask", help="which, in order (default: plain,labels,mask)")
 

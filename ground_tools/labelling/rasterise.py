@@ -124,6 +124,15 @@ def _within(points: np.ndarray, height: int, width: int) -> np.ndarray:
     return within
 
 
+def place_in(shape: Shape, crop: tuple[int, int, int]) -> str:
+    """Where the box about a shape lies: `inside` of a crop, `partly`, or `outside`."""
+    (low_x, low_y, high_x, high_y), (x, y, side) = bounds([shape]), crop
+    if high_x <= x or high_y <= y or low_x >= x + side or low_y >= y + side:
+        return "outside"
+    within = low_x >= x and low_y >= y and high_x <= x + side and high_y <= y + side
+    return "inside" if within else "partly"
+
+
 def region_of(shapes: list[Shape], crop: tuple[int, int, int], size: int) -> np.ndarray:
     """The pixels that any of the shapes covers. Returns (S, S) bool."""
     region = np.zeros((size, size), dtype=bool)

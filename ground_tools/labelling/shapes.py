@@ -92,6 +92,21 @@ def area(shape: Shape) -> float:
     return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2.0)
 
 
+def middle(shape: Shape) -> tuple[float, float]:
+    """The centre of the area within the outline, pixels of the image; of an outline without area, that of its box."""
+    points = outline(shape)
+    corner = points.min(axis=0)
+    # Small numbers: far from the image's corner the sums would cancel.
+    (x, y), (next_x, next_y) = (points - corner).T, (np.roll(points, -1, axis=0) - corner).T
+    crosses = x * next_y - next_x * y
+    total = crosses.sum()
+    if abs(total) < 1e-6:
+        centre = (points.max(axis=0) - corner) / 2.0
+    else:
+        centre = np.array([((x + next_x) * crosses).sum(), ((y + next_y) * crosses).sum()]) / (3.0 * total)
+    return float(corner[0] + centre[0]), float(corner[1] + centre[1])
+
+
 def across(shape: Shape) -> float:
     """How far the shape reaches across: the longer side of the smallest rectangle around it, pixels of the image."""
     return float(max(cv2.minAreaRect(outline(shape).astype(np.float32))[1]))

@@ -16,8 +16,9 @@ from ground_tools.labelling.rasterise import (
     crop_of,
     is_too_small,
     mask_of,
+    place_in,
 )
-from ground_tools.labelling.shapes import Shape, is_proposal, outline
+from ground_tools.labelling.shapes import BODY, TERMINATOR, Shape, is_proposal, outline
 
 PANELS = ("plain", "labels", "mask")
 # A sheet is made as large as fits in a square of this side, so that no viewer makes it smaller again (pixels).
@@ -43,13 +44,14 @@ def label_sheet(
     region: Region | None = None,
     scale: int | None = None,
     gamma: float = 1.0,
+    smooth: bool = False,
 ) -> np.ndarray:
     """Draw the sheet of an image: (H, W, 3) uint8, red green blue.
 
     panels: some of PANELS, in the order drawn. region: first column, first row, last column + 1, last row + 1 of the
     part to show, pixels of the image; None: all. scale: size of a pixel; None: the largest that fits. gamma: above 1
-    makes dim parts brighter, to see the unlit side. Coordinates on the margins are the image's own. Raises ValueError
-    for a region outside of the image.
+    makes dim parts brighter, to see the unlit side. smooth: enlarge by cubic interpolation in place of squares.
+    Coordinates on the margins are the image's own. Raises ValueError for a region outside of the image.
     """
     height, width = image.shape
     x0, y0, x1, y1 = region or (0, 0, width, height)
@@ -61,9 +63,7 @@ def label_sheet(
     drawn = [] if "mask" not in panels else [_mask_panel(annotation, minimum_across, margin)]
     size = scale or _fitting_scale(x1 - x0, y1 - y0, len(large), [panel.shape for panel in drawn])
     levels = np.rint(255.0 * (np.arange(256) / 255.0) ** (1.0 / gamma)).astype(np.uint8)
-    pictures = [
-        _enlarged(levels[image], annotation, panel == "labels", shown, size, minimum_across, margin) for panel in large
-    ]
+    pictures = [_enlarged(levels[image], annotation, panel == "labels", shown, size, margin, smooth) for panel in large]
     sheet = _arranged([_arranged(pictures), *drawn]) if pictures else _arranged(drawn)
     return _titled(sheet, annotation, size)
 
@@ -116,12 +116,14 @@ def _enlarged(
     with_labels: bool,
     region: Region,
     scale: int,
-    minimum_across: dict[str, float],
     margin: float,
+    smooth: bool,
 ) -> np.ndarray:
     x0, y0, x1, y1 = region
-    part = cv2.cvtColor(image[y0:y1, x0:x1], cv2.COLOR_GRAY2RGB)
-    picture = np.repeat(np.repeat(part, scale, axis=0), scale, axis=1)
+    # The whole image is not enlarged: of large ones that would be a picture of gigabytes.
+    interpolation = cv2.INTER_CUBIC if smooth else cv2.INTER_NEAREST
+    part = cv2.resize(image[y0:y1, x0:x1], None, fx=scale, fy=scale, interpolation=interpolation)
+    picture = cv2.cvtColor(part, cv2.COLOR_GRAY2RGB)
     step = next((step for step in _STEPS if step * scale >= _LEAST_STEP), _STEPS[-1])
     framed = np.full((picture.shape[0] + _MARGIN_TOP, picture.shape[1] + _MARGIN_LEFT, 3), _PAPER, dtype=np.uint8)
     for x in range(-(-x0 // step) * step, x1, step):
@@ -143,6 +145,8 @@ def _enlarged(
 def _draw(picture: np.ndarray, shape: Shape, number: int, region: Region, scale: int) -> None:
     color = _OUTLINES[_CLASS_OF_LABEL[shape.label]]
     points = (outline(shape) - region[:2]) * scale - 0.5
+    if (points.max(axis=0) < 0).any() or (points.min(axis=0) >= picture.shape[1::-1]).any():
+        return  # in another part of the image: no number of it at this part's border
     cv2.polylines(picture, [np.rint(points * 16).astype(np.int32)], True, color, 1, cv2.LINE_AA, 4)
     x, y = np.rint(points[points[:, 1].argmin()]).astype(int)
     text = f"{number}{'?' if is_proposal(shape) else ''}"
@@ -190,6 +194,21 @@ def _write(
     picture: np.ndarray, text: str, x: int, y: int, scale: float = 0.4, color: tuple[int, int, int] = _INK
 ) -> None:
     cv2.putText(picture, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, scale, color, 1, cv2.LINE_AA)
+
+
+def places(annotation: Annotation, margin: float) -> list[str]:
+    """Of each shape, whether it lies inside of the crop, partly, or outside. A body reaches beyond it by rule, and a
+    terminator counts on the body alone: of these only what lies outside as a whole is told.
+    """
+    try:
+        crop = crop_of(annotation, margin)
+    except ValueError:
+        return ["inside"] * len(annotation.shapes)
+    found = []
+    for shape in annotation.shapes:
+        place = place_in(shape, crop)
+        found.append("inside" if place == "partly" and shape.label in (BODY, TERMINATOR) else place)
+    return found
 
 
 def sizes(annotation: Annotation, margin: float) -> list[float]:

@@ -6,6 +6,8 @@ import json
 import math
 import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +34,7 @@ from ground_tools.labelling.shapes import (
     crosses_itself,
     ellipse,
     is_proposal,
+    middle,
     outline,
     shape_of_line,
 )
@@ -82,6 +85,17 @@ def test_an_ellipse_has_the_area_and_extent_of_an_ellipse() -> None:
     shape = ellipse("crater", 50, 40, 20, 10, 30)
     assert area(shape) == pytest.approx(math.pi * 200, rel=0.01)
     assert across(shape) == pytest.approx(40, rel=0.01)
+
+
+@given(st.floats(-50, 900), st.floats(-50, 900), st.floats(2, 60), st.floats(2, 60), st.integers(0, 179))
+def test_the_middle_of_a_shape_is_that_of_its_area(x: float, y: float, a: float, b: float, angle: int) -> None:
+    assert middle(ellipse("crater", x, y, a, b, angle)) == pytest.approx((x, y), abs=0.03)  # points are rounded
+    assert middle(Shape("boulder", ((x, y), (x + a, y)), "circle")) == pytest.approx((x, y), abs=0.01)
+    assert middle(Shape("body", ((x, y), (x + a, y + b)), "rectangle")) == pytest.approx((x + a / 2, y + b / 2))
+    # Points that lie close together at one end do not pull it there.
+    crowded = Shape("crater", ((x, y), (x + a, y), (x + a, y + b), (x, y + b), (x, y + b / 2), (x, y + b / 4)))
+    assert middle(crowded) == pytest.approx((x + a / 2, y + b / 2), abs=0.01)
+    assert middle(Shape("crater", ((x, y), (x + a, y), (x + a / 2, y)))) == pytest.approx((x + a / 2, y))
 
 
 def test_crossing_sides_are_found() -> None:
@@ -289,8 +303,16 @@ def test_a_label_file_is_written_step_by_step(images: Path, tmp_path: Path, caps
     shapes = read_annotation(labels / "beta_beta_1.json")[0].shapes
     assert [as_line(shape) for shape in shapes] == ["body ellipse 125,96,84,66,0", "crater ellipse 141,81,14,12,30"]
     capsys.readouterr()
+    step("add", "beta_1", "--label", "boulder", "--circle", "150,80,8")
+    step("add", "beta_1", "--label", "boulder", "--circle", "19,80,8")
+    step("add", "beta_1", "--label", "boulder", "--circle", "8,80,8")
+    capsys.readouterr()
     step("list", "beta_1")
-    assert "17.1 px across at 128" in capsys.readouterr().out
+    listed = capsys.readouterr().out.splitlines()
+    assert "17.1 px across at 128" in listed[2]
+    assert "boulder     at  150.0,  80.0 " in listed[3]
+    endings = ["px", "px", "px", "px, partly outside of the crop", "px, OUTSIDE OF THE CROP"]
+    assert [line.partition("area")[2].lstrip(" .0123456789") for line in listed[1:]] == endings
     assert json.loads((labels / "beta_beta_1.json").read_text())["imageData"] is None
 
 
@@ -323,6 +345,51 @@ def test_a_sheet_shows_the_image_enlarged_its_outlines_and_its_mask(images: Path
     plain = cv2.imread(str(out), cv2.IMREAD_COLOR)
     assert not (plain[:, :, ::-1] == COLORS["boulders"]).all(axis=2).any()
     assert plain.shape[1] >= 12 * 50
+
+
+def test_a_sheet_may_be_enlarged_smoothly(images: Path, labels: Path, tmp_path: Path) -> None:
+    sheets = {}
+    for kind in ("--smooth", "--no-labels"):
+        out = tmp_path / f"{kind}.png"
+        options = ("--no-labels", "--region", "100,80,115,90", "--scale", 12, kind)
+        label("sheet", "alpha_0", "--out", out, *options, images=images, labels=labels)
+        # The image begins below the title and the coordinates, and right of them; without lines of the grid.
+        sheets[kind] = cv2.imread(str(out), cv2.IMREAD_GRAYSCALE)[32 + 1 : 32 + 59, 34 + 1 : 34 + 59].astype(int)
+    squares, smooth = sheets["--no-labels"], sheets["--smooth"]
+    assert squares.shape == smooth.shape == (58, 58)
+    assert np.abs(squares - smooth).mean() < 6  # the same place of the same image
+    steps = [np.abs(np.diff(picture, axis=1)).max() for picture in (squares, smooth)]
+    assert steps[1] < 0.5 * steps[0]
+
+
+def test_a_part_of_an_image_shows_no_numbers_of_shapes_elsewhere(images: Path, labels: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sheet.png"
+    options = ("--panels", "labels", "--region", "0,0,30,30")
+    label("sheet", "alpha_0", "--out", out, *options, images=images, labels=labels)
+    sheet = cv2.imread(str(out))[:, :, ::-1]
+    for name in ("craters", "boulders", "terminator"):
+        assert not (sheet == COLORS[name]).all(axis=2).any()
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_has_gone_is_no_failure(images: Path, labels: Path, unbuffered: str) -> None:
+    """As in `ground-tools label status | head -1`."""
+    command = [sys.executable, "-m", "ground_tools.cli", "label", "status"]
+    command += ["--real-images", str(images), "--labels", str(labels)]
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            command,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            check=False,
+            timeout=120,
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_status_counts_what_is_done(images: Path, labels: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -377,6 +444,48 @@ def test_check_finds_what_is_wrong(images: Path, labels: Path, capsys: pytest.Ca
         assert any(re.search(pattern, line) for line in remarks), (pattern, remarks)
     label("check", images=images, labels=labels, expect=1)
     assert "error: " in capsys.readouterr().err
+
+
+def test_a_loosely_drawn_terminator_is_no_mistake_and_one_at_the_lit_limb_is(images: Path, labels: Path) -> None:
+    """The drawn bodies are lit from the right."""
+    left, right = 125 - AXES[0], 125 + AXES[0]
+    path = labels / "alpha_alpha_0.json"
+    annotation = read_annotation(path)[0]
+    others = tuple(shape for shape in annotation.shapes if shape.label != "terminator")
+
+    def told(x0: float, x1: float) -> tuple[list[str], list[str]]:
+        drawn = Shape("terminator", ((x0, 50), (x1, 50), (x1, 140), (x0, 140)))
+        write_annotation(replace(annotation, shapes=(*others, drawn)), path)
+        return findings(labels, images)
+
+    assert told(left - 25, left + 22) == ([], [])
+    errors, remarks = told(left - 12, left + 4)
+    assert re.search(r"alpha_0.png: shape 5 \(terminator\): only \d% of it .* expected 20% or more", errors[0])
+    errors, remarks = told(right - 22, right + 4)
+    assert errors == []
+    assert len(remarks) == 1
+    assert re.search(r"shape 5 \(terminator\): \d+% as bright as the day, expected at most 80%", remarks[0])
+
+
+def test_shapes_outside_of_the_crop_are_remarked(images: Path, labels: Path) -> None:
+    label("set", "alpha_0", "--crop", "20,20,100", images=images, labels=labels)
+    errors, remarks = findings(labels, images)
+    assert errors == []
+    outside = [line for line in remarks if "outside of the crop (20, 20, 100); no part of the sample" in line]
+    shapes = read_annotation(labels / "alpha_alpha_0.json")[0].shapes
+    boxes = [outline(shape).min(axis=0) for shape in shapes]
+    expected = [n for n, low in enumerate(boxes) if (low >= 120).any()]
+    assert expected
+    assert [int(line.split("shape ")[1].split()[0]) for line in outside] == expected
+
+
+def test_surface_alone_is_remarked_until_a_note_says_why(images: Path, labels: Path) -> None:
+    label("remove", "alpha_0", "--shape", 1, 2, 3, 4, 5, images=images, labels=labels)
+    assert findings(labels, images)[1] == [
+        "alpha/alpha_0.png: surface alone: no crater, boulder or terminator, and no note that says why"
+    ]
+    label("set", "alpha_0", "--note", "a smooth body at full phase", images=images, labels=labels)
+    assert findings(labels, images) == ([], [])
 
 
 def test_check_finds_images_that_show_the_same_in_different_groups(images: Path, labels: Path) -> None:

@@ -200,7 +200,7 @@ def test_the_report_shows_no_image_that_may_not_be_passed_on(built: Path, tmp_pa
     written = write_report([built], tmp_path)
     assert not [path for path in written if "geometry" in path.name]
     page = (tmp_path / "datasets.md").read_text()
-    assert "11 real images, 44 pairs." in page
+    assert "11 real images, 44 pairs; 10 groups" in page
     assert "| drawn | not known | not known |" in page
     import cv2
 
@@ -232,6 +232,19 @@ def test_single_images_of_many_bodies_come_to_their_shares_in_each_body() -> Non
     for body, expected in (("a", (14, 4, 2)), ("b", (7, 2, 1)), ("c", (7, 2, 1))):
         own = [split for split, name in zip(splits, bodies, strict=True) if name == body]
         assert tuple(own.count(split) for split in ("train", "validation", "test")) == expected
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_one_large_group_is_no_test_when_smaller_ones_are_at_hand(seed: int) -> None:
+    """Five arcs of four frames and thirty single images: a test of five would be nothing but one arc."""
+    bodies = ["turning"] * 20 + ["a"] * 10 + ["b"] * 10 + ["c"] * 10
+    groups = [f"arc {number // 4}" for number in range(20)] + list(map(str, range(30)))
+    splits = split_by_image(bodies, groups, (0.7, 0.2, 0.1), seed)
+    assert "test" not in splits[:20]
+    assert [splits.count(split) for split in ("train", "validation", "test")] == pytest.approx([35, 10, 5], abs=1)
+    # Without single images there is no choice, and no split stays empty.
+    only_arcs = split_by_image(bodies[:20], groups[:20], (0.6, 0.2, 0.2), seed)
+    assert set(only_arcs) == {"train", "validation", "test"}
 
 
 def test_a_body_in_neither_list_is_told() -> None:
