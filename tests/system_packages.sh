@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the Debian packages that a make target needs where apt-get may be used; otherwise names what is missing.
-# usage: system_packages.sh demo|test
+# usage: system_packages.sh demo|test|fuzz
 set -eu
 
 missing=""
@@ -32,6 +32,12 @@ if [ "$1" = test ]; then
     for pair in zmq.h:libzmq3-dev zlib.h:zlib1g-dev msgpack.hpp:libmsgpack-cxx-dev; do
         [ -e "/usr/include/${pair%%:*}" ] || missing="$missing ${pair##*:}"
     done
+fi
+
+# libFuzzer, for the short fuzzing run of the C++ decoder; the test is skipped without it.
+if [ "$1" = fuzz ] && ! command -v clang++ >/dev/null; then
+    version=$(apt-cache depends clang 2>/dev/null | sed -n 's/.*Depends: clang-\([0-9]*\)$/\1/p' | head -n 1)
+    missing="$missing clang libclang-rt-${version:-14}-dev"
 fi
 
 [ -n "$missing" ] || exit 0

@@ -1,7 +1,10 @@
-"""The Python side for consumers, cameras and operators: subscribe, send frames, command."""
+"""The Python side for consumers, cameras and operators: subscribe, use maps, send frames, command."""
 
 from flight.client.camera import FrameSender
 from flight.client.commander import Commander, CommandFailed
+from flight.client.hazard import LandingCircle, LandingCircles, landing_circles
+from flight.client.map_view import Refusal
+from flight.client.navigation import NavigationFix, SunDirection, navigation_fix
 from flight.client.subscriber import Subscriber, SubscriberStatistics
 from flight.client.telemetry import TelemetryListener
 
@@ -9,7 +12,14 @@ __all__ = [
     "CommandFailed",
     "Commander",
     "FrameSender",
+    "LandingCircle",
+    "LandingCircles",
+    "NavigationFix",
+    "Refusal",
     "Subscriber",
     "SubscriberStatistics",
+    "SunDirection",
     "TelemetryListener",
+    "landing_circles",
+    "navigation_fix",
 ]

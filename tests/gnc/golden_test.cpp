@@ -1,54 +1,18 @@
 // The golden products decode to the values that tests/golden/vectors.py put in, and damaged ones are refused.
-#include <cmath>
-#include <cstdio>
-#include <cstdlib>
-#include <fstream>
-#include <iterator>
-#include <string>
-#include <vector>
-
-#include "rubblemap/product.hpp"
+#include "check.hpp"
 
 namespace {
 
-using Bytes = std::vector<std::uint8_t>;
-
-#define REQUIRE(condition)                                                       \
-  do {                                                                           \
-    if (!(condition)) {                                                          \
-      std::fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
-      std::exit(1);                                                              \
-    }                                                                            \
-  } while (false)
-
-std::vector<Bytes> read_vector(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  REQUIRE(file.good());
-  const Bytes data((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  std::vector<Bytes> parts;
-  for (std::size_t at = 0; at < data.size();) {
-    const std::size_t size = data[at] | (data[at + 1] << 8) | (data[at + 2] << 16) |
-                             (static_cast<std::size_t>(data[at + 3]) << 24);
-    const auto first = data.begin() + static_cast<std::ptrdiff_t>(at + 4);
-    parts.emplace_back(first, first + static_cast<std::ptrdiff_t>(size));
-    at += 4 + size;
-  }
-  return parts;
+rubblemap::Product decode(const Message& parts) {
+  return rubblemap::decode_product(views(parts));
 }
 
-rubblemap::Product decode(const std::vector<Bytes>& parts) {
-  std::vector<rubblemap::Part> views;
-  for (const Bytes& part : parts) views.push_back({part.data(), part.size()});
-  return rubblemap::decode_product(views);
-}
-
-bool refused(const std::vector<Bytes>& parts) {
-  try {
-    decode(parts);
-  } catch (const rubblemap::ProductError&) {
-    return true;
-  }
-  return false;
+bool refused(const Message& message) {
+  static rubblemap::ProductDecoder decoder;
+  static rubblemap::Product product;
+  static rubblemap::Fault fault;
+  const auto parts = views(message);
+  return !decoder.decode(parts.data(), parts.size(), product, fault);
 }
 
 void check_values(const std::string& folder) {
@@ -59,19 +23,31 @@ void check_values(const std::string& folder) {
   REQUIRE(product.source == "navcam");
   REQUIRE(product.frame_id == (1ull << 40) + 5);
   REQUIRE(product.status == rubblemap::Status::degraded);
-  REQUIRE(product.flags == std::vector<std::string>{"deadline"});
+  REQUIRE(product.flags.size() == 1 && product.has_flag("deadline") && !product.has_flag("dark"));
+  REQUIRE(product.bundle.name == "unet_h" && product.bundle.version == "0.1.0" && product.mode == "UNetH");
+  REQUIRE(product.gamma == 3.0 && product.uncertainty_threshold == 0.91 && product.seed == (1ull << 63) + 11);
+  REQUIRE(product.timing_ms.center == 1.25 && product.timing_ms.publish == 0.75);
   REQUIRE(product.passes_requested == 20 && product.passes_used == 17);
   REQUIRE(product.map_to_sensor[0] == 4.0 && product.map_to_sensor[2] == 101.5);
   REQUIRE(product.classes.size() == 3 && product.classes[2].role == "hazard");
   const rubblemap::Plane* entropy = product.plane("predictive_entropy");
   REQUIRE(entropy != nullptr && entropy->units == "nat");
-  REQUIRE(entropy->shape == (std::vector<std::uint32_t>{4, 6}));
+  REQUIRE(entropy->shape.size() == 2 && entropy->shape[0] == 4 && entropy->shape[1] == 6);
   for (std::size_t i = 0; i < 24; ++i) {
     REQUIRE(rubblemap::half_to_float(entropy->bytes.data + 2 * i) == (static_cast<float>(i) + 1.0f) / 32.0f);
   }
   const auto full_parts = read_vector(folder + "/map_full.bin");
   const rubblemap::Product full = decode(full_parts);
-  REQUIRE(full.plane("mean_probability")->shape == (std::vector<std::uint32_t>{3, 4, 6}));
+  const auto& shape = full.plane("mean_probability")->shape;
+  REQUIRE(shape.size() == 3 && shape[0] == 3 && shape[1] == 4 && shape[2] == 6);
+  auto damaged = parts;
+  damaged[2][0] ^= 1;
+  try {
+    decode(damaged);
+    REQUIRE(!"refused");
+  } catch (const rubblemap::ProductError& error) {
+    REQUIRE(error.reason == rubblemap::Reason::crc_mismatch && error.what()[0] != '\0');
+  }
   const auto navigation_parts = read_vector(folder + "/map_navigation.bin");
   REQUIRE(decode(navigation_parts).plane("class_map")->dtype == rubblemap::Dtype::u8);
 }

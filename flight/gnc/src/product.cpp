@@ -3,179 +3,339 @@
 #include <zlib.h>
 
 #include <cmath>
+#include <cstring>
 #include <limits>
-#include <msgpack.hpp>
+
+#include "fields.hpp"
+#include "map_reader.hpp"
 
 namespace rubblemap {
 namespace {
 
-constexpr std::size_t header_limit = 64 * 1024;
-constexpr std::size_t most_planes = 8;
-constexpr std::uint32_t largest_side = 4096;
+struct PlaneDefinition {
+  std::string_view name;
+  Dtype dtype;
+  std::size_t dimensions;
+};
 
-using Object = msgpack::object;
+// The planes of each topic, in order.
+constexpr PlaneDefinition navigation_planes[] = {
+    {"class_map", Dtype::u8, 2}, {"enhanced_class_map", Dtype::u8, 2}, {"predictive_entropy", Dtype::f16, 2}};
+constexpr PlaneDefinition hazard_planes[] = {{"hazard_probability", Dtype::f16, 2},
+                                             {"predictive_entropy", Dtype::f16, 2},
+                                             {"enhanced_class_map", Dtype::u8, 2},
+                                             {"clearance", Dtype::f16, 2}};
+constexpr PlaneDefinition full_planes[] = {{"mean_probability", Dtype::f16, 3},
+                                           {"predictive_entropy", Dtype::f16, 2},
+                                           {"mutual_information", Dtype::f16, 2},
+                                           {"class_map", Dtype::u8, 2},
+                                           {"enhanced_class_map", Dtype::u8, 2}};
 
-[[noreturn]] void fail(const std::string& field, const std::string& expected) {
-  throw ProductError(field + ": expected " + expected);
+struct TopicPlanes {
+  const PlaneDefinition* planes;
+  std::size_t count;
+  const char* names;
+};
+constexpr TopicPlanes topic_planes[topic_count] = {
+    {navigation_planes, 3, "class_map u8, enhanced_class_map u8, predictive_entropy f16"},
+    {hazard_planes, 4, "hazard_probability f16, predictive_entropy f16, enhanced_class_map u8, clearance f16"},
+    {full_planes, 5,
+     "mean_probability f16, predictive_entropy f16, mutual_information f16, class_map u8, enhanced_class_map u8"}};
+
+bool is_sha256(std::string_view text) noexcept {
+  if (text.size() != 64) return false;
+  for (const char digit : text) {
+    if (!((digit >= '0' && digit <= '9') || (digit >= 'a' && digit <= 'f'))) return false;
+  }
+  return true;
 }
 
-// The value of a key; a map's keys are few, so that a search through them is fast enough.
-const Object& field(const Object& map, const std::string& name, const std::string& where) {
-  if (map.type != msgpack::type::MAP) fail(where, "a map");
-  for (std::uint32_t i = 0; i < map.via.map.size; ++i) {
-    const auto& entry = map.via.map.ptr[i];
-    if (entry.key.type == msgpack::type::STR && name.size() == entry.key.via.str.size &&
-        name.compare(0, name.size(), entry.key.via.str.ptr, entry.key.via.str.size) == 0) {
-      return entry.val;
+// What a plane's entry says of its part, and is compared with it.
+struct Stated {
+  std::uint64_t bytes = 0;
+  std::uint32_t crc32 = 0;
+};
+
+// One message being decoded.
+class Decoding {
+public:
+  Decoding(const MapReader& reader, const Part* parts, std::size_t count, Product& product, Fault& fault) noexcept
+      : reader_(reader), parts_(parts), count_(count), product_(product), fault_(fault),
+        header_(reader, reader.root(), {"map"}, fault) {}
+
+  bool run() noexcept {
+    return schema() && identity() && flags() && bundle() && parameters() && affine() && classes() && timing() &&
+           plane_entries() && topic_agrees() && planes_are_the_topics() && planes_hold();
+  }
+
+private:
+  bool schema() noexcept {
+    const Token* version = header_.value("schema");
+    if (version == nullptr) {
+      fault_.reason = Reason::unknown_schema;
+      return false;
     }
+    // Of all numbers that JSON Schema takes for 1.
+    const bool known = (version->kind == Kind::whole && version->whole == 1) ||
+                       (version->kind == Kind::real && version->real == 1.0);
+    if (!known) return header_.refuse("schema", "1", version, Reason::unknown_schema);
+    const Token* type = header_.value("type");
+    if (type == nullptr) return false;
+    if (type->kind == Kind::text && std::string_view(type->text, type->size) == "map") return true;
+    return header_.refuse("type", "'map'", type);
   }
-  fail(where + "." + name, "a value");
-}
 
-std::string text(const Object& map, const std::string& name, const std::string& where) {
-  const Object& value = field(map, name, where);
-  if (value.type != msgpack::type::STR) fail(where + "." + name, "text");
-  return {value.via.str.ptr, value.via.str.size};
-}
+  bool identity() noexcept {
+    Product& p = product_;
+    return header_.choice("topic", "map.navigation | map.hazard | map.full", topic_count, p.topic) &&
+           header_.whole("sequence", p.sequence) && header_.text("source", p.source) &&
+           (!p.source.empty() || header_.refuse("source", "1..32 bytes", header_.value("source"))) &&
+           header_.whole("epoch", p.epoch) && header_.whole("frame_id", p.frame_id) &&
+           header_.whole("capture_time_ns", p.capture_time_ns) &&
+           header_.whole("received_time_ns", p.received_time_ns) &&
+           header_.whole("published_time_ns", p.published_time_ns) &&
+           header_.choice("status", "valid | degraded | invalid", 3, p.status);
+  }
 
-std::uint64_t whole(const Object& value, const std::string& where, std::uint64_t low, std::uint64_t high) {
-  if (value.type != msgpack::type::POSITIVE_INTEGER || value.via.u64 < low || value.via.u64 > high) {
-    fail(where, std::to_string(low) + ".." + std::to_string(high));
+  bool flags() noexcept {
+    const Token* list = header_.array("flags", 0, most_flags);
+    if (list == nullptr) return false;
+    product_.flags.clear();
+    const Token* item = list + 1;
+    for (std::uint32_t i = 0; i < list->size; ++i, item = reader_.behind(*item)) {
+      if (!header_.text("flags", *item, *product_.flags.add())) return false;
+    }
+    return true;
   }
-  return value.via.u64;
-}
 
-std::uint64_t whole(const Object& map, const std::string& name, const std::string& where,
-                    std::uint64_t low = 0, std::uint64_t high = std::numeric_limits<std::uint64_t>::max()) {
-  return whole(field(map, name, where), where + "." + name, low, high);
-}
+  bool bundle() noexcept {
+    const Token* map = header_.map("bundle");
+    if (map == nullptr) return false;
+    Fields fields(reader_, *map, {"map.bundle"}, fault_);
+    Bundle& b = product_.bundle;
+    return fields.text("name", b.name) && fields.text("version", b.version) && fields.text("sha256", b.sha256) &&
+           (is_sha256(b.sha256) || fields.refuse("sha256", "64 hexadecimal digits", fields.value("sha256")));
+  }
 
-const msgpack::object_array& array(const Object& map, const std::string& name, const std::string& where,
-                                   std::size_t low, std::size_t high) {
-  const Object& value = field(map, name, where);
-  if (value.type != msgpack::type::ARRAY || value.via.array.size < low || value.via.array.size > high) {
-    fail(where + "." + name, std::to_string(low) + ".." + std::to_string(high) + " items");
+  bool parameters() noexcept {
+    Product& p = product_;
+    return header_.text("mode", p.mode) && header_.number("gamma", 1, 10, p.gamma) &&
+           header_.whole("passes_requested", 1, 100, p.passes_requested) &&
+           header_.whole("passes_used", 0, 100, p.passes_used) && header_.whole("seed", p.seed) &&
+           header_.number("uncertainty_threshold", 0, 1, p.uncertainty_threshold);
   }
-  return value.via.array;
-}
 
-double number(const Object& value, const std::string& where) {
-  double result = 0.0;
-  switch (value.type) {
-    case msgpack::type::FLOAT32:
-    case msgpack::type::FLOAT64: result = value.via.f64; break;
-    case msgpack::type::POSITIVE_INTEGER: result = static_cast<double>(value.via.u64); break;
-    case msgpack::type::NEGATIVE_INTEGER: result = static_cast<double>(value.via.i64); break;
-    default: fail(where, "a number");
+  bool affine() noexcept {
+    const Token* list = header_.array("map_to_sensor", 6, 6);
+    if (list == nullptr) return false;
+    const Token* item = list + 1;
+    for (double& value : product_.map_to_sensor) {
+      if (!header_.number("map_to_sensor", *item, -1e9, 1e9, value)) return false;
+      item = reader_.behind(*item);
+    }
+    return true;
   }
-  if (!std::isfinite(result)) fail(where, "a finite number");
-  return result;
-}
 
-Status status_of(const std::string& name) {
-  if (name == "valid") return Status::valid;
-  if (name == "degraded") return Status::degraded;
-  if (name == "invalid") return Status::invalid;
-  fail("map.status", "valid | degraded | invalid");
-}
+  bool classes() noexcept {
+    const Token* list = header_.array("classes", 2, most_classes);
+    if (list == nullptr) return false;
+    product_.classes.clear();
+    const Token* item = list + 1;
+    for (std::uint32_t i = 0; i < list->size; ++i, item = reader_.behind(*item)) {
+      if (item->kind != Kind::map) return header_.refuse("classes", "maps {index, name, role}", item);
+      Fields fields(reader_, *item, {"map.classes", static_cast<int>(i)}, fault_);
+      ClassDefinition& entry = *product_.classes.add();
+      const bool right = fields.whole("index", 0, most_classes - 1, entry.index) && fields.text("name", entry.name) &&
+                         fields.choice("role", "background | safe | hazard | terminator", 4, entry.role);
+      if (!right) return false;
+    }
+    return true;
+  }
 
-Plane decode_plane(const Object& entry, const Part& part) {
-  Plane plane;
-  plane.name = text(entry, "name", "plane");
-  const std::string where = "plane " + plane.name;
-  plane.units = text(entry, "units", where);
-  const std::string dtype = text(entry, "dtype", where);
-  if (dtype != "u8" && dtype != "f16") fail(where + ".dtype", "u8 | f16");
-  plane.dtype = dtype == "u8" ? Dtype::u8 : Dtype::f16;
-  std::uint64_t expected = plane.dtype == Dtype::u8 ? 1 : 2;
-  const auto& shape = array(entry, "shape", where, 2, 3);
-  for (std::uint32_t i = 0; i < shape.size; ++i) {
-    const auto side = static_cast<std::uint32_t>(whole(shape.ptr[i], where + ".shape", 1, largest_side));
-    plane.shape.push_back(side);
-    expected *= side;  // at most 2 * 4096^3, far below 2^64
+  bool timing() noexcept {
+    const Token* map = header_.map("timing_ms");
+    if (map == nullptr) return false;
+    Fields fields(reader_, *map, {"map.timing_ms"}, fault_);
+    Timing& t = product_.timing_ms;
+    return fields.number("queue", 0, 1e9, t.queue) && fields.number("center", 0, 1e9, t.center) &&
+           fields.number("passes", 0, 1e9, t.passes) && fields.number("fuse", 0, 1e9, t.fuse) &&
+           fields.number("publish", 0, 1e9, t.publish);
   }
-  if (part.size != expected || whole(entry, "nbytes", where) != expected) {
-    fail(where, std::to_string(expected) + " bytes, got " + std::to_string(part.size));
-  }
-  const auto crc = crc32_z(crc32_z(0, nullptr, 0), part.data, part.size);
-  if (whole(entry, "crc32", where) != crc) fail(where + ".crc32", "the CRC-32 of the plane");
-  plane.bytes = part;
-  return plane;
-}
 
-Product decode_header(const Object& header, const std::vector<Part>& parts) {
-  const std::string where = "map";
-  whole(header, "schema", where, 1, 1);
-  if (text(header, "type", where) != "map") fail("map.type", "map");
-  Product product;
-  product.topic = text(header, "topic", where);
-  if (product.topic != std::string(reinterpret_cast<const char*>(parts[0].data), parts[0].size)) {
-    fail("map.topic", "the topic of the first part");
+  bool plane_entries() noexcept {
+    const Token* list = header_.array("planes", 0, most_planes);
+    if (list == nullptr) return false;
+    product_.planes.clear();
+    const Token* item = list + 1;
+    for (std::uint32_t i = 0; i < list->size; ++i, item = reader_.behind(*item)) {
+      if (item->kind != Kind::map) return header_.refuse("planes", "maps", item);
+      Fields fields(reader_, *item, {"map.planes", static_cast<int>(i)}, fault_);
+      if (!plane_entry(fields, *product_.planes.add(), stated_[i])) return false;
+    }
+    return true;
   }
-  product.sequence = whole(header, "sequence", where);
-  product.source = text(header, "source", where);
-  product.epoch = static_cast<std::uint32_t>(whole(header, "epoch", where, 0, 0xFFFFFFFFu));
-  product.frame_id = whole(header, "frame_id", where);
-  product.capture_time_ns = whole(header, "capture_time_ns", where);
-  product.received_time_ns = whole(header, "received_time_ns", where);
-  product.published_time_ns = whole(header, "published_time_ns", where);
-  product.status = status_of(text(header, "status", where));
-  const auto& flags = array(header, "flags", where, 0, 32);
-  for (std::uint32_t i = 0; i < flags.size; ++i) {
-    if (flags.ptr[i].type != msgpack::type::STR) fail("map.flags", "text");
-    product.flags.emplace_back(flags.ptr[i].via.str.ptr, flags.ptr[i].via.str.size);
+
+  bool plane_entry(Fields& fields, Plane& plane, Stated& stated) noexcept {
+    if (!fields.text("name", plane.name) || !fields.choice("dtype", "u8 | f16", 2, plane.dtype)) return false;
+    const Token* shape = fields.array("shape", 2, 3);
+    if (shape == nullptr) return false;
+    plane.shape.clear();
+    const Token* side = shape + 1;
+    for (std::uint32_t i = 0; i < shape->size; ++i, side = reader_.behind(*side)) {
+      if (!fields.whole("shape", *side, 1, largest_side, *plane.shape.add())) return false;
+    }
+    return fields.text("units", plane.units) && fields.whole("crc32", 0, 0xFFFFFFFFu, stated.crc32) &&
+           fields.whole("nbytes", 0, 0xFFFFFFFFu, stated.bytes);
   }
-  product.mode = text(header, "mode", where);
-  product.passes_requested = static_cast<unsigned>(whole(header, "passes_requested", where, 1, 100));
-  product.passes_used = static_cast<unsigned>(whole(header, "passes_used", where, 0, 100));
-  const auto& affine = array(header, "map_to_sensor", where, 6, 6);
-  for (std::uint32_t i = 0; i < 6; ++i) product.map_to_sensor[i] = number(affine.ptr[i], "map.map_to_sensor");
-  const auto& classes = array(header, "classes", where, 2, 64);
-  for (std::uint32_t i = 0; i < classes.size; ++i) {
-    const Object& entry = classes.ptr[i];
-    product.classes.push_back({static_cast<unsigned>(whole(entry, "index", "map.classes", 0, 63)),
-                               text(entry, "name", "map.classes"), text(entry, "role", "map.classes")});
+
+  bool topic_agrees() noexcept {
+    const std::string_view first(reinterpret_cast<const char*>(parts_[0].data), parts_[0].size);
+    if (first == name_of(product_.topic)) return true;
+    return refuse(fault_, Reason::topic_mismatch, "map.topic: expected that of the first part (%zu bytes), got %s",
+                  first.size(), name_of(product_.topic).data());
   }
-  const auto& planes = array(header, "planes", where, 0, most_planes);
-  if (planes.size != parts.size() - 2) {
-    fail("map.planes", std::to_string(parts.size() - 2) + " entries as parts came, got " +
-                           std::to_string(planes.size));
+
+  bool planes_are_the_topics() noexcept {
+    const auto& planes = product_.planes;
+    if (planes.size() != count_ - 2) {
+      return refuse(fault_, Reason::wrong_planes, "map.planes: expected %zu entries as parts came, got %zu",
+                    count_ - 2, planes.size());
+    }
+    if (product_.status == Status::invalid) {
+      if (planes.empty()) return true;
+      return refuse(fault_, Reason::wrong_planes, "map.planes: expected none in an invalid product, got %zu",
+                    planes.size());
+    }
+    const TopicPlanes& wanted = topic_planes[static_cast<std::size_t>(product_.topic)];
+    bool right = planes.size() == wanted.count;
+    for (std::size_t i = 0; right && i < wanted.count; ++i) {
+      right = planes[i].name == wanted.planes[i].name && planes[i].dtype == wanted.planes[i].dtype &&
+              planes[i].shape.size() == wanted.planes[i].dimensions;
+    }
+    if (!right) {
+      return refuse(fault_, Reason::wrong_planes, "map.planes: expected %s for %s, got %zu others", wanted.names,
+                    name_of(product_.topic).data(), planes.size());
+    }
+    return planes_have_one_size();
   }
-  if (product.status == Status::invalid && planes.size != 0) fail("map.planes", "none in an invalid product");
-  for (std::uint32_t i = 0; i < planes.size; ++i) {
-    Plane plane = decode_plane(planes.ptr[i], parts[i + 2]);
-    if (product.plane(plane.name) != nullptr) fail("plane " + plane.name, "one of this name, got two");
-    product.planes.push_back(std::move(plane));
+
+  bool planes_have_one_size() noexcept {
+    const auto sides = [](const Plane& plane, std::size_t back) { return plane.shape[plane.shape.size() - back]; };
+    const Plane& first = product_.planes[0];
+    for (const Plane& plane : product_.planes) {
+      if (sides(plane, 2) == sides(first, 2) && sides(plane, 1) == sides(first, 1)) continue;
+      return refuse(fault_, Reason::wrong_planes,
+                    "map.planes: expected one height and width, got %u x %u of %s and %u x %u of %s", sides(first, 2),
+                    sides(first, 1), first.name.c_str(), sides(plane, 2), sides(plane, 1), plane.name.c_str());
+    }
+    return true;
   }
-  return product;
-}
+
+  bool planes_hold() noexcept {
+    for (std::size_t i = 0; i < product_.planes.size(); ++i) {
+      if (!plane_holds(product_.planes[i], parts_[i + 2], stated_[i])) return false;
+    }
+    return true;
+  }
+
+  bool plane_holds(Plane& plane, const Part& part, const Stated& stated) noexcept {
+    std::uint64_t expected = plane.dtype == Dtype::u8 ? 1 : 2;
+    for (const std::uint32_t side : plane.shape) expected *= side;  // at most 2 * 4096^3, far below 2^64
+    if (part.size != expected || stated.bytes != expected) {
+      return refuse(fault_, Reason::size_mismatch, "plane %s: expected %llu bytes, got %zu (%llu stated)",
+                    plane.name.c_str(), static_cast<unsigned long long>(expected), part.size,
+                    static_cast<unsigned long long>(stated.bytes));
+    }
+    const auto crc = static_cast<std::uint32_t>(crc32_z(0, part.data, part.size));
+    if (crc != stated.crc32) {
+      return refuse(fault_, Reason::crc_mismatch, "plane %s: crc32: expected 0x%08x, got 0x%08x", plane.name.c_str(),
+                    stated.crc32, crc);
+    }
+    plane.bytes = part;
+    return true;
+  }
+
+  const MapReader& reader_;
+  const Part* parts_;
+  const std::size_t count_;
+  Product& product_;
+  Fault& fault_;
+  Fields header_;
+  Stated stated_[most_planes];
+};
 
 }  // namespace
 
-const Plane* Product::plane(const std::string& name) const {
+std::string_view name_of(Topic topic) noexcept {
+  constexpr std::string_view names[] = {"map.navigation", "map.hazard", "map.full"};
+  return names[static_cast<std::size_t>(topic)];
+}
+
+std::string_view name_of(Status status) noexcept {
+  constexpr std::string_view names[] = {"valid", "degraded", "invalid"};
+  return names[static_cast<std::size_t>(status)];
+}
+
+std::string_view name_of(Dtype dtype) noexcept {
+  constexpr std::string_view names[] = {"u8", "f16"};
+  return names[static_cast<std::size_t>(dtype)];
+}
+
+std::string_view name_of(Role role) noexcept {
+  constexpr std::string_view names[] = {"background", "safe", "hazard", "terminator"};
+  return names[static_cast<std::size_t>(role)];
+}
+
+const char* name_of(Reason reason) noexcept {
+  constexpr const char* names[reason_count] = {"wrong_parts",   "oversized_part", "malformed_header",
+                                               "unknown_schema", "invalid_field",  "topic_mismatch",
+                                               "wrong_planes",  "size_mismatch",  "crc_mismatch"};
+  return names[static_cast<std::size_t>(reason)];
+}
+
+const Plane* Product::plane(std::string_view name) const noexcept {
   for (const Plane& candidate : planes) {
     if (candidate.name == name) return &candidate;
   }
   return nullptr;
 }
 
-Product decode_product(const std::vector<Part>& parts) {
-  if (parts.size() < 2 || parts.size() > 2 + most_planes) fail("product", "2..10 message parts");
-  const Part& header = parts[1];
-  if (header.size > header_limit) fail("product header", "at most 65536 bytes");
-  msgpack::object_handle handle;
-  try {
-    std::size_t used = 0;
-    const msgpack::unpack_limit limit(4096, 256, header_limit, 0, 0, 8);
-    handle = msgpack::unpack(reinterpret_cast<const char*>(header.data), header.size, used, nullptr, nullptr, limit);
-    if (used != header.size) fail("product header", "one msgpack map and nothing after it");
-  } catch (const msgpack::unpack_error& error) {
-    fail("product header", std::string("a msgpack map (") + error.what() + ")");
+bool Product::has_flag(std::string_view name) const noexcept {
+  for (const auto& flag : flags) {
+    if (flag == name) return true;
   }
-  return decode_header(handle.get(), parts);
+  return false;
 }
 
-float half_to_float(const std::uint8_t* data) {
+ProductDecoder::ProductDecoder() : reader_(new MapReader(most_header_bytes)) {}
+
+ProductDecoder::~ProductDecoder() = default;
+
+bool ProductDecoder::decode(const Part* parts, std::size_t count, Product& product, Fault& fault) noexcept {
+  if (count < 2 || count > most_parts) {
+    return refuse(fault, Reason::wrong_parts, "product: expected 2..%zu message parts, got %zu", most_parts, count);
+  }
+  const Part& header = parts[1];
+  if (header.size > most_header_bytes) {
+    return refuse(fault, Reason::malformed_header, "product header: expected at most %zu bytes, got %zu",
+                  most_header_bytes, header.size);
+  }
+  if (!reader_->read(header.data, header.size)) {
+    return refuse(fault, Reason::malformed_header, "product header: expected a msgpack map, got other %zu bytes",
+                  header.size);
+  }
+  return Decoding(*reader_, parts, count, product, fault).run();
+}
+
+Product decode_product(const std::vector<Part>& parts) {
+  ProductDecoder decoder;
+  Product product;
+  Fault fault;
+  if (!decoder.decode(parts.data(), parts.size(), product, fault)) throw ProductError(fault);
+  return product;
+}
+
+float half_to_float(const std::uint8_t* data) noexcept {
   const auto bits = static_cast<std::uint32_t>(data[0] | (data[1] << 8));
   const int exponent = static_cast<int>((bits >> 10) & 0x1Fu);
   const auto fraction = static_cast<float>(bits & 0x3FFu);

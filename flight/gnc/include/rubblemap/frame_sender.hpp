@@ -1,0 +1,85 @@
+// The camera side: sending frames.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "rubblemap/context.hpp"
+
+namespace rubblemap {
+
+enum class PixelType : std::uint8_t { u8, u16 };
+
+// Pixels, row-major, not owned: (height, width), or (height, width, 3) with channels = 3. u16 in the processor's byte
+// order. The optional fields are the ICD's; what is empty is not sent.
+struct Frame {
+  const void* pixels = nullptr;
+  std::uint32_t height = 0;
+  std::uint32_t width = 0;
+  std::uint32_t channels = 1;
+  PixelType type = PixelType::u8;
+  unsigned bit_depth = 0;        // significant bits; 0: all of the type's
+  std::size_t row_bytes = 0;     // from a row to the next one; 0: rows without gaps
+  std::uint64_t capture_time_ns = 0;
+  bool centered = false;  // the body is in the middle, and the frame is to be taken whole
+  std::optional<double> exposure_s;
+  std::optional<double> range_km;
+  std::optional<std::array<double, 3>> sun_direction_camera;
+};
+
+struct FrameSenderOptions {
+  std::string endpoint = "tcp://127.0.0.1:5601";
+  std::string source = "camera";           // the camera's name
+  std::optional<std::uint32_t> epoch;      // its boot count; if not given, seconds since 1970, which rise too
+  std::size_t max_pixel_bytes = 4u << 20;  // of one frame; set aside max_frames times
+  std::size_t max_frames = 4;              // that may be on their way at the same time
+  int linger_ms = 1000;                    // how long closing may take, to send what waits
+  std::string keys;                        // a client's folder, for a service with CURVE keys
+};
+
+enum class Sent : std::uint8_t {
+  yes,
+  not_taken,  // no service, or more than it reads: try the next frame
+  refused,    // it breaks the contract or the options; last_error() says why
+};
+
+// Sends frames of one camera. For use from one thread at a time. Never blocks. Copies the pixels into memory that was
+// set aside at opening; allocates no more then (libzmq takes some bytes for each message).
+class FrameSender {
+public:
+  // Throws OpenError (KeyFileError among them), or std::bad_alloc. context: shared with other sockets, if given.
+  explicit FrameSender(const FrameSenderOptions& options, std::shared_ptr<Context> context = nullptr);
+  ~FrameSender();
+  FrameSender(const FrameSender&) = delete;
+  FrameSender& operator=(const FrameSender&) = delete;
+
+  // frame_id, if given: the number of the frame that was sent. Frames that were not get none.
+  Sent send(const Frame& frame, std::uint64_t* frame_id = nullptr) noexcept;
+
+  std::uint64_t sent() const noexcept;
+  std::uint64_t not_taken() const noexcept;
+  const char* last_error() const noexcept;
+
+private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// What identifies a frame and describes its pixels' bytes.
+struct FrameStamp {
+  std::string_view source;
+  std::uint32_t epoch = 0;
+  std::uint64_t frame_id = 0;
+  std::uint32_t crc32 = 0;
+};
+
+// Encodes a frame's header as flight.icd.frames does, byte for byte. error: room for one line. Returns the bytes used,
+// 0, with the error, for a frame that breaks the contract or a buffer that is too short.
+std::size_t encode_frame_header(const Frame& frame, const FrameStamp& stamp, std::uint8_t* buffer, std::size_t capacity,
+                                char (&error)[256]) noexcept;
+
+}  // namespace rubblemap

@@ -1,0 +1,158 @@
+// Frames reach a pretended service whole; a full queue and a missing service are reported at once, and none is sent
+// twice.
+#include <zlib.h>
+
+#include <cstring>
+#include <msgpack.hpp>
+
+#include "fake_service.hpp"
+#include "rubblemap/frame_sender.hpp"
+
+namespace {
+
+using rubblemap::Frame;
+using rubblemap::FrameSender;
+using rubblemap::FrameSenderOptions;
+using rubblemap::Sent;
+
+std::uint64_t number(const Bytes& header, const std::string& name) {
+  const auto handle = msgpack::unpack(reinterpret_cast<const char*>(header.data()), header.size());
+  return handle.get().as<std::map<std::string, msgpack::object>>().at(name).as<std::uint64_t>();
+}
+
+// A frame whose rows lie `gap` bytes apart, and what of it is sent.
+struct Picture {
+  Bytes memory;
+  Bytes sent;
+  Frame frame;
+
+  Picture(std::uint32_t height, std::uint32_t width, std::size_t gap, unsigned seed) {
+    const std::size_t row = width + gap;
+    memory.resize(height * row);
+    for (std::size_t i = 0; i < memory.size(); ++i) memory[i] = static_cast<std::uint8_t>(i * 7 + seed);
+    for (std::uint32_t v = 0; v < height; ++v) {
+      const auto first = memory.begin() + static_cast<std::ptrdiff_t>(v * row);
+      sent.insert(sent.end(), first, first + width);
+    }
+    frame.pixels = memory.data();
+    frame.height = height;
+    frame.width = width;
+    frame.row_bytes = gap == 0 ? 0 : row;
+  }
+};
+
+void check_frame(const Message& message, const Picture& picture, std::uint64_t frame_id) {
+  REQUIRE(message.size() == 2 && message[1] == picture.sent);
+  REQUIRE(number(message[0], "frame_id") == frame_id && number(message[0], "epoch") == 3);
+  REQUIRE(number(message[0], "height") == picture.frame.height && number(message[0], "width") == picture.frame.width);
+  const auto crc = crc32(0, picture.sent.data(), static_cast<unsigned>(picture.sent.size()));
+  REQUIRE(number(message[0], "crc32") == crc);
+}
+
+FrameSenderOptions options_for(const std::string& endpoint) {
+  FrameSenderOptions options;
+  options.endpoint = endpoint;
+  options.source = "navcam";
+  options.epoch = 3;
+  options.max_pixel_bytes = 100'000;
+  options.linger_ms = 0;
+  return options;
+}
+
+Sent send_when_taken(FrameSender& sender, const Frame& frame, std::uint64_t& frame_id) {
+  for (int i = 0; i < 1000; ++i) {
+    const Sent sent = sender.send(frame, &frame_id);
+    if (sent != Sent::not_taken) return sent;
+    sleep_ms(5);
+  }
+  return Sent::not_taken;
+}
+
+void check_frames() {
+  const std::string endpoint = fresh_endpoint();
+  FrameSender sender(options_for(endpoint));
+  const Picture first(40, 60, 0, 1);
+  const auto before = std::chrono::steady_clock::now();
+  std::uint64_t frame_id = 99;
+  REQUIRE(sender.send(first.frame, &frame_id) == Sent::not_taken && frame_id == 99);
+  REQUIRE(std::chrono::steady_clock::now() - before < std::chrono::seconds(1));
+  FakeSocket service(ZMQ_PULL, endpoint);
+  for (unsigned i = 0; i < 50; ++i) {
+    const Picture picture(20 + i, 30 + i, i % 3, i);
+    REQUIRE(send_when_taken(sender, picture.frame, frame_id) == Sent::yes && frame_id == i);
+    check_frame(service.receive(), picture, i);
+  }
+  REQUIRE(sender.sent() == 50 && sender.not_taken() >= 1);
+}
+
+void check_refused() {
+  FrameSender sender(options_for(fresh_endpoint()));
+  const auto refuses = [&sender](auto change, const char* text) {
+    Picture picture(40, 60, 0, 1);
+    change(picture.frame);
+    REQUIRE(sender.send(picture.frame) == Sent::refused);
+    if (std::strstr(sender.last_error(), text) == nullptr) std::fprintf(stderr, "%s\n", sender.last_error());
+    REQUIRE(std::strstr(sender.last_error(), text) != nullptr);
+  };
+  refuses([](Frame& f) { f.pixels = nullptr; }, "frame.pixels: expected an address");
+  refuses([](Frame& f) { f.height = 4000; }, "expected at most 100000 bytes of pixels, as set aside, got 240000");
+  refuses([](Frame& f) { f.height = 2; }, "frame.height: expected 16..4096, got 2");
+  refuses([](Frame& f) { f.row_bytes = 59; }, "frame.row_bytes: expected 0, or 60 or more, got 59");
+  refuses([](Frame& f) { f.channels = 2; }, "frame.channels");
+  REQUIRE(sender.sent() == 0 && sender.not_taken() == 0);
+}
+
+// A service that does not read: after some frames none is taken, nothing blocks, and those that were taken arrive.
+void check_full_queue() {
+  const std::string endpoint = fresh_endpoint();
+  FakeSocket service(ZMQ_PULL, endpoint, 1);
+  FrameSender sender(options_for(endpoint));
+  const Picture picture(300, 300, 0, 5);
+  std::uint64_t frame_id = 0;
+  REQUIRE(send_when_taken(sender, picture.frame, frame_id) == Sent::yes);
+  const auto before = std::chrono::steady_clock::now();
+  const std::uint64_t not_taken = sender.not_taken();
+  std::uint64_t attempts = 0;
+  for (int in_a_row = 0; in_a_row < 100; ++attempts) {
+    in_a_row = sender.send(picture.frame) == Sent::not_taken ? in_a_row + 1 : 0;
+    REQUIRE(attempts < 1000);
+    if (in_a_row > 0) sleep_ms(1);
+  }
+  REQUIRE(std::chrono::steady_clock::now() - before < std::chrono::seconds(20));
+  REQUIRE(sender.sent() - 1 + sender.not_taken() - not_taken == attempts);
+  for (std::uint64_t i = 0; i < sender.sent(); ++i) check_frame(service.receive(), picture, i);
+  service.set(ZMQ_RCVTIMEO, 200);
+  REQUIRE(service.receive().empty());
+  REQUIRE(send_when_taken(sender, picture.frame, frame_id) == Sent::yes);
+  service.set(ZMQ_RCVTIMEO, 10000);
+  check_frame(service.receive(), picture, frame_id);
+}
+
+void check_options() {
+  const auto refuses = [](auto change, const char* text) {
+    FrameSenderOptions options = options_for(fresh_endpoint());
+    change(options);
+    try {
+      FrameSender sender(options);
+    } catch (const rubblemap::OpenError& error) {
+      REQUIRE(std::strstr(error.what(), text) != nullptr);
+      return;
+    }
+    REQUIRE(!"refused");
+  };
+  refuses([](FrameSenderOptions& o) { o.source = ""; }, "source: expected 1..32 bytes");
+  refuses([](FrameSenderOptions& o) { o.source = std::string(33, 's'); }, "got 33");
+  refuses([](FrameSenderOptions& o) { o.max_pixel_bytes = 50u << 20; }, "max_pixel_bytes 1..41943040");
+  refuses([](FrameSenderOptions& o) { o.keys = "/nowhere"; }, "/nowhere/client.key_secret");
+}
+
+}  // namespace
+
+int main() {
+  check_frames();
+  check_refused();
+  check_full_queue();
+  check_options();
+  std::puts("frame sender: frames whole, a full queue reported");
+  return 0;
+}
