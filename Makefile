@@ -5,7 +5,7 @@ OUT ?= out/demo
 FLIGHT := .venv/bin
 DEV := .venv-dev/bin
 
-.PHONY: help demo test check unit benchmark benchmark-rendering reliability datasets clean
+.PHONY: help demo test check unit benchmark benchmark-rendering benchmark-gnc reliability datasets clean
 
 help:
 	@echo "make demo               service, camera and consumer on this computer; pictures in $(OUT)"
@@ -14,6 +14,7 @@ help:
 	@echo "make check              ruff and mypy only"
 	@echo "make benchmark          the service beside bare interpreter passes"
 	@echo "make benchmark-rendering  how rendering scales over worker processes"
+	@echo "make benchmark-gnc      the C++ library: speed, sanitizers, ten minutes of fuzzing"
 	@echo "make datasets SHAPES=DIR CRATER_MAPS=DIR   render every synthetic set into datasets/: an hour or two"
 	@echo "make reliability        fuzzing, kills, upsets, soak, flood and power cuts in full: about an hour"
 	@echo "make clean              remove the environments and everything in out/"
@@ -35,6 +36,9 @@ benchmark: .venv-dev/ready
 
 benchmark-rendering: .venv-dev/ready
 	$(DEV)/python -m ground_tools.benchmark.rendering --write docs
+
+benchmark-gnc: .venv-dev/ready
+	$(DEV)/python -m tests.gnc.measure --write docs
 
 datasets: .venv-dev/ready
 	$(DEV)/ground-tools render --campaign d1 d2a d2b d3 --shapes "$(SHAPES)" --crater-maps "$(CRATER_MAPS)" --out datasets

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the Debian packages that a make target needs where apt-get may be used; otherwise names what is missing.
-# usage: system_packages.sh demo|test|fuzz
+# usage: system_packages.sh demo|test
 set -eu
 
 missing=""
@@ -32,12 +32,11 @@ if [ "$1" = test ]; then
     for pair in zmq.h:libzmq3-dev zlib.h:zlib1g-dev msgpack.hpp:libmsgpack-cxx-dev; do
         [ -e "/usr/include/${pair%%:*}" ] || missing="$missing ${pair##*:}"
     done
-fi
-
-# libFuzzer, for the short fuzzing run of the C++ decoder; the test is skipped without it.
-if [ "$1" = fuzz ] && ! command -v clang++ >/dev/null; then
-    version=$(apt-cache depends clang 2>/dev/null | sed -n 's/.*Depends: clang-\([0-9]*\)$/\1/p' | head -n 1)
-    missing="$missing clang libclang-rt-${version:-14}-dev"
+    # libFuzzer, for the short fuzzing run of the C++ decoder: clang with its run-time library.
+    probe='extern "C" int LLVMFuzzerTestOneInput(const unsigned char*, unsigned long) { return 0; }'
+    if ! echo "$probe" | clang++ -fsanitize=fuzzer,address -x c++ - -o /dev/null 2>/dev/null; then
+        missing="$missing clang libclang-rt-dev"
+    fi
 fi
 
 [ -n "$missing" ] || exit 0
@@ -57,6 +56,10 @@ $as_root apt-get -qq update
 # Ubuntu 22.04 has the C++ headers of msgpack in libmsgpack-dev.
 if ! apt-cache show libmsgpack-cxx-dev >/dev/null 2>&1; then
     missing=$(echo "$missing" | sed 's/libmsgpack-cxx-dev/libmsgpack-dev/')
+fi
+# There, libFuzzer comes with clang.
+if ! apt-cache show libclang-rt-dev >/dev/null 2>&1; then
+    missing=$(echo "$missing" | sed 's/ libclang-rt-dev//')
 fi
 # shellcheck disable=SC2086  # a list of package names
 DEBIAN_FRONTEND=noninteractive $as_root apt-get -qq install --yes --no-install-recommends $missing >/dev/null

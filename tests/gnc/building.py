@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+# pytest's record_property: name, value. `python -m tests.gnc.measure` reads what was recorded.
+Record = Callable[[str, object], None]
 
 
 def run(*command: object, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:

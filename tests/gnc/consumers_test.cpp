@@ -1,12 +1,12 @@
 // Prints what the consumers make of cases read from standard input, for comparison with Python's answers.
 //
-// A case, little-endian: u32 kind (0 navigation, 1 hazard), u32 width, u32 height, u32 K, K bytes of roles (0 background,
-// 1 safe, 2 hazard, 3 terminator), u32 valid (0 or 1), u32 flags (bits in the ICD's order), 6 f64 map_to_sensor; of a
-// hazard case then f64 minimum radius and u32 count; then the topic's planes in the ICD's order.
+// A case, little-endian: u32 kind (0 navigation, 1 hazard), u32 width, u32 height, u32 K, K bytes of roles
+// (0 background, 1 safe, 2 hazard, 3 terminator), u32 valid (0 or 1), u32 flags (bits in the ICD's order), 6 f64
+// map_to_sensor; of a hazard case then f64 minimum radius and u32 count; then the topic's planes in the ICD's order.
 //
 // Printed: first a line "flag NAME" for each flag. Then for each case a line "navigation" or "hazard", and "refused
-// REASON", or one line "name value" for each field in the order of the Python classes, a circle's after a line "circle";
-// numbers as %.9g, warnings as flag bits.
+// REASON", or one line "name value" for each field in the order of the Python classes, a circle's after a line
+// "circle"; numbers as %.9g, warnings as flag bits.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -206,7 +206,9 @@ int main() {
   }
   std::vector<std::uint8_t> bytes;
   std::uint8_t block[65536];
-  while (const std::size_t got = std::fread(block, 1, sizeof block, stdin)) bytes.insert(bytes.end(), block, block + got);
+  while (const std::size_t got = std::fread(block, 1, sizeof block, stdin)) {
+    bytes.insert(bytes.end(), block, block + got);
+  }
   Input input(std::move(bytes));
   for (std::size_t i = 0; i < consumers::flag_count; ++i) {
     const std::string_view name = consumers::flag_name(i);

@@ -1,4 +1,4 @@
-// A consumer of a running service, for test_gnc.py. Receives products of the given topics and writes a line for each,
+// A consumer of a running service, for test_live.py. Receives products of the given topics and writes a line for each,
 // with the CRC-32 of its first plane; ends when standard input closes, with a line of statistics for each topic.
 //   rubblemap_live_consumer ENDPOINT KEYS|- TOPIC...
 #include <poll.h>

@@ -1,7 +1,9 @@
 // The receiver against a pretended service over real sockets: the newest, losses, malformed products, restarts, keys.
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstring>
 
@@ -280,15 +282,19 @@ void check_keys() {
 // A service that is stopped, as one behind a lost link, is connected to anew.
 void check_heartbeat() {
   const std::string endpoint = fresh_endpoint();
+  int subscribed[2];
+  REQUIRE(pipe(subscribed) == 0);
   const pid_t child = fork();
   REQUIRE(child >= 0);
   if (child == 0) {
     FakePublisher service(endpoint);
+    service.set(ZMQ_XPUB_VERBOSE, 1);  // the second connection's may come before the end of the first is seen
     int subscriptions = 0;
     while (subscriptions < 2) {
       const Message message = service.receive();
       if (message.size() != 1) _exit(1);
       subscriptions += message[0][0] == 1;
+      if (write(subscribed[1], "", 1) != 1) _exit(1);
     }
     _exit(0);
   }
@@ -298,13 +304,17 @@ void check_heartbeat() {
   const auto poll_for = [&receiver](int ms) {
     for (int i = 0; i < ms / 20; ++i) receiver.poll(20);
   };
-  poll_for(500);
+  REQUIRE(fcntl(subscribed[0], F_SETFL, O_NONBLOCK) == 0);
+  char byte = 0;
+  for (int i = 0; i < 1000 && read(subscribed[0], &byte, 1) != 1; ++i) receiver.poll(20);
   kill(child, SIGSTOP);
-  poll_for(1500);
+  poll_for(3000);
   kill(child, SIGCONT);
   int status = 0;
   for (int i = 0; i < 500 && waitpid(child, &status, WNOHANG) == 0; ++i) receiver.poll(20);
   REQUIRE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  close(subscribed[0]);
+  close(subscribed[1]);
 }
 
 void check_options() {

@@ -20,7 +20,7 @@ from flight.client import FrameSender, Refusal, Subscriber, landing_circles, nav
 from flight.icd.products import Product
 from flight.keys import make_client_keys, make_service_keys
 from tests.flight.service_process import RunningService, running_service
-from tests.gnc.building import run
+from tests.gnc.building import Record, run
 from tests.tiny_bundle import body_frame
 
 TOPICS = ("map.navigation", "map.hazard")
@@ -132,7 +132,7 @@ def line_of(product: Product) -> tuple[str, ...]:
 
 
 def test_200_frames_with_a_pause_and_a_killed_service(
-    sanitized_build: Path, tiny_bundle: Path, tmp_path: Path, keys: dict[str, Path]
+    sanitized_build: Path, tiny_bundle: Path, tmp_path: Path, keys: dict[str, Path], record_property: Record
 ) -> None:
     expected: dict[tuple[str, ...], Product] = {}
     program = sanitized_build / "tests/gnc/rubblemap_live_consumer"
@@ -179,6 +179,9 @@ def test_200_frames_with_a_pause_and_a_killed_service(
         assert counts["received"] == sum(map(len, sequences.values())) + counts["skipped"]
         assert counts["received"] + counts["lost"] == sum(spans)
         assert counts["lost"] > 0
+        record_property(f"live_{topic}", f"{counts['received']} received, {counts['lost']} lost")
+    record_property("live_frames", len({line[2:4] for line in expected}))
+    record_property("live_taken", len(consumer.lines))
 
 
 def test_frames_and_commands_from_cpp(

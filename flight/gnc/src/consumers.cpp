@@ -272,8 +272,8 @@ Moments moments(const View& view, Chosen chosen) noexcept {
   return sum;
 }
 
-// How far the body's centroid moves, in map pixels, when its pixels count only as far as they are certain. The doubt of a
-// whole side, mostly the night side, goes together: it is no error that averages out. False when no pixel is certain.
+// How far the body's centroid moves, in map pixels, when its pixels count only as far as they are certain. The doubt of
+// a whole side, mostly the night side, goes together: it is no error that averages out. False when no pixel is certain.
 bool shift_without_doubt(const View& view, const std::uint8_t* body, const double* entropy, Vector& shift) noexcept {
   const Moments whole = moments(view, [&](std::size_t pixel) { return body[pixel] != 0; });
   Moments certain;
@@ -294,8 +294,8 @@ SunDirection direction(Vector unit, SunSource source, double strength, bool sign
 }
 
 // From the side on which the networks are unsure to that on which they are sure; else off the terminator. Networks that
-// see a dark sky behind a dark surface are unsure of the night side. Where entropy does not tell, the larger part of the
-// body, seen from the terminator, is the lit one, as phase angles below 90 degrees have it.
+// see a dark sky behind a dark surface are unsure of the night side. Where entropy does not tell, the larger part of
+// the body, seen from the terminator, is the lit one, as phase angles below 90 degrees have it.
 SunDirection sun_direction(const View& view, const std::uint8_t* body, const std::uint8_t* class_map,
                            const double* entropy, std::uint32_t body_pixels,
                            std::uint32_t terminator_pixels) noexcept {
@@ -320,7 +320,8 @@ SunDirection sun_direction(const View& view, const std::uint8_t* body, const std
   });
   if (doubts > 0.0) {
     const Moments sum = moments(view, plain);
-    const Vector away = view.affine.offset(sum.u / sum.count - doubts_u / doubts, sum.v / sum.count - doubts_v / doubts);
+    const Vector away =
+        view.affine.offset(sum.u / sum.count - doubts_u / doubts, sum.v / sum.count - doubts_v / doubts);
     const double length = std::sqrt(away.x * away.x + away.y * away.y);
     if (length / radius >= least_entropy_strength) {
       return direction({away.x / length, away.y / length}, SunSource::entropy, length / radius, true);
@@ -435,8 +436,8 @@ private:
     return holds;
   }
 
-  // Calls action(pixel, column, row) for the pixels that a candidate's circle touches, in raster order, while it says to
-  // go on.
+  // Calls action(pixel, column, row) for the pixels that a candidate's circle touches, in raster order, while it says
+  // to go on.
   template <typename Action>
   void for_each_touched(std::size_t place, Action action) const noexcept {
     const std::uint32_t row = static_cast<std::uint32_t>(place / view_.width);

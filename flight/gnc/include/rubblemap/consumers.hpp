@@ -1,7 +1,7 @@
 // Two consumers of map products: a navigation fix, and landing circles. docs/gnc.md states the equations.
 //
-// The same calculation in Python: flight/client/navigation.py and hazard.py. Both work in IEEE doubles and add in raster
-// order, so that they agree to the last printed digit; compile with -ffp-contract=off where the processor can fuse.
+// The same calculation in Python: flight/client/navigation.py and hazard.py. Both work in IEEE doubles and add in
+// raster order, so that they agree to the last printed digit; compile with -ffp-contract=off where the processor fuses.
 // Nothing here allocates but the Workspace when it is made, nothing throws, every loop is bounded by the map's pixels.
 #pragma once
 
@@ -58,7 +58,8 @@ struct HazardMap {
   const std::uint8_t* clearance = nullptr;
 };
 
-// Why there is no answer; none: there is one. malformed_input, map_too_large and invalid_argument are the caller's doing.
+// Why there is no answer; none: there is one. malformed_input, map_too_large and invalid_argument are the caller's
+// doing.
 enum class Refusal : std::uint8_t {
   none,
   invalid_product,

@@ -1,0 +1,125 @@
+"""The figures of docs/gnc.md that the C++ tests measure: `python -m tests.gnc.measure --write docs`.
+
+Runs tests/gnc, the fuzzing as long as asked for, and reads what the tests recorded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from ground_tools.datasets.store import write_whole
+from tests.gnc.building import ROOT
+
+_FIGURES = re.compile(r"(<!-- client figures: begin -->\n).*(<!-- client figures: end -->)", re.DOTALL)
+
+
+def run_tests(fuzz_minutes: float) -> dict[str, list[str]]:
+    """Run tests/gnc; returns what was recorded: name -> values in order. Raises RuntimeError when a test failed."""
+    with tempfile.TemporaryDirectory(prefix="rubblemap_gnc_") as folder:
+        report = Path(folder) / "report.xml"
+        environment = {**os.environ, "RUBBLEMAP_FUZZ_SECONDS": str(round(60 * fuzz_minutes))}
+        command = [sys.executable, "-m", "pytest", "tests/gnc", f"--junitxml={report}"]
+        done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"tests/gnc: expected every test to pass, got exit code {done.returncode}")
+        tree = ElementTree.parse(report)
+    recorded: dict[str, list[str]] = {}
+    skipped = [case.get("name", "") for case in tree.iter("testcase") if case.find("skipped") is not None]
+    for entry in tree.iter("property"):
+        recorded.setdefault(entry.get("name", ""), []).append(entry.get("value", ""))
+    return {**recorded, "skipped": skipped}
+
+
+def figures_of(recorded: dict[str, list[str]], fuzz_minutes: float) -> dict[str, Any]:
+    """The figures as values for JSON."""
+    decode = {
+        side: sorted(float(value) for value in recorded[f"decode_microseconds_{side}"]) for side in ("128", "256")
+    }
+    return {
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}",
+        "decode_microseconds": decode,
+        "allocations": recorded["allocations"][0].splitlines(),
+        "overload": {name: int(recorded[f"overload_{name}"][0]) for name in ("received", "lost")},
+        "live": {
+            "frames": int(recorded["live_frames"][0]),
+            "products_taken": int(recorded["live_taken"][0]),
+            "topics": {topic: recorded[f"live_{topic}"][0] for topic in ("map.navigation", "map.hazard")},
+        },
+        "equal_verdicts": int(recorded["equal_verdicts"][0]),
+        "fuzz": {"minutes": fuzz_minutes, "runs": int(recorded.get("fuzz_runs", ["0"])[0])},
+        "skipped": recorded["skipped"],
+    }
+
+
+def as_text(figures: dict[str, Any]) -> str:
+    """The figures as Markdown."""
+
+    def decoding(side: str) -> str:
+        values = figures["decode_microseconds"][side]
+        return f"{statistics.median(values):.0f} us ({values[0]:.0f} to {values[-1]:.0f} in {len(values)} rounds)"
+
+    live, overload, fuzz = figures["live"], figures["overload"], figures["fuzz"]
+    topics = "; ".join(f"`{topic}` {counts}" for topic, counts in live["topics"].items())
+    rows = [
+        ("decode and check `map.navigation`, 128 x 128, median of a round (aim: below 100 us)", decoding("128")),
+        ("the same, 256 x 256", decoding("256")),
+        *(
+            (f"allocations after opening: {line.split(':')[0]}", line.split("thread: ")[1])
+            for line in figures["allocations"]
+        ),
+        (
+            "3,000 products at a consumer that hardly reads",
+            f"{overload['received']} received + {overload['lost']} lost",
+        ),
+        (
+            f"{live['frames']} frames, a consumer that stops for a while, the service killed and restarted",
+            f"0 wrong of {live['products_taken']} products taken; {topics}",
+        ),
+        (
+            "products, damaged ones most, with the same verdict in C++ and Python",
+            f"{figures['equal_verdicts']} of as many",
+        ),
+        ("address, undefined-behaviour and thread sanitizer over all tests", "0 findings"),
+        (f"libFuzzer on the decoder, {fuzz['minutes']:g} minutes", f"{fuzz['runs']:,} runs, 0 findings"),
+    ]
+    lines = [f"{figures['machine']}.", "", "| what | figure |", "|---|---|", *(f"| {a} | {b} |" for a, b in rows)]
+    if figures["skipped"]:
+        lines += ["", f"Not run here: {', '.join(figures['skipped'])}."]
+    return "\n".join(lines) + "\n"
+
+
+def write_figures(figures: dict[str, Any], docs: Path) -> None:
+    """Put them into DOCS/gnc_client.json and between the marks of DOCS/gnc.md."""
+    page = docs / "gnc.md"
+    text = page.read_text(encoding="utf-8")
+    if not _FIGURES.search(text):
+        raise ValueError(f"{page}: expected the lines <!-- client figures: begin --> and <!-- client figures: end -->")
+    write_whole(docs / "gnc_client.json", (json.dumps(figures, indent=1) + "\n").encode())
+    write_whole(page, _FIGURES.sub(lambda m: m[1] + as_text(figures) + m[2], text).encode())
+
+
+def main() -> None:
+    """Measure, print, and write if asked to."""
+    parser = argparse.ArgumentParser(prog="python -m tests.gnc.measure", description=__doc__.split("\n")[0])
+    parser.add_argument("--fuzz-minutes", type=float, default=10.0, help="how long to fuzz (default: 10)")
+    parser.add_argument("--write", type=Path, metavar="DOCS", help="put the figures into DOCS/gnc.md")
+    arguments = parser.parse_args()
+    figures = figures_of(run_tests(arguments.fuzz_minutes), arguments.fuzz_minutes)
+    print(as_text(figures))
+    if arguments.write is not None:
+        write_figures(figures, arguments.write)
+
+
+if __name__ == "__main__":
+    main()
