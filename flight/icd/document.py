@@ -95,6 +95,9 @@ def document() -> str:
         f"header {limits.PRODUCT_HEADER_BYTES} bytes, command {limits.COMMAND_BYTES} bytes, telemetry "
         f"{limits.TELEMETRY_BYTES} bytes.",
         "",
+        "Consumers should set ZeroMQ's heartbeats (the client libraries: every 2 s, given up after 6 s): a subscriber",
+        "only listens, and would not notice a link or a machine that went silent.",
+        "",
         "## Subscribing, and sending a frame",
         "",
         _EXAMPLE,

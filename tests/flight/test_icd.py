@@ -149,6 +149,10 @@ def test_a_damaged_product_is_never_handed_over_as_another(part: int, position: 
         (lambda p: [*p[:2], p[2] + b"x", *p[3:]], "plane class_map: expected 24 bytes, got 25"),
         (lambda p: [*p[:2], b"x" * 24, *p[3:]], "plane class_map: crc32"),
         (
+            lambda p: [p[0], p[1].replace(b"\xd9\x40" + b"ab" * 32, b"\xd9\x41" + b"ab" * 32 + b"\n"), *p[2:]],
+            "map.bundle.sha256: expected 0..64 characters",
+        ),
+        (
             lambda p: [p[0], product("map.navigation", planes=[])[1]],
             "map.planes: expected class_map, enhanced_class_map",
         ),
