@@ -3,6 +3,19 @@ include(CMakePackageConfigHelpers)
 
 set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/rubblemap)
 
+# Of a static library, whoever links it links what it needs too, and a linker for C does not know the libraries of C++;
+# of a shared one, nobody has to know.
+set(RUBBLEMAP_IS_STATIC OFF)
+get_target_property(library_type rubblemap_gnc TYPE)
+if(library_type STREQUAL "STATIC_LIBRARY")
+  set(RUBBLEMAP_IS_STATIC ON)
+  set(RUBBLEMAP_LANGUAGE_LIBRARIES ${CMAKE_CXX_IMPLICIT_LINK_LIBRARIES})
+  list(FILTER RUBBLEMAP_LANGUAGE_LIBRARIES INCLUDE REGEX "^(stdc\\+\\+|c\\+\\+|c\\+\\+abi|m)$")
+  list(REMOVE_DUPLICATES RUBBLEMAP_LANGUAGE_LIBRARIES)
+  target_link_libraries(rubblemap_gnc INTERFACE
+    "$<INSTALL_INTERFACE:${RUBBLEMAP_LANGUAGE_LIBRARIES}>" $<INSTALL_INTERFACE:Threads::Threads>)
+endif()
+
 install(TARGETS rubblemap_gnc EXPORT rubblemap_targets)
 install(DIRECTORY flight/gnc/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(EXPORT rubblemap_targets NAMESPACE rubblemap:: DESTINATION ${package_folder})
@@ -16,12 +29,11 @@ install(FILES
   cmake/FindLibZmq.cmake
   DESTINATION ${package_folder})
 
-# Of a static library, whoever links it links what it needs too; of a shared one, nobody has to know.
 set(RUBBLEMAP_PC_LIBS "")
 set(RUBBLEMAP_PC_REQUIRES "")
-get_target_property(library_type rubblemap_gnc TYPE)
-if(library_type STREQUAL "STATIC_LIBRARY")
-  set(RUBBLEMAP_PC_LIBS " -lstdc++ -lm -lpthread")
+if(RUBBLEMAP_IS_STATIC)
+  list(TRANSFORM RUBBLEMAP_LANGUAGE_LIBRARIES PREPEND " -l" OUTPUT_VARIABLE RUBBLEMAP_PC_LIBS)
+  string(REPLACE ";" "" RUBBLEMAP_PC_LIBS "${RUBBLEMAP_PC_LIBS} -lpthread")
   set(RUBBLEMAP_PC_REQUIRES "libzmq zlib")
 endif()
 # Relative, so that the installed tree can be moved and staged.

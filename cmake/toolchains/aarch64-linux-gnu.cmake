@@ -21,5 +21,10 @@ set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
 # Tests run under qemu-user where it is installed.
 find_program(RUBBLEMAP_QEMU NAMES qemu-aarch64 qemu-aarch64-static)
 if(RUBBLEMAP_QEMU)
-  set(CMAKE_CROSSCOMPILING_EMULATOR ${RUBBLEMAP_QEMU} -L ${RUBBLEMAP_SYSROOT})
+  # Where their dynamic linker and libraries are: without a board's, the cross-compiler's.
+  set(rubblemap_libraries /usr/aarch64-linux-gnu)
+  if(RUBBLEMAP_SYSROOT)
+    set(rubblemap_libraries ${RUBBLEMAP_SYSROOT})
+  endif()
+  set(CMAKE_CROSSCOMPILING_EMULATOR ${RUBBLEMAP_QEMU} -L ${rubblemap_libraries})
 endif()

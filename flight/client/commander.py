@@ -34,8 +34,8 @@ class Commander(Connection):
     ) -> None:
         self._timeout_s = timeout_s
         self._identifiers = itertools.count(time.time_ns() & 0xFFFF_FFFF_FFFF)
-        # DEALER, not REQ: after a time-out the next command can still be sent. IMMEDIATE: a command that nobody took
-        # in time must not be carried out later.
+        # DEALER, not REQ: after a time-out the next command can still be sent. IMMEDIATE: a command does not wait for a
+        # service to come. One that was sent before the heartbeats noticed a silence may still be carried out after it.
         options: dict[int, int] = {zmq.LINGER: 0, zmq.IMMEDIATE: 1, zmq.MAXMSGSIZE: COMMAND_BYTES}
         super().__init__(zmq.DEALER, endpoint, options, keys)
 

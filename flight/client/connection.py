@@ -11,6 +11,10 @@ import zmq
 
 from flight.keys import load_client_keys
 
+# A service that is silent for three of these is connected to anew: one that only listens would never learn that the
+# other end is gone without a word, and what is sent would wait for its return.
+_HEARTBEAT_MS = 2000
+
 
 class Connection:
     """A connected socket; usable as a context manager.
@@ -25,6 +29,10 @@ class Connection:
         self._socket = self._context.socket(kind)
         if "[" in endpoint:
             self._socket.setsockopt(zmq.IPV6, 1)
+        self._socket.setsockopt(zmq.HEARTBEAT_IVL, _HEARTBEAT_MS)
+        self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3 * _HEARTBEAT_MS)
+        # After so long without a word from here, the service ends the connection.
+        self._socket.setsockopt(zmq.HEARTBEAT_TTL, 3 * _HEARTBEAT_MS)
         for option, value in options.items():
             self._socket.setsockopt(option, value)
         if pair is not None:

@@ -15,8 +15,10 @@ from flight.icd.limits import TOPIC_HAZARD
 from flight.icd.products import Product
 
 MOST_CIRCLES = 16
-# Candidates that one call looks into. A map holds few that are worth it; a damaged plane of clearances could hold many.
-MOST_CHECKS = 4096
+# What one search may cost: so many looks at a pixel for each pixel of the map; a candidate costs its window's pixels
+# and CANDIDATE_VISITS more. A map needs few; a damaged plane of clearances could promise room everywhere.
+MOST_VISITS = 256
+CANDIDATE_VISITS = 1024
 # From the centre of a pixel to its corner: a circle that keeps this far from a hazard's centre misses all of its pixel.
 HALF_DIAGONAL = math.sqrt(0.5)
 # Clearances come as binary16, which may have rounded them up by this part.
@@ -48,8 +50,8 @@ class LandingCircle:
 class LandingCircles:
     """Circles, the largest first, none overlapping another; empty where the map has no room.
 
-    dropped: candidates whose clearance promised room that the map does not show. complete: False when MOST_CHECKS
-    candidates were looked into before the search came to its end; the circles found until then hold. warnings: the
+    dropped: candidates whose clearance promised room that the map does not show. complete: False when MOST_VISITS
+    ended the search; the circles found until then hold. warnings: the
     product's flags, in the ICD's order, "unknown_flag" last.
     """
 
@@ -86,12 +88,15 @@ class _Search:
         self._scale = _least_scale(view)
         self._alive: Mask = (self._radii > 0.0) & (self._radii * self._scale >= minimum_radius_px)
         self._worst: dict[int, float] = {}  # of candidates looked into, by their place in raster order
+        self._visits = 0
+        self._most_visits = MOST_VISITS * view.height * view.width
         self._dropped = 0
         self._complete = True
 
     def run(self, count: int) -> LandingCircles:
         circles: list[LandingCircle] = []
         while len(circles) < count and self._complete and self._alive.any():
+            self._visits += 2 * self._alive.size  # the two passes of this round
             best = self._best_of_largest()
             if best is None:
                 continue
@@ -109,7 +114,9 @@ class _Search:
         for place in np.flatnonzero(radii == radii.max()):
             place = int(place)
             if place not in self._worst:
-                if len(self._worst) + self._dropped == MOST_CHECKS:
+                rows, columns = self._window(place)
+                self._visits += (rows.stop - rows.start) * (columns.stop - columns.start) + CANDIDATE_VISITS
+                if self._visits > self._most_visits:
                     self._complete = False
                     return None
                 rows, columns, inside = self._inside(place)
@@ -122,13 +129,19 @@ class _Search:
                 best = place
         return best
 
-    def _inside(self, place: int) -> tuple[slice, slice, Mask]:
-        """The window around a candidate, as rows and columns, and its pixels that the circle touches."""
+    def _window(self, place: int) -> tuple[slice, slice]:
+        """Rows and columns of the part of the map in which a candidate's circle lies."""
         row, column = divmod(place, self._view.width)
-        radius = float(self._radii[row, column])
-        reach = math.ceil(radius + 0.5)
+        reach = math.ceil(float(self._radii[row, column]) + 0.5)
         rows = slice(max(row - reach, 0), min(row + reach + 1, self._view.height))
         columns = slice(max(column - reach, 0), min(column + reach + 1, self._view.width))
+        return rows, columns
+
+    def _inside(self, place: int) -> tuple[slice, slice, Mask]:
+        """The window of a candidate, and its pixels that the circle touches."""
+        row, column = divmod(place, self._view.width)
+        radius = float(self._radii[row, column])
+        rows, columns = self._window(place)
         dv, du = _beyond_half(rows, row), _beyond_half(columns, column)
         return rows, columns, (du * du)[None, :] + (dv * dv)[:, None] < radius * radius
 

@@ -17,9 +17,6 @@ from flight.icd.products import Product, ProductError, decode_product
 
 # How often the thread of newest mode looks whether it is to end.
 _CLOSE_CHECK_MS = 50
-# A subscriber that only listens never learns that the other end is gone without saying so: a service that is silent for
-# three of these is connected to anew.
-_HEARTBEAT_MS = 2000
 
 
 @dataclass
@@ -72,14 +69,7 @@ class Subscriber(Connection):
         for topic in topics:
             if topic not in PRODUCT_TOPICS:
                 raise ValueError(f"topic: expected {' | '.join(PRODUCT_TOPICS)}, got {topic}")
-        options = {
-            zmq.RCVHWM: queue,
-            zmq.LINGER: 0,
-            zmq.RECONNECT_IVL_MAX: 1000,
-            zmq.HEARTBEAT_IVL: _HEARTBEAT_MS,
-            zmq.HEARTBEAT_TIMEOUT: 3 * _HEARTBEAT_MS,
-        }
-        super().__init__(zmq.SUB, endpoint, options, keys)
+        super().__init__(zmq.SUB, endpoint, {zmq.RCVHWM: queue, zmq.LINGER: 0, zmq.RECONNECT_IVL_MAX: 1000}, keys)
         for topic in topics:
             self._socket.setsockopt(zmq.SUBSCRIBE, topic.encode("ascii"))
         self.statistics = SubscriberStatistics()

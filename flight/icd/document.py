@@ -32,7 +32,8 @@ _PLANES = (
     "`predictive_entropy` f16; `enhanced_class_map` u8; `clearance` f16: distance in map pixels to the nearest "
     "hazardous or uncertain pixel, the map's diagonal when there is none |\n"
     "| map.full (on request) | `mean_probability` f16 (K, H, W); `predictive_entropy`, `mutual_information` f16, "
-    "nats; `class_map`, `enhanced_class_map` u8 |\n"
+    "nats; `class_map`, `enhanced_class_map` u8 |\n\n"
+    "`classes` lists the classes 0..K-1 in order. What one means to a consumer is its role.\n"
 )
 _COMMANDS = """| command | arguments | result |
 |---|---|---|

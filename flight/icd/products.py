@@ -93,6 +93,10 @@ def encode_product(header: dict[str, Any], planes: Sequence[bytes]) -> list[byte
 def check_product_header(header: dict[str, Any]) -> None:
     """Raise SchemaError, naming the field, unless the header fits the ICD."""
     check(header, _SCHEMA, "map")
+    for position, entry in enumerate(header["classes"]):
+        # Class i is what planes mean by i; the index after the last one is "uncertain", and must not be a class.
+        if entry["index"] != position:
+            raise SchemaError(f"map.classes[{position}].index", str(position), entry["index"])
 
 
 def decode_product(parts: Sequence[bytes | memoryview]) -> Product:
@@ -149,3 +153,8 @@ def _check_planes(header: dict[str, Any]) -> None:
     sizes = {tuple(entry["shape"][-2:]) for entry in entries}
     if len(sizes) != 1:
         raise ProductError(f"map.planes: expected one height and width, got {sorted(sizes)}")
+    for entry in entries:
+        if len(entry["shape"]) == 3 and entry["shape"][0] != len(header["classes"]):
+            raise ProductError(
+                f"plane {entry['name']}: expected {len(header['classes'])} layers as classes, got {entry['shape'][0]}"
+            )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 from pathlib import Path
 
@@ -10,7 +12,9 @@ import pytest
 import zmq
 
 from flight.client import Commander, FrameSender, Subscriber
+from tests.flight.service_process import running_service
 from tests.golden.vectors import product
+from tests.tiny_bundle import body_frame
 
 
 class Publisher:
@@ -111,3 +115,60 @@ def test_time_outs_name_what_did_not_come(tmp_path: Path) -> None:
     frame = np.zeros((16, 16), dtype=np.uint8)
     with FrameSender(f"ipc://{tmp_path}/frames") as camera, pytest.raises(TimeoutError, match="no service took frame"):
         camera.send(frame, timeout_s=0.2)
+
+
+class Link:
+    """A TCP link to an ipc:// endpoint that can go silent: nothing passes, nobody is let in, nothing is closed."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._path = endpoint.removeprefix("ipc://")
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.endpoint = f"tcp://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._silent = threading.Event()
+        self._ends: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while not self._silent.is_set():
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            far = socket.socket(socket.AF_UNIX)
+            far.connect(self._path)
+            self._ends += [near, far]
+            for source, sink in ((near, far), (far, near)):
+                threading.Thread(target=self._pass_on, args=(source, sink), daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+        try:
+            while (data := source.recv(65536)) and not self._silent.is_set():
+                sink.sendall(data)
+        except OSError:
+            return
+
+    def go_silent(self) -> None:
+        self._silent.set()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def close(self) -> None:
+        for end in self._ends:
+            end.close()
+
+
+def test_nothing_is_sent_over_a_link_that_went_silent(tiny_bundle: Path, tmp_path: Path) -> None:
+    with running_service(tmp_path, tiny_bundle) as service:
+        frames, commands = Link(service.endpoints["frames"]), Link(service.endpoints["commands"])
+        with FrameSender(frames.endpoint) as camera, Commander(commands.endpoint, timeout_s=5.0) as commander:
+            commander.send("no_op")
+            camera.send(body_frame(40, 60, 12, seed=1))
+            frames.go_silent()
+            commands.go_silent()
+            time.sleep(10.0)  # a heartbeat asks within two seconds, and gives up six after that
+            with pytest.raises(TimeoutError, match="no service within"):
+                commander.send("no_op")
+            with pytest.raises(TimeoutError, match="no service took frame 1"):
+                camera.send(body_frame(40, 60, 12, seed=1), timeout_s=0.5)
+        frames.close()
+        commands.close()

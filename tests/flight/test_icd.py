@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from pathlib import Path
 
@@ -153,6 +154,10 @@ def test_a_damaged_product_is_never_handed_over_as_another(part: int, position: 
             "map.bundle.sha256: expected 0..64 characters",
         ),
         (
+            lambda p: [p[0], p[1].replace(b"\xa5index\x02", b"\xa5index\x03"), *p[2:]],
+            "map.classes[2].index: expected 2, got 3",
+        ),
+        (
             lambda p: [p[0], product("map.navigation", planes=[])[1]],
             "map.planes: expected class_map, enhanced_class_map",
         ),
@@ -167,8 +172,15 @@ def test_a_damaged_product_is_never_handed_over_as_another(part: int, position: 
     ],
 )
 def test_a_bad_product_is_refused(change, message: str) -> None:
-    with pytest.raises(ProductError, match=message.replace(".", r"\.")):
+    with pytest.raises(ProductError, match=re.escape(message)):
         decode_product(change(product_parts()))
+
+
+def test_a_full_product_has_a_layer_for_each_class() -> None:
+    parts = product("map.full")
+    classes = [{"index": index, "name": "x", "role": "safe"} for index in range(4)]
+    with pytest.raises(ProductError, match="plane mean_probability: expected 4 layers as classes, got 3"):
+        decode_product([parts[0], msgpack.packb({**msgpack.unpackb(parts[1]), "classes": classes}), *parts[2:]])
 
 
 def test_an_invalid_product_may_carry_no_planes() -> None:

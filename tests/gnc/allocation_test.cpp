@@ -10,6 +10,7 @@
 #include "rubblemap/commander.hpp"
 #include "rubblemap/frame_sender.hpp"
 #include "rubblemap/receiver.hpp"
+#include "rubblemap_gnc.h"
 
 extern "C" {
 void* __libc_malloc(std::size_t size);
@@ -241,11 +242,49 @@ void check_sending() {
   REQUIRE(frames.libzmq < 3 * total && frames.libzmq_bytes < 300 * total);
 }
 
+// The memory of the consumers is that of the handle.
+void check_consumers() {
+  const std::string endpoint = fresh_endpoint();
+  FakePublisher service(endpoint);
+  rubblemap_options options;
+  rubblemap_gnc* gnc = nullptr;
+  rubblemap_default_options(&options);
+  options.products_endpoint = endpoint.c_str();
+  options.topics = RUBBLEMAP_TOPIC_NAVIGATION | RUBBLEMAP_TOPIC_HAZARD;
+  REQUIRE(rubblemap_open(&options, &gnc) == RUBBLEMAP_OK);
+  service.wait_for_subscriptions(2);
+  ProductMaker navigation, hazard;
+  hazard.topic = "map.hazard";
+  navigation.height = navigation.width = hazard.height = hazard.width = 256;
+  service.send(navigation.message());
+  service.send(hazard.message());
+  const auto take = [gnc](rubblemap_topic topic) {
+    const rubblemap_product* product = nullptr;
+    for (int i = 0; i < 1000 && rubblemap_take_topic(gnc, topic, &product) != RUBBLEMAP_OK; ++i) {
+      rubblemap_poll(gnc, 10);
+    }
+    REQUIRE(product != nullptr);
+    return product;
+  };
+  const rubblemap_product* const first = take(RUBBLEMAP_NAVIGATION);
+  const rubblemap_product* const second = take(RUBBLEMAP_HAZARD);
+  rubblemap_fix fix;
+  rubblemap_landing landing;
+  counting = true;
+  const rubblemap_code fixed = rubblemap_navigation_fix(gnc, first, &fix);
+  const rubblemap_code landed = rubblemap_landing_circles(gnc, second, 1e-9, RUBBLEMAP_MOST_CIRCLES, &landing);
+  const Counts result = counted();
+  REQUIRE(fixed == RUBBLEMAP_OK && fix.body_pixels > 0 && landed == RUBBLEMAP_OK);
+  REQUIRE(result.own == 0 && result.libzmq == 0);
+  rubblemap_close(gnc);
+}
+
 }  // namespace
 
 int main() {
   check_counting();
   check_receiving();
   check_sending();
+  check_consumers();
   return 0;
 }

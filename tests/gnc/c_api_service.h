@@ -13,6 +13,9 @@ void service_start(void);
 const char *service_endpoint(const char *name); /* products, frames, commands */
 void service_wait_for_subscriptions(int count);
 void service_publish(const char *topic, uint64_t sequence, int damaged);
+/* A disc of 81 pixels of safe ground around (8, 10) of the map, which is (16, 20) of the sensor; with 27 pixels of
+ * terminator to the right of that, or none. flag: of the product, or "". */
+void service_publish_body(const char *topic, const char *flag, int terminator);
 void service_answer(void);
 uint64_t service_take_frame(void); /* the bytes of its pixels */
 void service_stop(void);

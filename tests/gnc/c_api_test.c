@@ -66,6 +66,84 @@ static void check_products(rubblemap_gnc *gnc) {
   REQUIRE(strcmp(rubblemap_reason_name(RUBBLEMAP_CRC_MISMATCH), "crc_mismatch") == 0);
 }
 
+static const rubblemap_product *take_next(rubblemap_gnc *gnc) {
+  const rubblemap_product *product = NULL;
+  REQUIRE(rubblemap_poll(gnc, 10000) == RUBBLEMAP_OK && rubblemap_take(gnc, &product) == RUBBLEMAP_OK);
+  return product;
+}
+
+static void check_fix(rubblemap_gnc *gnc) {
+  const rubblemap_product *product;
+  rubblemap_fix fix;
+
+  service_publish_body("map.navigation", "body_cut", 0);
+  product = take_next(gnc);
+  REQUIRE(rubblemap_navigation_fix(gnc, product, &fix) == RUBBLEMAP_OK && fix.refusal == RUBBLEMAP_REFUSAL_NONE);
+  REQUIRE(fabs(fix.x - 16.0) < 1e-9 && fabs(fix.y - 20.0) < 1e-9 && fix.body_pixels == 81 && fix.edge_pixels == 0);
+  REQUIRE(fabs(fix.area - 324.0) < 1e-9 && fabs(fix.diameter - sqrt(4.0 * fix.area / acos(-1.0))) < 1e-9);
+  REQUIRE(fix.covariance_xx > 0.0 && fix.covariance_yy > 0.0 && fabs(fix.covariance_xy) < 1e-9);
+  REQUIRE(fabs(fix.major_axis - fix.minor_axis) < 1e-9 && fix.major_axis > 18.0 && fix.major_axis < 22.0);
+  REQUIRE(fabs(fix.major_angle_deg) <= 90.0);
+  REQUIRE(fix.terminator_pixels == 0 && fix.sun_source == RUBBLEMAP_SUN_NONE && fix.sun_strength == 0.0);
+  REQUIRE(strcmp(rubblemap_flag_name(7), "body_cut") == 0 && fix.warnings == 1u << 7);
+  rubblemap_release(gnc, product);
+  REQUIRE(rubblemap_navigation_fix(gnc, product, &fix) == RUBBLEMAP_REFUSED);
+  REQUIRE(fix.refusal == RUBBLEMAP_REFUSAL_INVALID_ARGUMENT && fix.x == 0.0 && fix.body_pixels == 0);
+  REQUIRE(strstr(rubblemap_last_error(gnc), "navigation_fix: product: expected one that is held") != NULL);
+
+  service_publish_body("map.navigation", "", 1);
+  product = take_next(gnc);
+  REQUIRE(rubblemap_navigation_fix(gnc, product, &fix) == RUBBLEMAP_OK && fix.terminator_pixels == 27);
+  REQUIRE(fix.sun_source == RUBBLEMAP_SUN_TERMINATOR && fix.sun_sign_known == 1 && fix.warnings == 0);
+  REQUIRE(fabs(fix.sun_x + 1.0) < 1e-9 && fabs(fix.sun_y) < 1e-9 && fabs(fabs(fix.sun_angle_deg) - 180.0) < 1e-6);
+  REQUIRE(fix.sun_strength > 0.25 && fix.sun_strength < 1.0);
+  rubblemap_release(gnc, product);
+
+  service_publish_body("map.navigation", "dark", 0);
+  product = take_next(gnc);
+  REQUIRE(rubblemap_navigation_fix(gnc, product, &fix) == RUBBLEMAP_NOTHING && fix.refusal == RUBBLEMAP_REFUSAL_DARK);
+  REQUIRE(fix.x == 0.0 && fix.area == 0.0 && fix.warnings == 0);
+  REQUIRE(strcmp(rubblemap_refusal_name(fix.refusal), "dark") == 0);
+  rubblemap_release(gnc, product);
+}
+
+static void check_circles(rubblemap_gnc *gnc) {
+  const rubblemap_product *product;
+  rubblemap_landing landing;
+  rubblemap_fix fix;
+
+  service_publish_body("map.hazard", "saturated", 0);
+  product = take_next(gnc);
+  REQUIRE(rubblemap_landing_circles(gnc, product, 2.0, 2, &landing) == RUBBLEMAP_OK);
+  REQUIRE(landing.refusal == RUBBLEMAP_REFUSAL_NONE && landing.count == 1 && landing.complete == 1);
+  REQUIRE(landing.circles[0].column == 8 && landing.circles[0].row == 10 && landing.circles[0].x == 16.0);
+  REQUIRE(landing.circles[0].y == 20.0 && landing.circles[0].radius > 4.0 && landing.circles[0].radius < 10.0);
+  REQUIRE(landing.circles[0].worst_probability == 0.25 && landing.circles[0].mean_probability == 0.25);
+  REQUIRE(landing.circles[0].worst_entropy == 0.0 && landing.circles[0].worst_x > 0.0);
+  REQUIRE(landing.circles[0].worst_y > 0.0 && landing.circles[0].worst_y < 20.0);
+  REQUIRE(landing.circles[1].radius == 0.0 && landing.warnings == 1u << 5);
+  /* No room is an answer. */
+  REQUIRE(rubblemap_landing_circles(gnc, product, 50.0, 2, &landing) == RUBBLEMAP_OK && landing.count == 0);
+  REQUIRE(rubblemap_landing_circles(gnc, product, 2.0, 17, &landing) == RUBBLEMAP_REFUSED);
+  REQUIRE(landing.refusal == RUBBLEMAP_REFUSAL_INVALID_ARGUMENT && landing.count == 0);
+  REQUIRE(strcmp(rubblemap_last_error(gnc), "landing_circles: refused: invalid_argument") == 0);
+  REQUIRE(rubblemap_navigation_fix(gnc, product, &fix) == RUBBLEMAP_REFUSED);
+  REQUIRE(fix.refusal == RUBBLEMAP_REFUSAL_MALFORMED_INPUT);
+  REQUIRE(strstr(rubblemap_last_error(gnc), "expected one of map.navigation, got one of map.hazard") != NULL);
+  REQUIRE(rubblemap_landing_circles(gnc, NULL, 2.0, 2, &landing) == RUBBLEMAP_REFUSED);
+  rubblemap_release(gnc, product);
+
+  service_publish_body("map.hazard", "high_entropy", 0);
+  product = take_next(gnc);
+  REQUIRE(rubblemap_landing_circles(gnc, product, 2.0, 2, &landing) == RUBBLEMAP_NOTHING);
+  REQUIRE(landing.refusal == RUBBLEMAP_REFUSAL_HIGH_ENTROPY && landing.count == 0 && landing.warnings == 0);
+  rubblemap_release(gnc, product);
+
+  REQUIRE(strcmp(rubblemap_flag_name(RUBBLEMAP_FLAGS - 1), "unknown_flag") == 0);
+  REQUIRE(strcmp(rubblemap_flag_name(RUBBLEMAP_FLAGS), "") == 0);
+  REQUIRE(strcmp(rubblemap_refusal_name((rubblemap_refusal)(RUBBLEMAP_REFUSAL_INVALID_ARGUMENT + 1)), "") == 0);
+}
+
 static void check_frames(rubblemap_gnc *gnc) {
   static uint16_t pixels[20 * 30];
   rubblemap_frame frame;
@@ -141,6 +219,8 @@ static void check_opening(void) {
   rubblemap_gnc *gnc = NULL;
   const rubblemap_product *product = NULL;
   rubblemap_reply reply;
+  rubblemap_fix fix;
+  rubblemap_landing landing;
 
   rubblemap_default_options(&options);
   options.products_endpoint = "nonsense";
@@ -150,11 +230,35 @@ static void check_opening(void) {
   options.products_keys = "/nowhere";
   REQUIRE(rubblemap_open(&options, &gnc) == RUBBLEMAP_OPEN_FAILED);
   REQUIRE(strstr(rubblemap_last_error(NULL), "/nowhere/client.key_secret") != NULL);
+  options.products_keys = NULL;
+  options.topics = 0;
+  REQUIRE(rubblemap_open(&options, &gnc) == RUBBLEMAP_OPEN_FAILED);
+  options.topics = RUBBLEMAP_TOPIC_NAVIGATION | 8u;
+  REQUIRE(rubblemap_open(&options, &gnc) == RUBBLEMAP_OPEN_FAILED && gnc == NULL);
+  REQUIRE(strstr(rubblemap_last_error(NULL), "options.topics: expected RUBBLEMAP_TOPIC_NAVIGATION") != NULL);
+  REQUIRE(strstr(rubblemap_last_error(NULL), "got 9") != NULL);
+  options.topics = RUBBLEMAP_TOPIC_NAVIGATION | RUBBLEMAP_TOPIC_HAZARD | RUBBLEMAP_TOPIC_FULL;
+  REQUIRE(rubblemap_open(&options, &gnc) == RUBBLEMAP_OK);
+  rubblemap_close(gnc);
+  options.heartbeat_ms = 600001;
+  REQUIRE(rubblemap_open(&options, &gnc) == RUBBLEMAP_OPEN_FAILED);
+  REQUIRE(strstr(rubblemap_last_error(NULL), "products socket: heartbeat_ms: expected 0..600000") != NULL);
+  options.products_endpoint = NULL;
+  options.commands_endpoint = "tcp://127.0.0.1:1";
+  REQUIRE(rubblemap_open(&options, &gnc) == RUBBLEMAP_OPEN_FAILED);
+  REQUIRE(strstr(rubblemap_last_error(NULL), "commands socket: heartbeat_ms") != NULL);
+  rubblemap_default_options(&options);
+  options.frames_endpoint = "tcp://127.0.0.1:1";
+  options.max_frames = 1025;
+  REQUIRE(rubblemap_open(&options, &gnc) == RUBBLEMAP_OPEN_FAILED);
+  REQUIRE(strstr(rubblemap_last_error(NULL), "max_frames: expected 1..1024, got 1025") != NULL);
   rubblemap_default_options(&options);
   REQUIRE(rubblemap_open(&options, &gnc) == RUBBLEMAP_OK);
   REQUIRE(rubblemap_poll(gnc, 0) == RUBBLEMAP_NOT_OPENED);
   REQUIRE(strstr(rubblemap_last_error(gnc), "products_endpoint") != NULL);
   REQUIRE(rubblemap_take(gnc, &product) == RUBBLEMAP_NOT_OPENED);
+  REQUIRE(rubblemap_navigation_fix(gnc, NULL, &fix) == RUBBLEMAP_NOT_OPENED);
+  REQUIRE(rubblemap_landing_circles(gnc, NULL, 1.0, 1, &landing) == RUBBLEMAP_NOT_OPENED);
   REQUIRE(rubblemap_send_frame(gnc, NULL, NULL) == RUBBLEMAP_NOT_OPENED);
   REQUIRE(rubblemap_send_command(gnc, "no_op", NULL, NULL, 0, 0, NULL) == RUBBLEMAP_NOT_OPENED);
   REQUIRE(rubblemap_poll_reply(gnc, 0, &reply) == RUBBLEMAP_NOT_OPENED);
@@ -171,12 +275,14 @@ int main(void) {
   service_start();
   rubblemap_default_options(&options);
   options.products_endpoint = service_endpoint("products");
-  options.topics = 1u << RUBBLEMAP_NAVIGATION | 1u << RUBBLEMAP_HAZARD;
+  options.topics = RUBBLEMAP_TOPIC_NAVIGATION | RUBBLEMAP_TOPIC_HAZARD;
   options.frames_endpoint = service_endpoint("frames");
   options.commands_endpoint = service_endpoint("commands");
   REQUIRE(rubblemap_open(&options, &gnc) == RUBBLEMAP_OK);
   service_wait_for_subscriptions(2);
   check_products(gnc);
+  check_fix(gnc);
+  check_circles(gnc);
   check_frames(gnc);
   check_commands(gnc);
   rubblemap_close(gnc);

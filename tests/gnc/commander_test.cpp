@@ -3,7 +3,9 @@
 #include <msgpack.hpp>
 
 #include "fake_service.hpp"
+#include "forked_service.hpp"
 #include "rubblemap/commander.hpp"
+#include "silent_link.hpp"
 
 namespace {
 
@@ -139,9 +141,124 @@ void check_malformed_command(const std::string& endpoint, Service& service) {
   REQUIRE(commander.statistics().replies == 1);
 }
 
+// More late and malformed replies than one poll may read.
+void check_that_a_poll_ends(const std::string& endpoint, Service& service) {
+  Commander commander({endpoint, ""});
+  Reply reply;
+  const auto dropped = [&commander] { return commander.statistics().late + commander.statistics().malformed; };
+  const std::uint64_t late = send(commander, 0);
+  std::uint64_t came = 0;
+  service.command(came);
+  REQUIRE(commander.poll(reply, 0) == Answer::timed_out && reply.id == late);
+  const std::uint64_t ending = send(commander, 0), id = send(commander);
+  service.command(came);
+  service.command(came);
+  for (int i = 0; i < 400; ++i) i % 2 == 0 ? service.answer(late) : service.answer(Bytes{0xC1});
+  service.answer(id);
+  sleep_ms(500);
+  // The time-out of another command does not wait for them either.
+  REQUIRE(commander.poll(reply, 0) == Answer::timed_out && reply.id == ending && dropped() > 0 && dropped() <= 64);
+  REQUIRE(commander.poll(reply, 0) == Answer::none && dropped() <= 128);
+  REQUIRE(commander.poll(reply, 10000) == Answer::reply && reply.id == id && dropped() == 400);
+
+  // Replies without end, while a poll waits.
+  std::atomic<bool> done{false};
+  std::thread answering([&] {
+    while (!done) service.answer(late);
+  });
+  const auto start = std::chrono::steady_clock::now();
+  REQUIRE(commander.poll(reply, 200) == Answer::none);
+  const auto took = std::chrono::steady_clock::now() - start;
+  done = true;
+  answering.join();
+  REQUIRE(took >= std::chrono::milliseconds(200) && took < std::chrono::seconds(2));
+}
+
+// To a service that is stopped nothing is sent once that is noticed.
+void check_stopped_service() {
+  const std::string endpoint = fresh_endpoint();
+  ForkedService forked([&endpoint] {
+    Service service(endpoint);
+    service.set(ZMQ_RCVTIMEO, -1);
+    for (std::uint64_t id = 0;;) {
+      service.command(id);
+      service.answer(id);
+    }
+  });
+  rubblemap::CommanderOptions options;
+  options.endpoint = endpoint;
+  options.heartbeat_ms = 200;
+  Commander commander(options);
+  std::uint64_t id = send(commander);
+  Reply reply;
+  REQUIRE(commander.poll(reply, 10000) == Answer::reply && reply.id == id);
+  forked.stop();
+  Sent sent = Sent::yes;
+  for (int i = 0; i < 100 && sent == Sent::yes; ++i) {
+    sent = commander.send("no_op", nullptr, 0, 0, id);
+    commander.poll(reply, 0);
+    sleep_ms(50);
+  }
+  REQUIRE(sent == Sent::not_taken);
+  // Nor to the connection that the kernel makes for it meanwhile.
+  for (int i = 0; i < 30; ++i, sleep_ms(50)) REQUIRE(commander.send("no_op", nullptr, 0, 0, id) == Sent::not_taken);
+  forked.go_on();
+  id = send(commander);
+  REQUIRE(commander.poll(reply, 10000) == Answer::reply && reply.id == id);
+}
+
+// Nor over a link that is silent. When it is back, nothing is carried out that was not taken.
+void check_silent_link() {
+  const std::string endpoint = fresh_endpoint();
+  Service service(endpoint);
+  SilentLink link(endpoint);
+  rubblemap::CommanderOptions options;
+  options.endpoint = link.endpoint();
+  options.heartbeat_ms = 200;
+  Commander commander(options);
+  Reply reply;
+  std::uint64_t came = 0, ignored = 0, id = send(commander);
+  service.command(came);
+  service.answer(came);
+  REQUIRE(commander.poll(reply, 10000) == Answer::reply && reply.id == id);
+  link.go_silent();
+  const auto start = std::chrono::steady_clock::now();
+  while (commander.send("no_op", nullptr, 0, 0, ignored) == Sent::yes) {
+    REQUIRE(std::chrono::steady_clock::now() - start < std::chrono::seconds(10));
+    REQUIRE(commander.poll(reply, 0) == Answer::timed_out);
+    sleep_ms(20);
+  }
+  REQUIRE(std::chrono::steady_clock::now() - start > std::chrono::milliseconds(200));
+  for (int i = 0; i < 50; ++i, sleep_ms(20)) {
+    REQUIRE(commander.send("shutdown", nullptr, 0, 0, ignored) == Sent::not_taken);
+  }
+  link.come_back();
+  id = send(commander);
+  // Commands that were taken before the silence was noticed may come late.
+  while (came != id) REQUIRE(service.command(came).find("shutdown") == std::string::npos && came <= id);
+  service.answer(id);
+  REQUIRE(commander.poll(reply, 10000) == Answer::reply && reply.id == id);
+}
+
+void check_options() {
+  const auto refuses = [](rubblemap::CommanderOptions options, const char* text) {
+    try {
+      Commander commander(options);
+    } catch (const rubblemap::OpenError& error) {
+      REQUIRE(std::strstr(error.what(), text) != nullptr);
+      return;
+    }
+    REQUIRE(!"refused");
+  };
+  refuses({fresh_endpoint(), "", -1}, "commands socket: heartbeat_ms: expected 0..600000, got -1");
+  refuses({fresh_endpoint(), "", 2147483647}, "expected 0..600000, got 2147483647");
+  refuses({fresh_endpoint(), "/nowhere", 0}, "/nowhere/client.key_secret");
+}
+
 }  // namespace
 
 int main() {
+  check_stopped_service();  // first: it forks, before there are threads
   const std::string endpoint = fresh_endpoint();
   Commander commander({endpoint, ""});
   std::uint64_t id = 0;
@@ -151,6 +268,9 @@ int main() {
   check_several_at_once(commander, service);
   check_bad_replies(commander, service);
   check_malformed_command(endpoint, service);
+  check_that_a_poll_ends(endpoint, service);
+  check_silent_link();
+  check_options();
   std::puts("commander: replies matched; late and malformed ones counted");
   return 0;
 }

@@ -21,7 +21,7 @@ def sanitized_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def flight_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As it is compiled for flight."""
     folder = configure(tmp_path_factory.mktemp("flight"), "default", "-DCMAKE_BUILD_TYPE=Release")
-    names = ("allocation_test", "decode_benchmark", "receiver_test")
+    names = ("allocation_test", "consumers_benchmark", "decode_benchmark", "receiver_test")
     compile_targets(folder, "rubblemap_gnc", *(f"rubblemap_{name}" for name in names))
     return folder
 

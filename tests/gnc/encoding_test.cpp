@@ -96,6 +96,13 @@ void check_commands(const Message& golden) {
   list.type = rubblemap::Value::Type::list;
   const rubblemap::Argument nested[] = {{"name", list}};
   REQUIRE(rubblemap::encode_command(9, "no_op", nested, 1, {}, buffer, sizeof buffer, error) == 0);
+  const std::string longer(65, 'v');
+  REQUIRE(rubblemap::encode_command(9, "no_op", nullptr, 0, longer, buffer, sizeof buffer, error) == 0);
+  REQUIRE(std::strstr(error, "command.inside: expected nothing or 1..64 bytes of UTF-8, got 65 bytes") != nullptr);
+  REQUIRE(rubblemap::encode_command(9, "no_op", nullptr, 0, "\xFF", buffer, sizeof buffer, error) == 0);
+  REQUIRE(std::strstr(error, "command.inside") != nullptr);
+  const std::string longest(64, 'v');
+  REQUIRE(rubblemap::encode_command(9, "no_op", nullptr, 0, longest, buffer, sizeof buffer, error) > 64);
   const std::string text(600, 'x');
   const rubblemap::Argument large[] = {{"path", std::string_view(text)}};
   REQUIRE(rubblemap::encode_command(9, "load_bundle", large, 1, {}, buffer, sizeof buffer, error) == 0);

@@ -6,7 +6,9 @@
 #include <msgpack.hpp>
 
 #include "fake_service.hpp"
+#include "forked_service.hpp"
 #include "rubblemap/frame_sender.hpp"
+#include "silent_link.hpp"
 
 namespace {
 
@@ -106,7 +108,9 @@ void check_refused() {
 void check_full_queue() {
   const std::string endpoint = fresh_endpoint();
   FakeSocket service(ZMQ_PULL, endpoint, 1);
-  FrameSender sender(options_for(endpoint));
+  FrameSenderOptions options = options_for(endpoint);
+  options.heartbeat_ms = 0;  // who does not read answers no heartbeats either
+  FrameSender sender(options);
   const Picture picture(300, 300, 0, 5);
   std::uint64_t frame_id = 0;
   REQUIRE(send_when_taken(sender, picture.frame, frame_id) == Sent::yes);
@@ -128,6 +132,114 @@ void check_full_queue() {
   check_frame(service.receive(), picture, frame_id);
 }
 
+// To a service that is stopped nothing is sent once that is noticed.
+void check_stopped_service() {
+  const std::string endpoint = fresh_endpoint();
+  int got[2];
+  REQUIRE(pipe(got) == 0);
+  ForkedService forked([&] {
+    FakeSocket service(ZMQ_PULL, endpoint);
+    service.set(ZMQ_RCVTIMEO, -1);
+    while (service.receive().size() == 2 && write(got[1], "", 1) == 1) {
+    }
+  });
+  FrameSenderOptions options = options_for(endpoint);
+  options.heartbeat_ms = 200;
+  FrameSender sender(options);
+  const Picture picture(16, 16, 0, 1);  // few and small, so that no queue fills up
+  std::uint64_t frame_id = 0;
+  char byte = 0;
+  REQUIRE(send_when_taken(sender, picture.frame, frame_id) == Sent::yes && read(got[0], &byte, 1) == 1);
+  forked.stop();
+  Sent sent = Sent::yes;
+  std::size_t late = 0;
+  for (; late < 50 && sent == Sent::yes; ++late) {
+    sent = sender.send(picture.frame);
+    sleep_ms(100);
+  }
+  REQUIRE(sent == Sent::not_taken);
+  // Nor to the connection that the kernel makes for it meanwhile.
+  for (int i = 0; i < 30; ++i, sleep_ms(50)) REQUIRE(sender.send(picture.frame) == Sent::not_taken);
+  forked.go_on();
+  REQUIRE(send_when_taken(sender, picture.frame, frame_id) == Sent::yes && read(got[0], &byte, 1) == 1);
+  close(got[0]);
+  close(got[1]);
+}
+
+// Nor over a link that is silent. When it is back, nothing comes that was not taken.
+void check_silent_link() {
+  const std::string endpoint = fresh_endpoint();
+  FakeSocket service(ZMQ_PULL, endpoint);
+  SilentLink link(endpoint);
+  FrameSenderOptions options = options_for(link.endpoint());
+  options.heartbeat_ms = 200;
+  FrameSender sender(options);
+  const Picture taken(16, 16, 0, 1), not_taken(16, 16, 0, 2);
+  std::uint64_t frame_id = 0;
+  REQUIRE(send_when_taken(sender, taken.frame, frame_id) == Sent::yes);
+  check_frame(service.receive(), taken, frame_id);
+  link.go_silent();
+  const auto start = std::chrono::steady_clock::now();
+  while (sender.send(taken.frame) == Sent::yes) {
+    REQUIRE(std::chrono::steady_clock::now() - start < std::chrono::seconds(10));
+    sleep_ms(20);
+  }
+  REQUIRE(std::chrono::steady_clock::now() - start > std::chrono::milliseconds(200));
+  for (int i = 0; i < 50; ++i, sleep_ms(20)) REQUIRE(sender.send(not_taken.frame) == Sent::not_taken);
+  link.come_back();
+  REQUIRE(send_when_taken(sender, taken.frame, frame_id) == Sent::yes);
+  // Frames that were taken before the silence was noticed may come late.
+  for (std::uint64_t came = 0; came != frame_id;) {
+    const Message message = service.receive();
+    REQUIRE(message.size() == 2);
+    came = number(message[0], "frame_id");
+    REQUIRE(came <= frame_id);
+    check_frame(message, taken, came);
+  }
+}
+
+// A context that outlives its senders keeps no more of their memory than libzmq still reads.
+void check_shared_context() {
+  const auto context = std::make_shared<rubblemap::Context>();
+  FrameSenderOptions options = options_for("nonsense");
+  for (int i = 0; i < 3; ++i) {
+    bool opened = true;
+    try {
+      FrameSender sender(options, context);
+    } catch (const rubblemap::OpenError&) {
+      opened = false;
+    }
+    REQUIRE(!opened && context->kept() == 0);
+  }
+  options.endpoint = fresh_endpoint();
+  for (int i = 0; i < 3; ++i) {
+    FrameSender sender(options, context);
+    REQUIRE(context->kept() == 1);
+  }
+  REQUIRE(context->kept() == 0);
+
+  // Frames that wait in a queue when their sender goes.
+  FakeSocket service(ZMQ_PULL, options.endpoint, 1);
+  const Picture picture(300, 300, 0, 5);
+  options.linger_ms = 10000;
+  options.heartbeat_ms = 0;
+  auto sender = std::make_unique<FrameSender>(options, context);
+  std::uint64_t frame_id = 0;
+  REQUIRE(send_when_taken(*sender, picture.frame, frame_id) == Sent::yes);
+  for (int in_a_row = 0; in_a_row < 100; sleep_ms(1)) {
+    in_a_row = sender->send(picture.frame) == Sent::not_taken ? in_a_row + 1 : 0;
+  }
+  const std::uint64_t sent = sender->sent();
+  sender.reset();
+  REQUIRE(context->kept() == 1);
+  for (std::uint64_t i = 0; i < sent; ++i) check_frame(service.receive(), picture, i);
+  for (int i = 0; i < 1000 && context->kept() > 0; ++i) {
+    sleep_ms(5);
+    context->prune();
+  }
+  REQUIRE(context->kept() == 0);
+}
+
 void check_options() {
   const auto refuses = [](auto change, const char* text) {
     FrameSenderOptions options = options_for(fresh_endpoint());
@@ -142,16 +254,25 @@ void check_options() {
   };
   refuses([](FrameSenderOptions& o) { o.source = ""; }, "source: expected 1..32 bytes");
   refuses([](FrameSenderOptions& o) { o.source = std::string(33, 's'); }, "got 33");
-  refuses([](FrameSenderOptions& o) { o.max_pixel_bytes = 50u << 20; }, "max_pixel_bytes 1..41943040");
+  refuses([](FrameSenderOptions& o) { o.max_pixel_bytes = 50u << 20; }, "max_pixel_bytes: expected 1..41943040");
+  refuses([](FrameSenderOptions& o) { o.max_frames = 0; }, "max_frames: expected 1..1024, got 0");
+  refuses([](FrameSenderOptions& o) { o.max_frames = ~std::size_t{0}; }, "max_frames: expected 1..1024, got 1844");
+  refuses([](FrameSenderOptions& o) { o.linger_ms = -1; }, "linger_ms: expected 0..60000, got -1");
+  refuses([](FrameSenderOptions& o) { o.linger_ms = 60001; }, "linger_ms: expected 0..60000, got 60001");
+  refuses([](FrameSenderOptions& o) { o.heartbeat_ms = -1; }, "frames socket: heartbeat_ms: expected 0..600000");
+  refuses([](FrameSenderOptions& o) { o.heartbeat_ms = 800'000'000; }, "expected 0..600000, got 800000000");
   refuses([](FrameSenderOptions& o) { o.keys = "/nowhere"; }, "/nowhere/client.key_secret");
 }
 
 }  // namespace
 
 int main() {
+  check_stopped_service();  // first: it forks, before there are threads
   check_frames();
   check_refused();
   check_full_queue();
+  check_silent_link();
+  check_shared_context();
   check_options();
   std::puts("frame sender: frames whole, a full queue reported");
   return 0;

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "fake_service.hpp"
@@ -151,6 +152,84 @@ void check_malformed() {
   REQUIRE(receiver.statistics().of(Topic::navigation).received == 1);
 }
 
+// Maps that fit into what was set aside, and are yet larger than the options allow.
+void check_limits() {
+  const auto refuses = [](std::uint32_t max_classes, const ProductMaker& maker, const char* message) {
+    const std::string endpoint = fresh_endpoint();
+    FakePublisher service(endpoint);
+    ReceiverOptions options = options_for(endpoint);
+    options.topics = {Topic::navigation, Topic::full};
+    options.max_classes = max_classes;
+    Receiver receiver(options);
+    service.wait_for_subscriptions(2);
+    service.send(maker.message());
+    ProductMaker right = navigation(1);
+    right.height = right.width = 64;
+    if (max_classes >= 3) service.send(right.message());
+    settle(receiver, Topic::navigation, max_classes >= 3 ? 2 : 1);
+    if (std::strcmp(receiver.last_error(), message) != 0) std::fprintf(stderr, "%s\n", receiver.last_error());
+    REQUIRE(std::strcmp(receiver.last_error(), message) == 0);
+    REQUIRE(receiver.statistics().malformed[static_cast<std::size_t>(Reason::oversized_part)] == 1);
+    const auto product = receiver.take();
+    REQUIRE(max_classes >= 3 ? has_planes_of(*product, right) : !product);
+  };
+  ProductMaker wide, high, full;
+  wide.height = high.width = 8;
+  wide.width = high.height = 512;
+  full.topic = "map.full";
+  refuses(3, wide, "map.planes: width: expected at most 64, as max_width says, got 512");
+  refuses(3, high, "map.planes: height: expected at most 64, as max_height says, got 512");
+  refuses(2, full, "map.classes: entries: expected at most 2, as max_classes says, got 3");
+}
+
+std::uint64_t judged(const Receiver& receiver) {
+  return receiver.statistics().of(Topic::navigation).received + receiver.statistics().all_malformed();
+}
+
+// However many products keep coming, a poll ends.
+void check_that_a_poll_ends() {
+  const std::string endpoint = fresh_endpoint();
+  FakePublisher service(endpoint, 20000);  // libzmq learns in large steps what was read
+  Receiver receiver(options_for(endpoint));
+  service.wait_for_subscriptions(1);
+  const Message message = navigation(0).message();
+  for (int i = 0; i < 4000; ++i) service.send(message);
+  REQUIRE(receiver.poll(10000) == 1 && judged(receiver) > 1 && judged(receiver) <= 16 + 256);
+  Message damaged = message;
+  damaged[2][0] ^= 1;
+  while (receiver.poll(100) > 0) receiver.take();
+  for (int i = 0; i < 4000; ++i) service.send(damaged);
+  std::uint64_t before = judged(receiver);
+  REQUIRE(receiver.poll(0) == 0 && judged(receiver) <= before + 16 + 256);
+  // All of them are refused: the poll goes on until its time is over.
+  before = judged(receiver);
+  const auto start = std::chrono::steady_clock::now();
+  REQUIRE(receiver.poll(300) == 0);
+  REQUIRE(std::chrono::steady_clock::now() - start >= std::chrono::milliseconds(300));
+  settle(receiver, Topic::navigation, 8000);
+
+  // Products 1 ms apart, so that each comes while a poll still waits behind the one before it.
+  std::atomic<std::uint64_t> sent{judged(receiver)};
+  std::atomic<bool> done{false};
+  std::thread publishing([&] {
+    for (auto next = std::chrono::steady_clock::now(); !done; next += std::chrono::milliseconds(1)) {
+      ++sent;
+      service.send(message);
+      std::this_thread::sleep_until(next);
+    }
+  });
+  std::uint64_t came_meanwhile = 0;
+  for (int i = 0; i < 41; ++i) {
+    sleep_ms(5);
+    const std::uint64_t sent_before = sent;
+    receiver.poll(0);
+    came_meanwhile += std::max(judged(receiver), sent_before) - sent_before;
+  }
+  done = true;
+  publishing.join();
+  REQUIRE(came_meanwhile < 41 * 40);  // 2 or 3 each, and what comes while they are judged
+}
+
 // A malformed product is a gap in the sequence, as for the Python subscriber.
 void check_gaps_and_restart() {
   const std::string endpoint = fresh_endpoint();
@@ -279,7 +358,7 @@ void check_keys() {
   REQUIRE(receiver.poll(10000) == 1 && without.poll(300) == 0 && other.poll(0) == 0);
 }
 
-// A service that is stopped, as one behind a lost link, is connected to anew.
+// A service that was stopped is connected to anew.
 void check_heartbeat() {
   const std::string endpoint = fresh_endpoint();
   int subscribed[2];
@@ -311,8 +390,12 @@ void check_heartbeat() {
   poll_for(3000);
   kill(child, SIGCONT);
   int status = 0;
-  for (int i = 0; i < 500 && waitpid(child, &status, WNOHANG) == 0; ++i) receiver.poll(20);
-  REQUIRE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  pid_t ended = 0;
+  for (int i = 0; i < 500 && ended == 0; ++i) {
+    receiver.poll(20);
+    ended = waitpid(child, &status, WNOHANG);
+  }
+  REQUIRE(ended == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
   close(subscribed[0]);
   close(subscribed[1]);
 }
@@ -328,6 +411,11 @@ void check_options() {
   options.max_height = 64;
   options.topics.clear();
   REQUIRE(!opens(options, "receiver options: topics"));
+  options.topics = {Topic::navigation};
+  options.heartbeat_ms = 2147483647;
+  REQUIRE(!opens(options, "products socket: heartbeat_ms: expected 0..600000, got 2147483647"));
+  options.heartbeat_ms = 600000;
+  REQUIRE(opens(options, ""));
 }
 
 }  // namespace
@@ -337,6 +425,8 @@ int main() {
   check_newest();
   check_that_taken_products_stay();
   check_malformed();
+  check_limits();
+  check_that_a_poll_ends();
   check_gaps_and_restart();
   check_overload();
   check_keys();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "rubblemap/commander.hpp"
+#include "rubblemap/consumer_maps.hpp"
 #include "rubblemap/frame_sender.hpp"
 #include "rubblemap/receiver.hpp"
 #include "rubblemap_gnc.h"
@@ -22,11 +23,18 @@ static_assert(RUBBLEMAP_F16 == static_cast<int>(rm::Dtype::f16));
 static_assert(RUBBLEMAP_TERMINATOR == static_cast<int>(rm::Role::terminator));
 static_assert(RUBBLEMAP_CRC_MISMATCH == static_cast<int>(rm::Reason::crc_mismatch));
 static_assert(RUBBLEMAP_MAP == static_cast<int>(rm::Value::Type::map));
+static_assert(RUBBLEMAP_TOPIC_NAVIGATION == 1 << RUBBLEMAP_NAVIGATION);
+static_assert(RUBBLEMAP_TOPIC_HAZARD == 1 << RUBBLEMAP_HAZARD && RUBBLEMAP_TOPIC_FULL == 1 << RUBBLEMAP_FULL);
+static_assert(RUBBLEMAP_FLAGS == rm::consumers::flag_count && RUBBLEMAP_MOST_CIRCLES == rm::consumers::most_circles);
+static_assert(RUBBLEMAP_REFUSAL_INVALID_ARGUMENT == static_cast<int>(rm::consumers::Refusal::invalid_argument));
+static_assert(RUBBLEMAP_REFUSAL_HIGH_ENTROPY == static_cast<int>(rm::consumers::Refusal::high_entropy));
+static_assert(RUBBLEMAP_SUN_TERMINATOR == static_cast<int>(rm::consumers::SunSource::terminator));
 static_assert(RUBBLEMAP_FAILED == static_cast<int>(rm::ReplyStatus::failed));
 
 namespace {
 
 constexpr std::size_t most_arguments = 64;
+constexpr std::uint32_t all_topics = RUBBLEMAP_TOPIC_NAVIGATION | RUBBLEMAP_TOPIC_HAZARD | RUBBLEMAP_TOPIC_FULL;
 
 // A product in its C form, and the one it views.
 struct Held {
@@ -88,6 +96,41 @@ void copy(rubblemap_product& out, const rm::Product& product) noexcept {
   for (std::size_t i = 0; i < product.planes.size(); ++i) copy(out.planes[i], product.planes[i]);
 }
 
+void copy(rubblemap_fix& out, const rm::consumers::NavigationFix& fix) noexcept {
+  out.x = fix.x;
+  out.y = fix.y;
+  out.covariance_xx = fix.covariance_xx;
+  out.covariance_xy = fix.covariance_xy;
+  out.covariance_yy = fix.covariance_yy;
+  out.area = fix.area;
+  out.diameter = fix.diameter;
+  out.major_axis = fix.major_axis;
+  out.minor_axis = fix.minor_axis;
+  out.major_angle_deg = fix.major_angle_deg;
+  out.body_pixels = fix.body_pixels;
+  out.terminator_pixels = fix.terminator_pixels;
+  out.edge_pixels = fix.edge_pixels;
+  out.sun_source = static_cast<rubblemap_sun_source>(fix.sun.source);
+  out.sun_x = fix.sun.x;
+  out.sun_y = fix.sun.y;
+  out.sun_angle_deg = fix.sun.angle_deg;
+  out.sun_strength = fix.sun.strength;
+  out.sun_sign_known = fix.sun.sign_known ? 1 : 0;
+  out.warnings = fix.warnings;
+}
+
+void copy(rubblemap_landing& out, const rm::consumers::LandingCircles& found) noexcept {
+  out.count = static_cast<std::uint32_t>(found.count);
+  for (std::size_t i = 0; i < found.count; ++i) {
+    const rm::consumers::LandingCircle& circle = found.circles[i];
+    out.circles[i] = {circle.x, circle.y, circle.radius, circle.column, circle.row, circle.worst_probability,
+                      circle.worst_x, circle.worst_y, circle.worst_entropy, circle.mean_probability};
+  }
+  out.dropped = found.dropped;
+  out.complete = found.complete ? 1 : 0;
+  out.warnings = found.warnings;
+}
+
 std::string text_of(const char* text) { return text == nullptr ? std::string() : std::string(text); }
 
 rm::Value to_value(const rubblemap_value& value) noexcept {
@@ -118,12 +161,18 @@ struct rubblemap_gnc {
     open_receiver(options);
     open_sender(options);
     if (options.commands_endpoint != nullptr) {
-      commander.emplace(rm::CommanderOptions{options.commands_endpoint, text_of(options.commands_keys)}, context);
+      const rm::CommanderOptions commanding{options.commands_endpoint, text_of(options.commands_keys),
+                                            options.heartbeat_ms};
+      commander.emplace(commanding, context);
     }
   }
 
   void open_receiver(const rubblemap_options& options) {
     if (options.products_endpoint == nullptr) return;
+    if (options.topics == 0 || (options.topics & ~all_topics) != 0) {
+      throw rm::OpenError("options.topics: expected RUBBLEMAP_TOPIC_NAVIGATION | _HAZARD | _FULL, one or more, got " +
+                          std::to_string(options.topics));
+    }
     rm::ReceiverOptions receiving;
     receiving.endpoint = options.products_endpoint;
     receiving.keys = text_of(options.products_keys);
@@ -139,6 +188,7 @@ struct rubblemap_gnc {
     receiving.heartbeat_ms = options.heartbeat_ms;
     receiver.emplace(receiving, context);
     held = std::vector<Held>(receiving.max_taken);
+    workspace.emplace(static_cast<std::size_t>(receiving.max_height) * receiving.max_width);
   }
 
   void open_sender(const rubblemap_options& options) {
@@ -151,6 +201,7 @@ struct rubblemap_gnc {
     sending.max_pixel_bytes = options.max_pixel_bytes;
     sending.max_frames = options.max_frames;
     sending.linger_ms = options.linger_ms;
+    sending.heartbeat_ms = options.heartbeat_ms;
     sender.emplace(sending, context);
   }
 
@@ -169,7 +220,35 @@ struct rubblemap_gnc {
     return RUBBLEMAP_OK;
   }
 
+  // What the caller holds at this address, if it is of the topic; otherwise nullptr, with the refusal and the error.
+  const rm::Product* product_held(const rubblemap_product* product, rm::Topic topic, const char* function,
+                                  rubblemap_refusal& refusal) noexcept {
+    const auto place = std::find_if(held.begin(), held.end(),
+                                    [product](const Held& h) { return h.taken && &h.product == product; });
+    if (place == held.end()) {
+      refusal = RUBBLEMAP_REFUSAL_INVALID_ARGUMENT;
+      std::snprintf(error, sizeof error, "%s: product: expected one that is held, got another", function);
+      return nullptr;
+    }
+    if (place->taken->topic == topic) return place->taken.get();
+    refusal = RUBBLEMAP_REFUSAL_MALFORMED_INPUT;
+    std::snprintf(error, sizeof error, "%s: product: expected one of %s, got one of %s", function,
+                  rm::name_of(topic).data(), rm::name_of(place->taken->topic).data());
+    return nullptr;
+  }
+
+  // What a consumer's refusal is to the caller: the map's doing, or its own.
+  rubblemap_code code_of(rm::consumers::Refusal refusal, const char* function) noexcept {
+    using rm::consumers::Refusal;
+    if (refusal == Refusal::none) return RUBBLEMAP_OK;
+    if (refusal < Refusal::malformed_input) return RUBBLEMAP_NOTHING;
+    const std::string_view name = rm::consumers::name_of(refusal);
+    std::snprintf(error, sizeof error, "%s: refused: %.*s", function, static_cast<int>(name.size()), name.data());
+    return RUBBLEMAP_REFUSED;
+  }
+
   std::shared_ptr<rm::Context> context;
+  std::optional<rm::consumers::Workspace> workspace;
   std::optional<rm::Receiver> receiver;
   std::optional<rm::FrameSender> sender;
   std::optional<rm::Commander> commander;
@@ -181,7 +260,7 @@ extern "C" {
 
 void rubblemap_default_options(rubblemap_options* options) {
   *options = rubblemap_options{};
-  options->topics = 1u << RUBBLEMAP_NAVIGATION;
+  options->topics = RUBBLEMAP_TOPIC_NAVIGATION;
   options->max_height = 256;
   options->max_width = 256;
   options->max_classes = 8;
@@ -240,6 +319,34 @@ const rubblemap_plane* rubblemap_find_plane(const rubblemap_product* product, co
     if (std::strcmp(product->planes[i].name, name) == 0) return &product->planes[i];
   }
   return nullptr;
+}
+
+rubblemap_code rubblemap_navigation_fix(rubblemap_gnc* gnc, const rubblemap_product* product, rubblemap_fix* fix) {
+  *fix = rubblemap_fix{};
+  fix->refusal = RUBBLEMAP_REFUSAL_INVALID_ARGUMENT;
+  if (!gnc->receiver) return gnc->fail(RUBBLEMAP_NOT_OPENED, "navigation_fix: expected a products_endpoint, got none");
+  const rm::Product* from = gnc->product_held(product, rm::Topic::navigation, "navigation_fix", fix->refusal);
+  if (from == nullptr) return RUBBLEMAP_REFUSED;
+  rm::consumers::NavigationFix result;
+  const auto refusal = rm::consumers::navigation_fix(rm::consumers::navigation_map(*from), *gnc->workspace, result);
+  fix->refusal = static_cast<rubblemap_refusal>(refusal);
+  if (refusal == rm::consumers::Refusal::none) copy(*fix, result);
+  return gnc->code_of(refusal, "navigation_fix");
+}
+
+rubblemap_code rubblemap_landing_circles(rubblemap_gnc* gnc, const rubblemap_product* product, double minimum_radius_px,
+                                         uint32_t count, rubblemap_landing* landing) {
+  *landing = rubblemap_landing{};
+  landing->refusal = RUBBLEMAP_REFUSAL_INVALID_ARGUMENT;
+  if (!gnc->receiver) return gnc->fail(RUBBLEMAP_NOT_OPENED, "landing_circles: expected a products_endpoint, got none");
+  const rm::Product* from = gnc->product_held(product, rm::Topic::hazard, "landing_circles", landing->refusal);
+  if (from == nullptr) return RUBBLEMAP_REFUSED;
+  rm::consumers::LandingCircles result;
+  const auto refusal = rm::consumers::landing_circles(rm::consumers::hazard_map(*from), minimum_radius_px, count,
+                                                      *gnc->workspace, result);
+  landing->refusal = static_cast<rubblemap_refusal>(refusal);
+  if (refusal == rm::consumers::Refusal::none) copy(*landing, result);
+  return gnc->code_of(refusal, "landing_circles");
 }
 
 rubblemap_code rubblemap_send_frame(rubblemap_gnc* gnc, const rubblemap_frame* frame, uint64_t* frame_id) {
@@ -344,6 +451,17 @@ const char* rubblemap_last_malformed(const rubblemap_gnc* gnc) {
 
 const char* rubblemap_reason_name(rubblemap_reason reason) {
   return static_cast<unsigned>(reason) < rm::reason_count ? rm::name_of(static_cast<rm::Reason>(reason)) : "";
+}
+
+const char* rubblemap_refusal_name(rubblemap_refusal refusal) {
+  // Literals, with a zero behind them.
+  return static_cast<unsigned>(refusal) <= RUBBLEMAP_REFUSAL_INVALID_ARGUMENT
+             ? rm::consumers::name_of(static_cast<rm::consumers::Refusal>(refusal)).data()
+             : "";
+}
+
+const char* rubblemap_flag_name(uint32_t index) {
+  return index < RUBBLEMAP_FLAGS ? rm::consumers::flag_name(index).data() : "";
 }
 
 float rubblemap_half(const uint8_t* bytes) { return rm::half_to_float(bytes); }

@@ -22,6 +22,11 @@ std::size_t encode_command(std::uint64_t id, std::string_view name, const Argume
     std::snprintf(error, sizeof error, "command.name: expected 1..64 bytes of UTF-8, got %zu bytes", name.size());
     return 0;
   }
+  if (!is_right(inside, 0, 64)) {
+    std::snprintf(error, sizeof error,
+                  "command.inside: expected nothing or 1..64 bytes of UTF-8, got %zu bytes", inside.size());
+    return 0;
+  }
   for (std::size_t i = 0; i < count; ++i) {
     const Value& value = arguments[i].value;
     const bool scalar = value.type != Value::Type::list && value.type != Value::Type::map;

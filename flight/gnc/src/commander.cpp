@@ -17,6 +17,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t most_bytes = 64 * 1024;  // of a command or a reply: the ICD's limit
+// Read in a row before time-outs are looked at, and the time.
+constexpr std::size_t most_messages = 64;
 
 struct UnderWay {
   std::uint64_t id = 0;  // 0: a place that is free
@@ -24,10 +26,11 @@ struct UnderWay {
   std::uint64_t order = 0;
 };
 
-// Rises from one start of a program to the next, so that replies to an earlier one are told apart; never 0.
+// Rises from one start of a program to the next as far as the clock does, so that replies to an earlier one are told
+// apart; never 0. Nanoseconds since 1970, all 64 bits of them: no command takes less than one.
 std::uint64_t first_id() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return (static_cast<std::uint64_t>(std::chrono::nanoseconds(now).count()) & 0xFFFFFFFFFFFFu) | 1u;
+  return static_cast<std::uint64_t>(std::chrono::nanoseconds(now).count()) | 1u;
 }
 
 Value to_value(const Token& token) noexcept {
@@ -55,10 +58,13 @@ std::string_view name_of(ReplyStatus status) noexcept {
 
 struct Commander::State {
   State(const CommanderOptions& options, std::shared_ptr<Context> context)
-      : socket(std::move(context), ZMQ_DEALER, "commands socket"), reader(most_bytes) {
+      : socket((check_heartbeat("commands socket", options.heartbeat_ms), std::move(context)), ZMQ_DEALER,
+               "commands socket"),
+        reader(most_bytes) {
     socket.set(ZMQ_LINGER, 0);
     // A command that nobody took in time must not be carried out later.
     socket.set(ZMQ_IMMEDIATE, 1);
+    socket.set_heartbeat(options.heartbeat_ms);
     socket.set_largest_part(static_cast<std::int64_t>(most_bytes));
     socket.connect(options.endpoint, options.keys);
   }
@@ -166,8 +172,9 @@ Answer Commander::poll(Reply& reply, int timeout_ms) noexcept {
   State& state = *state_;
   const auto until = Clock::now() + std::chrono::milliseconds(std::max(timeout_ms, 0));
   while (true) {
-    while (state.socket.wait(0)) {
+    for (std::size_t messages = 0; messages < most_messages && state.socket.wait(0); ++messages) {
       if (state.take_in(reply)) return Answer::reply;
+      if (timeout_ms > 0 && Clock::now() >= until) break;
     }
     const auto now = Clock::now();
     UnderWay* ending = state.first_to_end();

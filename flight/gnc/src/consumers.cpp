@@ -375,6 +375,7 @@ public:
 
   void run(std::size_t count, LandingCircles& result) noexcept {
     while (result.count < count && result.complete) {
+      visits_ += 2 * static_cast<std::uint64_t>(view_.pixels);  // the two passes of this round
       const double largest = largest_radius();
       if (!(largest > 0.0)) break;
       const std::size_t best = best_of(largest, result);
@@ -407,11 +408,11 @@ private:
     for (std::size_t pixel = 0; pixel < view_.pixels; ++pixel) {
       if (state_[pixel] == gone || radii_[pixel] < radius) continue;
       if (state_[pixel] == unseen) {
-        if (checks_ == most_checks) {
+        visits_ += window_of(pixel).pixels() + candidate_visits;
+        if (visits_ > most_visits * view_.pixels) {
           result.complete = false;
           return view_.pixels;
         }
-        ++checks_;
         if (!look_into(pixel)) {
           ++result.dropped;
           continue;
@@ -436,6 +437,22 @@ private:
     return holds;
   }
 
+  // The part of the map in which a candidate's circle lies, bottom and right included.
+  struct Window {
+    std::uint32_t top, left, bottom, right;
+    std::uint64_t pixels() const noexcept {
+      return static_cast<std::uint64_t>(bottom - top + 1) * static_cast<std::uint64_t>(right - left + 1);
+    }
+  };
+
+  Window window_of(std::size_t place) const noexcept {
+    const std::uint32_t row = static_cast<std::uint32_t>(place / view_.width);
+    const std::uint32_t column = static_cast<std::uint32_t>(place % view_.width);
+    const std::uint32_t reach = static_cast<std::uint32_t>(std::ceil(radii_[place] + 0.5));
+    return {row - std::min(row, reach), column - std::min(column, reach), std::min(row + reach, view_.height - 1),
+            std::min(column + reach, view_.width - 1)};
+  }
+
   // Calls action(pixel, column, row) for the pixels that a candidate's circle touches, in raster order, while it says
   // to go on.
   template <typename Action>
@@ -443,12 +460,10 @@ private:
     const std::uint32_t row = static_cast<std::uint32_t>(place / view_.width);
     const std::uint32_t column = static_cast<std::uint32_t>(place % view_.width);
     const double radius = radii_[place];
-    const std::uint32_t reach = static_cast<std::uint32_t>(std::ceil(radius + 0.5));
-    const std::uint32_t bottom = std::min(row + reach, view_.height - 1);
-    const std::uint32_t right = std::min(column + reach, view_.width - 1);
-    for (std::uint32_t v = row - std::min(row, reach); v <= bottom; ++v) {
+    const Window window = window_of(place);
+    for (std::uint32_t v = window.top; v <= window.bottom; ++v) {
       const double dv = beyond_half(v, row);
-      for (std::uint32_t u = column - std::min(column, reach); u <= right; ++u) {
+      for (std::uint32_t u = window.left; u <= window.right; ++u) {
         const double du = beyond_half(u, column);
         if (!(du * du + dv * dv < radius * radius)) continue;
         if (!action(static_cast<std::size_t>(v) * view_.width + u, u, v)) return;
@@ -506,7 +521,7 @@ private:
   double* probability_;
   double* worst_;
   std::uint8_t* state_;
-  std::uint32_t checks_ = 0;
+  std::uint64_t visits_ = 0;
 };
 
 }  // namespace

@@ -114,7 +114,11 @@ bool Fields::wide_whole(const char* name, const Token& token, std::uint64_t low,
     return true;
   }
   char expected[64];
-  std::snprintf(expected, sizeof expected, "%" PRIu64 "..%" PRIu64, low, high);
+  if (low == high) {
+    std::snprintf(expected, sizeof expected, "%" PRIu64, low);
+  } else {
+    std::snprintf(expected, sizeof expected, "%" PRIu64 "..%" PRIu64, low, high);
+  }
   return refuse(name, expected, &token);
 }
 

@@ -3,30 +3,44 @@
 #include <zlib.h>
 #include <zmq.h>
 
-#include <atomic>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
-#include <vector>
 
 #include "frame_bytes.hpp"
 #include "rubblemap/bounded.hpp"
+#include "slot_pool.hpp"
 #include "socket.hpp"
 
 namespace rubblemap {
 namespace {
 
-constexpr std::size_t header_bytes = 4096;  // the ICD's limit
-
-// A frame on its way. parts_out: how many of its two parts libzmq still reads; it is free at 0.
-struct Slot {
-  std::unique_ptr<std::uint8_t[]> pixels;
-  std::uint8_t header[header_bytes];
-  std::atomic<int> parts_out{0};
-};
+using Slot = SlotPool::Slot;
+constexpr std::size_t header_bytes = SlotPool::header_bytes;
 
 // Called by libzmq, in its I/O thread, when it is done with a part.
-void part_is_sent(void*, void* slot) { static_cast<Slot*>(slot)->parts_out.fetch_sub(1, std::memory_order_release); }
+void part_is_sent(void*, void* slot) { static_cast<Slot*>(slot)->give_part_back(); }
+
+void require(bool right, const char* field, const std::string& expected, std::size_t got) {
+  if (right) return;
+  throw OpenError(std::string("frame sender options: ") + field + ": expected " + expected + ", got " +
+                  std::to_string(got));
+}
+
+// Before anything is set aside.
+const FrameSenderOptions& checked(const FrameSenderOptions& options) {
+  require(!options.source.empty() && options.source.size() <= 32, "source", "1..32 bytes", options.source.size());
+  require(options.max_frames >= 1 && options.max_frames <= most_frames, "max_frames",
+          "1.." + std::to_string(most_frames), options.max_frames);
+  require(options.max_pixel_bytes >= 1 && options.max_pixel_bytes <= most_message_bytes, "max_pixel_bytes",
+          "1.." + std::to_string(most_message_bytes), options.max_pixel_bytes);
+  if (options.linger_ms < 0 || options.linger_ms > longest_linger_ms) {
+    throw OpenError("frame sender options: linger_ms: expected 0.." + std::to_string(longest_linger_ms) + ", got " +
+                    std::to_string(options.linger_ms));
+  }
+  check_heartbeat("frames socket", options.heartbeat_ms);
+  return options;
+}
 
 // Copies the pixels, row by row, as the wire has them: little-endian.
 void copy_pixels(const Frame& frame, std::uint8_t* out) noexcept {
@@ -46,32 +60,23 @@ void copy_pixels(const Frame& frame, std::uint8_t* out) noexcept {
 
 struct FrameSender::State {
   State(const FrameSenderOptions& options, std::shared_ptr<Context> context)
-      : socket(std::move(context), ZMQ_PUSH, "frames socket"),
-        max_pixel_bytes(options.max_pixel_bytes),
+      : max_pixel_bytes(checked(options).max_pixel_bytes),
         epoch(options.epoch ? *options.epoch : static_cast<std::uint32_t>(std::time(nullptr))),
-        slots(std::make_shared<std::vector<Slot>>(options.max_frames)) {
-    if (options.source.empty() || !source.assign(options.source)) {
-      throw OpenError("frame sender options: source: expected 1..32 bytes, got " +
-                      std::to_string(options.source.size()));
-    }
-    if (options.max_frames < 1 || options.max_pixel_bytes < 1 || options.max_pixel_bytes > most_message_bytes) {
-      throw OpenError("frame sender options: expected max_frames 1 or more, max_pixel_bytes 1..41943040, got " +
-                      std::to_string(options.max_frames) + " and " + std::to_string(options.max_pixel_bytes));
-    }
-    for (Slot& slot : *slots) slot.pixels.reset(new std::uint8_t[max_pixel_bytes]());
-    socket.context().keep(slots);
+        socket(std::move(context), ZMQ_PUSH, "frames socket"),
+        slots(std::make_shared<SlotPool>(options.max_frames, max_pixel_bytes)) {
+    source.assign(options.source);
     socket.set(ZMQ_SNDHWM, 2);
     // Frames wait for a service to be there, not in a queue from which it would get them late.
     socket.set(ZMQ_IMMEDIATE, 1);
     socket.set(ZMQ_LINGER, options.linger_ms);
+    socket.set_heartbeat(options.heartbeat_ms);
     socket.connect(options.endpoint, options.keys);
+    socket.context().keep(slots);  // before the first frame is lent to libzmq
   }
 
-  Slot* free_slot() noexcept {
-    for (Slot& slot : *slots) {
-      if (slot.parts_out.load(std::memory_order_acquire) == 0) return &slot;
-    }
-    return nullptr;
+  ~State() {
+    slots.reset();
+    socket.context().prune();
   }
 
   bool fits(const Frame& frame) noexcept {
@@ -93,7 +98,7 @@ struct FrameSender::State {
   bool send_part(Slot& slot, void* data, std::size_t size, int flags) noexcept {
     zmq_msg_t message;
     if (zmq_msg_init_data(&message, data, size, part_is_sent, &slot) != 0) return false;
-    slot.parts_out.fetch_add(1, std::memory_order_relaxed);
+    slot.lend_part();
     if (zmq_msg_send(&message, socket.handle(), ZMQ_DONTWAIT | flags) >= 0) return true;
     zmq_msg_close(&message);
     return false;
@@ -104,22 +109,22 @@ struct FrameSender::State {
     FrameStamp stamp{source, epoch, next_frame_id, 0};
     // Checked before the pixels are touched: a frame whose sizes are wrong may not have them.
     if (encode_frame_header(frame, stamp, checked_header, header_bytes, error) == 0) return Sent::refused;
-    Slot* slot = free_slot();
+    Slot* slot = slots->free_slot();
     if (slot == nullptr || !socket.takes()) return Sent::not_taken;
     const std::size_t size = pixel_bytes(frame);
-    copy_pixels(frame, slot->pixels.get());
-    stamp.crc32 = static_cast<std::uint32_t>(crc32_z(0, slot->pixels.get(), size));
-    const std::size_t header_size = encode_frame_header(frame, stamp, slot->header, header_bytes, error);
-    const bool sent = send_part(*slot, slot->header, header_size, ZMQ_SNDMORE) &&
-                      send_part(*slot, slot->pixels.get(), size, 0);
+    copy_pixels(frame, slot->pixels());
+    stamp.crc32 = static_cast<std::uint32_t>(crc32_z(0, slot->pixels(), size));
+    const std::size_t header_size = encode_frame_header(frame, stamp, slot->header(), header_bytes, error);
+    const bool sent = send_part(*slot, slot->header(), header_size, ZMQ_SNDMORE) &&
+                      send_part(*slot, slot->pixels(), size, 0);
     return sent ? Sent::yes : Sent::not_taken;
   }
 
-  Socket socket;
   const std::size_t max_pixel_bytes;
   const std::uint32_t epoch;
   Text<32> source;
-  std::shared_ptr<std::vector<Slot>> slots;
+  Socket socket;
+  std::shared_ptr<SlotPool> slots;
   std::uint8_t checked_header[header_bytes];
   std::uint64_t next_frame_id = 0;
   std::uint64_t not_taken = 0;

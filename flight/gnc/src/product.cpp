@@ -145,7 +145,8 @@ private:
       if (item->kind != Kind::map) return header_.refuse("classes", "maps {index, name, role}", item);
       Fields fields(reader_, *item, {"map.classes", static_cast<int>(i)}, fault_);
       ClassDefinition& entry = *product_.classes.add();
-      const bool right = fields.whole("index", 0, most_classes - 1, entry.index) && fields.text("name", entry.name) &&
+      // Class i is what planes mean by i; the index after the last one is "uncertain", and must not be a class.
+      const bool right = fields.whole("index", i, i, entry.index) && fields.text("name", entry.name) &&
                          fields.choice("role", "background | safe | hazard | terminator", 4, entry.role);
       if (!right) return false;
     }
@@ -216,7 +217,16 @@ private:
       return refuse(fault_, Reason::wrong_planes, "map.planes: expected %s for %s, got %zu others", wanted.names,
                     name_of(product_.topic).data(), planes.size());
     }
-    return planes_have_one_size();
+    return planes_have_one_size() && layers_are_the_classes();
+  }
+
+  bool layers_are_the_classes() noexcept {
+    for (const Plane& plane : product_.planes) {
+      if (plane.shape.size() < 3 || plane.shape[0] == product_.classes.size()) continue;
+      return refuse(fault_, Reason::wrong_planes, "plane %s: expected %zu layers as classes, got %u",
+                    plane.name.c_str(), product_.classes.size(), plane.shape[0]);
+    }
+    return true;
   }
 
   bool planes_have_one_size() noexcept {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <limits>
+#include <optional>
 
 #include "fields.hpp"
 #include "socket.hpp"
@@ -14,10 +15,10 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// How long a poll that met a backlog waits for what is still on its way through libzmq's I/O thread.
-constexpr int backlog_wait_ms = 2;
-// A bound for one poll, far beyond what queues and connection hold.
-constexpr std::size_t most_messages = 4096;
+// How long a poll that met a backlog waits, in all, for what is still on its way through libzmq's I/O thread.
+constexpr std::chrono::milliseconds backlog_wait(2);
+// What the connection may hold beyond the queue; a poll that has judged so many more ends, even if more came meanwhile.
+constexpr std::size_t most_behind_queue = 256;
 constexpr std::size_t plane_alignment = 64;
 // What libzmq lets in at all, unless more was set aside: parts beyond our own limits are to be met and counted, but no
 // peer is to take memory without end.
@@ -58,7 +59,7 @@ void check(const ReceiverOptions& options) {
   require(options.max_classes >= 2 && options.max_classes <= most_classes, "max_classes", "2..64");
   require(options.max_taken >= 1 && options.max_taken <= 64, "max_taken", "1..64");
   require(options.queue >= 1, "queue", "1 or more");
-  require(options.heartbeat_ms >= 0, "heartbeat_ms", "0 or more");
+  check_heartbeat("products socket", options.heartbeat_ms);
 }
 
 }  // namespace
@@ -76,7 +77,11 @@ struct Receiver::State {
 
   State(const ReceiverOptions& options, std::shared_ptr<Context> context)
       : socket((check(options), std::move(context)), ZMQ_SUB, "products socket"),
+        max_height(options.max_height),
+        max_width(options.max_width),
+        max_classes(options.max_classes),
         max_taken(options.max_taken),
+        most_messages(static_cast<std::size_t>(options.queue) + most_behind_queue),
         slot_bytes(plane_bytes(options)),
         slots(options.topics.size() + options.max_taken + 1),
         topic_part(new std::uint8_t[topic_bytes]),
@@ -84,10 +89,7 @@ struct Receiver::State {
     for (Slot& slot : slots) slot.bytes.reset(new std::uint8_t[slot_bytes]());
     socket.set(ZMQ_RCVHWM, options.queue);
     socket.set(ZMQ_LINGER, 0);
-    if (options.heartbeat_ms > 0) {
-      socket.set(ZMQ_HEARTBEAT_IVL, options.heartbeat_ms);
-      socket.set(ZMQ_HEARTBEAT_TIMEOUT, 3 * options.heartbeat_ms);
-    }
+    socket.set_heartbeat(options.heartbeat_ms);
     socket.set_largest_part(static_cast<std::int64_t>(std::max(largest_part, slot_bytes)));
     for (const Topic topic : options.topics) socket.subscribe(std::string(name_of(topic)));
     socket.connect(options.endpoint, options.keys);
@@ -113,17 +115,16 @@ struct Receiver::State {
     return static_cast<std::size_t>(number);
   }
 
-  void drain() noexcept {
-    bool waited = false;
-    for (std::size_t messages = 0; messages < most_messages;) {
-      if (take_in() != Came::nothing) {
-        ++messages;
-        waited = false;
-      } else if (messages > 1 && !waited && socket.wait(backlog_wait_ms)) {
-        waited = true;
-      } else {
-        return;
-      }
+  // All that has come, and after a backlog what comes within backlog_wait of its end. backlog_end: of one poll.
+  void drain(std::optional<Clock::time_point>& backlog_end) noexcept {
+    for (std::size_t messages = 0; messages < most_messages; ++messages) {
+      if (messages > 0 && backlog_end && Clock::now() >= *backlog_end) return;
+      if (take_in() != Came::nothing) continue;
+      if (messages < 2) return;
+      const auto now = Clock::now();
+      if (!backlog_end) backlog_end = now + backlog_wait;
+      const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(*backlog_end - now).count();
+      if (left <= 0 || !socket.wait(static_cast<int>(left)) || take_in() == Came::nothing) return;
     }
   }
 
@@ -141,9 +142,9 @@ struct Receiver::State {
       fits = refuse(fault, Reason::wrong_parts, "product: expected 2..%zu message parts, got %zu", most_parts,
                     count + further);
     } else if (!fits) {
-      fault = oversized;
+      fault = incomplete;
     }
-    if (!fits || !decoder.decode(parts, count, filling->product, fault)) {
+    if (!fits || !decoder.decode(parts, count, filling->product, fault) || !is_within_limits(filling->product, fault)) {
       ++statistics.malformed[static_cast<std::size_t>(fault.reason)];
       last = fault;
       return Came::malformed;
@@ -160,7 +161,10 @@ struct Receiver::State {
       std::uint8_t* const buffer = count == 1 ? header_part.get() : filling->bytes.get() + used;
       const std::size_t capacity = count == 1 ? most_header_bytes : slot_bytes - used;
       const int size = socket.receive(buffer, capacity);
-      if (size < 0 || !fits_in(count, size, capacity)) return false;
+      if (size < 0) {
+        return refuse(incomplete, Reason::wrong_parts, "product part %zu: expected one, as announced, got none", count);
+      }
+      if (!fits_in(count, size, capacity)) return false;
       parts[count] = {buffer, static_cast<std::size_t>(size)};
       if (count > 1) used = std::min(slot_bytes, aligned(used + parts[count].size));
       ++count;
@@ -170,8 +174,27 @@ struct Receiver::State {
 
   bool fits_in(std::size_t part, int size, std::size_t capacity) noexcept {
     if (static_cast<std::size_t>(size) <= capacity) return true;
-    return refuse(oversized, Reason::oversized_part,
+    return refuse(incomplete, Reason::oversized_part,
                   "product part %zu: expected at most %zu bytes, as set aside, got %d", part, capacity, size);
+  }
+
+  // To fit into the slot is not enough: the caller may have set memory aside for maps of these sides, too. That there
+  // are as many layers as classes the decoder has seen to.
+  bool is_within_limits(const Product& product, Fault& fault) const noexcept {
+    if (!is_at_most("map.classes: entries", product.classes.size(), max_classes, "max_classes", fault)) return false;
+    for (const Plane& plane : product.planes) {
+      const std::size_t sides = plane.shape.size();
+      if (!is_at_most("map.planes: height", plane.shape[sides - 2], max_height, "max_height", fault)) return false;
+      if (!is_at_most("map.planes: width", plane.shape[sides - 1], max_width, "max_width", fault)) return false;
+    }
+    return true;
+  }
+
+  static bool is_at_most(const char* field, std::size_t value, std::uint32_t limit, const char* option,
+                         Fault& fault) noexcept {
+    if (value <= limit) return true;
+    return refuse(fault, Reason::oversized_part, "%s: expected at most %u, as %s says, got %zu", field,
+                  static_cast<unsigned>(limit), option, value);
   }
 
   // The product in `filling` is good: it waits, in place of an older one of its topic.
@@ -199,7 +222,11 @@ struct Receiver::State {
   static constexpr std::size_t topic_bytes = 32;
 
   Socket socket;
+  const std::uint32_t max_height;
+  const std::uint32_t max_width;
+  const std::uint32_t max_classes;
   const std::size_t max_taken;
+  const std::size_t most_messages;
   const std::size_t slot_bytes;
   std::vector<Slot> slots;
   Slot* filling = nullptr;
@@ -208,7 +235,7 @@ struct Receiver::State {
   ProductDecoder decoder;
   ReceiverStatistics statistics;
   Fault last;
-  Fault oversized;
+  Fault incomplete;  // what receive_rest says
   std::uint64_t arrivals = 0;
   std::array<bool, topic_count> seen{};
   std::array<std::uint64_t, topic_count> next_sequence{};
@@ -221,8 +248,9 @@ Receiver::~Receiver() = default;
 
 std::size_t Receiver::poll(int timeout_ms) noexcept {
   const auto deadline = Clock::now() + std::chrono::milliseconds(std::max(timeout_ms, 0));
+  std::optional<Clock::time_point> backlog_end;
   while (true) {
-    state_->drain();
+    state_->drain(backlog_end);
     const std::size_t waiting = state_->count(Use::waiting);
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
     if (waiting > 0 || left <= 0) return waiting;

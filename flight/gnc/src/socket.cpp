@@ -2,9 +2,17 @@
 
 #include <zmq.h>
 
+#include <algorithm>
+
 #include "rubblemap/keys.hpp"
 
 namespace rubblemap {
+
+void check_heartbeat(const char* what, int ms) {
+  if (ms >= 0 && ms <= longest_heartbeat_ms) return;
+  throw OpenError(std::string(what) + ": heartbeat_ms: expected 0.." + std::to_string(longest_heartbeat_ms) +
+                  ", got " + std::to_string(ms));
+}
 
 Context::Context() : handle_(zmq_ctx_new()) {
   if (handle_ == nullptr) throw OpenError(std::string("libzmq's context: ") + zmq_strerror(zmq_errno()));
@@ -15,9 +23,26 @@ Context::~Context() {
   }
 }
 
-void Context::keep(std::shared_ptr<void> storage) {
+void Context::keep(std::shared_ptr<Lent> memory) {
   const std::lock_guard<std::mutex> held(lock_);
-  kept_.push_back(std::move(storage));
+  drop_unused();
+  kept_.push_back(std::move(memory));
+}
+
+void Context::prune() noexcept {
+  const std::lock_guard<std::mutex> held(lock_);
+  drop_unused();
+}
+
+std::size_t Context::kept() noexcept {
+  const std::lock_guard<std::mutex> held(lock_);
+  return kept_.size();
+}
+
+void Context::drop_unused() noexcept {
+  // Of memory that only this list holds the owner is gone, so that nobody lends out more of it.
+  const auto unused = [](const std::shared_ptr<Lent>& memory) { return memory.use_count() == 1 && !memory->in_use(); };
+  kept_.erase(std::remove_if(kept_.begin(), kept_.end(), unused), kept_.end());
 }
 
 Socket::Socket(std::shared_ptr<Context> context, int kind, const char* what)
@@ -38,6 +63,14 @@ void Socket::set_bytes(int option, const void* value, std::size_t size) {
 }
 
 void Socket::set(int option, int value) { set_bytes(option, &value, sizeof value); }
+
+void Socket::set_heartbeat(int ms) {
+  if (ms == 0) return;
+  set(ZMQ_HEARTBEAT_IVL, ms);
+  set(ZMQ_HEARTBEAT_TIMEOUT, 3 * ms);
+  // After so long without a word from here, the service ends the connection.
+  set(ZMQ_HEARTBEAT_TTL, 3 * ms);
+}
 
 void Socket::set_largest_part(std::int64_t bytes) {
   bytes += curve_bytes;

@@ -12,6 +12,10 @@ namespace rubblemap {
 // What libzmq limits comes over the wire, and there CURVE adds so many bytes to every part.
 inline constexpr std::int64_t curve_bytes = 33;
 
+inline constexpr int longest_heartbeat_ms = 600000;
+// Throws OpenError unless Socket::set_heartbeat takes it; before anything is set aside. what: "products socket".
+void check_heartbeat(const char* what, int ms);
+
 class Socket {
 public:
   // kind: ZMQ_SUB and the like. what: for errors, "products socket". A context of its own when none is given.
@@ -21,6 +25,9 @@ public:
   Socket& operator=(const Socket&) = delete;
 
   void set(int option, int value);
+  // Asks the service every so many milliseconds whether it is there; one that says nothing for three times as long
+  // after that is connected to anew: silence is noticed within four times as long. 0: never.
+  void set_heartbeat(int ms);
   void set_largest_part(std::int64_t bytes);
   void subscribe(const std::string& topic);
   // keys: a client's folder, or empty. Options are to be set before.

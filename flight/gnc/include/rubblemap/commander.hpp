@@ -17,7 +17,8 @@ inline constexpr std::size_t most_commands_under_way = 16;
 
 struct CommanderOptions {
   std::string endpoint = "tcp://127.0.0.1:5604";
-  std::string keys;  // a client's folder, for a service with CURVE keys
+  std::string keys;         // a client's folder, for a service with CURVE keys
+  int heartbeat_ms = 2000;  // silent for three of these: a service gets no commands; 0..600000, 0: never
 };
 
 enum class ReplyStatus : std::uint8_t { completed, rejected, failed };
@@ -57,11 +58,14 @@ public:
 
   // Sends a command without waiting. inside: the name of a map to put the arguments into, as set_parameters wants its
   // "values"; empty: none. timeout_ms: for the reply; load_bundle, validate_bundle, activate_bundle and self_test take
-  // time. id: of the command. not_taken: no service is there; nothing will be carried out later.
+  // time. id: of the command. not_taken: no service is there, or its silence was noticed; nothing will be carried out
+  // later. yes: handed over to libzmq, and then to the kernel. Until silence is noticed, within four heartbeats, that
+  // may be to a service that is not there; if it comes back it may carry the command out late, after its time-out here.
   Sent send(std::string_view name, const Argument* arguments, std::size_t count, int timeout_ms, std::uint64_t& id,
             std::string_view inside = {}) noexcept;
 
-  // The next reply, or time-out, of a command under way; waits for it at most timeout_ms, 0 not to wait.
+  // The next reply, or time-out, of a command under way; waits for it at most timeout_ms, 0 not to wait. Reads at most
+  // 64 messages after that, however many late and malformed replies have come.
   Answer poll(Reply& reply, int timeout_ms) noexcept;
 
   // A value of the last reply's result, by its keys with dots between them ("counters.frames_received"). False when

@@ -2,7 +2,8 @@
 //
 // The same calculation in Python: flight/client/navigation.py and hazard.py. Both work in IEEE doubles and add in
 // raster order, so that they agree to the last printed digit; compile with -ffp-contract=off where the processor fuses.
-// Nothing here allocates but the Workspace when it is made, nothing throws, every loop is bounded by the map's pixels.
+// Nothing here allocates but the Workspace when it is made, and nothing throws. A fix takes a fixed number of passes
+// over the map, a search for circles at most most_visits of them.
 #pragma once
 
 #include <array>
@@ -133,8 +134,10 @@ struct NavigationFix {
 Refusal navigation_fix(const NavigationMap& map, Workspace& workspace, NavigationFix& fix) noexcept;
 
 inline constexpr std::size_t most_circles = 16;
-// Candidates that one call looks into.
-inline constexpr std::uint32_t most_checks = 4096;
+// What one search may cost: so many looks at a pixel for each pixel of the map; a candidate costs its window's pixels
+// and candidate_visits more.
+inline constexpr std::uint64_t most_visits = 256;
+inline constexpr std::uint64_t candidate_visits = 1024;
 
 // A disc of certain, safe ground, sensor pixels: see flight.client.hazard.LandingCircle.
 struct LandingCircle {
@@ -151,7 +154,7 @@ struct LandingCircle {
 };
 
 // Circles, the largest first, none overlapping another. dropped: candidates whose clearance promised room that the map
-// does not show. complete: false when most_checks candidates were looked into before the search came to its end.
+// does not show. complete: false when most_visits ended the search; the circles found until then hold.
 struct LandingCircles {
   std::size_t count = 0;
   std::array<LandingCircle, most_circles> circles{};

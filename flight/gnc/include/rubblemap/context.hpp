@@ -1,6 +1,8 @@
-// What the sockets of a program share: libzmq's context with its I/O thread, the only thread there is.
+// What the sockets of a program share: libzmq's context with its two threads, one for I/O and one that closes sockets.
+// The library has none of its own.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
@@ -14,7 +16,15 @@ public:
   using std::runtime_error::runtime_error;
 };
 
-// Ends the I/O thread when the last object that uses it is gone, after sending what their linger times allow.
+// Memory that libzmq's threads may still read when its owner is gone.
+class Lent {
+public:
+  virtual ~Lent() = default;
+  // Once false for an owner that is gone, it stays so.
+  virtual bool in_use() const noexcept = 0;
+};
+
+// Ends libzmq's threads when the last object that uses them is gone, after sending what their linger times allow.
 class Context {
 public:
   Context();  // throws OpenError
@@ -24,13 +34,19 @@ public:
 
   void* handle() const noexcept { return handle_; }
 
-  // Keeps memory that the I/O thread may still read until that thread has ended.
-  void keep(std::shared_ptr<void> storage);
+  // Keeps memory until its owner is gone and libzmq has done with it. Frees what that is true of by now; prune() does
+  // that only.
+  void keep(std::shared_ptr<Lent> memory);
+  void prune() noexcept;
+  // How many are kept.
+  std::size_t kept() noexcept;
 
 private:
+  void drop_unused() noexcept;
+
   void* handle_;
   std::mutex lock_;
-  std::vector<std::shared_ptr<void>> kept_;
+  std::vector<std::shared_ptr<Lent>> kept_;
 };
 
 }  // namespace rubblemap

@@ -31,18 +31,22 @@ struct Frame {
   std::optional<std::array<double, 3>> sun_direction_camera;
 };
 
+inline constexpr std::size_t most_frames = 1024;
+inline constexpr int longest_linger_ms = 60000;
+
 struct FrameSenderOptions {
   std::string endpoint = "tcp://127.0.0.1:5601";
   std::string source = "camera";           // the camera's name
   std::optional<std::uint32_t> epoch;      // its boot count; if not given, seconds since 1970, which rise too
   std::size_t max_pixel_bytes = 4u << 20;  // of one frame; set aside max_frames times
-  std::size_t max_frames = 4;              // that may be on their way at the same time
-  int linger_ms = 1000;                    // how long closing may take, to send what waits
+  std::size_t max_frames = 4;              // that may be on their way at the same time; 1..most_frames
+  int linger_ms = 1000;                    // how long closing may take, to send what waits; 0..longest_linger_ms
+  int heartbeat_ms = 2000;                 // silent for three of these: a service gets no frames; 0..600000, 0: never
   std::string keys;                        // a client's folder, for a service with CURVE keys
 };
 
 enum class Sent : std::uint8_t {
-  yes,
+  yes,        // handed over to libzmq; a service that fell silent within the last four heartbeats may get it late
   not_taken,  // no service, or more than it reads: try the next frame
   refused,    // it breaks the contract or the options; last_error() says why
 };

@@ -18,12 +18,12 @@ namespace rubblemap {
 struct ReceiverOptions {
   std::string endpoint = "tcp://127.0.0.1:5602";
   std::vector<Topic> topics = {Topic::navigation};
-  std::uint32_t max_height = 256;  // of a map, pixels
+  std::uint32_t max_height = 256;  // of a map, pixels; products beyond these three are refused as oversized_part
   std::uint32_t max_width = 256;
-  std::uint32_t max_classes = 8;  // of map.full
+  std::uint32_t max_classes = 8;  // as many layers has map.full
   std::size_t max_taken = 2;      // products that the caller holds at the same time
   int queue = 16;                 // products that libzmq keeps for a caller that does not poll
-  int heartbeat_ms = 2000;        // a service that is silent for three of these is connected to anew; 0: never
+  int heartbeat_ms = 2000;        // silent for three of these: a service is connected to anew; 0..600000, 0: never
   std::string keys;               // a client's folder, for a service with CURVE keys
 };
 
@@ -64,7 +64,8 @@ public:
 
   // Takes in all products that have come, and keeps the newest of each topic. Waits for one at most timeout_ms, 0 not
   // to wait, unless there is one already. Returns how many topics have one to take. After several products at once it
-  // waits up to 2 ms longer for those behind them: queues, once full, hold the oldest.
+  // goes on for those behind them (queues, once full, hold the oldest): at most 2 ms more after a backlog, however many
+  // keep coming. Judges at most `queue` + 256 products in a row, each for as long as checking and CRC-32 take.
   std::size_t poll(int timeout_ms) noexcept;
 
   // The newest of the topic, or of all topics the one that has waited longest; empty when there is none, or when
