@@ -51,8 +51,8 @@ class LandingCircles:
     """Circles, the largest first, none overlapping another; empty where the map has no room.
 
     dropped: candidates whose clearance promised room that the map does not show. complete: False when MOST_VISITS
-    ended the search; the circles found until then hold. warnings: the
-    product's flags, in the ICD's order, "unknown_flag" last.
+    ended the search; the circles found until then hold. warnings: the product's flags, in the ICD's order,
+    "unknown_flag" last.
     """
 
     circles: tuple[LandingCircle, ...]
