@@ -63,25 +63,28 @@ struct Maps {
 // Boulders lie on a lattice; the night begins right of the terminator.
 Maps body(std::uint32_t side) {
   Maps maps(side);
-  const double middle = 0.5 * (side - 1.0);
-  std::vector<std::array<double, 2>> hazards;
+  const double middle = 0.5 * (side - 1.0), radius = 0.4 * side;
+  const std::uint32_t dusk = side * 7 / 10, night = side * 3 / 4;
+  std::vector<std::array<double, 2>> rocks;
   std::size_t pixel = 0;
   for (std::uint32_t v = 0; v < side; ++v) {
     for (std::uint32_t u = 0; u < side; ++u, ++pixel) {
-      const bool inside = std::hypot(u - middle, v - middle) < 0.4 * side;
-      const bool rock = u % (side / 8) < 2 && v % (side / 6) < 2;
-      const bool edge = u > 0.7 * side && u < 0.75 * side;
-      maps.classes[pixel] = !inside ? background : rock ? boulders : edge ? terminator : surface;
+      const bool inside = std::hypot(u - middle, v - middle) < radius;
+      const bool rock = inside && u % (side / 8) < 2 && v % (side / 6) < 2;
+      maps.classes[pixel] = !inside ? background : rock ? boulders : u >= dusk && u < night ? terminator : surface;
       put_half(maps.entropy, pixel, inside ? 0.2 + 0.8 * u / side : 0.01);
       put_half(maps.probability, pixel, rock || !inside ? 0.9 : 0.05);
-      if (maps.classes[pixel] != surface) hazards.push_back({static_cast<double>(u), static_cast<double>(v)});
+      if (rock) rocks.push_back({static_cast<double>(u), static_cast<double>(v)});
     }
   }
   pixel = 0;
   for (std::uint32_t v = 0; v < side; ++v) {
     for (std::uint32_t u = 0; u < side; ++u, ++pixel) {
-      double nearest = side;
-      for (const auto& hazard : hazards) nearest = std::min(nearest, std::hypot(u - hazard[0], v - hazard[1]));
+      // To the body's edge, before the first pixel of the sky, and to the terminator.
+      double nearest = radius - std::hypot(u - middle, v - middle);
+      const double band = u < dusk ? dusk - u : u >= night ? u - night + 1.0 : 0.0;
+      nearest = std::max(std::min(nearest, band), 0.0);
+      for (const auto& rock : rocks) nearest = std::min(nearest, std::hypot(u - rock[0], v - rock[1]));
       put_half(maps.clearance, pixel, nearest);
     }
   }
