@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from ground_tools.labelling.cli import D4_LABELS, IMAGES_VARIABLE
+from ground_tools.labelling.cli import add_image_arguments
 
 _EXAMPLES = """examples:
   ground-tools dataset info datasets/d1
@@ -38,7 +37,7 @@ def add_parser(commands: Any) -> None:
 
     info = actions.add_parser("info", help="counts, classes, geometry, size")
     info.add_argument("set", type=Path, help="a set; or d4, with --real-images")
-    _real_arguments(info)
+    add_image_arguments(info)
     info.add_argument("--json", action="store_true", help="for programs")
 
     build = actions.add_parser("build", help="make a set of real images and their hand labels")
@@ -46,7 +45,7 @@ def add_parser(commands: Any) -> None:
     build.add_argument("--out", type=Path, required=True, metavar="DIR")
     build.add_argument("--size", type=int, choices=(128, 256), default=128, help="side of the crops (default: 128)")
     build.add_argument("--split-by", choices=("image", "body"), default="image", help="(default: image)")
-    _real_arguments(build)
+    add_image_arguments(build)
 
     show = actions.add_parser("show", help="contact sheets per body, class balance, geometry, occurrence maps")
     show.add_argument("set", type=Path)
@@ -72,17 +71,6 @@ def add_parser(commands: Any) -> None:
     report = actions.add_parser("report", help="write the figures and pictures of docs/datasets.md")
     report.add_argument("sets", type=Path, nargs="+")
     report.add_argument("--write", type=Path, required=True, metavar="DOCS", help="folder of datasets.md")
-
-
-def _real_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--real-images",
-        type=Path,
-        metavar="DIR",
-        default=os.environ.get(IMAGES_VARIABLE),
-        help=f"folder of real images with manifest.csv (default: the environment variable {IMAGES_VARIABLE})",
-    )
-    parser.add_argument("--labels", type=Path, default=D4_LABELS, metavar="DIR", help="labels (default: those of D-4)")
 
 
 def run(arguments: argparse.Namespace) -> int:

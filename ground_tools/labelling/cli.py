@@ -45,6 +45,18 @@ the rules measure it: the longer side of the smallest rectangle about it, in pix
 """
 
 
+def add_image_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where real images and their labels are."""
+    parser.add_argument(
+        "--real-images",
+        type=Path,
+        metavar="DIR",
+        default=os.environ.get(IMAGES_VARIABLE),
+        help=f"folder of real images with manifest.csv (default: the environment variable {IMAGES_VARIABLE})",
+    )
+    parser.add_argument("--labels", type=Path, default=D4_LABELS, metavar="DIR", help="labels (default: those of D-4)")
+
+
 def add_parser(commands: Any) -> None:
     """Add the command `label` to those of `ground-tools`."""
     label = commands.add_parser(
@@ -55,14 +67,7 @@ def add_parser(commands: Any) -> None:
     )
     actions = label.add_subparsers(dest="action", required=True, metavar="ACTION")
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument(
-        "--real-images",
-        type=Path,
-        metavar="DIR",
-        default=os.environ.get(IMAGES_VARIABLE),
-        help=f"folder of images with manifest.csv (default: the environment variable {IMAGES_VARIABLE})",
-    )
-    common.add_argument("--labels", type=Path, default=D4_LABELS, metavar="DIR", help="(default: those of D-4)")
+    add_image_arguments(common)
 
     def action(name: str, text: str, image: bool = True, more: str = "") -> argparse.ArgumentParser:
         description = f"{text[0].upper()}{text[1:]}. {more}"

@@ -19,6 +19,7 @@ public:
   std::string path() const { return path_; }
 
 private:
+  // A pattern for mkdtemp, short wherever TMPDIR may be: the path of a socket has room for 107 bytes.
   char path_[32] = "/tmp/rubblemap_gnc_XXXXXX";
 };
 
