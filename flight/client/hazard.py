@@ -15,9 +15,11 @@ from flight.icd.limits import TOPIC_HAZARD
 from flight.icd.products import Product
 
 MOST_CIRCLES = 16
-# What one search may cost: so many looks at a pixel for each pixel of the map; a candidate costs its window's pixels
-# and CANDIDATE_VISITS more. A map needs few; a damaged plane of clearances could promise room everywhere.
+# What one search may cost: so many looks at a pixel for each pixel of the map, and never less than LEAST_BUDGET_PIXELS
+# have, as in a small or narrow map most pixels may tie; a candidate costs its window's pixels and CANDIDATE_VISITS
+# more. A map needs few; a damaged plane of clearances could promise room everywhere.
 MOST_VISITS = 256
+LEAST_BUDGET_PIXELS = 128 * 128
 CANDIDATE_VISITS = 1024
 # From the centre of a pixel to its corner: a circle that keeps this far from a hazard's centre misses all of its pixel.
 HALF_DIAGONAL = math.sqrt(0.5)
@@ -89,7 +91,7 @@ class _Search:
         self._alive: Mask = (self._radii > 0.0) & (self._radii * self._scale >= minimum_radius_px)
         self._worst: dict[int, float] = {}  # of candidates looked into, by their place in raster order
         self._visits = 0
-        self._most_visits = MOST_VISITS * view.height * view.width
+        self._most_visits = MOST_VISITS * max(view.height * view.width, LEAST_BUDGET_PIXELS)
         self._dropped = 0
         self._complete = True
 

@@ -426,6 +426,14 @@ def test_a_damaged_plane_of_clearances_costs_no_more_than_a_bound() -> None:
     assert 100 < found.dropped < 256 * 128 * 128 / 1024
 
 
+@pytest.mark.parametrize(("shape", "count"), [((3, 79), 16), ((62, 3), 16), ((5, 12), 2), ((1, 1), 1)])
+def test_ties_in_a_small_map_do_not_end_the_search(shape: tuple[int, int], count: int) -> None:
+    # Along the middle of a map without hazards the same room is everywhere; the circles stand side by side.
+    found = circles_of(hazard(np.full(shape, SAFE)), min(shape) / 2, 16)
+    assert found.complete
+    assert [circle.radius for circle in found.circles] == [min(shape) / 2] * count
+
+
 def test_what_is_no_number_is_the_worst() -> None:
     probability = np.full((21, 21), 0.25)
     probability[10, 12] = np.nan

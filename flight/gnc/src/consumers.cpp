@@ -409,7 +409,7 @@ private:
       if (state_[pixel] == gone || radii_[pixel] < radius) continue;
       if (state_[pixel] == unseen) {
         visits_ += window_of(pixel).pixels() + candidate_visits;
-        if (visits_ > most_visits * view_.pixels) {
+        if (visits_ > most_visits * std::max<std::uint64_t>(view_.pixels, least_budget_pixels)) {
           result.complete = false;
           return view_.pixels;
         }

@@ -134,9 +134,11 @@ struct NavigationFix {
 Refusal navigation_fix(const NavigationMap& map, Workspace& workspace, NavigationFix& fix) noexcept;
 
 inline constexpr std::size_t most_circles = 16;
-// What one search may cost: so many looks at a pixel for each pixel of the map; a candidate costs its window's pixels
-// and candidate_visits more.
+// What one search may cost: so many looks at a pixel for each pixel of the map, and never less than least_budget_pixels
+// have, as in a small or narrow map most pixels may tie; a candidate costs its window's pixels and candidate_visits
+// more.
 inline constexpr std::uint64_t most_visits = 256;
+inline constexpr std::uint64_t least_budget_pixels = 128 * 128;
 inline constexpr std::uint64_t candidate_visits = 1024;
 
 // A disc of certain, safe ground, sensor pixels: see flight.client.hazard.LandingCircle.
