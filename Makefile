@@ -29,7 +29,7 @@ check: .venv-dev/ready
 	$(DEV)/mypy
 
 unit: .venv-dev/ready
-	$(DEV)/python -m pytest
+	$(DEV)/python -m pytest --numprocesses 2
 
 benchmark: .venv-dev/ready
 	$(DEV)/ground-tools benchmark --bundle models/unet_h --write docs/benchmark.md

@@ -10,12 +10,26 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.tiny_bundle import write_tiny_bundle
 
 SHIPPED_BUNDLE = Path(__file__).parents[1] / "models" / "unet_h"
+
+
+class ByFile(LoadScopeScheduling):
+    """Tests of one file, and all of the client library, go to one process: what their fixtures make is made once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        return "tests/gnc" if file.startswith("tests/gnc/") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")
