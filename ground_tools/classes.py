@@ -12,6 +12,8 @@ COLORS = {
     "boulders": (245, 150, 40),
     "terminator": (200, 70, 190),
 }
+# Pixels that the uncertainty threshold marks after inference; they are of no class.
+UNCERTAIN_COLOR = (255, 240, 90)
 
 # Identifiers carried by every face of a full model, and found again in each pixel of a picture; 0 is off the body.
 SURFACE_IDENTIFIER = 1

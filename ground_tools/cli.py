@@ -1,4 +1,4 @@
-"""`ground-tools`: render, look at datasets, train, export, benchmark."""
+"""`ground-tools`: render, look at datasets, train, export, evaluate, benchmark."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from ground_tools.datasets import cli as datasets
+from ground_tools.evaluation import cli as evaluation
 from ground_tools.labelling import cli as labelling
 
 # The exit code of programs that end because nobody reads their output: 128 + SIGPIPE.
@@ -40,7 +41,7 @@ _TRAIN_EXAMPLES = """examples:
       --out out/unet_as
 
 The backend is Keras's: set KERAS_BACKEND to tensorflow, jax or torch. A training that was stopped goes on from
-its last whole epoch when the same command is given again.
+its last whole epoch when the same command is given again; curves.png in --out shows how it goes.
 """
 
 _EXPORT_EXAMPLES = """examples:
@@ -100,6 +101,28 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--encoder", type=Path, metavar="H5", help="weights of the encoder CNN to start from")
     train.add_argument("--start-from", type=Path, metavar="H5", help="weights of a UNet to start from")
     train.add_argument("--epochs", type=int, help="instead of the recipe's number")
+    train.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="another value for a field of the recipe, as learning_rate=1e-3 or dropout.head=0.3; may be repeated",
+    )
+    train.add_argument(
+        "--precision",
+        choices=("float32", "mixed_bfloat16", "mixed_float16"),
+        default="float32",
+        help="of the arithmetic; weights stay float32 (default: float32)",
+    )
+    train.add_argument(
+        "--devices", type=int, metavar="N", help="spread batches over N devices, 0: all there are (backend jax)"
+    )
+    train.add_argument(
+        "--unpack-to",
+        type=Path,
+        metavar="DIR",
+        help="keep the training images in a file there and read them as they are needed, instead of in memory",
+    )
 
     export = commands.add_parser(
         "export",
@@ -115,11 +138,20 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folder of a finished training; give it twice to fuse UNetS and UNetAS",
     )
-    export.add_argument("--dataset", type=Path, required=True, metavar="DIR", help="for ranges, choices, figures")
+    export.add_argument(
+        "--dataset",
+        type=Path,
+        required=True,
+        action="append",
+        metavar="DIR",
+        help="for ranges, choices, figures; give it again for another set, which then counts as much",
+    )
     export.add_argument("--out", type=Path, required=True, metavar="DIR", help="the bundle's folder")
     export.add_argument("--bundle-version", default="0.1.0", help="(default: 0.1.0)")
     export.add_argument("--images", type=int, help="judge on so many images of each split instead of all")
     export.add_argument("--passes", type=int, default=20, help="dropout passes (default: 20)")
+
+    evaluation.add_parser(commands)
 
     benchmark = commands.add_parser("benchmark", help="the service beside bare interpreter passes, as a table")
     benchmark.add_argument("--bundle", type=Path, required=True, metavar="DIR")
@@ -169,16 +201,25 @@ def _render(arguments: argparse.Namespace) -> None:
 
 def _train(arguments: argparse.Namespace) -> None:
     from ground_tools.training.loop import train_encoder, train_unet
-    from ground_tools.training.recipes import load_recipe
+    from ground_tools.training.machine import set_precision, spread_over_devices
+    from ground_tools.training.recipes import load_recipe, override
 
-    recipe = load_recipe(arguments.recipe, {"epochs": arguments.epochs} if arguments.epochs is not None else None)
+    overrides = dict(override(text) for text in arguments.set)
+    if arguments.epochs is not None:
+        overrides["epochs"] = arguments.epochs
+    recipe = load_recipe(arguments.recipe, overrides)
     for path in (arguments.encoder, arguments.start_from):
         if path is not None and not path.is_file():
             raise FileNotFoundError(f"weights {path}: no such file")
+    set_precision(arguments.precision)
+    if arguments.devices is not None:
+        print(f"spread over {spread_over_devices(arguments.devices, recipe.batch)} devices")
     if recipe.network == "encoder_cnn":
         weights = train_encoder(recipe, arguments.dataset, arguments.out)
     else:
-        weights = train_unet(recipe, arguments.dataset, arguments.out, arguments.encoder, arguments.start_from)
+        weights = train_unet(
+            recipe, arguments.dataset, arguments.out, arguments.encoder, arguments.start_from, arguments.unpack_to
+        )
     print(f"best weights in {weights}, record in {arguments.out / 'training.json'}")
 
 
@@ -201,8 +242,9 @@ def _export(arguments: argparse.Namespace) -> None:
         arguments.images,
         arguments.passes,
     )
-    figures = bundle.manifest["metrics"]["test"][bundle.modes[0]]
-    print(f"{arguments.out}: {bundle.modes[0]} test mIoU {figures['miou']:.3f}; card in {arguments.out / 'card.md'}")
+    tests = bundle.manifest["metrics"]["test"]
+    figures = ", ".join(f"{figures[bundle.modes[0]]['miou']:.3f} on {name}" for name, figures in tests.items())
+    print(f"{arguments.out}: {bundle.modes[0]} test mIoU {figures}; card in {arguments.out / 'card.md'}")
 
 
 def _benchmark(arguments: argparse.Namespace) -> None:
@@ -224,6 +266,8 @@ def _run(arguments: argparse.Namespace) -> int:
         return datasets.run(arguments)
     if arguments.command == "label":
         return labelling.run(arguments)
+    if arguments.command == "evaluate":
+        return evaluation.run(arguments)
     run = {"render": _render, "train": _train, "export": _export, "benchmark": _benchmark}
     run[arguments.command](arguments)
     return 0
@@ -255,7 +299,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"ground-tools {arguments.command}: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
-        extra = "render" if arguments.command in ("render", "dataset", "label") else "train"
+        extra = "render" if arguments.command in ("render", "dataset", "label", "evaluate") else "train"
         print(f"ground-tools {arguments.command}: {error}; pip install 'rubblemap[{extra}]'", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -41,6 +41,17 @@ def own_noise(image: np.ndarray, seed: int = NOISE_SEED) -> np.ndarray:
     return paper_noise(image, np.random.default_rng([seed, zlib.crc32(image.tobytes())]))
 
 
+def network_inputs(images: np.ndarray, noise: dict[str, Any] | None) -> np.ndarray:
+    """Network inputs from a set's stored images: with the noise that its description states, or as they are.
+
+    images: (N, H, W) uint8. noise: the description's; None for real images, which have their own. Returns
+    (N, H, W, 1) float32 in [0, 1].
+    """
+    if noise is None:
+        return images[..., None].astype(np.float32) / np.float32(255.0)
+    return with_noise(images, noise["seed"])
+
+
 def with_noise(images: np.ndarray, seed: int = NOISE_SEED) -> np.ndarray:
     """Network inputs from stored images: each with its own noise. (N, H, W) uint8 -> (N, H, W, 1) float32."""
     return np.stack([own_noise(image, seed) for image in images])[..., None]

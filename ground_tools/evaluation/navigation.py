@@ -213,8 +213,9 @@ def measure(path: Path, split: str | None, bundle: Bundle | None, passes: int, i
     samples = load(path, split, identifiers=True)
     trues = [true_row(samples, index) for index in range(len(samples))]
     truth = [fix_row(true, truth_product(mask)) for true, mask in zip(trues, samples.masks, strict=True)]
+    description = read_description(path)
     figures: Row = {
-        "name": read_description(path)["name"],
+        "name": description["name"],
         "sha256": digest(path),
         "split": split,
         "images": len(samples),
@@ -223,7 +224,7 @@ def measure(path: Path, split: str | None, bundle: Bundle | None, passes: int, i
     # Evenly through the set, so that every part of it is seen.
     count = min(images, len(samples)) if bundle is not None else len(samples)
     chosen = np.unique(np.linspace(0, len(samples) - 1, count).round().astype(int))
-    noisy = set_inputs(samples.images[chosen])
+    noisy = set_inputs(samples.images[chosen], description["noise"])
     pairs = [(trues[index], image) for index, image in zip(chosen, noisy, strict=True)]
     figures["brightness"] = summaries([centroid_row(true, brightness_centroid(image)) for true, image in pairs])
     if bundle is not None:

@@ -1,9 +1,10 @@
-"""Dropout passes of a bundle's networks over a set, kept as raw scores so that choices can be compared."""
+"""Dropout passes of a bundle's networks over images, kept as raw scores so that choices can be compared."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -12,15 +13,39 @@ from flight.bundle import Bundle
 from flight.inference.fusion import fuse, fusion_weights
 from flight.inference.network import Network
 from flight.inference.uncertainty import Accumulator
-from ground_tools.datasets.noise import with_noise
+from ground_tools.datasets.noise import network_inputs
 
 
-def set_inputs(images: np.ndarray) -> np.ndarray:
-    """A set's images with the fixed noise of validation and test, quantized to the 8 bits of a camera.
+def set_inputs(images: np.ndarray, noise: dict[str, Any] | None) -> np.ndarray:
+    """A set's images as a camera gives them: with the fixed noise of validation and test, quantized to 8 bits.
 
-    images: (N, H, W) uint8. Returns (N, H, W) uint8.
+    images: (N, H, W) uint8. noise: the set's, from its description; None for real images, which have their own. Returns
+    (N, H, W) uint8.
     """
-    return np.rint(with_noise(images)[..., 0] * 255.0).astype(np.uint8)
+    return np.rint(network_inputs(images, noise)[..., 0] * 255.0).astype(np.uint8)
+
+
+def load_networks(bundle: Bundle, threads: int) -> list[Network]:
+    """A bundle's networks on the interpreter, in the bundle's order."""
+    shape = (bundle.height, bundle.width, bundle.channels)
+    return [Network(file, index, shape, len(bundle.classes), threads) for index, file in enumerate(bundle.networks)]
+
+
+def passes_of(bundle: Bundle, asked: int) -> int:
+    """How many passes the flight engine would make: one where no network has dropout masks."""
+    return asked if any(network.dropout_masks for network in bundle.networks) else 1
+
+
+def begin(bundle: Bundle, networks: list[Network], frame: np.ndarray, seed: int, passes: int) -> None:
+    """Give an image to all networks. frame: (H, W) uint8, of the networks' input size. seed: of the masks."""
+    image = np.repeat((frame / np.float32(255.0))[:, :, None], bundle.channels, axis=2).astype(np.float32)
+    for network in networks:
+        network.begin(image, seed, passes)
+
+
+def image_scores(networks: list[Network], passes: int) -> np.ndarray:
+    """Raw scores of every pass of every network on the image they were given: (P, networks, K, H, W) float32."""
+    return np.stack([[network.run(number) for network in networks] for number in range(passes)])
 
 
 def passes_over(bundle: Bundle, frames: np.ndarray, passes: int, threads: int = 2) -> Iterator[np.ndarray]:
@@ -28,13 +53,30 @@ def passes_over(bundle: Bundle, frames: np.ndarray, passes: int, threads: int = 
 
     frames: (N, H, W) uint8, of the networks' input size. The seed of image i is i.
     """
-    shape = (bundle.height, bundle.width, bundle.channels)
-    networks = [Network(file, index, shape, len(bundle.classes), threads) for index, file in enumerate(bundle.networks)]
+    networks = load_networks(bundle, threads)
     for seed, frame in enumerate(tqdm(frames, unit="image", file=sys.stderr)):
-        image = np.repeat((frame / np.float32(255.0))[:, :, None], bundle.channels, axis=2).astype(np.float32)
-        for network in networks:
-            network.begin(image, seed, passes)
-        yield np.stack([[network.run(number) for network in networks] for number in range(passes)])
+        begin(bundle, networks, frame, seed, passes)
+        yield image_scores(networks, passes)
+
+
+def mode_moments(
+    bundle: Bundle, scores: np.ndarray, mode: str, gamma: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean probability (K, H, W), predictive entropy (H, W) and mutual information (H, W) of one image in one mode.
+
+    scores: (P, networks, K, H, W) float32, left as they are. Returns float32, entropies in nats.
+    """
+    roles = [network.role for network in bundle.networks]
+    if bundle.fusion is not None and mode == bundle.fusion.mode:
+        weights = fusion_weights(bundle.fusion, roles, gamma)
+        fused = (fuse(list(scores_of_pass), weights) for scores_of_pass in scores)
+    else:
+        fused = (scores_of_pass[roles.index(mode)] for scores_of_pass in scores)
+    _, _, classes, height, width = scores.shape
+    accumulator = Accumulator((classes, height, width))
+    for scores_of_pass in fused:
+        accumulator.add(scores_of_pass.copy())
+    return accumulator.result()
 
 
 def mode_result(bundle: Bundle, scores: np.ndarray, mode: str, gamma: float) -> tuple[np.ndarray, np.ndarray]:
@@ -42,15 +84,5 @@ def mode_result(bundle: Bundle, scores: np.ndarray, mode: str, gamma: float) -> 
 
     scores: (P, networks, K, H, W) float32, left as they are.
     """
-    roles = [network.role for network in bundle.networks]
-    if bundle.fusion is not None and mode == bundle.fusion.mode:
-        weights = fusion_weights(bundle.fusion, roles, gamma)
-        fused = [fuse(list(scores_of_pass), weights) for scores_of_pass in scores]
-    else:
-        fused = [scores_of_pass[roles.index(mode)] for scores_of_pass in scores]
-    _, _, classes, height, width = scores.shape
-    accumulator = Accumulator((classes, height, width))
-    for scores_of_pass in fused:
-        accumulator.add(scores_of_pass.copy())
-    mean, entropy, _ = accumulator.result()
+    mean, entropy, _ = mode_moments(bundle, scores, mode, gamma)
     return mean.argmax(axis=0).astype(np.uint8), entropy

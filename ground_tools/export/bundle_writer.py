@@ -18,9 +18,8 @@ from flight.inference.interpreter import make_interpreter
 from flight.inference.network import Network
 from flight.inference.self_test import decoded
 from ground_tools.classes import CLASS_NAMES, COLORS
-from ground_tools.datasets.store import LoadedSet, load, png_bytes, read_description
-from ground_tools.evaluation.choices import GAMMAS, choose_threshold
-from ground_tools.evaluation.passes import mode_result, passes_over, set_inputs
+from ground_tools.datasets.store import png_bytes
+from ground_tools.export.card import card, description, limits
 from ground_tools.export.convert import convert
 from ground_tools.export.graph import (
     MASK_INPUTS,
@@ -28,10 +27,8 @@ from ground_tools.export.graph import (
     keep_probabilities,
     mask_shapes,
 )
+from ground_tools.export.judging import calibration_images, choose, measure, read_set, spread
 from ground_tools.networks.unet import UNetDropout, build_unet
-from ground_tools.training.augmentation import disturbed
-from ground_tools.training.batches import relabelled
-from ground_tools.training.metrics import iou_per_class, mean_iou
 
 ROLES = {
     "background": "background",
@@ -41,7 +38,6 @@ ROLES = {
     "terminator": "terminator",
 }
 PASSES = 20
-_CALIBRATION_IMAGES = 96
 _PARITY_IMAGES = 16
 _SELF_TEST_PASSES = 4
 # Rounding in the runtime's kernels differs between processors; a damaged network differs by far more.
@@ -68,7 +64,7 @@ def read_trained(folder: Path) -> TrainedNetwork:
 
 def write_bundle(
     trained: list[TrainedNetwork],
-    dataset: Path,
+    datasets: list[Path],
     out: Path,
     name: str,
     version: str,
@@ -77,35 +73,41 @@ def write_bundle(
 ) -> Bundle:
     """Export one network, or two to be fused as UNetH (the first one UNetS, the second UNetAS), into a bundle.
 
-    gamma and the uncertainty threshold are chosen on the validation split, the figures computed on the test
-    split, both from the int8 files by the flight code. test_images: use only so many of each split, evenly
-    spread over it. The folder is replaced only when the new bundle is whole and passes its checks.
+    gamma and the uncertainty threshold are chosen on the validation splits of all sets, the figures computed on their
+    test splits, both from the int8 files by the flight code. The self-test's image comes from the first set.
+    test_images: use only so many of each split, evenly spread over it. The folder is replaced only when the new bundle
+    is whole and passes its checks. Raises ValueError for two sets of one name, or one that is not finished.
     """
     trained = _in_order(trained)
     if out.exists() and any(out.iterdir()) and not (out / "manifest.json").is_file():
         raise ValueError(f"{out}: holds something else than a bundle; choose another --out")
-    train, validation, test = (load(dataset, split, identifiers=True) for split in ("train", "validation", "test"))
-    unseen = set_inputs(_spread(test, _PARITY_IMAGES).images)[..., None] / np.float32(255.0)
-    calibration = _calibration(train)
+    sets = [read_set(dataset, test_images) for dataset in datasets]
+    names = [judged.name for judged in sets]
+    if len(set(names)) < len(names):
+        raise ValueError(f"--dataset: expected sets of different names, got {' and '.join(names)}")
+    unseen = np.concatenate([judged.frames(spread(judged.test, _PARITY_IMAGES // len(sets))) for judged in sets])
+    calibration = calibration_images(sets)
+    boulder_pixels = {n.role: n.record["recipe"]["minimum_boulder_pixels"] for n in trained}
     with tempfile.TemporaryDirectory(prefix="rubblemap_bundle_") as scratch:
         folder = Path(scratch) / name
         folder.mkdir()
         networks, parity = [], {}
         for network in trained:
-            entry, report = _export_network(network, calibration, unseen, folder)
+            entry, report = _export_network(network, calibration, unseen[..., None] / np.float32(255.0), folder)
             networks.append(entry)
             parity[network.role] = report
-        manifest = _manifest(trained, networks, parity, name, version, passes, read_description(dataset)["name"])
-        _add_self_test(folder, manifest, set_inputs(test.images[:1])[0])
+        manifest = _manifest(trained, networks, parity, name, version, passes)
+        _add_self_test(folder, manifest, unseen[0])
         _write_manifest(folder, manifest)
-        chosen = _choose(load_bundle(folder), _spread(validation, test_images), trained, passes)
+        chosen = choose(load_bundle(folder), sets, boulder_pixels[trained[0].role], passes)
         manifest["defaults"].update(chosen["defaults"])
         manifest["validation_entropy"] = chosen["validation_entropy"]
         manifest["metrics"]["validation"] = chosen["report"]
         _write_manifest(folder, manifest)
-        manifest["metrics"]["test"] = _measure(load_bundle(folder), _spread(test, test_images), trained, passes)
+        bundle = load_bundle(folder)
+        manifest["metrics"]["test"] = {judged.name: measure(bundle, judged, boulder_pixels, passes) for judged in sets}
         _record_self_test(folder, manifest)
-        (folder / "card.md").write_text(_card(manifest), encoding="utf-8")
+        (folder / "card.md").write_text(card(manifest), encoding="utf-8")
         write_sums(folder)
         load_bundle(folder)
         _put_in_place(folder, out)
@@ -133,19 +135,6 @@ def _put_in_place(folder: Path, out: Path) -> None:
         out.rename(old)
     part.rename(out)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _calibration(train: LoadedSet) -> np.ndarray:
-    """Images for the int8 ranges: evenly spread over the training split, disturbed as in training."""
-    chosen = np.linspace(0, len(train.images) - 1, min(_CALIBRATION_IMAGES, len(train.images))).astype(int)
-    return np.stack([disturbed(train.images[i], 0.7, np.random.default_rng([7, int(i)])) for i in chosen])[..., None]
-
-
-def _spread(loaded: LoadedSet, count: int | None) -> LoadedSet:
-    """`count` samples evenly spread over a split, or all of them."""
-    if count is None or count >= len(loaded.images):
-        return loaded
-    return loaded.chosen(np.linspace(0, len(loaded.images) - 1, count).astype(int))
 
 
 def _export_network(
@@ -208,14 +197,12 @@ def _manifest(
     name: str,
     version: str,
     passes: int,
-    dataset: str,
 ) -> dict[str, Any]:
     manifest: dict[str, Any] = {
         "schema": 1,
         "name": name,
         "version": version,
-        "description": f"Small-body segmentation in five classes; trained on {dataset}, "
-        f"{trained[0].record['images']['train']} rendered images",
+        "description": description({network.role: network.record for network in trained}),
         "classes": [
             {"index": index, "name": c, "color": COLORS[c], "role": ROLES[c]} for index, c in enumerate(CLASS_NAMES)
         ],
@@ -225,7 +212,7 @@ def _manifest(
         "training": {network.role: network.record for network in trained},
         "metrics": {},
         "parity": parity,
-        "limits": _limits(trained),
+        "limits": limits({network.role: network.record for network in trained}),
     }
     if len(trained) == 2:
         first, second = (network.role for network in trained)
@@ -240,57 +227,6 @@ def _manifest(
             ],
         }
     return manifest
-
-
-def _choose(bundle: Bundle, validation: LoadedSet, trained: list[TrainedNetwork], passes: int) -> dict[str, Any]:
-    """gamma by the mIoU and the threshold by the enhanced maps' mIoU, on the validation split."""
-    truths = _truths(validation, trained[0])
-    mode, classes = bundle.modes[0], len(bundle.classes)
-    gammas = GAMMAS if bundle.fusion is not None else (bundle.gamma,)
-    maps: dict[float, list[tuple[np.ndarray, np.ndarray]]] = {gamma: [] for gamma in gammas}
-    for scores in passes_over(bundle, set_inputs(validation.images), passes):
-        for gamma in gammas:
-            maps[gamma].append(mode_result(bundle, scores, mode, gamma))
-    mious = {
-        gamma: mean_iou(iou_per_class(truths, np.stack([m for m, _ in results]), classes))
-        for gamma, results in maps.items()
-    }
-    gamma = max(mious, key=lambda g: mious[g])
-    class_maps, entropies = (np.stack(arrays) for arrays in zip(*maps[gamma], strict=True))
-    threshold = choose_threshold(class_maps, entropies, truths, classes)
-    means = entropies.mean(axis=(1, 2), dtype=np.float64)
-    return {
-        "validation_entropy": {
-            "images": len(means),
-            "median": round(float(np.median(means)), 5),
-            "percentile_99": round(float(np.percentile(means, 99)), 5),
-        },
-        "defaults": {"gamma": gamma, "uncertainty_threshold": threshold},
-        "report": {"images": len(truths), "miou_by_gamma": {f"{g:g}": round(m, 4) for g, m in mious.items()}},
-    }
-
-
-def _measure(bundle: Bundle, test: LoadedSet, trained: list[TrainedNetwork], passes: int) -> dict[str, Any]:
-    """IoU per class of every mode on the test split, from the int8 files."""
-    truths = {network.role: _truths(test, network) for network in trained}
-    results: dict[str, list[np.ndarray]] = {mode: [] for mode in bundle.modes}
-    for scores in passes_over(bundle, set_inputs(test.images), passes):
-        for mode, predicted in results.items():
-            predicted.append(mode_result(bundle, scores, mode, bundle.gamma)[0])
-    report: dict[str, Any] = {"images": len(test.images), "passes": passes, "definition": "mean over images"}
-    for mode, predicted in results.items():
-        truth = truths.get(mode, truths[trained[0].role])
-        iou = iou_per_class(truth, np.stack(predicted), len(bundle.classes))
-        report[mode] = {
-            "miou": round(mean_iou(iou), 4),
-            "iou": {c.name: round(float(v), 4) for c, v in zip(bundle.classes, iou, strict=True)},
-        }
-    return report
-
-
-def _truths(loaded: LoadedSet, network: TrainedNetwork) -> np.ndarray:
-    """The split's masks by the label rule that the network was trained with."""
-    return relabelled(loaded, network.record["recipe"]["minimum_boulder_pixels"])
 
 
 def _add_self_test(folder: Path, manifest: dict[str, Any], image: np.ndarray) -> None:
@@ -326,81 +262,3 @@ def _record_self_test(folder: Path, manifest: dict[str, Any]) -> None:
 def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     write_sums(folder)
-
-
-def _limits(trained: list[TrainedNetwork]) -> list[str]:
-    """What a user must know before trusting the maps."""
-    images = max(network.record["images"]["train"] for network in trained)
-    minutes = sum(network.record["minutes"] for network in trained)
-    limits = [
-        f"{images} training images, {minutes:.0f} minutes of training.",
-        "Rendered images only: no real image was used in training or for any figure.",
-        "The unlit part of a body is labelled as surface in training; on a dark sky it cannot be told from space.",
-        "Bodies smaller than about half the image, or filling it entirely, are outside the training shell.",
-    ]
-    if any(network.role == "UNetAS" for network in trained):
-        limits.insert(
-            2, "UNetAS was adapted on disturbed renderings, not on hand-labelled real images as in the paper."
-        )
-    return limits
-
-
-def _card(manifest: dict[str, Any]) -> str:
-    """The model card, from the manifest's own figures."""
-    test = manifest["metrics"]["test"]
-    names = [c["name"] for c in manifest["classes"]]
-    lines = [
-        f"# {manifest['name']} {manifest['version']}",
-        "",
-        f"{manifest['description']}. Made by `ground-tools export`; every figure below is in manifest.json.",
-        "",
-        "## Data and training",
-        "",
-        "| network | recipe | set | label rule | epochs | time | backend |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for role, record in manifest["training"].items():
-        recipe = record["recipe"]
-        lines.append(
-            f"| {role} | {recipe['name']} | {record['dataset']['name']} ({record['dataset']['sha256'][:12]}) | "
-            f"boulders from {recipe['minimum_boulder_pixels']} visible pixels | {recipe['epochs']} | "
-            f"{record['minutes']:g} min, {record.get('hardware', 'CPU')} | {record['backend']} |"
-        )
-    lines += [
-        "",
-        f"## IoU on the test split ({test['images']} images, {test['passes']} passes, int8 files)",
-        "",
-        f"| mode | {' | '.join(names)} | mean |",
-        f"|---|{'---|' * (len(names) + 1)}",
-    ]
-    for mode, figures in test.items():
-        if isinstance(figures, dict):
-            cells = " | ".join(f"{100 * figures['iou'][name]:.1f} %" for name in names)
-            lines.append(f"| {mode} | {cells} | {100 * figures['miou']:.1f} % |")
-    lines += [
-        "",
-        "IoU per class: the mean over the images that show the class."
-        + (
-            " A network's own row is judged by the labels it was trained on, the fused row by those of the first."
-            if len(manifest["networks"]) > 1
-            else ""
-        ),
-        f"gamma {manifest['defaults']['gamma']:g} and uncertainty threshold "
-        f"{manifest['defaults']['uncertainty_threshold']:g} were chosen on the validation split.",
-        "",
-        "## Quantization",
-        "",
-        "int8 against the float32 graph on test images, pass by pass with the same dropout masks: "
-        + "; ".join(
-            f"{role}: {100 * report['class_agreement']:.1f} % of the pixels of one class, relative score error "
-            f"{report['relative_score_error']:.3f}"
-            for role, report in manifest["parity"].items()
-        )
-        + ".",
-        "",
-        "## Limits",
-        "",
-        *(f"- {limit}" for limit in manifest["limits"]),
-        "",
-    ]
-    return "\n".join(lines)

@@ -8,12 +8,15 @@ import numpy as np
 from ground_tools.datasets.noise import NOISE_MEAN, NOISE_SIGMA, paper_noise
 
 
-def disturbed(image: np.ndarray, strength: float, generator: np.random.Generator) -> np.ndarray:
+def disturbed(image: np.ndarray, strength: float, generator: np.random.Generator, noisy: bool = True) -> np.ndarray:
     """Random exposure, contrast curve, pedestal, blur and noise about the paper's, wider with `strength`.
 
     image: (H, W) uint8. strength: 0 gives exactly the paper's noise, 1 the spread seen in published mission
-    images. Returns (H, W) float32 in [0, 1].
+    images. noisy: not for real images, which have noise of their own: with strength 0 they stay as they are. Returns
+    (H, W) float32 in [0, 1].
     """
+    if strength <= 0.0 and not noisy:
+        return image.astype(np.float32) / np.float32(255.0)
     if strength <= 0.0:
         return paper_noise(image, generator)
     x = image.astype(np.float32) / 255.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -9,6 +11,7 @@ from ground_tools.classes import BOULDERS, CRATERS, TERMINATOR
 from ground_tools.datasets.labels import stacked_mask
 from ground_tools.datasets.store import LoadedSet
 from ground_tools.training.augmentation import disturbed, oriented
+from ground_tools.training.pixels import Pixels
 from ground_tools.training.recipes import Recipe
 
 
@@ -41,13 +44,16 @@ def window_offsets(mask: np.ndarray, recipe: Recipe, generator: np.random.Genera
 class BodyBatches(keras.utils.PyDataset):
     """(image, body index) batches for the encoder CNN."""
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, recipe: Recipe, first_epoch: int = 0) -> None:
+    def __init__(
+        self, images: np.ndarray, labels: np.ndarray, recipe: Recipe, whole_only: bool = False, first_epoch: int = 0
+    ) -> None:
         super().__init__()
         self._images, self._labels, self._recipe = images, labels, recipe
+        self._length = _batches(len(images), recipe, whole_only)
         self._epoch = first_epoch
 
     def __len__(self) -> int:
-        return -(-len(self._images) // self._recipe.batch)
+        return self._length
 
     def on_epoch_end(self) -> None:
         self._epoch += 1
@@ -62,22 +68,28 @@ class BodyBatches(keras.utils.PyDataset):
         return np.stack(batch)[..., None], self._labels[chosen]
 
 
-class WindowBatches(keras.utils.PyDataset):
-    """((image, window offset), labels in the window, pixel weights) batches for the UNet."""
+class UNetBatches(keras.utils.PyDataset):
+    """Batches for the UNet: ((image, window offset), labels in the window), with a folded head (image, labels).
 
-    def __init__(self, images: np.ndarray, masks: np.ndarray, recipe: Recipe, first_epoch: int = 0) -> None:
+    noisy: whether the paper's noise is put on the images; real ones have their own. whole_only: leave out the last
+    batch of an epoch if it is not full, which cannot be spread over devices.
+    """
+
+    def __init__(
+        self, pixels: Pixels, recipe: Recipe, noisy: bool = True, whole_only: bool = False, first_epoch: int = 0
+    ) -> None:
         super().__init__()
-        self._images, self._masks, self._recipe = images, masks, recipe
-        self._class_weights = np.asarray(recipe.class_weights, dtype=np.float32)
+        self._length = _batches(len(pixels), recipe, whole_only)
+        self._images, self._masks, self._recipe, self._noisy = pixels.images, pixels.masks, recipe, noisy
         self._epoch = first_epoch
 
     def __len__(self) -> int:
-        return -(-len(self._images) // self._recipe.batch)
+        return self._length
 
     def on_epoch_end(self) -> None:
         self._epoch += 1
 
-    def __getitem__(self, index: int) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray]:
+    def __getitem__(self, index: int) -> tuple[Any, np.ndarray]:
         recipe = self._recipe
         chosen, generator = _chosen(recipe, self._epoch, len(self._images), index)
         images, labels, offsets = [], [], []
@@ -85,13 +97,27 @@ class WindowBatches(keras.utils.PyDataset):
             orientation = int(generator.integers(8)) if recipe.orientations else 0
             image = np.ascontiguousarray(oriented(self._images[sample], orientation))
             mask = oriented(self._masks[sample], orientation)
-            images.append(disturbed(image, recipe.photometric, generator))
+            images.append(disturbed(image, recipe.photometric, generator, self._noisy))
+            if recipe.head == "folded":
+                labels.append(mask)
+                continue
             row, column = window_offsets(mask, recipe, generator)
             labels.append(mask[row : row + recipe.window, column : column + recipe.window])
             offsets.append((row, column))
-        truth = np.stack(labels)
-        inputs = np.stack(images)[..., None], np.asarray(offsets, dtype=np.int32)
-        return inputs, truth, self._class_weights[truth]
+        inputs = np.stack(images)[..., None]
+        if recipe.head == "folded":
+            return inputs, np.stack(labels)
+        return (inputs, np.asarray(offsets, dtype=np.int32)), np.stack(labels)
+
+
+def _batches(count: int, recipe: Recipe, whole_only: bool) -> int:
+    """Batches of an epoch. Raises ValueError when there is none."""
+    batches = count // recipe.batch if whole_only else -(-count // recipe.batch)
+    if batches == 0:
+        raise ValueError(
+            f"recipe {recipe.name}: batch: expected at most {count}, the training images, got {recipe.batch}"
+        )
+    return batches
 
 
 def _chosen(recipe: Recipe, epoch: int, count: int, index: int) -> tuple[np.ndarray, np.random.Generator]:

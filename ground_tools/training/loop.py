@@ -2,85 +2,53 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
-import os
-import platform
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
-from keras import ops
 
 from ground_tools.classes import CLASS_NAMES
 from ground_tools.datasets.derived import body_set
-from ground_tools.datasets.noise import with_noise
-from ground_tools.datasets.store import LoadedSet, digest, load, read_description
+from ground_tools.datasets.noise import network_inputs
+from ground_tools.datasets.store import digest, read_description
 from ground_tools.networks.unet import (
-    DECODER_CHANNELS,
-    HEAD_CHANNELS,
     UNetDropout,
     build_encoder_cnn,
     build_unet,
     take_encoder,
 )
-from ground_tools.training.batches import BodyBatches, WindowBatches, relabelled
+from ground_tools.training.batches import BodyBatches, UNetBatches
+from ground_tools.training.heads import folded, windowed
+from ground_tools.training.losses import segmentation_loss
+from ground_tools.training.machine import devices, hardware
 from ground_tools.training.metrics import iou_per_class, mean_iou
+from ground_tools.training.pixels import read_pixels
+from ground_tools.training.progress import LOG_FILE, Curves, EpochLine, StepBar, read_log
 from ground_tools.training.recipes import Recipe
 
 
-class Window(keras.layers.Layer):
-    """Cuts a square window out of each feature map: ((N, H, W, C), (N, 2) first rows and columns) -> (N, w, w, C).
+class KeepBestIoU(keras.callbacks.Callback):
+    """After each epoch: mIoU of the deterministic network on the validation set; keeps the best weights.
 
-    By products with selection matrices, which every backend differentiates and which cost next to nothing.
+    Computed with the head folded, which differs by nothing but the outermost pixels and takes a sixth of the time.
     """
 
-    def __init__(self, size: int, **keywords: Any) -> None:
-        super().__init__(**keywords)
-        self._size = size
-
-    def call(self, inputs: Any) -> Any:
-        features, offsets = inputs
-        steps = ops.arange(self._size, dtype="int32")
-        rows = ops.one_hot(offsets[:, :1] + steps, features.shape[1], dtype=features.dtype)
-        columns = ops.one_hot(offsets[:, 1:] + steps, features.shape[2], dtype=features.dtype)
-        return ops.einsum("nvx,nwxc->nwvc", columns, ops.einsum("nwh,nhxc->nwxc", rows, features))
-
-    def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:
-        (batch, _, _, channels), _ = input_shape
-        return (batch, self._size, self._size, channels)
-
-
-def windowed(unet: keras.Model, window: int) -> keras.Model:
-    """The UNet for training, its head computed inside a window only; it shares every layer with `unet`."""
-    image = unet.input
-    offset = keras.Input((2,), dtype="int32", name="window_offset")
-    blocks = len(DECODER_CHANNELS)
-    x = Window(window, name="window")([unet.get_layer(f"up_leaky_{blocks}").output, offset])
-    for index in range(1, len(HEAD_CHANNELS) + 1):
-        x = unet.get_layer(f"head_convolution_{index}")(x)
-        x = unet.get_layer(f"dropout_{blocks + index}")(x)
-    scores = unet.get_layer(f"head_convolution_{len(HEAD_CHANNELS) + 1}")(x)
-    return keras.Model([image, offset], scores, name="unet_windowed")
-
-
-class KeepBestIoU(keras.callbacks.Callback):
-    """After each epoch: mIoU of the deterministic network on the validation set; keeps the best weights."""
-
-    def __init__(self, unet: keras.Model, validation: LoadedSet, masks: np.ndarray, path: Path) -> None:
+    def __init__(self, unet: keras.Model, inputs: np.ndarray, masks: np.ndarray, path: Path) -> None:
         super().__init__()
         self._unet, self._masks, self._path = unet, masks, path
-        self._inputs = with_noise(validation.images)
+        self._folded = folded(unet)
+        self._inputs = inputs
         record = path.with_suffix(".best.json")
         self.best = json.loads(record.read_text())["miou"] if record.exists() else -1.0
         self._record = record
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        scores = self._unet.predict(self._inputs, batch_size=16, verbose=0)
+        scores = self._folded.predict(self._inputs, batch_size=16, verbose=0)
         per_class = iou_per_class(self._masks, scores.argmax(axis=-1), scores.shape[-1])
         value = mean_iou(per_class)
         if logs is not None:
@@ -96,35 +64,9 @@ class KeepBestIoU(keras.callbacks.Callback):
             self._record.write_text(json.dumps({"epoch": epoch + 1, "miou": value, "iou": iou}))
 
 
-class EpochLine(keras.callbacks.Callback):
-    """Prints one line per epoch with what was measured and the time left."""
-
-    def __init__(self, epochs: int) -> None:
-        super().__init__()
-        self._epochs, self._began = epochs, 0.0
-        self._seconds: list[float] = []
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._began = time.monotonic()
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._seconds.append(time.monotonic() - self._began)
-        each = sum(self._seconds) / len(self._seconds)
-        if logs is not None:
-            logs["seconds"] = self._seconds[-1]
-        shown = "  ".join(
-            f"{name} {value:.4g}"
-            for name, value in (logs or {}).items()
-            if not name.startswith("val_iou_") and name != "seconds"
-        )
-        print(
-            f"epoch {epoch + 1}/{self._epochs}  {shown}  {each:.0f} s/epoch, "
-            f"{each * (self._epochs - epoch - 1) / 60:.1f} min left",
-            flush=True,
-        )
-
-
-def _schedule(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.schedules.LearningRateSchedule:
+def _schedule(recipe: Recipe, steps_per_epoch: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    if recipe.schedule == "constant":
+        return recipe.learning_rate
     steps = recipe.epochs * steps_per_epoch
     warm_up = min(steps // 20 + 1, 200)
     return keras.optimizers.schedules.CosineDecay(
@@ -138,8 +80,10 @@ def _schedule(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.schedule
 
 def _callbacks(recipe: Recipe, out: Path) -> list[keras.callbacks.Callback]:
     return [
+        StepBar(recipe.epochs),
         EpochLine(recipe.epochs),
-        keras.callbacks.CSVLogger(str(out / "log.csv"), append=True),
+        keras.callbacks.CSVLogger(str(out / LOG_FILE), append=True),
+        Curves(out),
         keras.callbacks.BackupAndRestore(str(out / "backup"), delete_checkpoint=False, double_checkpoint=True),
     ]
 
@@ -154,22 +98,15 @@ def _begin(recipe: Recipe, dataset: Path, out: Path, origin: Path | None) -> int
     identity = {
         "recipe": {name: value for name, value in _recipe_record(recipe).items() if name != "epochs"},
         "dataset_sha256": digest(dataset),
+        # The digest is of the content in any split: a set of other splits is told by the rule of them alone.
+        "split_by": read_description(dataset).get("campaign", {}).get("split_by"),
         "origin_sha256": hashlib.sha256(origin.read_bytes()).hexdigest() if origin else None,
     }
     path = out / "started.json"
     if path.exists() and json.loads(path.read_text()) != identity:
         raise ValueError(f"{out}: holds another training; choose another --out")
     path.write_text(json.dumps(identity))
-    return len(_log(out))
-
-
-def _log(out: Path) -> list[dict[str, str]]:
-    """The rows of log.csv, one per epoch done."""
-    path = out / "log.csv"
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    return len(read_log(out))
 
 
 def _recipe_record(recipe: Recipe) -> dict[str, Any]:
@@ -183,10 +120,13 @@ def train_encoder(recipe: Recipe, dataset: Path, out: Path) -> Path:
     done = _begin(recipe, dataset, out, None)
     bodies = body_set(dataset)
     names = bodies.names
-    validation_inputs = with_noise(bodies.images[bodies.validation])
+    noise = read_description(dataset)["noise"]
+    validation_inputs = network_inputs(bodies.images[bodies.validation], noise)
     validation_labels = bodies.labels[bodies.validation]
     model = build_encoder_cnn(len(names), size=bodies.images.shape[1])
-    batches = BodyBatches(bodies.images[bodies.train], bodies.labels[bodies.train], recipe, first_epoch=done)
+    batches = BodyBatches(
+        bodies.images[bodies.train], bodies.labels[bodies.train], recipe, whole_only=devices() > 1, first_epoch=done
+    )
     model.compile(
         optimizer=keras.optimizers.Adam(_schedule(recipe, len(batches))),
         loss=keras.losses.SparseCategoricalCrossentropy(),
@@ -198,7 +138,7 @@ def train_encoder(recipe: Recipe, dataset: Path, out: Path) -> Path:
         monitor="val_loss",
         save_best_only=True,
         save_weights_only=True,
-        initial_value_threshold=min((float(row["val_loss"]) for row in _log(out)), default=None),
+        initial_value_threshold=min((float(row["val_loss"]) for row in read_log(out)), default=None),
     )
     model.fit(
         batches,
@@ -214,44 +154,58 @@ def train_encoder(recipe: Recipe, dataset: Path, out: Path) -> Path:
     return path
 
 
-def train_unet(recipe: Recipe, dataset: Path, out: Path, encoder: Path | None, start_from: Path | None) -> Path:
+def train_unet(
+    recipe: Recipe,
+    dataset: Path,
+    out: Path,
+    encoder: Path | None,
+    start_from: Path | None,
+    unpack_to: Path | None = None,
+) -> Path:
     """Train a UNet from an encoder's weights, or from another UNet's. Returns the best epoch's weights.
 
-    Raises ValueError when neither or both starting points are given.
+    unpack_to: where to keep the training split's pixels, to be read as batches need them; None: in memory. Raises
+    ValueError when neither or both starting points are given.
     """
     if (encoder is None) == (start_from is None):
         raise ValueError("training a UNet starts from either --encoder or --start-from weights")
     keras.utils.set_random_seed(recipe.seed)
     done = _begin(recipe, dataset, out, encoder or start_from)
-    train, validation = (load(dataset, split, identifiers=True) for split in ("train", "validation"))
+    pixels = recipe.minimum_boulder_pixels
+    train = read_pixels(dataset, "train", pixels, unpack_to)
+    validation = read_pixels(dataset, "validation", pixels)
     if recipe.window > train.images.shape[1]:
         raise ValueError(f"recipe {recipe.name}: window: expected at most {train.images.shape[1]}, got {recipe.window}")
-    masks = relabelled(train, recipe.minimum_boulder_pixels)
-    validation_masks = relabelled(validation, recipe.minimum_boulder_pixels)
+    noise = read_description(dataset)["noise"]
     size = train.images.shape[1]
     unet = build_unet(len(CLASS_NAMES), UNetDropout(recipe.dropout_blocks, recipe.dropout_head), size=size)
     if encoder is not None:
-        cnn = build_encoder_cnn(len(set(train.bodies)), size=size)
+        cnn = build_encoder_cnn(_bodies_of(encoder), size=size)
         cnn.load_weights(encoder)
         take_encoder(unet, cnn, freeze=recipe.freeze_encoder)
     else:
         unet.load_weights(start_from)
         take_encoder(unet, unet, freeze=recipe.freeze_encoder)
-    model = windowed(unet, recipe.window)
-    batches = WindowBatches(train.images, masks, recipe, first_epoch=done)
+    model = windowed(unet, recipe.window) if recipe.head == "windowed" else folded(unet)
+    batches = UNetBatches(train, recipe, noise is not None, devices() > 1, done)
     model.compile(
         optimizer=keras.optimizers.Adam(_schedule(recipe, len(batches)), global_clipnorm=1.0),
-        # The class weight enters per pixel, as sample weight; the mean is over all pixels.
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        loss=segmentation_loss(recipe.class_weights, recipe.jaccard),
     )
     path = out / "unet.weights.h5"
-    keep = KeepBestIoU(unet, validation, validation_masks, path)
+    keep = KeepBestIoU(unet, network_inputs(validation.images, noise), validation.masks, path)
     model.fit(batches, epochs=recipe.epochs, callbacks=[keep, *_callbacks(recipe, out)], verbose=0)
     best = json.loads(path.with_suffix(".best.json").read_text())
     images = {"train": len(train), "validation": len(validation)}
     measured = {"images": images, "validation": best, "began_from": _origin(encoder or start_from)}
     _write_record(recipe, dataset, out, path, measured)
     return path
+
+
+def _bodies_of(encoder: Path) -> int:
+    """How many bodies an encoder CNN tells apart, from its weights: those of the set to train on may be others."""
+    with h5py.File(encoder, "r") as file:
+        return int(file["layers/dense_2/vars/1"].shape[0])
 
 
 def _origin(weights: Path | None) -> dict[str, Any]:
@@ -269,13 +223,19 @@ def _origin(weights: Path | None) -> dict[str, Any]:
 
 def _write_record(recipe: Recipe, dataset: Path, out: Path, weights: Path, measured: dict[str, Any]) -> None:
     """training.json: what was trained on what, where and how long, for the bundle's provenance."""
-    rows = _log(out)
+    rows, description = read_log(out), read_description(dataset)
     record = {
         "recipe": {**_recipe_record(recipe), "epochs": len(rows)},
-        "dataset": {"name": read_description(dataset)["name"], "sha256": digest(dataset)},
+        "dataset": {
+            "name": description["name"],
+            "sha256": digest(dataset),
+            "split_by": description.get("campaign", {}).get("split_by"),
+        },
         "backend": keras.backend.backend(),
         "keras": keras.__version__,
-        "hardware": f"{os.cpu_count()} CPU cores, {platform.machine()}",
+        "precision": keras.config.dtype_policy().name,
+        "hardware": hardware(),
+        "devices": devices(),
         "minutes": round(sum(float(row["seconds"]) for row in rows) / 60.0, 1),
         "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         **measured,

@@ -16,9 +16,11 @@ RECIPES = Path(__file__).with_name("recipes")
 class Recipe:
     """One training. The fields are explained in the recipes that the project brings.
 
-    network: "encoder_cnn" or "unet". role: what the trained UNet is in a bundle. photometric: strength of the
-    photometric augmentation, 0 (the paper's fixed noise) to 1. window: side of the part of the image in which a
-    step computes the loss. feature_windows: share of the windows that are laid about a crater or boulder.
+    network: "encoder_cnn" or "unet". role: what the trained UNet is in a bundle. schedule: of the learning rate,
+    "constant" as the paper's, or "cosine", which rises shortly and falls to a tenth. photometric: strength of the
+    photometric augmentation, 0 (the paper's fixed noise) to 1. head: "folded" computes the head as one layer, without
+    dropout; "windowed" computes it as it is, in a part of the image. window: side of that part. feature_windows: share
+    of the windows that are laid about a crater or boulder. jaccard: weight of the soft Jaccard index in the loss.
     """
 
     name: str
@@ -29,11 +31,14 @@ class Recipe:
     learning_rate: float
     orientations: bool
     photometric: float
+    schedule: str = "cosine"
     role: str = ""
     class_weights: tuple[float, ...] = ()
     dropout_blocks: float = 0.0
     dropout_head: float = 0.0
     freeze_encoder: bool = True
+    jaccard: float = 0.0
+    head: str = "windowed"
     window: int = 128
     feature_windows: float = 0.0
     minimum_boulder_pixels: int = 5
@@ -42,7 +47,8 @@ class Recipe:
 def load_recipe(name_or_path: str, overrides: dict[str, Any] | None = None) -> Recipe:
     """Read a recipe: the name of one that the project brings, or a TOML file; then apply overrides.
 
-    Raises ValueError naming the file and field where it is malformed.
+    overrides: by field, with a dot between a table and its field ("dropout.head"). Raises ValueError naming the file
+    and field where it is malformed.
     """
     path = Path(name_or_path)
     if not path.suffix:
@@ -54,8 +60,28 @@ def load_recipe(name_or_path: str, overrides: dict[str, Any] | None = None) -> R
         raise ValueError(f"recipe {path}: {error.strerror} (the project brings: {known})") from error
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"recipe {path}: {error}") from error
-    table.update(overrides or {})
+    for field, value in (overrides or {}).items():
+        *tables, last = field.split(".")
+        at = table
+        for name in tables:
+            at = at.setdefault(name, {})
+            if not isinstance(at, dict):
+                raise ValueError(f"recipe {path}: {field}: {name} is no table")
+        at[last] = value
     return _recipe(path, table)
+
+
+def override(text: str) -> tuple[str, Any]:
+    """FIELD=VALUE as field and value, the value as TOML has it. Raises ValueError when it is not of that form."""
+    field, equals, value = text.partition("=")
+    try:
+        if not equals or not field.strip():
+            raise ValueError
+        return field.strip(), tomllib.loads(f"value = {value}")["value"]
+    except (ValueError, tomllib.TOMLDecodeError):
+        raise ValueError(
+            f"--set: expected FIELD=VALUE with a TOML value, as learning_rate=1e-3, got {text!r}"
+        ) from None
 
 
 def _recipe(path: Path, table: dict[str, Any]) -> Recipe:
@@ -76,12 +102,16 @@ def _recipe(path: Path, table: dict[str, Any]) -> Recipe:
     network = rest.pop("network", None)
     if network not in ("encoder_cnn", "unet"):
         raise ValueError(f'recipe {path}: network: expected "encoder_cnn" or "unet", got {network!r}')
+    schedule = rest.pop("schedule", "cosine")
+    if schedule not in ("constant", "cosine"):
+        raise ValueError(f'recipe {path}: schedule: expected "constant" or "cosine", got {schedule!r}')
     augmentation = table_of("augmentation")
     fields: dict[str, Any] = {
         "seed": take(rest, "seed", int, 0, 2**31),
         "epochs": take(rest, "epochs", int, 1, 100_000),
         "batch": take(rest, "batch", int, 1, 4096),
         "learning_rate": take(rest, "learning_rate", number, 1e-9, 1.0),
+        "schedule": schedule,
         "orientations": take(augmentation, "orientations", bool, 0, 1),
         "photometric": take(augmentation, "photometric", number, 0.0, 1.0),
     }
@@ -100,9 +130,9 @@ def _recipe(path: Path, table: dict[str, Any]) -> Recipe:
             "class_weights": tuple(float(weight) for weight in weights),
             "dropout_blocks": take(dropout, "blocks", number, 0.0, 0.95),
             "dropout_head": take(dropout, "head", number, 0.0, 0.95),
+            "jaccard": take(rest, "jaccard", number, 0.0, 100.0) if "jaccard" in rest else 0.0,
             "freeze_encoder": take(rest, "freeze_encoder", bool, 0, 1),
-            "window": take(rest, "window", int, 16, 4096),
-            "feature_windows": take(rest, "feature_windows", number, 0.0, 1.0),
+            **_head_fields(path, rest, take),
             "minimum_boulder_pixels": take(rest, "minimum_boulder_pixels", int, 1, 4096),
         }
         rest.update(dropout)
@@ -110,3 +140,17 @@ def _recipe(path: Path, table: dict[str, Any]) -> Recipe:
     if unknown:
         raise ValueError(f"recipe {path}: unknown field {sorted(unknown)[0]}")
     return Recipe(name=path.stem, network=network, **fields)
+
+
+def _head_fields(path: Path, rest: dict[str, Any], take: Any) -> dict[str, Any]:
+    """How the head is computed; only a windowed one has windows."""
+    head = rest.pop("head", "windowed")
+    if head == "folded":
+        return {"head": head}
+    if head != "windowed":
+        raise ValueError(f'recipe {path}: head: expected "folded" or "windowed", got {head!r}')
+    return {
+        "head": head,
+        "window": take(rest, "window", int, 16, 4096),
+        "feature_windows": take(rest, "feature_windows", (int, float), 0.0, 1.0),
+    }

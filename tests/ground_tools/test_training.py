@@ -9,15 +9,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from flight.bundle import load_bundle
 from flight.cli import main as flight
+from ground_tools.datasets.noise import network_inputs, with_noise
+from ground_tools.datasets.store import load
 from ground_tools.training.augmentation import disturbed, oriented, paper_noise
-from ground_tools.training.batches import WindowBatches
+from ground_tools.training.batches import UNetBatches, relabelled
 from ground_tools.training.metrics import confusion_matrix, intersection_over_union, iou_per_class, mean_iou
-from ground_tools.training.recipes import RECIPES, load_recipe
+from ground_tools.training.pixels import Pixels, read_pixels
+from ground_tools.training.recipes import RECIPES, load_recipe, override
 from tests.ground_tools.conftest import ground_tools
 
 
@@ -53,6 +57,17 @@ def test_noise_is_the_papers() -> None:
     assert wild.max() <= 1.0
 
 
+def test_real_images_keep_their_own_noise() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (2, 64, 64), dtype=np.uint8)
+    plain = image.astype(np.float32) / 255.0
+    assert np.array_equal(network_inputs(image, None)[..., 0], plain)
+    assert network_inputs(image, {"seed": 3})[..., 0].mean() == pytest.approx(plain.mean() + 0.1, abs=0.02)
+    assert np.array_equal(network_inputs(image, {"seed": 3}), with_noise(image, 3))
+    generator = np.random.default_rng(1)
+    assert np.array_equal(disturbed(image[0], 0.0, generator, noisy=False), plain[0])
+    assert not np.array_equal(disturbed(image[0], 0.5, generator, noisy=False), plain[0])
+
+
 def test_the_eight_orientations_are_distinct() -> None:
     array = np.arange(9).reshape(3, 3)
     assert len({oriented(array, k).tobytes() for k in range(8)}) == 8
@@ -64,20 +79,19 @@ def test_batches_keep_image_and_mask_together_and_repeat() -> None:
     masks = np.zeros((8, 128, 128), dtype=np.uint8)
     masks[:, 40:60, 70:80] = 3
     images = np.where(masks == 3, 250, 0).astype(np.uint8)
-    batches = WindowBatches(images, masks, recipe)
+    batches = UNetBatches(Pixels(images, masks), recipe)
     assert len(batches) == 2
-    (inputs, offsets), truth, weights = batches[1]
+    (inputs, offsets), truth = batches[1]
     assert inputs.shape == (4, 128, 128, 1)
-    assert truth.shape == weights.shape == (4, recipe.window, recipe.window)
+    assert truth.shape == (4, recipe.window, recipe.window)
     for image, (row, column), labels in zip(inputs, offsets, truth, strict=True):
         seen = image[row : row + recipe.window, column : column + recipe.window, 0]
         if (labels == 3).any():
             assert seen[labels == 3].mean() > seen[labels == 0].mean() + 0.2
-    assert set(np.unique(weights)) <= {np.float32(w) for w in recipe.class_weights}
-    again = WindowBatches(images, masks, recipe)[1]
+    again = UNetBatches(Pixels(images, masks), recipe)[1]
     assert np.array_equal(again[0][0], inputs)
     # Most windows are laid about the boulder, as the recipe says.
-    hits = [(WindowBatches(images, masks, recipe)[i % 2][1] == 3).any(axis=(1, 2)).mean() for i in range(2)]
+    hits = [(UNetBatches(Pixels(images, masks), recipe)[i % 2][1] == 3).any(axis=(1, 2)).mean() for i in range(2)]
     assert np.mean(hits) > 0.3
 
 
@@ -100,6 +114,70 @@ def test_a_malformed_recipe_is_named(tmp_path: Path, text: str, message: str) ->
     with pytest.raises(ValueError, match=r"r\.toml") as caught:
         load_recipe(str(path))
     assert message in str(caught.value)
+
+
+def test_a_recipe_can_be_overridden() -> None:
+    overrides = dict(override(text) for text in ("dropout.head=0.3", "batch = 4", "schedule='constant'"))
+    recipe = load_recipe("first-flight-unet-as", overrides)
+    assert (recipe.dropout_head, recipe.batch, recipe.schedule) == (0.3, 4, "constant")
+    assert recipe.dropout_blocks == load_recipe("first-flight-unet-as").dropout_blocks
+    with pytest.raises(ValueError, match=r"batch\.size: batch is no table"):
+        load_recipe("first-flight-unet-as", {"batch.size": 3})
+    for text in ("batch", "=3", "batch=", "batch=[3"):
+        with pytest.raises(ValueError, match="expected FIELD=VALUE with a TOML value"):
+            override(text)
+
+
+def test_pixels_unpacked_to_a_file_are_those_in_memory(dataset: Path, tmp_path: Path) -> None:
+    loaded = load(dataset, "train", identifiers=True)
+    for pixels in (1, 5, 16):
+        held, mapped = read_pixels(dataset, "train", pixels), read_pixels(dataset, "train", pixels, tmp_path)
+        assert isinstance(mapped.images, np.memmap)
+        for read in (held, mapped):
+            assert np.array_equal(read.images, loaded.images)
+            assert np.array_equal(read.masks, relabelled(loaded, pixels))
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert len(files) == 3
+    read_pixels(dataset, "train", 5, tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == files
+    with pytest.raises(ValueError, match="expected samples in split flyby, got none"):
+        read_pixels(dataset, "flyby", 5)
+
+
+def test_a_training_in_mixed_precision_from_a_file(trained: dict[str, Path], dataset: Path, tmp_path: Path) -> None:
+    start = ("--start-from", trained["unet_s"] / "unet.weights.h5", "--dataset", dataset)
+    options = ("--precision", "mixed_bfloat16", "--unpack-to", tmp_path / "pixels", "--set", "batch=2", "--epochs", 1)
+    done = ground_tools("train", "--recipe", "best-cpu-unet-as-start", *start, *options, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "out" / "training.json").read_text())
+    assert record["precision"] == "mixed_bfloat16"
+    assert record["recipe"]["batch"] == 2
+    curves = cv2.imread(str(tmp_path / "out" / "curves.png"))
+    assert curves is not None
+    assert curves.std() > 5.0
+    done = ground_tools("train", "--recipe", "best-cpu-unet-as-start", *start, "--devices", 0, "--out", tmp_path / "d")
+    assert done.returncode == 2
+    assert "--devices: expected the backend jax, which Keras spreads over devices, got tensorflow" in done.stderr
+
+
+def test_a_training_spreads_over_devices(dataset: Path, tmp_path: Path) -> None:
+    arguments = ["train", "--recipe", "best-encoder", "--dataset", dataset, "--epochs", 1, "--set", "batch=4"]
+
+    def train(devices: int, out: Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "ground_tools.cli", *arguments, "--devices", devices, "--out", out]
+        flags = "--xla_force_host_platform_device_count=2"  # two devices of one processor
+        environment = {**os.environ, "KERAS_BACKEND": "jax", "XLA_FLAGS": flags}
+        return subprocess.run(
+            [str(part) for part in command], env=environment, capture_output=True, text=True, check=False, timeout=280
+        )
+
+    done = train(0, tmp_path / "all")
+    assert done.returncode == 0, done.stderr
+    assert "spread over 2 devices" in done.stdout
+    assert json.loads((tmp_path / "all" / "training.json").read_text())["devices"] == 2
+    done = train(3, tmp_path / "more")
+    assert done.returncode == 2
+    assert "--devices: expected 1..2, the devices that there are, got 3" in done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -213,7 +291,7 @@ def test_the_bundle_that_is_exported_flies(trained: dict[str, Path], dataset: Pa
     for report in bundle.manifest["parity"].values():
         # Barely trained networks have nearly equal scores, so that their order is a poor measure.
         assert report["relative_score_error"] < 0.25
-    assert bundle.manifest["metrics"]["test"]["images"] == 2
+    assert bundle.manifest["metrics"]["test"]["tiny"]["images"] == 2
     assert bundle.manifest["training"]["UNetAS"]["dataset"]["name"] == "tiny"
     assert "UNetAS" in (out / "card.md").read_text()
     assert flight(["check", "--bundle", str(out)]) == 0

@@ -1,0 +1,264 @@
+"""Charts of an evaluation, one function each; every one returns a matplotlib figure."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.ticker
+import numpy as np
+
+from flight.bundle import Bundle
+from ground_tools.evaluation import reliability
+from ground_tools.evaluation.figures import Record, result_key
+from ground_tools.evaluation.segmentation import image_ious
+from ground_tools.evaluation.statistics import Arrays, rock_range
+
+_PALETTE = ("#1f4e79", "#c8553d", "#3a7d44", "#7a5195")
+_PANEL = 3.6
+
+
+def _figure(columns: int, rows: int = 1, width: float = _PANEL, height: float = 3.2) -> tuple[Any, np.ndarray]:
+    """A figure and its axes, (rows, columns)."""
+    with mpl.rc_context({"font.size": 9, "axes.grid": True, "grid.alpha": 0.25, "axes.axisbelow": True}):
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+        return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def _legend_below(figure: Any, axis: Any, columns: int) -> None:
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=9, frameon=False)
+
+
+def _modes(bundle: Bundle) -> list[tuple[str, str]]:
+    """The modes with a colour each."""
+    return list(zip(bundle.modes, itertools.cycle(_PALETTE), strict=False))
+
+
+def _colors(bundle: Bundle) -> dict[str, tuple[float, ...]]:
+    return {c.name: tuple(channel / 255.0 for channel in c.color) for c in bundle.classes}
+
+
+def cumulative_iou(bundle: Bundle, statistics: Arrays, title: str) -> Any:
+    """Per mode: for each class, the share of the images that show it whose IoU is no better than x."""
+    figure, axes = _figure(len(bundle.modes))
+    colors = _colors(bundle)
+    for number, (axis, mode) in enumerate(zip(axes[0], bundle.modes, strict=True)):
+        ious = image_ious(statistics["confusion"][:, number])
+        for index, (name, color) in enumerate(colors.items()):
+            values = np.sort(ious[~np.isnan(ious[:, index]), index])
+            if len(values):
+                shares = np.arange(len(values) + 1) / len(values) * 100.0
+                ends = [0.0, *(values * 100.0), 100.0]
+                axis.step(ends, [*shares, 100.0], where="post", color=color, label=name, linewidth=1.8)
+        axis.set(title=mode, xlabel="IoU, %", ylabel="images no better, %", xlim=(0, 100.5), ylim=(0, 101))
+    figure.suptitle(title)
+    _legend_below(figure, axes[0, 0], len(colors))
+    return figure
+
+
+def confusion(bundle: Bundle, statistics: Arrays, title: str) -> Any:
+    """Per mode: of the pixels of each true class, per cent that were given each class."""
+    figure, axes = _figure(len(bundle.modes), width=3.9, height=4.5)
+    names = [definition.name for definition in bundle.classes]
+    image = None
+    for number, (axis, mode) in enumerate(zip(axes[0], bundle.modes, strict=True)):
+        counts = statistics["confusion"][:, number].sum(axis=0).astype(np.float64)
+        shares = 100.0 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
+        image = axis.imshow(shares, cmap="Blues", vmin=0.0, vmax=100.0)
+        for row, column in np.ndindex(shares.shape):
+            ink = "white" if shares[row, column] > 55.0 else "black"
+            axis.text(column, row, f"{shares[row, column]:.1f}", ha="center", va="center", color=ink, fontsize=8)
+        axis.set(title=mode, xlabel="predicted", ylabel="true" if number == 0 else "")
+        axis.set_xticks(range(len(names)), names, rotation=35, ha="right")
+        axis.set_yticks(range(len(names)), names if number == 0 else [""] * len(names))
+        axis.grid(False)
+    figure.colorbar(image, ax=list(axes[0]), label="% of the true class's pixels", shrink=0.7)
+    figure.suptitle(title)
+    return figure
+
+
+def calibration(bundle: Bundle, statistics: Arrays, title: str) -> Any:
+    """Reliability diagram of every mode, with and without dropout, and how the confidence is distributed."""
+    figure, axes = _figure(2, width=4.6, height=4.0)
+    diagram, spread = axes[0]
+    diagram.plot([0, 100], [0, 100], color="0.6", linewidth=1.0, linestyle=":")
+    middles = (np.arange(reliability.CALIBRATION_BINS) + 0.5) / reliability.CALIBRATION_BINS * 100.0
+    for number, (mode, color) in enumerate(_modes(bundle)):
+        for name, style, what in (("calibration", "-", "passes"), ("calibration_deterministic", "--", "no dropout")):
+            counts = statistics[name][number]
+            error = reliability.expected_calibration_error(counts) * 100.0
+            pixels, right, confidence = counts
+            # A bin of a few pixels tells nothing.
+            some = pixels >= 100
+            label = f"{mode}, {what}: ECE {error:.1f} %"
+            marker = "o" if style == "-" else None
+            diagram.plot(
+                100.0 * confidence[some] / pixels[some],
+                100.0 * right[some] / pixels[some],
+                color=color,
+                linestyle=style,
+                marker=marker,
+                markersize=3,
+                label=label,
+            )
+        share = 100.0 * statistics["calibration"][number][0] / statistics["calibration"][number][0].sum()
+        spread.step(middles, share, where="mid", color=color, label=mode)
+    diagram.set(xlabel="confidence, %", ylabel="accuracy, %", xlim=(0, 100), ylim=(0, 100), title="reliability")
+    _legend_below(figure, diagram, 2 if len(bundle.modes) == 1 else len(bundle.modes))
+    spread.set(xlabel="confidence, %", ylabel="pixels, %", title="pixels in each bin", yscale="log", xlim=(0, 100))
+    spread.yaxis.set_major_formatter(mpl.ticker.FormatStrFormatter("%g"))
+    spread.yaxis.set_minor_formatter(mpl.ticker.NullFormatter())
+    spread.set_ylim(0.01, 130)
+    spread.legend(fontsize=8)
+    figure.suptitle(title)
+    return figure
+
+
+def error_detection(bundle: Bundle, statistics: Arrays, title: str) -> Any:
+    """How well entropy and mutual information find the wrong pixels: ROC, precision, risk, and the flown threshold."""
+    figure, axes = _figure(2, 2, width=4.6, height=3.5)
+    (rates, precision), (risk, certain) = axes
+    thresholds = np.arange(reliability.BINS) / reliability.BINS
+    for number, (mode, color) in enumerate(_modes(bundle)):
+        for name, style, what in (("entropy", "-", "entropy"), ("mutual", "--", "mutual information")):
+            histogram = statistics[f"{name}_histogram"][number]
+            area = reliability.area_under_roc(histogram)
+            false, true = reliability.roc(histogram)
+            rates.plot(100 * false, 100 * true, color=color, linestyle=style, label=f"{mode}, {what}: {area:.3f}")
+            share, recall = reliability.precision_recall(histogram)
+            area = reliability.average_precision(histogram)
+            precision.plot(100 * recall, 100 * share, color=color, linestyle=style, label=f"{mode}, {what}: {area:.3f}")
+            coverage, wrong = reliability.risk_coverage(histogram)
+            risk.plot(100 * coverage, 100 * wrong, color=color, linestyle=style, label=f"{mode}, {what}")
+        accurate, uncertain = reliability.certainty(statistics["scaled_histogram"][number])
+        certain.plot(thresholds, 100 * accurate, color=color, label=f"{mode}: p(accurate | certain)")
+        certain.plot(thresholds, 100 * uncertain, color=color, linestyle="--", label=f"{mode}: p(uncertain | wrong)")
+    certain.axvline(bundle.uncertainty_threshold, color="0.4", linewidth=1.0, linestyle=":")
+    rates.set(xlabel="right pixels raised, %", ylabel="wrong pixels raised, %", title="ROC (area)")
+    precision.set(xlabel="wrong pixels raised, %", ylabel="wrong among the raised, %", title="precision (AUPR)")
+    risk.set(
+        xlabel="pixels kept, the most certain first, %", ylabel="wrong among the kept, %", title="risk and coverage"
+    )
+    certain.set(xlabel="threshold on the scaled entropy (dotted: as shipped)", ylabel="%", title="thresholds")
+    rates.legend(fontsize=7, loc="lower right")
+    precision.legend(fontsize=7)
+    risk.legend(fontsize=7)
+    certain.legend(fontsize=7)
+    for axis in (rates, precision, certain):
+        axis.set(ylim=(0, 101))
+    risk.set(ylim=(0, None), xlim=(0, 101))
+    rates.set(xlim=(0, 101))
+    precision.set(xlim=(0, 101))
+    certain.set(xlim=(0, 1))
+    figure.suptitle(title)
+    return figure
+
+
+def flyby(bundle: Bundle, figures: dict[str, Record], title: str) -> Any:
+    """IoU of each class and mean entropy along a flyby, over time and over range; one row per mode."""
+    modes = [mode for mode in bundle.modes if "along" in figures[result_key(mode)]]
+    figure, axes = _figure(3, len(modes), width=3.9, height=3.0)
+    colors = _colors(bundle)
+    for line, mode in zip(axes, modes, strict=True):
+        rows = figures[result_key(mode)]["along"]
+        times = np.array([row["time_s"] for row in rows]) / 60.0
+        ranges = np.array([row["range_d0"] for row in rows])
+        order = np.argsort(ranges)
+        for name, color in colors.items():
+            values = np.array([np.nan if row["iou"][name] is None else row["iou"][name] for row in rows]) * 100.0
+            line[0].plot(times, values, color=color, label=name, marker=".", markersize=3, linewidth=1.2)
+            line[1].plot(ranges[order], values[order], ".", color=color, markersize=4)
+        mious = np.array([row["miou"] for row in rows]) * 100.0
+        line[0].plot(times, mious, color="#b00020", label="mean", linewidth=2.0)
+        line[1].plot(ranges[order], mious[order], ".", color="#b00020", markersize=5)
+        entropies = np.array([row["entropy"] for row in rows])
+        line[2].plot(times, entropies, color="#1f4e79", marker=".", markersize=3)
+        line[0].set(xlabel="minutes from closest approach", ylabel=f"{mode}: IoU, %", ylim=(0, 101))
+        line[1].set(xlabel="range / D0", ylabel="IoU, %", ylim=(0, 101))
+        line[2].set(xlabel="minutes from closest approach", ylabel="mean entropy, nats", ylim=(0, None))
+    figure.suptitle(title)
+    _legend_below(figure, axes[0, 0], len(colors) + 1)
+    return figure
+
+
+def gamma_sweep(bundle: Bundle, sweep: Record, title: str) -> Any:
+    """mIoU, the boulders' IoU, and the share of rocks' pixels found by their size, over gamma."""
+    figure, axes = _figure(3, width=3.9, height=3.5)
+    mean, boulders, rocks = axes[0]
+    gammas = sweep["gammas"]
+    mean.plot(gammas, np.array(sweep["miou"]) * 100.0, color="#b00020", marker="o", markersize=3)
+    mean.set(ylabel="mIoU, %", title="all classes")
+    mixed = [definition.name for definition, rule in zip(bundle.classes, _rules(bundle), strict=True) if rule[1]]
+    colors = _colors(bundle)
+    for name in mixed:
+        values = np.array(sweep["iou"][name], dtype=np.float64) * 100.0
+        boulders.plot(gammas, values, color=colors[name], marker="o", markersize=3, label=name)
+    boulders.set(ylabel="IoU, %", title="classes that gamma mixes")
+    boulders.legend(fontsize=8)
+    sizes = [size for size, pixels in sweep["rock_pixels"].items() if pixels]
+    for size, shade in zip(sizes, np.linspace(0.3, 0.95, max(len(sizes), 1)), strict=True):
+        values = np.array(sweep["rock_recall"][size], dtype=np.float64) * 100.0
+        rocks.plot(
+            gammas,
+            values,
+            color=mpl.colormaps["YlOrBr"](shade),
+            marker="o",
+            markersize=3,
+            label=f"{rock_range(size)} px",
+        )
+    rocks.set(ylabel="pixels called boulders, %", title="rocks by visible size", ylim=(0, 101))
+    if sizes:
+        rocks.legend(fontsize=7)
+    first, second = next((rule for rule in _rules(bundle) if rule[1]), ("", ""))
+    for axis in axes[0]:
+        axis.axvline(sweep["chosen"], color="0.4", linewidth=1.0, linestyle=":")
+        axis.set(xlabel=f"gamma (1: {second}, 10: {first})", xlim=(0.8, 10.2), xticks=range(1, 11))
+    figure.suptitle(title)
+    return figure
+
+
+def _rules(bundle: Bundle) -> tuple[tuple[str, str | None], ...]:
+    return bundle.fusion.classes if bundle.fusion is not None else ()
+
+
+def threshold_sweep(bundle: Bundle, sweep: Record, title: str) -> Any:
+    """mIoU of the maps with uncertain pixels marked, over the threshold."""
+    figure, axes = _figure(1, width=5.4, height=3.4)
+    axis = axes[0, 0]
+    for mode, color in _modes(bundle):
+        points = sweep["modes"][result_key(mode)]["miou"]
+        axis.plot([float(t) for t in points], np.array([*points.values()]) * 100.0, color=color, marker=".", label=mode)
+        axis.axhline(100.0 * sweep["modes"][result_key(mode)]["miou_unmarked"], color=color, linewidth=0.8, ls="--")
+    axis.axvline(sweep["chosen"], color="0.4", linewidth=1.0, linestyle=":", label="as shipped")
+    axis.plot([], [], color="0.4", linewidth=0.8, linestyle="--", label="nothing marked")
+    axis.set(xlabel="threshold on the scaled entropy", ylabel="mIoU, %", xlim=(0, 1), ylim=(0, None))
+    axis.legend(fontsize=8)
+    figure.suptitle(title)
+    return figure
+
+
+def disturbances(bundle: Bundle, figures: Record, title: str) -> Any:
+    """Mean entropy on disturbed images, by mode, beside the undisturbed ones."""
+    figure, axes = _figure(1, width=8.6, height=4.0)
+    axis = axes[0, 0]
+    names = list(next(iter(figures["modes"].values())))
+    width = 0.8 / len(bundle.modes)
+    for number, (mode, color) in enumerate(_modes(bundle)):
+        rows = figures["modes"][result_key(mode)]
+        places = np.arange(len(names)) + (number - (len(bundle.modes) - 1) / 2) * width
+        axis.bar(places, [rows[name]["entropy"] for name in names], width, color=color, label=mode)
+        axis.axhline(rows["none"]["entropy"], color=color, linewidth=0.8, linestyle=":")
+    top = math.log(len(bundle.classes))
+    axis.axhline(top, color="0.4", linewidth=0.8)
+    axis.text(len(names) - 0.45, top, f"ln {len(bundle.classes)}, the most", va="bottom", ha="right", fontsize=8)
+    axis.set_xticks(range(len(names)), names, rotation=30, ha="right")
+    axis.set(ylabel="mean entropy, nats", ylim=(0, top * 1.12), xlim=(-0.6, len(names) - 0.4))
+    axis.plot([], [], color="0.4", linewidth=0.8, linestyle=":", label="undisturbed")
+    _legend_below(figure, axis, len(bundle.modes) + 1)
+    figure.suptitle(title)
+    return figure

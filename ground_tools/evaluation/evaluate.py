@@ -1,0 +1,196 @@
+"""Evaluating bundles on sets: statistics from the int8 files that fly, figures and pictures from the statistics."""
+
+from __future__ import annotations
+
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flight.bundle import Bundle, load_bundle
+from ground_tools.evaluation import charts
+from ground_tools.evaluation.choices import GAMMA_SWEEP, THRESHOLD_SWEEP
+from ground_tools.evaluation.disturbances import DISTURBANCES, disturbed_frame
+from ground_tools.evaluation.figures import (
+    Record,
+    disturbance_figures,
+    mode_figures,
+    result_key,
+    sweep_figures,
+)
+from ground_tools.evaluation.mosaics import along_time, best_middle_worst, mosaic
+from ground_tools.evaluation.passes import passes_of
+from ground_tools.evaluation.report import write_chart, write_picture
+from ground_tools.evaluation.samples import Chosen, check_unseen, choose, splits_of
+from ground_tools.evaluation.segmentation import image_ious
+from ground_tools.evaluation.statistics import ROCK_SIZES, Arrays, Image
+from ground_tools.evaluation.work import statistics_of, workers
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to evaluate, and how.
+
+    split: to judge on. images: of each set, 0 for all. sweep: images of the validation split for the sweeps of gamma
+    and threshold; disturbed: images to disturb; both for sets with a validation split only, 0 for none. passes: with
+    dropout. workers: processes. out: folder of statistics, pictures and reports.
+    """
+
+    split: str
+    images: int
+    sweep: int
+    disturbed: int
+    passes: int
+    workers: int
+    out: Path
+
+    @property
+    def store(self) -> Path:
+        return self.out / "statistics"
+
+    @property
+    def pictures(self) -> Path:
+        return self.out / "images"
+
+
+def evaluate(bundles: list[Path], datasets: list[Path], plan: Plan) -> Record:
+    """The figures of every bundle on every set, in every mode (see docs/results.md); pictures go to PLAN.out/images.
+
+    All sets are checked against all bundles before the first pass. Raises ValueError naming what does not fit: a
+    bundle, a set, a split, two sets of one name, two bundles that both have a mode.
+    """
+    loaded = [load_bundle(path) for path in bundles]
+    _check_modes(loaded)
+    names: dict[str, Path] = {}
+    for path in datasets:
+        for bundle in loaded:
+            check_unseen(bundle, path)
+            name = choose(path, plan.split, 1, bundle).name
+        if name in names:
+            raise ValueError(f"--dataset: expected sets of different names, got {names[name]} and {path}, both {name}")
+        names[name] = path
+    record: Record = {"choices": {}, "unlike_training": {}, "pictures": {}}
+    for bundle in loaded:
+        own = replace(plan, passes=passes_of(bundle, plan.passes))
+        with workers(bundle, own.passes, own.workers) as pool:
+            for path in datasets:
+                _evaluate_set(bundle, path, own, pool, record)
+    return record
+
+
+def _check_modes(bundles: list[Bundle]) -> None:
+    owners: dict[str, str] = {}
+    for bundle in bundles:
+        for mode in bundle.modes:
+            key = result_key(mode)
+            if key in owners:
+                raise ValueError(
+                    f"--bundle: mode {key}: expected it in one bundle, got {owners[key]} and {bundle.path}"
+                )
+            owners[key] = str(bundle.path)
+
+
+def _evaluate_set(bundle: Bundle, path: Path, plan: Plan, pool: ProcessPoolExecutor, record: Record) -> None:
+    chosen = choose(path, plan.split, plan.images, bundle)
+    name = chosen.label
+    statistics = _run(pool, plan, bundle, chosen, "judged", chosen.frames(), name)
+    modes = {result_key(mode): mode_figures(bundle, chosen, plan.passes, statistics, mode) for mode in bundle.modes}
+    record.setdefault(name, {}).update(modes)
+    pictures = record["pictures"].setdefault(name, [])
+
+    def draw(what: str, caption: str, figure: Any) -> None:
+        file = f"{name}_{bundle.name}_{what}.png"
+        write_chart(plan.pictures / file, figure)
+        pictures.append({"file": file, "caption": f"{caption}, {bundle.name}", "bundle": bundle.identity})
+
+    title = f"{bundle.name} {bundle.version} on {name}, {len(chosen)} images"
+    file = f"{name}_{bundle.name}_mosaic.jpg"
+    write_picture(plan.pictures / file, _mosaic(bundle, chosen, statistics, title))
+    flown = bool(np.isfinite(chosen.samples.times_s).all())
+    what = "Images along the flyby" if flown else "Best, middle and worst images by their mIoU"
+    caption = f"{what}, {name}, {bundle.modes[0]}"
+    pictures.append({"file": file, "caption": caption, "bundle": bundle.identity})
+    if flown:
+        draw("flyby", f"Along the flyby {name}", charts.flyby(bundle, modes, title))
+    draw("cumulative_iou", f"Cumulative IoU on {name}", charts.cumulative_iou(bundle, statistics, title))
+    draw("confusion", f"Confusion matrices on {name}", charts.confusion(bundle, statistics, title))
+    draw("calibration", f"Calibration on {name}", charts.calibration(bundle, statistics, title))
+    draw("errors", f"Detection of wrong pixels on {name}", charts.error_detection(bundle, statistics, title))
+    if "validation" not in splits_of(path):
+        return
+    if plan.sweep:
+        record["choices"].setdefault(chosen.name, {})[bundle.name] = _sweeps(bundle, path, plan, pool, draw)
+    if plan.disturbed:
+        part = choose(path, plan.split, plan.disturbed, bundle)
+        figures = disturbance_figures(bundle, part, plan.passes, _disturbed(bundle, part, plan, pool))
+        record["unlike_training"].setdefault(name, {})[bundle.name] = figures
+        title = f"{bundle.name} {bundle.version}, {len(part)} images of {name}, disturbed"
+        draw("disturbances", f"Images unlike training, made of {name}", charts.disturbances(bundle, figures, title))
+
+
+def _run(
+    pool: ProcessPoolExecutor,
+    plan: Plan,
+    bundle: Bundle,
+    chosen: Chosen,
+    job: str,
+    frames: np.ndarray,
+    label: str,
+) -> Arrays:
+    """A job's statistics of chosen samples. frames: (N, H, W) uint8, what the networks are given of them."""
+    samples = chosen.samples
+    images = [
+        Image(frame, truth, identifiers, int(seed))
+        for frame, truth, identifiers, seed in zip(
+            frames, samples.masks, samples.identifiers, chosen.positions, strict=True
+        )
+    ]
+    parameters = {
+        "bundle": bundle.sha256,
+        "dataset": chosen.name,
+        "split": chosen.split,
+        "passes": plan.passes,
+        "thresholds": THRESHOLD_SWEEP,
+        "gammas": GAMMA_SWEEP,
+        "rock_sizes": ROCK_SIZES,
+    }
+    return statistics_of(pool, job, images, parameters, plan.store, label)
+
+
+def _mosaic(bundle: Bundle, chosen: Chosen, statistics: Arrays, title: str) -> np.ndarray:
+    """The mosaic of a set in the bundle's default mode."""
+    values = np.nanmean(image_ious(statistics["confusion"][:, 0]), axis=1)
+    times = chosen.samples.times_s
+    groups = along_time(times) if np.isfinite(times).all() else best_middle_worst(values, chosen.views)
+    return mosaic(bundle, chosen, groups, statistics, values, title)
+
+
+def _disturbed(bundle: Bundle, part: Chosen, plan: Plan, pool: ProcessPoolExecutor) -> dict[str, Arrays]:
+    """Name of a disturbance -> how uncertain each mode is about the images that were disturbed so."""
+    frames = [
+        disturbed_frame(image, name, part.noise is not None) for name in DISTURBANCES for image in part.samples.images
+    ]
+    rows = np.tile(np.arange(len(part)), len(DISTURBANCES))
+    repeated = replace(part, positions=part.positions[rows], views=part.views[rows], samples=part.samples.chosen(rows))
+    label = f"{part.name}: disturbed"
+    felt = _run(pool, plan, bundle, repeated, "felt", np.stack(frames), label)
+    return {
+        name: {key: values[place * len(part) : (place + 1) * len(part)] for key, values in felt.items()}
+        for place, name in enumerate(DISTURBANCES)
+    }
+
+
+def _sweeps(bundle: Bundle, path: Path, plan: Plan, pool: ProcessPoolExecutor, draw: Any) -> Record:
+    """What the choices look like on the validation split."""
+    chosen = choose(path, "validation", plan.sweep, bundle, identifiers=True)
+    statistics = _run(pool, plan, bundle, chosen, "swept", chosen.frames(), f"{chosen.name} validation")
+    figures = sweep_figures(bundle, chosen, plan.passes, statistics)
+    title = f"{bundle.name} {bundle.version} on {chosen.name}, {len(chosen)} validation images"
+    if "gamma" in figures:
+        caption = f"gamma on the validation split of {chosen.name}; dotted: as shipped"
+        draw("gamma", caption, charts.gamma_sweep(bundle, figures["gamma"], title))
+    caption = f"Uncertainty threshold on the validation split of {chosen.name}; dotted: as shipped"
+    draw("threshold", caption, charts.threshold_sweep(bundle, figures["threshold"], title))
+    return figures

@@ -1,0 +1,146 @@
+"""Where an evaluation leaves its figures: a record for programs, one HTML report, and the pages in docs."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from ground_tools.datasets.store import write_whole
+from ground_tools.evaluation.figures import Record, sets_of, with_conclusions
+from ground_tools.evaluation.page import page
+from ground_tools.evaluation.tables import blocks, markdown
+
+_FIGURES = re.compile(r"(<!-- figures: begin -->\n).*(<!-- figures: end -->)", re.DOTALL)
+_JPEG_QUALITY = 80
+_DOTS_PER_INCH = 80
+TITLE = "Rubblemap: evaluation"
+
+
+def check_docs(docs: Path) -> None:
+    """Raise ValueError unless DOCS/results.md has a place for figures: before hours of work, not after."""
+    page_file = docs / "results.md"
+    if not page_file.is_file() or not _FIGURES.search(page_file.read_text(encoding="utf-8")):
+        raise ValueError(f"{page_file}: expected the lines <!-- figures: begin --> and <!-- figures: end -->")
+
+
+def read_record(path: Path) -> Record:
+    """The figures so far; none where there is no file. Raises ValueError for a file that is no record."""
+    if not path.exists():
+        return {}
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: no JSON ({error})") from error
+    if not isinstance(record, dict):
+        raise ValueError(f"{path}: expected an object, got {type(record).__name__}")
+    return record
+
+
+def merged(record: Record, new: Record) -> Record:
+    """A record with new figures in place of older ones of the same set and mode; what is not new stays.
+
+    Figures of another version of a bundle or of a set that is in `new` go: versions are never mixed. Says so on stderr.
+    """
+    versions = {
+        figures["bundle"]["name"]: figures["bundle"]["sha256"]
+        for modes in sets_of(new).values()
+        for figures in modes.values()
+    }
+
+    contents = {name: figures["dataset_sha256"] for name, modes in sets_of(new).items() for figures in modes.values()}
+
+    def current(name: str, figures: Record) -> bool:
+        """Whether figures or a picture of a set are of the present bundle and content; a picture states no content."""
+        bundle = figures["bundle"]
+        content = figures.get("dataset_sha256")
+        same_bundle = versions.get(bundle["name"], bundle["sha256"]) == bundle["sha256"]
+        return bool(same_bundle and (content is None or contents.get(name, content) == content))
+
+    result: Record = {}
+    for name, modes in {**sets_of(record), **sets_of(new)}.items():
+        older = record.get(name, {})
+        kept = {key: figures for key, figures in older.items() if current(name, figures)}
+        if len(kept) < len(older):
+            print(f"figures of {name} from another version of the bundle or set are left out", file=sys.stderr)
+        together = {**kept, **(modes if name in new else {})}
+        if together:
+            result[name] = together
+    for part in ("choices", "unlike_training"):
+        result[part] = {}
+        for source in (record, new):
+            for name, by_bundle in source.get(part, {}).items():
+                kept = {bundle: figures for bundle, figures in by_bundle.items() if current(name, figures)}
+                if kept:
+                    result[part].setdefault(name, {}).update(kept)
+    pictures: dict[str, dict[str, Record]] = {}
+    for source in (record, new):
+        for name, items in source.get("pictures", {}).items():
+            kept = {item["file"]: item for item in items if current(name, item)}
+            pictures.setdefault(name, {}).update(kept)
+    result["pictures"] = {name: [*items.values()] for name, items in pictures.items() if items and name in result}
+    return with_conclusions({**dict(sorted(result.items()))})
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write results.json whole or not at all."""
+    write_whole(path, (json.dumps(record, indent=1) + "\n").encode())
+
+
+def write_out(out: Path, new: Record) -> list[Path]:
+    """Add figures to OUT/results.json and write OUT/report.html anew; returns the files."""
+    record = merged(read_record(out / "results.json"), new)
+    write_record(out / "results.json", record)
+    text = page(blocks(record), TITLE, out / "images")
+    write_whole(out / "report.html", text.encode())
+    return [out / "results.json", out / "report.html"]
+
+
+def write_docs(docs: Path, out: Path, new: Record) -> list[Path]:
+    """Add figures to DOCS/results.json, DOCS/results.md and DOCS/images/results; returns the files."""
+    check_docs(docs)
+    former = read_record(docs / "results.json")
+    record = merged(former, new)
+    write_record(docs / "results.json", record)
+    page_file = docs / "results.md"
+    text = page_file.read_text(encoding="utf-8")
+    figures = markdown(blocks(record), "images/results", deeper=1)
+    write_whole(page_file, _FIGURES.sub(lambda match: match[1] + figures + match[2], text).encode())
+    written = [docs / "results.json", page_file]
+    images = docs / "images" / "results"
+    for items in new.get("pictures", {}).values():
+        for item in items:
+            written.append(images / item["file"])
+            write_whole(written[-1], (out / "images" / item["file"]).read_bytes())
+    for file in _picture_files(former) - _picture_files(record):
+        (images / file).unlink(missing_ok=True)
+    return written
+
+
+def _picture_files(record: Record) -> set[str]:
+    return {Path(item["file"]).name for items in record.get("pictures", {}).values() for item in items}
+
+
+def write_chart(path: Path, figure: Any) -> None:
+    """Write a matplotlib figure as PNG."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH)
+    # A table of 128 colours makes a chart a third of its size, and nobody sees it.
+    small = io.BytesIO()
+    Image.open(buffer).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    write_whole(path, small.getvalue())
+
+
+def write_picture(path: Path, picture: np.ndarray) -> None:
+    """Write a picture, (H, W, 3) uint8 red green blue, as JPEG."""
+    done, data = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    if not done:
+        raise ValueError(f"{path}: JPEG encoding failed")
+    write_whole(path, data.tobytes())

@@ -1,0 +1,181 @@
+"""Which samples of a set are judged: a split, an even share of every body, of the classes and size of the bundle."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flight.bundle import Bundle
+from ground_tools.datasets.store import SPLITS, LoadedSet, digest, load, read_description, read_index
+from ground_tools.evaluation.passes import set_inputs
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Samples that are to be judged.
+
+    name: of the set, as results call it (see set_name); sha256: of its content. split: the one asked for, or "all"
+    where the set has no splits; split_by: the rule of the splits that it states, if any. total: samples in the split.
+    noise: what its images get before a network sees them, as the set states it; None for real ones, with their own.
+    publish_images: whether its images may be shown. positions: (N,) int64, places in the split, the seeds of the masks.
+    views: (N,) int64, one number for samples that show one view (copies of a real image, crops of one picture): figures
+    of such samples are not independent.
+    """
+
+    path: Path
+    name: str
+    sha256: str
+    split: str
+    split_by: str | None
+    total: int
+    noise: dict[str, Any] | None
+    publish_images: bool
+    positions: np.ndarray
+    views: np.ndarray
+    samples: LoadedSet
+
+    @property
+    def label(self) -> str:
+        """How results name these samples: by the set, and by the split where it is not the one for results."""
+        return self.name if self.split in ("test", "all") else f"{self.name}_{self.split}"
+
+    def frames(self) -> np.ndarray:
+        """The images as a camera gives them to the networks, (N, H, W) uint8."""
+        return set_inputs(self.samples.images, self.noise)
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+
+def set_name(description: dict[str, Any]) -> str:
+    """What results call a set: its name; with _unseen_bodies where other bodies are in test than in training."""
+    unseen = "_unseen_bodies" if _split_rule(description) == "body" else ""
+    return f"{description['name']}{unseen}"
+
+
+def _split_rule(description: dict[str, Any]) -> str | None:
+    rule = description.get("campaign", {}).get("split_by")
+    return None if rule is None else str(rule)
+
+
+def views(description: dict[str, Any], samples: LoadedSet) -> np.ndarray:
+    """A number for every view that samples show, from the images that a set of real ones lists; else one for each.
+
+    Returns (N,) int64, the same for samples of one group of images.
+    """
+    groups: dict[tuple[str, str, int], str] = {}
+    for image in description.get("images", []):
+        first, last = image["samples"]
+        groups |= {(image["body"], image["split"], index): image["group"] for index in range(first, last + 1)}
+    keys = zip(samples.bodies.tolist(), samples.splits.tolist(), samples.indices.tolist(), strict=True)
+    names = [groups.get(key, str(key)) for key in keys]
+    return np.unique(names, return_inverse=True)[1].astype(np.int64)
+
+
+def check_unseen(bundle: Bundle, path: Path) -> None:
+    """Raise ValueError when a network was trained on a set that differs from this one in the rule of its splits only.
+
+    Its test images were among those of that training. Says on stderr when it was trained on another make of the set,
+    whose splits may be others.
+    """
+    description = read_description(path)
+    rule = _split_rule(description)
+    for role, record in bundle.manifest["training"].items():
+        for trained in _training_sets(record):
+            if trained.get("name") != description["name"]:
+                continue
+            if trained.get("split_by") != rule:
+                raise ValueError(
+                    f"dataset {path}: split by {rule}: expected networks trained on {description['name']} split by "
+                    f"{rule}, or on other sets; got {role} of bundle {bundle.name}, trained on it split by "
+                    f"{trained.get('split_by')}, with images of this test split"
+                )
+            if rule is not None and trained.get("sha256") != description.get("sha256"):
+                print(
+                    f"dataset {path}: {role} of bundle {bundle.name} was trained on another make of "
+                    f"{description['name']}; images of this test split may have been among its training images",
+                    file=sys.stderr,
+                )
+
+
+def _training_sets(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The sets of a training and of those that it began from, as their records state them."""
+    yield record.get("dataset", {})
+    origin = record.get("began_from", {}).get("training")
+    if origin:
+        yield from _training_sets(origin)
+
+
+def splits_of(path: Path) -> list[str]:
+    """The splits in which a finished set has samples."""
+    present = set(read_index(path)["split"].to_pylist())
+    return [split for split in SPLITS if split in present]
+
+
+def even_share(bodies: np.ndarray, count: int) -> np.ndarray:
+    """Places of `count` samples (0: of all) with an even share of every body, spread evenly over each body's samples.
+
+    Bodies with fewer samples than their share give all they have, and the others more. bodies: N names. Returns sorted
+    int64 places.
+    """
+    if count == 0 or count >= len(bodies):
+        return np.arange(len(bodies))
+    names, sizes = np.unique(bodies, return_counts=True)
+    shares = np.zeros(len(names), dtype=np.int64)
+    while (missing := count - int(shares.sum())) > 0:
+        open_bodies = np.flatnonzero(shares < sizes)
+        each, rest = divmod(missing, len(open_bodies))
+        more = np.full(len(open_bodies), each)
+        more[:rest] += 1
+        shares[open_bodies] = np.minimum(shares[open_bodies] + more, sizes[open_bodies])
+    places = [
+        np.flatnonzero(bodies == name)[np.linspace(0, size - 1, share).round().astype(int)]
+        for name, size, share in zip(names, sizes, shares, strict=True)
+        if share
+    ]
+    return np.sort(np.concatenate(places)).astype(np.int64)
+
+
+def choose(path: Path, split: str, count: int, bundle: Bundle, identifiers: bool = False) -> Chosen:
+    """Load the samples of a set that a bundle is to be judged on.
+
+    split: a set without any training samples and without this split gives all of its samples. count: so many samples,
+    an even share of every body; 0 for all. Raises ValueError naming the set when it has not the bundle's classes or
+    image size, or no such split.
+    """
+    description = read_description(path)
+    expected = [definition.name for definition in bundle.classes]
+    if description["classes"] != expected:
+        raise ValueError(
+            f"dataset {path}: classes: expected {', '.join(expected)}, as bundle {bundle.name} has, "
+            f"got {', '.join(description['classes'])}"
+        )
+    present = splits_of(path)
+    asked = split if split in present else None
+    if asked is None and "train" in present:
+        raise ValueError(f"dataset {path}: expected samples in split {split}, got {', '.join(present)}")
+    loaded = load(path, asked, identifiers=identifiers)
+    if loaded.images.shape[1:] != (bundle.height, bundle.width):
+        raise ValueError(
+            f"dataset {path}: images: expected {bundle.height} x {bundle.width} pixels, as bundle {bundle.name} takes, "
+            f"got {loaded.images.shape[1]} x {loaded.images.shape[2]}"
+        )
+    positions = even_share(loaded.bodies, count)
+    return Chosen(
+        path=path,
+        name=set_name(description),
+        sha256=digest(path),
+        split=asked or "all",
+        split_by=_split_rule(description),
+        total=len(loaded),
+        noise=description["noise"],
+        publish_images=description.get("publish_images", True),
+        positions=positions,
+        views=views(description, loaded)[positions],
+        samples=loaded.chosen(positions),
+    )

@@ -1,0 +1,74 @@
+"""Segmentation figures from the confusion matrices of single images, in the definitions that the project states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+# Of the bootstrap.
+_DRAWS, _SEED = 2000, 1
+_REDUCTIONS: dict[str, Callable[..., np.ndarray]] = {"mean": np.nanmean, "min": np.nanmin, "max": np.nanmax}
+
+
+def image_ious(confusions: np.ndarray) -> np.ndarray:
+    """IoU of each class in each image, NaN where the image does not show the class.
+
+    confusions: (..., K, C) counts of (true class, predicted class), C >= K; a column past the K-th is no class
+    (pixels marked uncertain): it leaves every prediction. Returns (..., K) float64.
+    """
+    classes = confusions.shape[-2]
+    true = confusions.sum(axis=-1, dtype=np.float64)
+    predicted = confusions[..., :classes].sum(axis=-2, dtype=np.float64)
+    same = np.diagonal(confusions[..., :classes], axis1=-2, axis2=-1).astype(np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(true > 0, same / (true + predicted - same), np.nan)
+
+
+def over_images(values: np.ndarray, what: str) -> np.ndarray:
+    """mean, min or max over the images (first axis) in which there is a value; NaN where there is none."""
+    empty = np.isnan(values).all(axis=0)
+    filled = np.where(empty, 0.0, values)
+    return np.where(empty, np.nan, _REDUCTIONS[what](filled, axis=0))
+
+
+def paper_iou(confusions: np.ndarray) -> np.ndarray:
+    """The paper's IoU per class: the mean over the images where the class is present. (N, K, C) -> (K,) float64."""
+    return over_images(image_ious(confusions), "mean")
+
+
+def set_iou(confusions: np.ndarray) -> np.ndarray:
+    """IoU per class of the set's summed confusion matrix; NaN for a class that no image shows. (N, K, C) -> (K,)."""
+    return image_ious(confusions.sum(axis=0))
+
+
+def precision_recall_f1(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Precision, recall and F1 = 2 P R / (P + R) per class, of a (K, K) confusion matrix; (K,) float64 each.
+
+    NaN where nothing is predicted (precision), nothing is there (recall), or neither (F1).
+    """
+    same = np.diag(confusion).astype(np.float64)
+    predicted, true = confusion.sum(axis=0), confusion.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        precision = np.where(predicted > 0, same / predicted, np.nan)
+        recall = np.where(true > 0, same / true, np.nan)
+        f1 = np.where(predicted + true > 0, 2.0 * same / (predicted + true), np.nan)
+    return precision, recall, f1
+
+
+def miou_interval(ious: np.ndarray, views: np.ndarray) -> tuple[float, float]:
+    """Where the mIoU of sets of such images would lie, from the 2.5th to the 97.5th percentile.
+
+    A percentile bootstrap (Efron & Tibshirani 1993): views are drawn anew, with replacement, with all of their images.
+    ious: (N, K), NaN where an image does not show a class. views: (N,) numbers; images of one are not independent.
+    """
+    count = int(views.max()) + 1
+    sums, shown = np.zeros((count, ious.shape[1])), np.zeros((count, ious.shape[1]))
+    np.add.at(sums, views, np.nan_to_num(ious))
+    np.add.at(shown, views, ~np.isnan(ious))
+    there = np.unique(views)
+    drawn = np.random.default_rng(_SEED).multinomial(len(there), np.full(len(there), 1.0 / len(there)), _DRAWS)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        by_class = (drawn @ sums[there]) / (drawn @ shown[there])
+    low, high = np.percentile(np.nanmean(by_class, axis=1), (2.5, 97.5))
+    return float(low), float(high)

@@ -1,0 +1,122 @@
+"""The model card of a bundle, and what a user must know before trusting its maps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+Record = dict[str, Any]
+
+
+def chain(record: Record) -> Iterator[Record]:
+    """The training records of a network, the last training first, as far as they are known."""
+    yield record
+    origin = record.get("began_from", {}).get("training")
+    if origin:
+        yield from chain(origin)
+
+
+def description(records: dict[str, Record]) -> str:
+    """One line on a bundle. records: of the trainings, by role."""
+    parts = [f"{role} on {' and '.join(_sets(record))}" for role, record in records.items()]
+    return f"Small-body segmentation in five classes; trained: {', '.join(parts)}"
+
+
+def limits(records: dict[str, Record]) -> list[str]:
+    """What a user must know before trusting the maps. records: of the trainings, by role."""
+    found = []
+    for role, record in records.items():
+        minutes = sum(float(part["minutes"]) for part in chain(record))
+        found.append(
+            f"{role}: {record['images']['train']} training images in the last of {len(list(chain(record)))} trainings, "
+            f"{minutes / 60.0:.1f} hours in all."
+        )
+    if not any(_is_real(part) for record in records.values() for part in chain(record)):
+        found.append("Rendered images only: no real image was used in training.")
+    else:
+        found.append("Few real images, of a few bodies: on others, craters and boulders suffer.")
+    return [
+        *found,
+        "The unlit part of a body is labelled as surface in training; on a dark sky it cannot be told from space.",
+        "Bodies smaller than about half the image, or filling it entirely, are outside the training shell.",
+    ]
+
+
+def card(manifest: dict[str, Any]) -> str:
+    """The model card, Markdown, from the manifest's own figures."""
+    names = [definition["name"] for definition in manifest["classes"]]
+    lines = [
+        f"# {manifest['name']} {manifest['version']}",
+        "",
+        f"{manifest['description']}. Made by `ground-tools export`; every figure below is in manifest.json.",
+        "Figures over whole sets, and those of the uncertainty, are in docs/results.md.",
+        "",
+        "## Data and training",
+        "",
+        "A network's trainings, the last one first; each began from what the one below it left.",
+        "",
+        "| network | recipe | set | label rule | epochs | time | backend |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for role, record in manifest["training"].items():
+        lines += [_training_row(role, part) for part in chain(record)]
+    for name, test in manifest["metrics"]["test"].items():
+        lines += [
+            "",
+            f"## IoU on the test split of {name} ({test['images']} images, {test['passes']} passes, int8 files)",
+            "",
+            f"| mode | {' | '.join(names)} | mean |",
+            f"|---|{'---|' * (len(names) + 1)}",
+        ]
+        for mode, figures in test.items():
+            if isinstance(figures, dict):
+                cells = " | ".join(_percent(figures["iou"].get(name)) for name in names)
+                lines.append(f"| {mode} | {cells} | {_percent(figures['miou'])} |")
+    fused = " A network's own row is judged by the labels it was trained on, the fused row by those of the first."
+    defaults = manifest["defaults"]
+    lines += [
+        "",
+        f"IoU per class: the mean over the images that show the class.{fused if 'fusion' in manifest else ''}",
+        f"gamma {defaults['gamma']:g} and uncertainty threshold {defaults['uncertainty_threshold']:g} were chosen on "
+        "validation splits.",
+        "",
+        "## Quantization",
+        "",
+        "int8 against the float32 graph on test images, pass by pass with the same dropout masks: "
+        + "; ".join(
+            f"{role}: {100 * report['class_agreement']:.1f} % of the pixels of one class, relative score error "
+            f"{report['relative_score_error']:.3f}"
+            for role, report in manifest["parity"].items()
+        )
+        + ".",
+        "",
+        "## Limits",
+        "",
+        *(f"- {limit}" for limit in manifest["limits"]),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _training_row(role: str, record: Record) -> str:
+    recipe, dataset = record["recipe"], record["dataset"]
+    rule = f"boulders from {recipe['minimum_boulder_pixels']} visible pixels"
+    return (
+        f"| {role} | {recipe['name']} | {dataset['name']} ({dataset['sha256'][:12]}) | "
+        f"{rule if recipe['network'] == 'unet' else 'which body'} | {recipe['epochs']} | "
+        f"{record['minutes']:g} min, {record.get('hardware', 'CPU')} | {record['backend']} |"
+    )
+
+
+def _sets(record: Record) -> list[str]:
+    """Names of the sets that a network was trained on, in that order."""
+    return list(dict.fromkeys(part["dataset"]["name"] for part in reversed(list(chain(record)))))
+
+
+def _is_real(record: Record) -> bool:
+    """Sets of real images are those that state by which rule they are split."""
+    return record["dataset"].get("split_by") is not None
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"

@@ -1,0 +1,149 @@
+"""The sets that a bundle is made with: images for the int8 ranges, choices on validation, a first look at test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flight.bundle import Bundle
+from ground_tools.datasets.store import LoadedSet, load, read_description
+from ground_tools.evaluation.choices import GAMMAS, THRESHOLDS, thresholded_miou
+from ground_tools.evaluation.passes import mode_result, passes_over, set_inputs
+from ground_tools.training.augmentation import disturbed
+from ground_tools.training.batches import relabelled
+from ground_tools.training.metrics import iou_per_class, mean_iou
+
+_CALIBRATION_IMAGES = 96
+
+
+@dataclass(frozen=True)
+class JudgedSet:
+    """A set with its splits. noise: as its description states it; None for real images, which have their own."""
+
+    name: str
+    noise: dict[str, Any] | None
+    train: LoadedSet
+    validation: LoadedSet
+    test: LoadedSet
+
+    def frames(self, split: LoadedSet) -> np.ndarray:
+        """A split's images as a camera gives them, (N, H, W) uint8."""
+        return set_inputs(split.images, self.noise)
+
+
+def read_set(path: Path, images: int | None) -> JudgedSet:
+    """Read a set; images: so many of validation and test, evenly spread, None for all.
+
+    Raises ValueError when the set is not finished.
+    """
+    description = read_description(path)
+    train, validation, test = (load(path, split, identifiers=True) for split in ("train", "validation", "test"))
+    for split, loaded in (("train", train), ("validation", validation), ("test", test)):
+        if len(loaded.images) == 0:
+            raise ValueError(f"dataset {path}: expected samples in split {split}, got none")
+    return JudgedSet(description["name"], description["noise"], train, spread(validation, images), spread(test, images))
+
+
+def spread(loaded: LoadedSet, count: int | None) -> LoadedSet:
+    """`count` samples evenly spread over a split, or all of them."""
+    if count is None or count >= len(loaded.images):
+        return loaded
+    return loaded.chosen(_places(len(loaded.images), count))
+
+
+def calibration_images(sets: list[JudgedSet]) -> np.ndarray:
+    """Images for the int8 ranges: evenly spread over the training splits, disturbed as in training.
+
+    Returns (N, H, W, 1) float32 in [0, 1], an equal share of every set.
+    """
+    return np.stack(
+        [
+            disturbed(judged.train.images[i], 0.7, np.random.default_rng([7, int(i)]), judged.noise is not None)
+            for judged in sets
+            for i in _places(len(judged.train.images), _CALIBRATION_IMAGES // len(sets))
+        ]
+    )[..., None]
+
+
+def choose(bundle: Bundle, sets: list[JudgedSet], minimum_boulder_pixels: int, passes: int) -> dict[str, Any]:
+    """gamma by the mIoU and the threshold by the enhanced maps' mIoU, on the validation splits.
+
+    Of several sets the mean of their mIoUs counts, so that the smaller one weighs as much. validation_entropy is that
+    of the set with the largest 99th percentile: none of them is to be called unlike the training data.
+    """
+    mode, gammas = bundle.modes[0], GAMMAS if bundle.fusion is not None else (bundle.gamma,)
+    truths, maps = [], []
+    for judged in sets:
+        truths.append(relabelled(judged.validation, minimum_boulder_pixels))
+        results: dict[float, list[tuple[np.ndarray, np.ndarray]]] = {gamma: [] for gamma in gammas}
+        for scores in passes_over(bundle, judged.frames(judged.validation), passes):
+            for gamma in gammas:
+                results[gamma].append(mode_result(bundle, scores, mode, gamma))
+        maps.append({g: tuple(np.stack(arrays) for arrays in zip(*r, strict=True)) for g, r in results.items()})
+    mious = {g: [_miou(truth, of[g][0], bundle) for truth, of in zip(truths, maps, strict=True)] for g in gammas}
+    gamma = max(gammas, key=lambda g: float(np.mean(mious[g])))
+    chosen = [of[gamma] for of in maps]
+    by_threshold = {
+        threshold: float(
+            np.mean(
+                [
+                    thresholded_miou(class_maps, entropies, truth, len(bundle.classes), threshold)
+                    for (class_maps, entropies), truth in zip(chosen, truths, strict=True)
+                ]
+            )
+        )
+        for threshold in THRESHOLDS
+    }
+    means = [entropies.mean(axis=(1, 2), dtype=np.float64) for _, entropies in chosen]
+    widest = max(means, key=lambda values: float(np.percentile(values, 99)))
+    return {
+        "validation_entropy": {
+            "images": len(widest),
+            "median": round(float(np.median(widest)), 5),
+            "percentile_99": round(float(np.percentile(widest, 99)), 5),
+        },
+        "defaults": {
+            "gamma": gamma,
+            "uncertainty_threshold": max(THRESHOLDS, key=lambda threshold: by_threshold[threshold]),
+        },
+        "report": {
+            judged.name: {
+                "images": len(truth),
+                "miou_by_gamma": {f"{g:g}": round(values[place], 4) for g, values in mious.items()},
+            }
+            for place, (judged, truth) in enumerate(zip(sets, truths, strict=True))
+        },
+    }
+
+
+def measure(bundle: Bundle, judged: JudgedSet, minimum_boulder_pixels: dict[str, int], passes: int) -> dict[str, Any]:
+    """IoU per class of every mode on the test split, from the int8 files.
+
+    minimum_boulder_pixels: by role, the label rule of each network's training; the fused mode is judged by the first.
+    """
+    truths = {role: relabelled(judged.test, pixels) for role, pixels in minimum_boulder_pixels.items()}
+    first = next(iter(truths.values()))
+    results: dict[str, list[np.ndarray]] = {mode: [] for mode in bundle.modes}
+    for scores in passes_over(bundle, judged.frames(judged.test), passes):
+        for mode, predicted in results.items():
+            predicted.append(mode_result(bundle, scores, mode, bundle.gamma)[0])
+    report: dict[str, Any] = {"images": len(judged.test), "passes": passes, "definition": "mean over images"}
+    for mode, predicted in results.items():
+        iou = iou_per_class(truths.get(mode, first), np.stack(predicted), len(bundle.classes))
+        report[mode] = {
+            "miou": round(mean_iou(iou), 4),
+            # A class that no image shows has none.
+            "iou": {c.name: round(float(v), 4) for c, v in zip(bundle.classes, iou, strict=True) if not np.isnan(v)},
+        }
+    return report
+
+
+def _miou(truth: np.ndarray, predicted: np.ndarray, bundle: Bundle) -> float:
+    return mean_iou(iou_per_class(truth, predicted, len(bundle.classes)))
+
+
+def _places(total: int, count: int) -> np.ndarray:
+    return np.linspace(0, total - 1, min(count, total)).astype(int)
