@@ -25,7 +25,7 @@ from ground_tools.networks.unet import (
 from ground_tools.training.batches import BodyBatches, UNetBatches
 from ground_tools.training.heads import folded, windowed
 from ground_tools.training.losses import segmentation_loss
-from ground_tools.training.machine import devices, hardware
+from ground_tools.training.machine import compilation, devices, hardware
 from ground_tools.training.metrics import iou_per_class, mean_iou
 from ground_tools.training.pixels import read_pixels
 from ground_tools.training.progress import LOG_FILE, Curves, EpochLine, StepBar, read_log
@@ -128,6 +128,7 @@ def train_encoder(recipe: Recipe, dataset: Path, out: Path) -> Path:
         bodies.images[bodies.train], bodies.labels[bodies.train], recipe, whole_only=devices() > 1, first_epoch=done
     )
     model.compile(
+        jit_compile=compilation(),
         optimizer=keras.optimizers.Adam(_schedule(recipe, len(batches))),
         loss=keras.losses.SparseCategoricalCrossentropy(),
         metrics=["accuracy"],
@@ -189,6 +190,7 @@ def train_unet(
     model = windowed(unet, recipe.window) if recipe.head == "windowed" else folded(unet)
     batches = UNetBatches(train, recipe, noise is not None, devices() > 1, done)
     model.compile(
+        jit_compile=compilation(),
         optimizer=keras.optimizers.Adam(_schedule(recipe, len(batches)), global_clipnorm=1.0),
         loss=segmentation_loss(recipe.class_weights, recipe.jaccard),
     )

@@ -41,21 +41,33 @@ def devices() -> int:
     return 1 if distribution is None else int(distribution.device_mesh.devices.size)
 
 
+def compilation() -> bool | str:
+    """Keras's `jit_compile` for a training step: "auto", but off for TensorFlow without an accelerator.
+
+    On two AVX2 cores a step of 16 images takes 1.13 s with TensorFlow's own kernels and 1.50 s compiled by XLA (the
+    quickest of 12 each, folded head).
+    """
+    return "auto" if keras.backend.backend() != "tensorflow" or accelerators() else False
+
+
 def hardware() -> str:
     """What a training runs on, for its record: processor cores, and accelerators by name where the backend tells."""
+    names = accelerators()
     cores = f"{os.cpu_count()} CPU cores, {platform.machine()}"
+    return ", ".join([*(f"{names.count(name)} x {name}" for name in dict.fromkeys(names)), cores])
+
+
+def accelerators() -> list[str]:
+    """The name of each accelerator that the backend sees."""
     if keras.backend.backend() == "jax":
         import jax
 
-        names = [device.device_kind for device in jax.devices() if device.platform != "cpu"]
-    elif keras.backend.backend() == "torch":
+        return [device.device_kind for device in jax.devices() if device.platform != "cpu"]
+    if keras.backend.backend() == "torch":
         import torch
 
-        names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    else:
-        import tensorflow as tf
+        return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    import tensorflow as tf
 
-        names = [
-            tf.config.experimental.get_device_details(d)["device_name"] for d in tf.config.list_physical_devices("GPU")
-        ]
-    return ", ".join([*(f"{names.count(name)} x {name}" for name in dict.fromkeys(names)), cores])
+    gpus = tf.config.list_physical_devices("GPU")
+    return [tf.config.experimental.get_device_details(gpu)["device_name"] for gpu in gpus]
