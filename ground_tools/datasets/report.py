@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,8 @@ import numpy as np
 from ground_tools.datasets.pictures import class_balance, geometry, occurrence, sheet
 from ground_tools.datasets.statistics import describe
 from ground_tools.datasets.store import read_description, write_whole
+from ground_tools.marked import check_marks, write_marked
 
-_FIGURES = re.compile(r"(<!-- figures: begin -->\n).*(<!-- figures: end -->)", re.DOTALL)
 _JPEG_QUALITY = 82
 _DRAWN = {"classes": class_balance, "geometry": geometry, "occurrence": occurrence}
 
@@ -51,18 +50,15 @@ def write_agreement(name: str, result: dict[str, Any], docs: Path) -> list[Path]
 
 def _read_record(docs: Path) -> dict[str, Any]:
     """The figures so far. Raises ValueError when DOCS/datasets.md has no place for figures."""
-    page, record_file = docs / "datasets.md", docs / "datasets.json"
-    if not _FIGURES.search(page.read_text(encoding="utf-8")):
-        raise ValueError(f"{page}: expected the lines <!-- figures: begin --> and <!-- figures: end -->")
+    check_marks(docs / "datasets.md", "figures")
+    record_file = docs / "datasets.json"
     record: dict[str, Any] = json.loads(record_file.read_text()) if record_file.exists() else {}
     return record
 
 
 def _write_record(record: dict[str, Any], docs: Path) -> list[Path]:
     page, record_file = docs / "datasets.md", docs / "datasets.json"
-    write_whole(record_file, (json.dumps(record, indent=1) + "\n").encode())
-    text = page.read_text(encoding="utf-8")
-    write_whole(page, _FIGURES.sub(lambda m: m[1] + figures(record) + m[2], text).encode())
+    write_marked(page, "figures", figures(record), record, record_file)
     return [page, record_file]
 
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import itertools
-import json
-import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -29,15 +27,15 @@ from flight.icd.products import Product
 from flight.inference.engine import Engine, default_settings
 from flight.inference.planes import topic_planes
 from ground_tools.classes import BACKGROUND, CLASS_NAMES, SURFACE, TERMINATOR
-from ground_tools.datasets.store import LoadedSet, digest, load, read_description, write_whole
+from ground_tools.datasets.store import LoadedSet, digest, load, read_description
 from ground_tools.evaluation.passes import set_inputs
+from ground_tools.marked import write_marked
 from ground_tools.rendering.geometry import View, camera_axes
 
 RANGES_D0 = (0.4, 0.7, 1.0, 1.3, 2.0, 5.0)
 PHASES_DEG = (0.0, 30.0, 60.0, 75.0, 90.0, 180.0)
 # Of a chi-squared variable with two degrees of freedom: 90 % lie below.
 CHI_SQUARED_90 = 4.605
-FIGURES = re.compile(r"(<!-- navigation figures: begin -->\n).*(<!-- navigation figures: end -->)", re.DOTALL)
 
 _ROLES = {BACKGROUND: "background", SURFACE: "safe", TERMINATOR: "terminator"}
 _TRUTH_CLASSES = [
@@ -305,12 +303,7 @@ def figures_text(record: Row) -> str:
 
 def write_figures(record: Row, docs: Path) -> None:
     """Write DOCS/gnc.json and the figures' part of DOCS/gnc.md. Raises ValueError when that has no place for them."""
-    page = docs / "gnc.md"
-    text = page.read_text(encoding="utf-8")
-    if not FIGURES.search(text):
-        raise ValueError(f"{page}: expected the lines <!-- navigation figures: begin --> and ... end -->")
-    write_whole(docs / "gnc.json", (json.dumps(record, indent=1) + "\n").encode())
-    write_whole(page, FIGURES.sub(lambda match: match[1] + figures_text(record) + match[2], text).encode())
+    write_marked(docs / "gnc.md", "navigation figures", figures_text(record), record, docs / "gnc.json")
 
 
 def build_parser() -> argparse.ArgumentParser:

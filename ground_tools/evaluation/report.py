@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,8 @@ from ground_tools.datasets.store import write_whole
 from ground_tools.evaluation.figures import Record, sets_of, with_conclusions
 from ground_tools.evaluation.page import page
 from ground_tools.evaluation.tables import blocks, markdown
+from ground_tools.marked import check_marks, write_marked
 
-_FIGURES = re.compile(r"(<!-- figures: begin -->\n).*(<!-- figures: end -->)", re.DOTALL)
 _JPEG_QUALITY = 80
 _DOTS_PER_INCH = 80
 TITLE = "Rubblemap: evaluation"
@@ -26,9 +25,7 @@ TITLE = "Rubblemap: evaluation"
 
 def check_docs(docs: Path) -> None:
     """Raise ValueError unless DOCS/results.md has a place for figures: before hours of work, not after."""
-    page_file = docs / "results.md"
-    if not page_file.is_file() or not _FIGURES.search(page_file.read_text(encoding="utf-8")):
-        raise ValueError(f"{page_file}: expected the lines <!-- figures: begin --> and <!-- figures: end -->")
+    check_marks(docs / "results.md", "figures")
 
 
 def read_record(path: Path) -> Record:
@@ -108,12 +105,8 @@ def write_docs(docs: Path, out: Path, new: Record) -> list[Path]:
     check_docs(docs)
     former = read_record(docs / "results.json")
     record = merged(former, new)
-    write_record(docs / "results.json", record)
-    page_file = docs / "results.md"
-    text = page_file.read_text(encoding="utf-8")
-    figures = markdown(blocks(record), "images/results", deeper=1)
-    write_whole(page_file, _FIGURES.sub(lambda match: match[1] + figures + match[2], text).encode())
-    written = [docs / "results.json", page_file]
+    written = [docs / "results.json", docs / "results.md"]
+    write_marked(written[1], "figures", markdown(blocks(record), "images/results", deeper=1), record, written[0])
     images = docs / "images" / "results"
     for items in new.get("pictures", {}).values():
         for item in items:

@@ -6,10 +6,8 @@ Runs tests/gnc, the fuzzing as long as asked for, and reads what the tests recor
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
-import re
 import statistics
 import subprocess
 import sys
@@ -18,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from ground_tools.datasets.store import write_whole
+from ground_tools.marked import write_marked
 from tests.gnc.building import ROOT
 
 _CONSUMERS = {
@@ -26,7 +24,6 @@ _CONSUMERS = {
     "circles": "`landing_circles`",
     "circles_to_bound": "the same, planes that contradict each other: to the search's bound",
 }
-_FIGURES = re.compile(r"(<!-- client figures: begin -->\n).*(<!-- client figures: end -->)", re.DOTALL)
 
 
 def run_tests(fuzz_minutes: float) -> dict[str, list[str]]:
@@ -122,12 +119,7 @@ def as_text(figures: dict[str, Any]) -> str:
 
 def write_figures(figures: dict[str, Any], docs: Path) -> None:
     """Put them into DOCS/gnc_client.json and between the marks of DOCS/gnc.md."""
-    page = docs / "gnc.md"
-    text = page.read_text(encoding="utf-8")
-    if not _FIGURES.search(text):
-        raise ValueError(f"{page}: expected the lines <!-- client figures: begin --> and <!-- client figures: end -->")
-    write_whole(docs / "gnc_client.json", (json.dumps(figures, indent=1) + "\n").encode())
-    write_whole(page, _FIGURES.sub(lambda m: m[1] + as_text(figures) + m[2], text).encode())
+    write_marked(docs / "gnc.md", "client figures", as_text(figures), figures, docs / "gnc_client.json")
 
 
 def main() -> None:
