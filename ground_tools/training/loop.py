@@ -27,7 +27,7 @@ from ground_tools.training.heads import folded, windowed
 from ground_tools.training.losses import segmentation_loss
 from ground_tools.training.machine import compilation, devices, hardware
 from ground_tools.training.metrics import iou_per_class, mean_iou
-from ground_tools.training.pixels import read_pixels
+from ground_tools.training.pixels import evenly, read_pixels
 from ground_tools.training.progress import LOG_FILE, Curves, EpochLine, StepBar, read_log
 from ground_tools.training.recipes import Recipe
 
@@ -124,8 +124,9 @@ def train_encoder(recipe: Recipe, dataset: Path, out: Path) -> Path:
     validation_inputs = network_inputs(bodies.images[bodies.validation], noise)
     validation_labels = bodies.labels[bodies.validation]
     model = build_encoder_cnn(len(names), size=bodies.images.shape[1])
+    chosen = bodies.train[evenly(len(bodies.train), recipe.images)]
     batches = BodyBatches(
-        bodies.images[bodies.train], bodies.labels[bodies.train], recipe, whole_only=devices() > 1, first_epoch=done
+        bodies.images[chosen], bodies.labels[chosen], recipe, whole_only=devices() > 1, first_epoch=done
     )
     model.compile(
         jit_compile=compilation(),
@@ -150,7 +151,7 @@ def train_encoder(recipe: Recipe, dataset: Path, out: Path) -> Path:
     )
     model.load_weights(path)
     loss, accuracy = model.evaluate(validation_inputs, validation_labels, verbose=0)
-    images = {"train": len(bodies.train), "validation": len(bodies.validation)}
+    images = {"train": len(chosen), "validation": len(bodies.validation)}
     _write_record(recipe, dataset, out, path, {"images": images, "val_loss": loss, "val_accuracy": accuracy})
     return path
 
@@ -173,7 +174,7 @@ def train_unet(
     keras.utils.set_random_seed(recipe.seed)
     done = _begin(recipe, dataset, out, encoder or start_from)
     pixels = recipe.minimum_boulder_pixels
-    train = read_pixels(dataset, "train", pixels, unpack_to)
+    train = read_pixels(dataset, "train", pixels, unpack_to).some(recipe.images)
     validation = read_pixels(dataset, "validation", pixels)
     if recipe.window > train.images.shape[1]:
         raise ValueError(f"recipe {recipe.name}: window: expected at most {train.images.shape[1]}, got {recipe.window}")

@@ -25,6 +25,20 @@ class Pixels:
     def __len__(self) -> int:
         return len(self.images)
 
+    def some(self, count: int) -> Pixels:
+        """So many of the samples, evenly through them; all for 0 or where there are no more."""
+        if count in range(1, len(self)):
+            chosen = evenly(len(self), count)
+            return Pixels(self.images[chosen], self.masks[chosen])
+        return self
+
+
+def evenly(length: int, count: int) -> np.ndarray:
+    """`count` indices evenly through `length`, so that each part of a set is seen; all for 0 or too many."""
+    if not 0 < count < length:
+        return np.arange(length)
+    return np.linspace(0, length - 1, count).round().astype(int)
+
 
 def read_pixels(dataset: Path, split: str, minimum_boulder_pixels: int, folder: Path | None = None) -> Pixels:
     """Read a split, its masks by the rule that a rock is a boulder from so many visible pixels on.

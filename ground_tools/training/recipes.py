@@ -21,6 +21,7 @@ class Recipe:
     photometric augmentation, 0 (the paper's fixed noise) to 1. head: "folded" computes the head as one layer, without
     dropout; "windowed" computes it as it is, in a part of the image. window: side of that part. feature_windows: share
     of the windows that are laid about a crater or boulder. jaccard: weight of the soft Jaccard index in the loss.
+    images: so many of the training images, evenly through them; 0: all.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Recipe:
     window: int = 128
     feature_windows: float = 0.0
     minimum_boulder_pixels: int = 5
+    images: int = 0
 
 
 def load_recipe(name_or_path: str, overrides: dict[str, Any] | None = None) -> Recipe:
@@ -114,6 +116,7 @@ def _recipe(path: Path, table: dict[str, Any]) -> Recipe:
         "schedule": schedule,
         "orientations": take(augmentation, "orientations", bool, 0, 1),
         "photometric": take(augmentation, "photometric", number, 0.0, 1.0),
+        "images": take(rest, "images", int, 0, 2**31) if "images" in rest else 0,
     }
     if network == "unet":
         dropout = table_of("dropout")

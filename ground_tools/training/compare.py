@@ -1,0 +1,240 @@
+"""What each choice of a recipe brings: short trainings that differ in one thing, on the validation split.
+
+python -m ground_tools.training.compare unet-s --dataset datasets/d1 --begin out/train/encoder/encoder.weights.h5 \\
+    --out out/comparisons/unet_s --write docs
+
+A run that was stopped goes on when the same command is given again. Test splits are not looked at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from ground_tools.classes import CLASS_NAMES
+from ground_tools.datasets.noise import network_inputs
+from ground_tools.datasets.store import digest, read_description
+from ground_tools.marked import check_marks, write_marked
+from ground_tools.training.metrics import iou_per_class, mean_iou
+from ground_tools.training.pixels import read_pixels
+from ground_tools.training.recipes import load_recipe
+
+COMPARISONS = Path(__file__).with_name("comparisons")
+MARK = "comparisons"
+AS_IT_IS = "the recipe"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """title: of the table. recipe: by name. begin: "encoder" or "unet", which weights it starts from. seeds: of the
+    runs of each change. changes: by what a row says, the fields set to other values, "dropout.head" being one.
+    """
+
+    name: str
+    title: str
+    recipe: str
+    begin: str
+    seeds: tuple[int, ...]
+    changes: dict[str, dict[str, Any]]
+
+
+def load_comparison(name_or_path: str) -> Comparison:
+    """Read a comparison: the name of one that the project brings, or a TOML file.
+
+    Raises ValueError naming the file and what is wrong in it, also for a recipe or value that the recipe does not take.
+    """
+    path = Path(name_or_path)
+    if not path.suffix:
+        path = COMPARISONS / f"{name_or_path.replace('-', '_')}.toml"
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        known = ", ".join(sorted(p.stem.replace("_", "-") for p in COMPARISONS.glob("*.toml")))
+        raise ValueError(f"comparison {path}: {error.strerror} (the project brings: {known})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"comparison {path}: {error}") from error
+    fields = {"title": str, "recipe": str, "begin": str, "seeds": list, "common": dict, "changes": dict}
+    for field, kind in fields.items():
+        if not isinstance(table.get(field), kind):
+            raise ValueError(f"comparison {path}: {field}: expected a {kind.__name__}, got {table.get(field)!r}")
+    unknown = sorted(set(table) - set(fields))
+    if unknown:
+        raise ValueError(f"comparison {path}: unknown field {unknown[0]}")
+    if table["begin"] not in ("encoder", "unet"):
+        raise ValueError(f'comparison {path}: begin: expected "encoder" or "unet", got {table["begin"]!r}')
+    seeds = table["seeds"]
+    if not seeds or not all(type(seed) is int for seed in seeds):
+        raise ValueError(f"comparison {path}: seeds: expected whole numbers, got {seeds!r}")
+    common = _flat(table["common"])
+    changes = {AS_IT_IS: common, **{name: {**common, **_flat(change)} for name, change in table["changes"].items()}}
+    for name, change in changes.items():
+        try:
+            load_recipe(table["recipe"], change)
+        except ValueError as error:
+            raise ValueError(f"comparison {path}: {name}: {error}") from error
+    return Comparison(path.stem, table["title"], table["recipe"], table["begin"], tuple(seeds), changes)
+
+
+def _flat(table: dict[str, Any], before: str = "") -> dict[str, Any]:
+    """{"dropout": {"head": 0.1}} as {"dropout.head": 0.1}, as the recipe's overrides have it."""
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        flat |= _flat(value, f"{before}{name}.") if isinstance(value, dict) else {before + name: value}
+    return flat
+
+
+def compare(comparison: Comparison, dataset: Path, begin: Path, out: Path, also: list[Path]) -> dict[str, Any]:
+    """Train what is not trained yet, each in a folder of OUT and a process of its own; returns the figures.
+
+    also: further sets on whose validation splits the networks are judged. Raises RuntimeError naming the log of a
+    training that failed.
+    """
+    runs = [(name, seed) for name in comparison.changes for seed in comparison.seeds]
+    rows: dict[str, Any] = {name: {"runs": []} for name in comparison.changes}
+    for name, seed in (bar := tqdm(runs, unit="training", disable=None)):
+        bar.set_postfix_str(f"{name}, seed {seed}")
+        folder = out / f"{list(comparison.changes).index(name):02d}_seed_{seed}"
+        rows[name]["runs"].append(_train(comparison, name, seed, dataset, begin, folder, also))
+    base = {run["seed"]: run["miou"] for run in rows[AS_IT_IS]["runs"]}
+    for row in rows.values():
+        row["miou"] = statistics.median(run["miou"] for run in row["runs"])
+        # Of the same seed, so that what the draw of batches and weights does is in both.
+        row["gain"] = statistics.median(run["miou"] - base[run["seed"]] for run in row["runs"])
+    recipe = load_recipe(comparison.recipe, comparison.changes[AS_IT_IS])
+    return {
+        "title": comparison.title,
+        "recipe": comparison.recipe,
+        "dataset": {"name": read_description(dataset)["name"], "sha256": digest(dataset)},
+        "also": [read_description(path)["name"] for path in also],
+        "epochs": recipe.epochs,
+        "images": recipe.images,
+        "seeds": list(comparison.seeds),
+        "changes": rows,
+    }
+
+
+def _train(
+    comparison: Comparison, name: str, seed: int, dataset: Path, begin: Path, out: Path, also: list[Path]
+) -> dict[str, Any]:
+    fields = {**comparison.changes[name], "seed": seed}
+    recipe = load_recipe(comparison.recipe, fields)
+    command = [sys.executable, "-m", "ground_tools.cli", "train", "--recipe", comparison.recipe]
+    command += ["--dataset", str(dataset), "--out", str(out)]
+    command += ["--encoder" if comparison.begin == "encoder" else "--start-from", str(begin)]
+    for field, value in fields.items():
+        command += ["--set", f"{field}={json.dumps(value)}"]
+    if not (out / "training.json").exists():
+        out.mkdir(parents=True, exist_ok=True)
+        with (out / "output.txt").open("a", encoding="utf-8") as output:
+            done = subprocess.run(command, stdout=output, stderr=output, check=False)
+        if done.returncode:
+            raise RuntimeError(f"training {out}: exit code {done.returncode}; see {out / 'output.txt'}")
+    record = json.loads((out / "training.json").read_text())
+    run = {"seed": seed, "epoch": record["validation"]["epoch"], "minutes": record["minutes"]}
+    run |= {"miou": record["validation"]["miou"], "iou": record["validation"]["iou"]}
+    if also:
+        run["also"] = {}
+        for path in also:
+            run["also"][read_description(path)["name"]] = validation_miou(
+                out / "unet.weights.h5", path, recipe.minimum_boulder_pixels
+            )
+    return run
+
+
+def validation_miou(weights: Path, dataset: Path, minimum_boulder_pixels: int) -> float:
+    """mIoU, as the paper defines it, of a UNet's float weights without dropout on a set's validation split."""
+    from ground_tools.networks.unet import UNetDropout, build_unet
+    from ground_tools.training.heads import folded
+
+    pixels = read_pixels(dataset, "validation", minimum_boulder_pixels)
+    unet = build_unet(len(CLASS_NAMES), UNetDropout(0.0, 0.0), size=pixels.images.shape[1])
+    unet.load_weights(weights)
+    inputs = network_inputs(pixels.images, read_description(dataset)["noise"])
+    labels = folded(unet).predict(inputs, batch_size=16, verbose=0).argmax(axis=-1)
+    return mean_iou(iou_per_class(np.asarray(pixels.masks), labels, len(CLASS_NAMES)))
+
+
+def as_text(record: dict[str, Any]) -> str:
+    """All comparisons as tables, in Markdown."""
+    parts = []
+    for figures in record.values():
+        images = f"{figures['images']} images, " if figures["images"] else ""
+        also = "".join(f" {name} |" for name in figures["also"])
+        parts += [
+            f"### {figures['title']}",
+            "",
+            f"`{figures['recipe']}` on {figures['dataset']['name']}, {images}{figures['epochs']} epochs, seeds "
+            f"{', '.join(map(str, figures['seeds']))}. Validation mIoU in %, the median of the seeds; in brackets the "
+            "lowest and highest. The gain is the median of the differences to the recipe with the same seed.",
+            "",
+            f"| | mIoU | gain | craters | boulders |{also} minutes |",
+            f"|---|---|---|---|---|{'---|' * len(figures['also'])}---|",
+        ]
+        for name, row in figures["changes"].items():
+            runs = row["runs"]
+            values = [run["miou"] for run in runs]
+            spread = f" ({100 * min(values):.1f} to {100 * max(values):.1f})" if len(values) > 1 else ""
+            gain = "" if name == AS_IT_IS else f"{100 * row['gain']:+.1f}"
+            cells = [f"{100 * row['miou']:.1f}{spread}", gain]
+            cells += [_percent(run["iou"][of] for run in runs) for of in ("craters", "boulders")]
+            cells += [_percent(run["also"][of] for run in runs) for of in figures["also"]]
+            cells.append(f"{statistics.median(run['minutes'] for run in runs):.0f}")
+            parts.append(f"| {name} | {' | '.join(cells)} |")
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _percent(values: Any) -> str:
+    return f"{100 * statistics.median(values):.1f}"
+
+
+def write_docs(name: str, figures: dict[str, Any], docs: Path) -> None:
+    """Add a comparison to DOCS/comparisons.json and to the marked part of DOCS/training.md."""
+    file = docs / "comparisons.json"
+    record = json.loads(file.read_text()) if file.exists() else {}
+    record = dict(sorted({**record, name: figures}.items()))
+    write_marked(docs / "training.md", MARK, as_text(record), record, file)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns the exit code: 0, or 2 with one line that says what is wrong and where."""
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    parser = argparse.ArgumentParser(
+        prog="python -m ground_tools.training.compare",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("comparison", help="a name from ground_tools/training/comparisons, or a TOML file")
+    parser.add_argument("--dataset", type=Path, required=True, metavar="DIR", help="to train on")
+    parser.add_argument("--begin", type=Path, required=True, metavar="H5", help="weights to start from")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder per training comes there")
+    parser.add_argument("--also", type=Path, action="append", default=[], metavar="DIR", help="judge on this set, too")
+    parser.add_argument("--write", type=Path, metavar="DOCS", help="put the table into DOCS/training.md")
+    arguments = parser.parse_args(argv)
+    try:
+        comparison = load_comparison(arguments.comparison)
+        if arguments.write is not None:
+            check_marks(arguments.write / "training.md", MARK)
+        figures = compare(comparison, arguments.dataset, arguments.begin, arguments.out, arguments.also)
+        print(as_text({comparison.name: figures}))
+        if arguments.write is not None:
+            write_docs(comparison.name, figures, arguments.write)
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"compare: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
