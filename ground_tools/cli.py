@@ -32,12 +32,12 @@ grows the set that is there.
 """
 
 _TRAIN_EXAMPLES = """examples:
-  ground-tools train --recipe first-flight-encoder --dataset DIR --out out/encoder
-  ground-tools train --recipe first-flight-unet-s-start --dataset DIR --encoder out/encoder/encoder.weights.h5 \\
+  ground-tools train --recipe best-encoder --dataset DIR --out out/encoder
+  ground-tools train --recipe best-cpu-unet-s-start --dataset DIR --encoder out/encoder/encoder.weights.h5 \\
       --out out/unet_s_start
-  ground-tools train --recipe first-flight-unet-s --dataset DIR \\
+  ground-tools train --recipe best-cpu-unet-s --dataset DIR \\
       --start-from out/unet_s_start/unet.weights.h5 --out out/unet_s
-  ground-tools train --recipe first-flight-unet-as --dataset DIR --start-from out/unet_s/unet.weights.h5 \\
+  ground-tools train --recipe best-cpu-unet-as-start --dataset DIR --start-from out/unet_s/unet.weights.h5 \\
       --out out/unet_as
 
 The backend is Keras's: set KERAS_BACKEND to tensorflow, jax or torch. A training that was stopped goes on from
@@ -147,6 +147,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="for ranges, choices, figures; give it again for another set, which then counts as much",
     )
     export.add_argument("--out", type=Path, required=True, metavar="DIR", help="the bundle's folder")
+    export.add_argument(
+        "--self-test-from",
+        type=Path,
+        metavar="DIR",
+        help="the set whose first test image becomes the self-test's, where images of the sets may not be passed on",
+    )
     export.add_argument("--bundle-version", default="0.1.0", help="(default: 0.1.0)")
     export.add_argument("--images", type=int, help="judge on so many images of each split instead of all")
     export.add_argument("--passes", type=int, default=20, help="dropout passes (default: 20)")
@@ -211,6 +217,12 @@ def _train(arguments: argparse.Namespace) -> None:
     for path in (arguments.encoder, arguments.start_from):
         if path is not None and not path.is_file():
             raise FileNotFoundError(f"weights {path}: no such file")
+    if recipe.network == "encoder_cnn":
+        for option in ("encoder", "start_from", "unpack_to"):
+            if getattr(arguments, option) is not None:
+                raise ValueError(
+                    f"--{option.replace('_', '-')}: recipe {recipe.name} trains an encoder, which takes none"
+                )
     set_precision(arguments.precision)
     if arguments.devices is not None:
         print(f"spread over {spread_over_devices(arguments.devices, recipe.batch)} devices")
@@ -241,6 +253,7 @@ def _export(arguments: argparse.Namespace) -> None:
         arguments.bundle_version,
         arguments.images,
         arguments.passes,
+        arguments.self_test_from,
     )
     tests = bundle.manifest["metrics"]["test"]
     figures = ", ".join(f"{figures[bundle.modes[0]]['miou']:.3f} on {name}" for name, figures in tests.items())

@@ -27,8 +27,9 @@ from ground_tools.export.graph import (
     keep_probabilities,
     mask_shapes,
 )
-from ground_tools.export.judging import calibration_images, choose, measure, read_set, spread
+from ground_tools.export.judging import JudgedSet, calibration_images, choose, measure, read_set, spread
 from ground_tools.networks.unet import UNetDropout, build_unet
+from ground_tools.training.records import check_unseen, sets_used
 
 ROLES = {
     "background": "background",
@@ -70,24 +71,31 @@ def write_bundle(
     version: str,
     test_images: int | None = None,
     passes: int = PASSES,
+    self_test_from: Path | None = None,
 ) -> Bundle:
     """Export one network, or two to be fused as UNetH (the first one UNetS, the second UNetAS), into a bundle.
 
     gamma and the uncertainty threshold are chosen on the validation splits of all sets, the figures computed on their
-    test splits, both from the int8 files by the flight code. The self-test's image comes from the first set.
-    test_images: use only so many of each split, evenly spread over it. The folder is replaced only when the new bundle
-    is whole and passes its checks. Raises ValueError for two sets of one name, or one that is not finished.
+    test splits, both from the int8 files by the flight code. test_images: use only so many of each split, evenly spread
+    over it. self_test_from: the set whose first test image becomes the self-test's; None: the first of `datasets` whose
+    images may be passed on. The folder is replaced only when the new bundle is whole and passes its checks.
+
+    Raises ValueError for two sets of one name, one that is not finished, one on whose test images a network was
+    trained, and where no image may go into the bundle.
     """
     trained = _in_order(trained)
     if out.exists() and any(out.iterdir()) and not (out / "manifest.json").is_file():
         raise ValueError(f"{out}: holds something else than a bundle; choose another --out")
+    used = sets_used({network.role: network.record for network in trained}, {})
+    for dataset in datasets:
+        check_unseen(f"bundle {name}", used, dataset)
     sets = [read_set(dataset, test_images) for dataset in datasets]
     names = [judged.name for judged in sets]
     if len(set(names)) < len(names):
         raise ValueError(f"--dataset: expected sets of different names, got {' and '.join(names)}")
     unseen = np.concatenate([judged.frames(spread(judged.test, _PARITY_IMAGES // len(sets))) for judged in sets])
     calibration = calibration_images(sets)
-    boulder_pixels = {n.role: n.record["recipe"]["minimum_boulder_pixels"] for n in trained}
+    self_test = _self_test_image(sets if self_test_from is None else [read_set(self_test_from, 1)])
     with tempfile.TemporaryDirectory(prefix="rubblemap_bundle_") as scratch:
         folder = Path(scratch) / name
         folder.mkdir()
@@ -97,21 +105,33 @@ def write_bundle(
             networks.append(entry)
             parity[network.role] = report
         manifest = _manifest(trained, networks, parity, name, version, passes)
-        _add_self_test(folder, manifest, unseen[0])
+        _add_self_test(folder, manifest, self_test)
         _write_manifest(folder, manifest)
-        chosen = choose(load_bundle(folder), sets, boulder_pixels[trained[0].role], passes)
+        chosen = choose(load_bundle(folder), sets, passes)
         manifest["defaults"].update(chosen["defaults"])
         manifest["validation_entropy"] = chosen["validation_entropy"]
         manifest["metrics"]["validation"] = chosen["report"]
         _write_manifest(folder, manifest)
         bundle = load_bundle(folder)
-        manifest["metrics"]["test"] = {judged.name: measure(bundle, judged, boulder_pixels, passes) for judged in sets}
+        manifest["metrics"]["test"] = {judged.name: measure(bundle, judged, passes) for judged in sets}
         _record_self_test(folder, manifest)
         (folder / "card.md").write_text(card(manifest), encoding="utf-8")
         write_sums(folder)
         load_bundle(folder)
         _put_in_place(folder, out)
     return load_bundle(out)
+
+
+def _self_test_image(sets: list[JudgedSet]) -> np.ndarray:
+    """(H, W) uint8. A bundle goes to other people, mission images may not."""
+    for judged in sets:
+        if judged.publishable:
+            image: np.ndarray = judged.frames(spread(judged.test, 1))[0]
+            return image
+    names = " and ".join(judged.name for judged in sets)
+    raise ValueError(
+        f"--dataset: images of {names} may not be passed on; expected --self-test-from with a set whose images may"
+    )
 
 
 def _in_order(trained: list[TrainedNetwork]) -> list[TrainedNetwork]:

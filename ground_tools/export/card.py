@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-Record = dict[str, Any]
-
-
-def chain(record: Record) -> Iterator[Record]:
-    """The training records of a network, the last training first, as far as they are known."""
-    yield record
-    origin = record.get("began_from", {}).get("training")
-    if origin:
-        yield from chain(origin)
+from ground_tools.training.records import Record, chain
 
 
 def description(records: dict[str, Record]) -> str:
@@ -72,11 +63,10 @@ def card(manifest: dict[str, Any]) -> str:
             if isinstance(figures, dict):
                 cells = " | ".join(_percent(figures["iou"].get(name)) for name in names)
                 lines.append(f"| {mode} | {cells} | {_percent(figures['miou'])} |")
-    fused = " A network's own row is judged by the labels it was trained on, the fused row by those of the first."
     defaults = manifest["defaults"]
     lines += [
         "",
-        f"IoU per class: the mean over the images that show the class.{fused if 'fusion' in manifest else ''}",
+        "IoU per class: the mean over the images that show the class.",
         f"gamma {defaults['gamma']:g} and uncertainty threshold {defaults['uncertainty_threshold']:g} were chosen on "
         "validation splits.",
         "",

@@ -9,21 +9,28 @@ from typing import Any
 import numpy as np
 
 from flight.bundle import Bundle
-from ground_tools.datasets.store import LoadedSet, load, read_description
+from ground_tools.datasets.store import LoadedSet, digest, load, read_description
 from ground_tools.evaluation.choices import GAMMAS, THRESHOLDS, thresholded_miou
 from ground_tools.evaluation.passes import mode_result, passes_over, set_inputs
 from ground_tools.training.augmentation import disturbed
-from ground_tools.training.batches import relabelled
 from ground_tools.training.metrics import iou_per_class, mean_iou
+from ground_tools.training.pixels import evenly
+from ground_tools.training.records import set_name, split_rule
 
 _CALIBRATION_IMAGES = 96
 
 
 @dataclass(frozen=True)
 class JudgedSet:
-    """A set with its splits. noise: as its description states it; None for real images, which have their own."""
+    """A set with its splits. name: as results call it. provenance: its name, sha256 and split_by, for the manifest.
+
+    noise: as its description states it; None for real images, which have their own. publishable: whether its images
+    may be passed on, in a bundle for one.
+    """
 
     name: str
+    provenance: dict[str, Any]
+    publishable: bool
     noise: dict[str, Any] | None
     train: LoadedSet
     validation: LoadedSet
@@ -37,21 +44,26 @@ class JudgedSet:
 def read_set(path: Path, images: int | None) -> JudgedSet:
     """Read a set; images: so many of validation and test, evenly spread, None for all.
 
-    Raises ValueError when the set is not finished.
+    Raises ValueError when the set is not finished or lacks a split.
     """
     description = read_description(path)
-    train, validation, test = (load(path, split, identifiers=True) for split in ("train", "validation", "test"))
-    for split, loaded in (("train", train), ("validation", validation), ("test", test)):
-        if len(loaded.images) == 0:
-            raise ValueError(f"dataset {path}: expected samples in split {split}, got none")
-    return JudgedSet(description["name"], description["noise"], train, spread(validation, images), spread(test, images))
+    train, validation, test = (load(path, split) for split in ("train", "validation", "test"))
+    return JudgedSet(
+        name=set_name(description),
+        provenance={"name": description["name"], "sha256": digest(path), "split_by": split_rule(description)},
+        publishable=description.get("publish_images", True),
+        noise=description["noise"],
+        train=train,
+        validation=spread(validation, images),
+        test=spread(test, images),
+    )
 
 
 def spread(loaded: LoadedSet, count: int | None) -> LoadedSet:
     """`count` samples evenly spread over a split, or all of them."""
     if count is None or count >= len(loaded.images):
         return loaded
-    return loaded.chosen(_places(len(loaded.images), count))
+    return loaded.chosen(evenly(len(loaded.images), count))
 
 
 def calibration_images(sets: list[JudgedSet]) -> np.ndarray:
@@ -63,12 +75,12 @@ def calibration_images(sets: list[JudgedSet]) -> np.ndarray:
         [
             disturbed(judged.train.images[i], 0.7, np.random.default_rng([7, int(i)]), judged.noise is not None)
             for judged in sets
-            for i in _places(len(judged.train.images), _CALIBRATION_IMAGES // len(sets))
+            for i in evenly(len(judged.train.images), _CALIBRATION_IMAGES // len(sets))
         ]
     )[..., None]
 
 
-def choose(bundle: Bundle, sets: list[JudgedSet], minimum_boulder_pixels: int, passes: int) -> dict[str, Any]:
+def choose(bundle: Bundle, sets: list[JudgedSet], passes: int) -> dict[str, Any]:
     """gamma by the mIoU and the threshold by the enhanced maps' mIoU, on the validation splits.
 
     Of several sets the mean of their mIoUs counts, so that the smaller one weighs as much. validation_entropy is that
@@ -77,7 +89,7 @@ def choose(bundle: Bundle, sets: list[JudgedSet], minimum_boulder_pixels: int, p
     mode, gammas = bundle.modes[0], GAMMAS if bundle.fusion is not None else (bundle.gamma,)
     truths, maps = [], []
     for judged in sets:
-        truths.append(relabelled(judged.validation, minimum_boulder_pixels))
+        truths.append(judged.validation.masks)
         results: dict[float, list[tuple[np.ndarray, np.ndarray]]] = {gamma: [] for gamma in gammas}
         for scores in passes_over(bundle, judged.frames(judged.validation), passes):
             for gamma in gammas:
@@ -111,6 +123,7 @@ def choose(bundle: Bundle, sets: list[JudgedSet], minimum_boulder_pixels: int, p
         },
         "report": {
             judged.name: {
+                "dataset": judged.provenance,
                 "images": len(truth),
                 "miou_by_gamma": {f"{g:g}": round(values[place], 4) for g, values in mious.items()},
             }
@@ -119,20 +132,15 @@ def choose(bundle: Bundle, sets: list[JudgedSet], minimum_boulder_pixels: int, p
     }
 
 
-def measure(bundle: Bundle, judged: JudgedSet, minimum_boulder_pixels: dict[str, int], passes: int) -> dict[str, Any]:
-    """IoU per class of every mode on the test split, from the int8 files.
-
-    minimum_boulder_pixels: by role, the label rule of each network's training; the fused mode is judged by the first.
-    """
-    truths = {role: relabelled(judged.test, pixels) for role, pixels in minimum_boulder_pixels.items()}
-    first = next(iter(truths.values()))
+def measure(bundle: Bundle, judged: JudgedSet, passes: int) -> dict[str, Any]:
+    """IoU per class of every mode on the test split, from the int8 files and the set's own masks."""
     results: dict[str, list[np.ndarray]] = {mode: [] for mode in bundle.modes}
     for scores in passes_over(bundle, judged.frames(judged.test), passes):
         for mode, predicted in results.items():
             predicted.append(mode_result(bundle, scores, mode, bundle.gamma)[0])
     report: dict[str, Any] = {"images": len(judged.test), "passes": passes, "definition": "mean over images"}
     for mode, predicted in results.items():
-        iou = iou_per_class(truths.get(mode, first), np.stack(predicted), len(bundle.classes))
+        iou = iou_per_class(judged.test.masks, np.stack(predicted), len(bundle.classes))
         report[mode] = {
             "miou": round(mean_iou(iou), 4),
             # A class that no image shows has none.
@@ -143,7 +151,3 @@ def measure(bundle: Bundle, judged: JudgedSet, minimum_boulder_pixels: dict[str,
 
 def _miou(truth: np.ndarray, predicted: np.ndarray, bundle: Bundle) -> float:
     return mean_iou(iou_per_class(truth, predicted, len(bundle.classes)))
-
-
-def _places(total: int, count: int) -> np.ndarray:
-    return np.linspace(0, total - 1, min(count, total)).astype(int)

@@ -7,22 +7,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from ground_tools.classes import BOULDERS, CRATERS, TERMINATOR
-from ground_tools.datasets.labels import stacked_mask
-from ground_tools.datasets.store import LoadedSet
+from ground_tools.classes import BOULDERS, CRATERS
 from ground_tools.training.augmentation import disturbed, oriented
 from ground_tools.training.pixels import Pixels
 from ground_tools.training.recipes import Recipe
-
-
-def relabelled(loaded: LoadedSet, minimum_boulder_pixels: int) -> np.ndarray:
-    """The set's masks with another rule for what counts as a boulder, from its identifiers. Returns (N, H, W) uint8."""
-    return np.stack(
-        [
-            stacked_mask(identifiers, ground, mask == TERMINATOR, minimum_boulder_pixels)
-            for identifiers, ground, mask in zip(loaded.identifiers, loaded.ground, loaded.masks, strict=True)
-        ]
-    )
 
 
 def window_offsets(mask: np.ndarray, recipe: Recipe, generator: np.random.Generator) -> tuple[int, int]:
@@ -34,8 +22,9 @@ def window_offsets(mask: np.ndarray, recipe: Recipe, generator: np.random.Genera
     size, window = mask.shape[0], recipe.window
     first = generator.integers(-window // 2, size - window // 2 + 1, 2)
     if generator.random() < recipe.feature_windows:
-        pixels = np.argwhere(mask == generator.choice([CRATERS, BOULDERS]))
-        if len(pixels):
+        shown = [feature for feature in (CRATERS, BOULDERS) if (mask == feature).any()]
+        if shown:
+            pixels = np.argwhere(mask == generator.choice(shown))
             first = pixels[generator.integers(len(pixels))] - generator.integers(window // 4, 3 * window // 4, 2)
     row, column = np.clip(first, 0, size - window)
     return int(row), int(column)

@@ -9,13 +9,14 @@ A run that was stopped goes on when the same command is given again. Test splits
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import statistics
 import subprocess
 import sys
 import tomllib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ from ground_tools.datasets.store import digest, read_description
 from ground_tools.marked import check_marks, write_marked
 from ground_tools.training.metrics import iou_per_class, mean_iou
 from ground_tools.training.pixels import read_pixels
-from ground_tools.training.recipes import load_recipe
+from ground_tools.training.recipes import Recipe, load_recipe
+from ground_tools.training.records import split_rule
 
 COMPARISONS = Path(__file__).with_name("comparisons")
 MARK = "comparisons"
@@ -76,6 +78,9 @@ def load_comparison(name_or_path: str) -> Comparison:
     seeds = table["seeds"]
     if not seeds or not all(type(seed) is int for seed in seeds):
         raise ValueError(f"comparison {path}: seeds: expected whole numbers, got {seeds!r}")
+    for name, change in table["changes"].items():
+        if not isinstance(change, dict):
+            raise ValueError(f"comparison {path}: {name}: expected a table of fields, got {change!r}")
     common = _flat(table["common"])
     changes = {AS_IT_IS: common, **{name: {**common, **_flat(change)} for name, change in table["changes"].items()}}
     for name, change in changes.items():
@@ -141,6 +146,7 @@ def _train(
         if done.returncode:
             raise RuntimeError(f"training {out}: exit code {done.returncode}; see {out / 'output.txt'}")
     record = json.loads((out / "training.json").read_text())
+    _check(record, recipe, dataset, begin, out)
     run = {"seed": seed, "epoch": record["validation"]["epoch"], "minutes": record["minutes"]}
     run |= {"miou": record["validation"]["miou"], "iou": record["validation"]["iou"]}
     if also:
@@ -150,6 +156,22 @@ def _train(
                 out / "unet.weights.h5", path, recipe.minimum_boulder_pixels
             )
     return run
+
+
+def _check(record: dict[str, Any], recipe: Recipe, dataset: Path, begin: Path, out: Path) -> None:
+    """Raise ValueError when a training that is there is not the one that is asked for."""
+    asked = {
+        "recipe": json.loads(json.dumps(asdict(recipe))),
+        "dataset": {"sha256": digest(dataset), "split_by": split_rule(read_description(dataset))},
+        "began_from": {"weights_sha256": hashlib.sha256(begin.read_bytes()).hexdigest()},
+    }
+    for part, values in asked.items():
+        for field, value in values.items():
+            if record[part].get(field) != value:
+                raise ValueError(
+                    f"{out}: holds another training; choose another --out ({part}, {field}: expected {value!r}, got "
+                    f"{record[part].get(field)!r})"
+                )
 
 
 def validation_miou(weights: Path, dataset: Path, minimum_boulder_pixels: int) -> float:

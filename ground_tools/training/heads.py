@@ -55,11 +55,12 @@ class FoldedHead(keras.layers.Layer):
 
     Nothing but dropout lies between them, so that they are one linear map, of 7 x 7 pixels and a fortieth of the cost.
     The kernel is folded anew in every step, and its gradient goes to the layers' own weights. Exact but for
-    FOLDED_BORDER pixels at the border, where the layers see zeros. (N, H, W, C) -> (N, H, W, K).
+    FOLDED_BORDER pixels at the border, where the layers see zeros. Scores are float32 in any precision, as the real
+    head's are. (N, H, W, C) -> (N, H, W, K).
     """
 
     def __init__(self, layers: list[keras.layers.Layer], **keywords: Any) -> None:
-        super().__init__(**keywords)
+        super().__init__(dtype="float32", **keywords)
         self._layers_folded = layers
 
     def call(self, inputs: Any) -> Any:

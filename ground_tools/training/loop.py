@@ -30,6 +30,7 @@ from ground_tools.training.metrics import iou_per_class, mean_iou
 from ground_tools.training.pixels import evenly, read_pixels
 from ground_tools.training.progress import LOG_FILE, Curves, EpochLine, StepBar, read_log
 from ground_tools.training.recipes import Recipe
+from ground_tools.training.records import split_rule
 
 
 class KeepBestIoU(keras.callbacks.Callback):
@@ -83,8 +84,9 @@ def _callbacks(recipe: Recipe, out: Path) -> list[keras.callbacks.Callback]:
         StepBar(recipe.epochs),
         EpochLine(recipe.epochs),
         keras.callbacks.CSVLogger(str(out / LOG_FILE), append=True),
-        Curves(out),
+        # As soon after the log as can be: a kill between the two has the epoch done and logged once more.
         keras.callbacks.BackupAndRestore(str(out / "backup"), delete_checkpoint=False, double_checkpoint=True),
+        Curves(out),
     ]
 
 
@@ -99,7 +101,7 @@ def _begin(recipe: Recipe, dataset: Path, out: Path, origin: Path | None) -> int
         "recipe": {name: value for name, value in _recipe_record(recipe).items() if name != "epochs"},
         "dataset_sha256": digest(dataset),
         # The digest is of the content in any split: a set of other splits is told by the rule of them alone.
-        "split_by": read_description(dataset).get("campaign", {}).get("split_by"),
+        "split_by": split_rule(read_description(dataset)),
         "origin_sha256": hashlib.sha256(origin.read_bytes()).hexdigest() if origin else None,
     }
     path = out / "started.json"
@@ -176,7 +178,7 @@ def train_unet(
     pixels = recipe.minimum_boulder_pixels
     train = read_pixels(dataset, "train", pixels, unpack_to).some(recipe.images)
     validation = read_pixels(dataset, "validation", pixels)
-    if recipe.window > train.images.shape[1]:
+    if recipe.head == "windowed" and recipe.window > train.images.shape[1]:
         raise ValueError(f"recipe {recipe.name}: window: expected at most {train.images.shape[1]}, got {recipe.window}")
     noise = read_description(dataset)["noise"]
     size = train.images.shape[1]
@@ -192,7 +194,7 @@ def train_unet(
     batches = UNetBatches(train, recipe, noise is not None, devices() > 1, done)
     model.compile(
         jit_compile=compilation(),
-        optimizer=keras.optimizers.Adam(_schedule(recipe, len(batches)), global_clipnorm=1.0),
+        optimizer=keras.optimizers.Adam(_schedule(recipe, len(batches)), global_clipnorm=recipe.gradient_norm or None),
         loss=segmentation_loss(recipe.class_weights, recipe.jaccard),
     )
     path = out / "unet.weights.h5"
@@ -232,7 +234,7 @@ def _write_record(recipe: Recipe, dataset: Path, out: Path, weights: Path, measu
         "dataset": {
             "name": description["name"],
             "sha256": digest(dataset),
-            "split_by": description.get("campaign", {}).get("split_by"),
+            "split_by": split_rule(description),
         },
         "backend": keras.backend.backend(),
         "keras": keras.__version__,

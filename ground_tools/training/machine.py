@@ -26,8 +26,8 @@ def spread_over_devices(count: int, batch: int) -> int:
             f"--devices: expected the backend jax, which Keras spreads over devices, got {keras.backend.backend()}"
         )
     devices = keras.distribution.list_devices()
-    chosen = devices if count == 0 else devices[:count]
-    if len(chosen) < count:
+    chosen = devices if count == 0 else devices[: max(count, 0)]
+    if not chosen or len(chosen) < count:
         raise ValueError(f"--devices: expected 1..{len(devices)}, the devices that there are, got {count}")
     if batch % len(chosen):
         raise ValueError(f"recipe: batch: expected a multiple of {len(chosen)} devices, got {batch}")

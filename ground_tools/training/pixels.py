@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import pyarrow.compute as pc
 
 from ground_tools.classes import TERMINATOR
 from ground_tools.datasets.labels import stacked_mask
-from ground_tools.datasets.store import PIXEL_COLUMNS, batches, chosen_rows, digest, read_index, webp_array
+from ground_tools.datasets.store import PIXEL_COLUMNS, batches, chosen_rows, read_index, webp_array
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def read_pixels(dataset: Path, split: str, minimum_boulder_pixels: int, folder: 
         raise ValueError(f"dataset {dataset}: expected samples in split {split}, got none")
     if folder is None:
         return _unpack(dataset, split, minimum_boulder_pixels, count, None)
-    path = folder / f"{digest(dataset)[:16]}_{split}_{minimum_boulder_pixels}.npy"
+    path = folder / f"{_digest(dataset, split)[:20]}_{minimum_boulder_pixels}.npy"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
@@ -61,6 +62,13 @@ def read_pixels(dataset: Path, split: str, minimum_boulder_pixels: int, folder: 
         part.replace(path)
     both = np.load(path, mmap_mode="r")
     return Pixels(both[0], both[1])
+
+
+def _digest(dataset: Path, split: str) -> str:
+    """SHA-256 over the samples of a split: sets of one content may differ in their splits."""
+    index = read_index(dataset)
+    rows = index.filter(pc.equal(index["split"], split))
+    return hashlib.sha256("\n".join(rows["sha256"].to_pylist()).encode()).hexdigest()
 
 
 def _unpack(dataset: Path, split: str, minimum_boulder_pixels: int, count: int, path: Path | None) -> Pixels:

@@ -82,12 +82,15 @@ class Curves(keras.callbacks.Callback):
 
 
 def read_log(out: Path) -> list[dict[str, str]]:
-    """The rows of a training's log, one per epoch done; none before the first."""
+    """The rows of a training's log, one per epoch done; none before the first.
+
+    An epoch that was logged and lost before its checkpoint was written is logged again: the later row counts.
+    """
     path = out / LOG_FILE
     if not path.exists():
         return []
     with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+        return list({row["epoch"]: row for row in csv.DictReader(file)}.values())
 
 
 def draw_curves(rows: list[dict[str, str]], path: Path) -> None:

@@ -14,14 +14,19 @@ RECIPES = Path(__file__).with_name("recipes")
 
 @dataclass(frozen=True)
 class Recipe:
-    """One training. The fields are explained in the recipes that the project brings.
+    """One training.
 
-    network: "encoder_cnn" or "unet". role: what the trained UNet is in a bundle. schedule: of the learning rate,
-    "constant" as the paper's, or "cosine", which rises shortly and falls to a tenth. photometric: strength of the
-    photometric augmentation, 0 (the paper's fixed noise) to 1. head: "folded" computes the head as one layer, without
-    dropout; "windowed" computes it as it is, in a part of the image. window: side of that part. feature_windows: share
-    of the windows that are laid about a crater or boulder. jaccard: weight of the soft Jaccard index in the loss.
-    images: so many of the training images, evenly through them; 0: all.
+    network: "encoder_cnn" or "unet". role: what the trained UNet is in a bundle. epochs: over all training images.
+    batch: images a step. learning_rate: Adam's. schedule: of the learning rate, "constant" as the paper's, or "cosine",
+    which rises shortly and falls to a tenth. orientations: whether images are turned and flipped. photometric: strength
+    of the photometric augmentation, 0 (the paper's fixed noise) to 1. class_weights: in the cross-entropy, of a pixel
+    by its true class. dropout_blocks, dropout_head: rates of DO1 to DO4 and of DO5 and DO6. freeze_encoder: whether the
+    encoder's weights stay as they are. jaccard: weight of the soft Jaccard index in the loss. head: "folded" computes
+    the head as one layer, without dropout; "windowed" computes it as it is, in a part of the image. window: side of
+    that part. feature_windows: share of the windows that are laid about a crater or boulder. minimum_boulder_pixels: a
+    rock is a boulder where so many of its pixels are seen. gradient_norm: to which the gradients of a step are scaled
+    down where they are larger; 0: never, as the paper's. images: so many of the training images, evenly through them;
+    0: all.
     """
 
     name: str
@@ -43,6 +48,7 @@ class Recipe:
     window: int = 128
     feature_windows: float = 0.0
     minimum_boulder_pixels: int = 5
+    gradient_norm: float = 1.0
     images: int = 0
 
 
@@ -134,6 +140,7 @@ def _recipe(path: Path, table: dict[str, Any]) -> Recipe:
             "dropout_blocks": take(dropout, "blocks", number, 0.0, 0.95),
             "dropout_head": take(dropout, "head", number, 0.0, 0.95),
             "jaccard": take(rest, "jaccard", number, 0.0, 100.0) if "jaccard" in rest else 0.0,
+            "gradient_norm": take(rest, "gradient_norm", number, 0.0, 1e6) if "gradient_norm" in rest else 1.0,
             "freeze_encoder": take(rest, "freeze_encoder", bool, 0, 1),
             **_head_fields(path, rest, take),
             "minimum_boulder_pixels": take(rest, "minimum_boulder_pixels", int, 1, 4096),

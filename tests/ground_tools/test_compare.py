@@ -66,6 +66,10 @@ def test_a_comparison_fills_its_table_and_trains_nothing_twice(dataset: Path, tm
     done = compare(*arguments)
     assert done.returncode == 0, done.stderr
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")} == times
+    (tmp_path / "two.toml").write_text(TWO.replace("jaccard = 0.0", "jaccard = 0.5"))
+    done = compare(*arguments)
+    assert done.returncode == 2
+    assert "holds another training; choose another --out (recipe, jaccard: expected 0.5, got 0.0)" in done.stderr
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in COMPARISONS.glob("*.toml")))
@@ -80,6 +84,7 @@ def test_the_comparisons_that_the_project_brings_are_sound(name: str) -> None:
         ("seeds = [1]", "seeds = []", "seeds: expected whole numbers, got []"),
         ("jaccard = 0.0", "jaccard = -1", "no soft Jaccard index: recipe "),
         ("jaccard = 0.0", "jacard = 0.0", "unknown field jacard"),
+        ('"no soft Jaccard index" = { jaccard = 0.0, dropout.blocks = 0.5 }', "x = 3", "x: expected a table of fields"),
         ("[common]", "[comon]", "common: expected a dict"),
         ('title = "Two losses"', 'title = "Two losses"\nsubtitle = ""', "unknown field subtitle"),
     ],
