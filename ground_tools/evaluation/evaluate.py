@@ -11,7 +11,6 @@ import numpy as np
 
 from flight.bundle import Bundle, load_bundle
 from ground_tools.evaluation import charts
-from ground_tools.evaluation.choices import GAMMA_SWEEP, THRESHOLD_SWEEP
 from ground_tools.evaluation.disturbances import DISTURBANCES, disturbed_frame
 from ground_tools.evaluation.figures import (
     Record,
@@ -23,10 +22,11 @@ from ground_tools.evaluation.figures import (
 from ground_tools.evaluation.mosaics import along_time, best_middle_worst, mosaic
 from ground_tools.evaluation.passes import passes_of
 from ground_tools.evaluation.report import write_chart, write_picture
-from ground_tools.evaluation.samples import Chosen, check_unseen, choose, splits_of
+from ground_tools.evaluation.samples import Chosen, choose, splits_of
 from ground_tools.evaluation.segmentation import image_ious
-from ground_tools.evaluation.statistics import ROCK_SIZES, Arrays, Image
+from ground_tools.evaluation.statistics import Arrays, Image
 from ground_tools.evaluation.work import statistics_of, workers
+from ground_tools.training.records import check_unseen, sets_used
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,9 @@ def evaluate(bundles: list[Path], datasets: list[Path], plan: Plan) -> Record:
     names: dict[str, Path] = {}
     for path in datasets:
         for bundle in loaded:
-            check_unseen(bundle, path)
+            manifest = bundle.manifest
+            used = sets_used(manifest["training"], manifest["metrics"].get("validation", {}))
+            check_unseen(f"bundle {bundle.name}", used, path)
             name = choose(path, plan.split, 1, bundle).name
         if name in names:
             raise ValueError(f"--dataset: expected sets of different names, got {names[name]} and {path}, both {name}")
@@ -100,10 +102,14 @@ def _evaluate_set(bundle: Bundle, path: Path, plan: Plan, pool: ProcessPoolExecu
     record.setdefault(name, {}).update(modes)
     pictures = record["pictures"].setdefault(name, [])
 
+    def add(file: str, caption: str) -> None:
+        origin = {"bundle": bundle.identity, "dataset_sha256": chosen.sha256}
+        pictures.append({"file": file, "caption": caption, **origin})
+
     def draw(what: str, caption: str, figure: Any) -> None:
         file = f"{name}_{bundle.name}_{what}.png"
         write_chart(plan.pictures / file, figure)
-        pictures.append({"file": file, "caption": f"{caption}, {bundle.name}", "bundle": bundle.identity})
+        add(file, f"{caption}, {bundle.name}")
 
     title = f"{bundle.name} {bundle.version} on {name}, {len(chosen)} images"
     file = f"{name}_{bundle.name}_mosaic.jpg"
@@ -111,7 +117,7 @@ def _evaluate_set(bundle: Bundle, path: Path, plan: Plan, pool: ProcessPoolExecu
     flown = bool(np.isfinite(chosen.samples.times_s).all())
     what = "Images along the flyby" if flown else "Best, middle and worst images by their mIoU"
     caption = f"{what}, {name}, {bundle.modes[0]}"
-    pictures.append({"file": file, "caption": caption, "bundle": bundle.identity})
+    add(file, caption)
     if flown:
         draw("flyby", f"Along the flyby {name}", charts.flyby(bundle, modes, title))
     draw("cumulative_iou", f"Cumulative IoU on {name}", charts.cumulative_iou(bundle, statistics, title))
@@ -152,9 +158,6 @@ def _run(
         "dataset": chosen.name,
         "split": chosen.split,
         "passes": plan.passes,
-        "thresholds": THRESHOLD_SWEEP,
-        "gammas": GAMMA_SWEEP,
-        "rock_sizes": ROCK_SIZES,
     }
     return statistics_of(pool, job, images, parameters, plan.store, label)
 

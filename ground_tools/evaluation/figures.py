@@ -23,8 +23,9 @@ from ground_tools.evaluation.segmentation import (
     precision_recall_f1,
     set_iou,
 )
-from ground_tools.evaluation.statistics import ROCK_SIZES, Arrays
+from ground_tools.evaluation.statistics import ROCK_SIZES, VERSION, Arrays
 from ground_tools.training.metrics import mean_iou
+from ground_tools.training.records import set_name, sets_used
 
 Record = dict[str, Any]
 COVERAGES = (0.8, 0.9, 0.95, 1.0)
@@ -58,10 +59,12 @@ def plain(value: Any) -> Any:
 
 
 def provenance(bundle: Bundle, chosen: Chosen, passes: int) -> Record:
-    """What figures were measured on."""
+    """What figures were measured on, and by which evaluation."""
     return {
         "bundle": bundle.identity,
         "passes": passes,
+        "statistics_version": VERSION,
+        "dataset": chosen.name,
         "dataset_sha256": chosen.sha256,
         "split": chosen.split,
         "split_by": chosen.split_by,
@@ -69,6 +72,14 @@ def provenance(bundle: Bundle, chosen: Chosen, passes: int) -> Record:
         "images": len(chosen),
         "of_images": chosen.total,
     }
+
+
+def trained_on(bundle: Bundle, mode: str) -> list[str]:
+    """Names of the sets that a mode's networks go back to, the encoder's too, as far as the bundle states them."""
+    roles = [network.role for network in bundle.networks]
+    used = sets_used(bundle.manifest["training"], {})
+    sets = [stated for role in ([mode] if mode in roles else roles) for stated in used.get(role, [])]
+    return sorted({set_name({**s, "campaign": {"split_by": s.get("split_by")}}) for s in sets if "name" in s})
 
 
 def mode_figures(bundle: Bundle, chosen: Chosen, passes: int, statistics: Arrays, mode: str) -> Record:
@@ -89,6 +100,7 @@ def mode_figures(bundle: Bundle, chosen: Chosen, passes: int, statistics: Arrays
     figures: Record = {
         "mode": mode,
         **provenance(bundle, chosen, passes),
+        "trained_on": trained_on(bundle, mode),
         "miou": mean_iou(paper_iou(confusions)),
         "miou_interval": miou_interval(ious, chosen.views),
         "iou": by_class(paper_iou(confusions)),
@@ -140,12 +152,11 @@ def uncertainty_figures(bundle: Bundle, statistics: Arrays, number: int) -> Reco
         bins = {"pixels": pixels.astype(np.int64), "accuracy": right / pixels, "confidence": confidence / pixels}
     return {
         "ece": reliability.expected_calibration_error(calibration),
-        "nll": statistics["nll"][:, number].mean(),
-        "brier": statistics["brier"][:, number].mean(),
         "auroc": reliability.area_under_roc(entropy),
         "auroc_bin_error": reliability.area_under_roc_error(entropy),
         "aupr": reliability.average_precision(entropy),
         "auroc_mutual_information": reliability.area_under_roc(mutual),
+        "auroc_mutual_information_bin_error": reliability.area_under_roc_error(mutual),
         "aupr_mutual_information": reliability.average_precision(mutual),
         "error_rate": entropy[1].sum() / entropy.sum(),
         "p_accurate_certain": accurate,
@@ -247,7 +258,8 @@ def with_conclusions(record: Record) -> Record:
         name = "d1" if "d1" in sets else next(iter(sets))
         mode = reference_mode(name, sets[name])
         figures = sets[name][mode]
-        result["uncertainty"] = {"dataset": name, "mode": mode, **figures["uncertainty"]}
+        scores = {what: figures[what] for what in ("nll", "brier")}
+        result["uncertainty"] = {"dataset": name, "mode": mode, **scores, **figures["uncertainty"]}
     result["targets"] = targets(sets)
     return result
 

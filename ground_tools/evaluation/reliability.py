@@ -10,8 +10,12 @@ import numpy as np
 
 # Of the scaled entropy; every threshold of whole thousandths is an edge.
 BINS = 1000
-# Scores are counted by their value as a 16-bit float, of which those below 4 are so many; ln K is, up to 54 classes.
-SCORE_BINS = int(np.array(4.0, dtype=np.float16).view(np.uint16))
+# Of a score's 32-bit float, so many bits are left off: 10 bits after the point stay.
+_SCORE_SHIFT = 13
+# Nats: scores below it share the first bin; those of 4 and more, which no entropy of up to 54 classes is, the last.
+LEAST_SCORE, _MOST_SCORE = 2.0**-40, 4.0
+_FIRST, _LAST = (int(np.float32(score).view(np.uint32)) >> _SCORE_SHIFT for score in (LEAST_SCORE, _MOST_SCORE))
+SCORE_BINS = _LAST - _FIRST + 1
 CALIBRATION_BINS = 15
 # A probability below this counts as this in the negative log-likelihood: at most 27.6 nats a pixel.
 LEAST_PROBABILITY = 1e-12
@@ -35,15 +39,16 @@ def expected_calibration_error(counts: np.ndarray) -> float:
 
 
 def score_histogram(scores: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Counts of right and of wrong pixels by score, one bin for each 16-bit float from 0 to below 4.
+    """Counts of right and of wrong pixels by score: 1024 bins from each power of 2 to the next, the least one 2^-40.
 
-    The bits of floats that are not negative, read as integers, are in the floats' order; their spacing is a thousandth
-    of the value, so that pixels which are nearly certain are told apart, too. scores: float32, nats. Returns
-    (2, SCORE_BINS) int64, right pixels first.
+    The bits of floats that are not negative, read as integers, are in the floats' order, and so are the first of them;
+    bins are a thousandth of the value wide, so that pixels which are nearly certain are told apart, too. scores:
+    float32, nats. Returns (2, SCORE_BINS) int64, right pixels first.
     """
     # abs, because a zero may carry a sign.
-    halves = np.abs(np.maximum(scores.ravel(), 0.0)).astype(np.float16)
-    return _counted(np.minimum(halves.view(np.uint16).astype(np.int64), SCORE_BINS - 1), right, SCORE_BINS)
+    bits = np.abs(np.maximum(scores.ravel(), np.float32(0.0)), dtype=np.float32).view(np.uint32)
+    bins = np.clip((bits >> _SCORE_SHIFT).astype(np.int64) - (_FIRST - 1), 0, SCORE_BINS - 1)
+    return _counted(bins, right, SCORE_BINS)
 
 
 def scaled_histogram(entropy: np.ndarray, right: np.ndarray) -> np.ndarray:

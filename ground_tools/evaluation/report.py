@@ -15,6 +15,7 @@ from PIL import Image
 from ground_tools.datasets.store import write_whole
 from ground_tools.evaluation.figures import Record, sets_of, with_conclusions
 from ground_tools.evaluation.page import page
+from ground_tools.evaluation.statistics import VERSION
 from ground_tools.evaluation.tables import blocks, markdown
 from ground_tools.marked import check_marks, write_marked
 
@@ -44,46 +45,53 @@ def read_record(path: Path) -> Record:
 def merged(record: Record, new: Record) -> Record:
     """A record with new figures in place of older ones of the same set and mode; what is not new stays.
 
-    Figures of another version of a bundle or of a set that is in `new` go: versions are never mixed. Says so on stderr.
+    Figures of another version of a bundle or of a set that is in `new` go, and so do those of an older evaluation:
+    versions are never mixed. Says so on stderr. Pictures, choices and what is unlike training go with the last figures
+    of their bundle on their set.
     """
-    versions = {
-        figures["bundle"]["name"]: figures["bundle"]["sha256"]
-        for modes in sets_of(new).values()
-        for figures in modes.values()
-    }
+    fresh = [figures for modes in sets_of(new).values() for figures in modes.values()]
+    versions = {figures["bundle"]["name"]: figures["bundle"]["sha256"] for figures in fresh}
+    contents = {figures["dataset"]: figures["dataset_sha256"] for figures in fresh}
 
-    contents = {name: figures["dataset_sha256"] for name, modes in sets_of(new).items() for figures in modes.values()}
-
-    def current(name: str, figures: Record) -> bool:
-        """Whether figures or a picture of a set are of the present bundle and content; a picture states no content."""
-        bundle = figures["bundle"]
-        content = figures.get("dataset_sha256")
+    def current(figures: Record) -> bool:
+        if figures.get("statistics_version") != VERSION:
+            return False
+        bundle, content = figures["bundle"], figures["dataset_sha256"]
         same_bundle = versions.get(bundle["name"], bundle["sha256"]) == bundle["sha256"]
-        return bool(same_bundle and (content is None or contents.get(name, content) == content))
+        return bool(same_bundle and contents.get(figures["dataset"], content) == content)
 
     result: Record = {}
     for name, modes in {**sets_of(record), **sets_of(new)}.items():
         older = record.get(name, {})
-        kept = {key: figures for key, figures in older.items() if current(name, figures)}
+        kept = {key: figures for key, figures in older.items() if current(figures)}
         if len(kept) < len(older):
-            print(f"figures of {name} from another version of the bundle or set are left out", file=sys.stderr)
+            print(f"figures of {name} from another version of bundle, set or evaluation are left out", file=sys.stderr)
         together = {**kept, **(modes if name in new else {})}
         if together:
             result[name] = together
-    for part in ("choices", "unlike_training"):
+    left = [(name, figures) for name, modes in result.items() for figures in modes.values()]
+    owners = {(name, _origin(figures)) for name, figures in left}
+    # Choices are by set, whatever the split that is judged.
+    owners_of_choices = {(figures["dataset"], _origin(figures)) for _, figures in left}
+    for part, allowed in (("choices", owners_of_choices), ("unlike_training", owners)):
         result[part] = {}
         for source in (record, new):
             for name, by_bundle in source.get(part, {}).items():
-                kept = {bundle: figures for bundle, figures in by_bundle.items() if current(name, figures)}
+                kept = {bundle: figures for bundle, figures in by_bundle.items() if (name, _origin(figures)) in allowed}
                 if kept:
                     result[part].setdefault(name, {}).update(kept)
     pictures: dict[str, dict[str, Record]] = {}
     for source in (record, new):
         for name, items in source.get("pictures", {}).items():
-            kept = {item["file"]: item for item in items if current(name, item)}
+            kept = {item["file"]: item for item in items if (name, _origin(item)) in owners}
             pictures.setdefault(name, {}).update(kept)
-    result["pictures"] = {name: [*items.values()] for name, items in pictures.items() if items and name in result}
+    result["pictures"] = {name: [*items.values()] for name, items in pictures.items() if items}
     return with_conclusions({**dict(sorted(result.items()))})
+
+
+def _origin(item: Record) -> tuple[str, str | None]:
+    """The content of the bundle and of the set that figures or a picture come from."""
+    return item["bundle"]["sha256"], item.get("dataset_sha256")
 
 
 def write_record(path: Path, record: Record) -> None:

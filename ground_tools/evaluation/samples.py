@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,18 +11,19 @@ import numpy as np
 from flight.bundle import Bundle
 from ground_tools.datasets.store import SPLITS, LoadedSet, digest, load, read_description, read_index
 from ground_tools.evaluation.passes import set_inputs
+from ground_tools.training.records import set_name, split_rule
 
 
 @dataclass(frozen=True)
 class Chosen:
     """Samples that are to be judged.
 
-    name: of the set, as results call it (see set_name); sha256: of its content. split: the one asked for, or "all"
-    where the set has no splits; split_by: the rule of the splits that it states, if any. total: samples in the split.
-    noise: what its images get before a network sees them, as the set states it; None for real ones, with their own.
-    publish_images: whether its images may be shown. positions: (N,) int64, places in the split, the seeds of the masks.
-    views: (N,) int64, one number for samples that show one view (copies of a real image, crops of one picture): figures
-    of such samples are not independent.
+    name: of the set, as results call it (see records.set_name); sha256: of its content. split: the one asked for, or
+    "all" where the set has no splits; split_by: the rule of the splits that it states, if any. total: samples in the
+    split. noise: what its images get before a network sees them, as the set states it; None for real ones, with their
+    own. publish_images: whether its images may be shown. positions: (N,) int64, places in the split, the seeds of the
+    masks. views: (N,) int64, one number for samples that show one view (copies of a real image, crops of one picture):
+    figures of such samples are not independent.
     """
 
     path: Path
@@ -52,17 +51,6 @@ class Chosen:
         return len(self.positions)
 
 
-def set_name(description: dict[str, Any]) -> str:
-    """What results call a set: its name; with _unseen_bodies where other bodies are in test than in training."""
-    unseen = "_unseen_bodies" if _split_rule(description) == "body" else ""
-    return f"{description['name']}{unseen}"
-
-
-def _split_rule(description: dict[str, Any]) -> str | None:
-    rule = description.get("campaign", {}).get("split_by")
-    return None if rule is None else str(rule)
-
-
 def views(description: dict[str, Any], samples: LoadedSet) -> np.ndarray:
     """A number for every view that samples show, from the images that a set of real ones lists; else one for each.
 
@@ -75,40 +63,6 @@ def views(description: dict[str, Any], samples: LoadedSet) -> np.ndarray:
     keys = zip(samples.bodies.tolist(), samples.splits.tolist(), samples.indices.tolist(), strict=True)
     names = [groups.get(key, str(key)) for key in keys]
     return np.unique(names, return_inverse=True)[1].astype(np.int64)
-
-
-def check_unseen(bundle: Bundle, path: Path) -> None:
-    """Raise ValueError when a network was trained on a set that differs from this one in the rule of its splits only.
-
-    Its test images were among those of that training. Says on stderr when it was trained on another make of the set,
-    whose splits may be others.
-    """
-    description = read_description(path)
-    rule = _split_rule(description)
-    for role, record in bundle.manifest["training"].items():
-        for trained in _training_sets(record):
-            if trained.get("name") != description["name"]:
-                continue
-            if trained.get("split_by") != rule:
-                raise ValueError(
-                    f"dataset {path}: split by {rule}: expected networks trained on {description['name']} split by "
-                    f"{rule}, or on other sets; got {role} of bundle {bundle.name}, trained on it split by "
-                    f"{trained.get('split_by')}, with images of this test split"
-                )
-            if rule is not None and trained.get("sha256") != description.get("sha256"):
-                print(
-                    f"dataset {path}: {role} of bundle {bundle.name} was trained on another make of "
-                    f"{description['name']}; images of this test split may have been among its training images",
-                    file=sys.stderr,
-                )
-
-
-def _training_sets(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The sets of a training and of those that it began from, as their records state them."""
-    yield record.get("dataset", {})
-    origin = record.get("began_from", {}).get("training")
-    if origin:
-        yield from _training_sets(origin)
 
 
 def splits_of(path: Path) -> list[str]:
@@ -144,9 +98,9 @@ def even_share(bodies: np.ndarray, count: int) -> np.ndarray:
 def choose(path: Path, split: str, count: int, bundle: Bundle, identifiers: bool = False) -> Chosen:
     """Load the samples of a set that a bundle is to be judged on.
 
-    split: a set without any training samples and without this split gives all of its samples. count: so many samples,
-    an even share of every body; 0 for all. Raises ValueError naming the set when it has not the bundle's classes or
-    image size, or no such split.
+    split: where it is "test", a set that has neither a test nor a training split gives all of its samples. count: so
+    many samples, an even share of every body; 0 for all. Raises ValueError naming the set when it has not the bundle's
+    classes or image size, or no such split.
     """
     description = read_description(path)
     expected = [definition.name for definition in bundle.classes]
@@ -157,7 +111,7 @@ def choose(path: Path, split: str, count: int, bundle: Bundle, identifiers: bool
         )
     present = splits_of(path)
     asked = split if split in present else None
-    if asked is None and "train" in present:
+    if asked is None and (split != "test" or "train" in present):
         raise ValueError(f"dataset {path}: expected samples in split {split}, got {', '.join(present)}")
     loaded = load(path, asked, identifiers=identifiers)
     if loaded.images.shape[1:] != (bundle.height, bundle.width):
@@ -171,7 +125,7 @@ def choose(path: Path, split: str, count: int, bundle: Bundle, identifiers: bool
         name=set_name(description),
         sha256=digest(path),
         split=asked or "all",
-        split_by=_split_rule(description),
+        split_by=split_rule(description),
         total=len(loaded),
         noise=description["noise"],
         publish_images=description.get("publish_images", True),

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-# Of the bootstrap.
-_DRAWS, _SEED = 2000, 1
+# Of the bootstrap: draws that count, and draws in all to find them.
+_DRAWS, _MOST_DRAWS, _DRAWN_AT_ONCE, _SEED = 2000, 4000, 500, 1
 _REDUCTIONS: dict[str, Callable[..., np.ndarray]] = {"mean": np.nanmean, "min": np.nanmin, "max": np.nanmax}
 
 
@@ -56,19 +56,29 @@ def precision_recall_f1(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
     return precision, recall, f1
 
 
-def miou_interval(ious: np.ndarray, views: np.ndarray) -> tuple[float, float]:
+def miou_interval(ious: np.ndarray, views: np.ndarray) -> tuple[float, float] | tuple[None, None]:
     """Where the mIoU of sets of such images would lie, from the 2.5th to the 97.5th percentile.
 
     A percentile bootstrap (Efron & Tibshirani 1993): views are drawn anew, with replacement, with all of their images.
+    The mean of a draw that leaves out a class is of other classes than the set's: only draws that show every class
+    which the set shows count. None where these are fewer than half: too few views show some class.
     ious: (N, K), NaN where an image does not show a class. views: (N,) numbers; images of one are not independent.
     """
-    count = int(views.max()) + 1
+    ious = ious[:, ~np.isnan(ious).all(axis=0)]
+    _, rows = np.unique(views, return_inverse=True)
+    count = int(rows.max()) + 1
     sums, shown = np.zeros((count, ious.shape[1])), np.zeros((count, ious.shape[1]))
-    np.add.at(sums, views, np.nan_to_num(ious))
-    np.add.at(shown, views, ~np.isnan(ious))
-    there = np.unique(views)
-    drawn = np.random.default_rng(_SEED).multinomial(len(there), np.full(len(there), 1.0 / len(there)), _DRAWS)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        by_class = (drawn @ sums[there]) / (drawn @ shown[there])
-    low, high = np.percentile(np.nanmean(by_class, axis=1), (2.5, 97.5))
+    np.add.at(sums, rows, np.nan_to_num(ious))
+    np.add.at(shown, rows, ~np.isnan(ious))
+    generator = np.random.default_rng(_SEED)
+    means: list[float] = []
+    # In parts, as a draw takes a number for each view.
+    for _ in range(_MOST_DRAWS // _DRAWN_AT_ONCE):
+        drawn = generator.multinomial(count, np.full(count, 1.0 / count), _DRAWN_AT_ONCE)
+        images = drawn @ shown
+        whole = (images > 0.0).all(axis=1)
+        means += (drawn[whole] @ sums / images[whole]).mean(axis=1).tolist()
+    if len(means) < _DRAWS:
+        return None, None
+    low, high = np.percentile(means[:_DRAWS], (2.5, 97.5))
     return float(low), float(high)

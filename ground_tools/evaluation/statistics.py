@@ -17,21 +17,39 @@ from flight.bundle import Bundle
 from flight.inference.network import Network
 from flight.inference.uncertainty import enhanced
 from ground_tools.classes import BOULDER_IDENTIFIERS
-from ground_tools.evaluation.boundaries import boundary_f_scores
+from ground_tools.evaluation.boundaries import TOLERANCE, boundary_f_scores
 from ground_tools.evaluation.choices import GAMMA_SWEEP, THRESHOLD_SWEEP
 from ground_tools.evaluation.passes import begin, image_scores, mode_moments
 from ground_tools.evaluation.reliability import (
+    BINS,
+    CALIBRATION_BINS,
+    LEAST_PROBABILITY,
+    LEAST_SCORE,
+    SCORE_BINS,
     brier_score,
     calibration_counts,
     negative_log_likelihood,
     scaled_histogram,
     score_histogram,
 )
+from ground_tools.training.metrics import confusion_matrix
 
 # Changed when the meaning of what is kept changes, so that nothing older is used.
-VERSION = 2
-# Visible pixels of a rock: least of each size; the first are too small for the label rule and belong to the ground.
+VERSION = 3
+# Visible pixels of a rock: least of each size; by the label rule of rendered sets, the first are no boulders.
 ROCK_SIZES = (3, 5, 16, 50, 150)
+# What all statistics depend on beside the bundle and the images.
+SETTINGS: dict[str, Any] = {
+    "version": VERSION,
+    "rock_sizes": ROCK_SIZES,
+    "thresholds": THRESHOLD_SWEEP,
+    "gammas": GAMMA_SWEEP,
+    "bins": BINS,
+    "score_bins": [SCORE_BINS, LEAST_SCORE],
+    "calibration_bins": CALIBRATION_BINS,
+    "least_probability": LEAST_PROBABILITY,
+    "boundary_tolerance": TOLERANCE,
+}
 # Counted over all pixels; everything else has a row per image.
 SUMMED = (
     "calibration",
@@ -94,9 +112,9 @@ def _mode_judged(
     marked = enhanced(class_map, entropy, bundle.uncertainty_threshold, classes)
     right = class_map == truth
     return {
-        "confusion": counts(truth, class_map, classes, classes),
-        "confusion_deterministic": counts(truth, single_map, classes, classes),
-        "confusion_enhanced": counts(truth, marked, classes, classes + 1),
+        "confusion": confusion_matrix(truth, class_map, classes),
+        "confusion_deterministic": confusion_matrix(truth, single_map, classes),
+        "confusion_enhanced": confusion_matrix(truth, marked, classes, classes + 1),
         "boundary": boundary_f_scores(truth, class_map, classes),
         "nll": np.float64(negative_log_likelihood(mean, truth)),
         "nll_deterministic": np.float64(negative_log_likelihood(single, truth)),
@@ -126,7 +144,7 @@ def swept(bundle: Bundle, networks: list[Network], image: Image, passes: int) ->
         mean, entropy, _ = mode_moments(bundle, scores, mode, bundle.gamma)
         class_map = mean.argmax(axis=0).astype(np.uint8)
         maps = (enhanced(class_map, entropy, threshold, classes) for threshold in THRESHOLD_SWEEP)
-        by_threshold.append(np.stack([counts(image.truth, marked, classes, classes + 1) for marked in maps]))
+        by_threshold.append(np.stack([confusion_matrix(image.truth, marked, classes, classes + 1) for marked in maps]))
     result = {"threshold_confusion": np.stack(by_threshold)[None]}
     if bundle.fusion is not None:
         sizes = rock_sizes(image.identifiers)
@@ -135,7 +153,7 @@ def swept(bundle: Bundle, networks: list[Network], image: Image, passes: int) ->
         for gamma in GAMMA_SWEEP:
             mean, _, _ = mode_moments(bundle, scores, bundle.fusion.mode, gamma)
             class_map = mean.argmax(axis=0).astype(np.uint8)
-            confusions.append(counts(image.truth, class_map, classes, classes))
+            confusions.append(confusion_matrix(image.truth, class_map, classes))
             found = np.isin(class_map, boulders)
             rocks.append([[np.count_nonzero(found & (sizes == s)), np.count_nonzero(sizes == s)] for s in ROCK_SIZES])
         result["gamma_confusion"] = np.stack(confusions)[None]
@@ -162,17 +180,11 @@ JOBS: dict[str, Callable[[Bundle, list[Network], Image, int], Arrays]] = {
 }
 
 
-def counts(truth: np.ndarray, predicted: np.ndarray, classes: int, columns: int) -> np.ndarray:
-    """Counts of (true class, predicted class or mark): (classes, columns) int64."""
-    flat = truth.ravel().astype(np.int64) * columns + predicted.ravel()
-    return np.bincount(flat, minlength=classes * columns).reshape(classes, columns)
-
-
 def rock_sizes(identifiers: np.ndarray) -> np.ndarray:
     """For each pixel of a rock, the least visible pixels of its size (see ROCK_SIZES); 0 elsewhere.
 
-    A truth of its own: it counts rocks below the label rule, and what the terminator hides. identifiers: (H, W) uint16.
-    Returns the same shape, int64.
+    A truth of its own: it counts every rock that has an identifier, below the label rule or not, and what the
+    terminator hides. identifiers: (H, W) uint16. Returns the same shape, int64.
     """
     _, which, visible = np.unique(identifiers, return_inverse=True, return_counts=True)
     pixels = visible[which].reshape(identifiers.shape)

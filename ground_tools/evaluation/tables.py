@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from ground_tools.evaluation.paper import PAPER_IOU, PAPER_LARGEST_CHANGE, PAPER
 from ground_tools.evaluation.statistics import rock_range
 
 # Least and largest range of the rows that sum up a flyby, D0; training images lie within 0.4 to 1.3.
-_RANGES_D0 = (0.0, 1.0, 1.3, 2.0, 3.0, 5.0)
+_RANGES_D0 = (0.0, 1.0, 1.3, 2.0, 3.0, 5.0, math.inf)
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,8 @@ def _iou(sets: dict[str, Record]) -> list[Block]:
         Heading("IoU per class, the paper's definition (its Table 6)", 2),
         Text(
             "Per cent: mean over the images that show the class (least to largest). Mean: of the classes' means, with "
-            "the interval in which it would lie for 95 % of such sets of images."
+            "the interval in which it would lie for 95 % of such sets of images, a dash where too few views show some "
+            "class to tell."
         ),
     ]
     for name, modes in sets.items():
@@ -137,15 +139,17 @@ def _iou(sets: dict[str, Record]) -> list[Block]:
 
 def _with_interval(figures: Record) -> str:
     low, high = figures["miou_interval"]
-    return f"{percent(figures['miou'])} ({percent(low)} to {percent(high)})"
+    interval = "-" if low is None else f"{percent(low)} to {percent(high)}"
+    return f"{percent(figures['miou'])} ({interval})"
 
 
 def _unseen(sets: dict[str, Record]) -> list[Block]:
-    """Sets that are there in both split rules: how much is lost on bodies that training did not show."""
+    """Sets that are there in both split rules: how much is lost on bodies that the set's training split lacks."""
     result: list[Block] = []
     for name, modes in sets.items():
         other = f"{name}_unseen_bodies"
         rows = []
+        besides: set[str] = set()
         for key in [key for key in modes if key in sets.get(other, {})]:
             seen, unseen = modes[key], sets[other][key]
             drops = [
@@ -154,6 +158,7 @@ def _unseen(sets: dict[str, Record]) -> list[Block]:
                 else f"{100 * (seen['iou'][c] - unseen['iou'][c]):.1f}"
                 for c in seen["iou"]
             ]
+            besides |= {trained for trained in unseen["trained_on"] if trained != other}
             bundles = [f"{f['bundle']['name']} {f['bundle']['version']}" for f in (seen, unseen)]
             cells = [*bundles, _with_interval(seen), _with_interval(unseen)]
             rows.append([key, *cells, f"{100 * (seen['miou'] - unseen['miou']):.1f}", *drops])
@@ -168,10 +173,13 @@ def _unseen(sets: dict[str, Record]) -> list[Block]:
                 "drop, points",
             ]
             result += [
-                Heading(f"{name} on bodies never seen", 2),
+                Heading(f"{name}, split by image and by body", 2),
                 Text(
-                    "Split by image, as in the paper, other images of a body are in training; split by body, none is. "
-                    "Drop: of the mean, and of each class's IoU. The test images of the two splits are not the same."
+                    "Split by image, as in the paper, the set's training split may have other images of a body that is "
+                    "tested; split by body, it has none. A body tested is one never seen where nothing else that a "
+                    "network was trained on shows it. What the networks by body were trained on beside this set, as "
+                    f"far as their bundles state it: {', '.join(sorted(besides)) or 'nothing'}. Drop: of the mean, and "
+                    "of each class's IoU. The test images of the two splits are not the same."
                 ),
                 Table([*head, *classes], rows),
             ]
@@ -269,19 +277,26 @@ def _uncertainty(sets: dict[str, Record]) -> list[Block]:
             rows.append([name, key, *cells, percent(u["p_accurate_certain"]), percent(u["p_uncertain_inaccurate"])])
             coverages = list(u["risk"])
             risks.append([name, key, *(percent(u["risk"][c], 2) for c in coverages), number(u["aurc"], 4)])
-    bound = max((f["uncertainty"]["auroc_bin_error"] or 0.0) for modes in sets.values() for f in modes.values())
+    entropy, mutual = (_largest_bin_error(sets, name) for name in ("auroc", "auroc_mutual_information"))
     head = ["set", "mode", "wrong, %", "ECE, %", "AUROC", "AUPR", "AUROC, mutual inf.", "AUPR, mutual inf."]
     head += ["p(acc. / certain), %", "p(unc. / wrong), %"]
     return [
         Heading("Uncertainty, judged", 2),
         Text(
             "Detection of wrong pixels by predictive entropy, and by mutual information. AUPR is to be read beside the "
-            f"share of wrong pixels, which blind guessing reaches. The bins change no AUROC by more than {bound:.4f}."
+            "share of wrong pixels, which blind guessing reaches. The bins change no AUROC by entropy by more than "
+            f"{entropy}, none by mutual information by more than {mutual}."
         ),
         Table(head, rows),
         Text("Share of wrong pixels, per cent, when only the most certain are kept, and the area under that curve:"),
         Table(["set", "mode", *(f"{100 * float(c):g} % kept" for c in coverages), "AURC"], risks),
     ]
+
+
+def _largest_bin_error(sets: dict[str, Record], name: str) -> str:
+    """The largest bound of what bins change in one of the AUROCs, over all sets and modes; rounded up, as a bound."""
+    bounds = [f["uncertainty"][f"{name}_bin_error"] or 0.0 for modes in sets.values() for f in modes.values()]
+    return f"{math.ceil(1e4 * max(bounds)) / 1e4:.4f}"
 
 
 def _flybys(sets: dict[str, Record]) -> list[Block]:
@@ -299,7 +314,8 @@ def _flybys(sets: dict[str, Record]) -> list[Block]:
                 cells = [_mean(row["iou"][c] for row in chosen) for c in f["iou"]]
                 means = [percent(value) for value in [*cells, _mean(row["miou"] for row in chosen)]]
                 entropy = number(_mean(row["entropy"] for row in chosen))
-                rows.append([key, f"{low:g} to {high:g}", str(len(chosen)), *means, entropy])
+                span = f"{low:g} to {high:g}" if high < math.inf else f"{low:g} and more"
+                rows.append([key, span, str(len(chosen)), *means, entropy])
         classes = list(next(iter(flown.values()))["iou"])
         result += [
             Heading(f"{name} along the flyby", 2),
@@ -330,11 +346,15 @@ def _choices(choices: dict[str, Record]) -> list[Block]:
                 cells += [percent(g["iou"][k][index], 2) for k in ("boulders",) if k in g["iou"]]
                 cells += [percent(g["rock_recall"][size][index]) for size in sizes]
                 rows.append([f"{gamma:g}" + (" (shipped)" if gamma == g["chosen"] else ""), *cells])
+            rule = (
+                "in rendered sets, a rock of 3 to 4 pixels is no boulder by the label rule"
+                if c["split_by"] is None
+                else "in sets of real images, every labelled boulder is one by the label rule"
+            )
             result.append(
                 Text(
                     f"Best gamma here: {g['best']:g}; shipped: {g['chosen']:g}. Share of the pixels of rocks that are "
-                    "called boulders, by how many pixels of the rock are seen; from 3 to 4 pixels it is no boulder by "
-                    "the label rule."
+                    f"called boulders, by how many pixels of the rock are seen; {rule}."
                 )
             )
             result.append(Table(head, rows))
@@ -370,9 +390,9 @@ def _unlike(unlike: dict[str, Record], sets: dict[str, Record]) -> list[Block]:
             Heading(f"Images unlike training, made of {name}, {bundle}", 2),
             Text(
                 f"The same {u['images']} images of the {u['split']} split in every row. Rows of sets compare all "
-                f"judged images of another set with all of {name}. AUROC: of telling a disturbed image from an "
-                "undisturbed one by its mean entropy. Flagged: share of the images on which the service raises "
-                "`high_entropy` in the bundle's default mode."
+                f"judged images of another set, of which the mode's networks saw none in training, with all of {name}. "
+                "AUROC: of telling a disturbed image from an undisturbed one by its mean entropy. Flagged: share of "
+                "the images on which the service raises `high_entropy` in the bundle's default mode."
             ),
             Table([*head, "flagged, %", "entropy rises"], rows),
         ]
@@ -380,7 +400,7 @@ def _unlike(unlike: dict[str, Record], sets: dict[str, Record]) -> list[Block]:
 
 
 def _other_sets(sets: dict[str, Record], name: str, mode: str, sha256: str) -> list[list[str]]:
-    """Rows on the sets other than `name`, as far as the bundle of this hash was judged on both."""
+    """Rows on sets other than `name` and those of the mode's training, where the bundle of this hash was judged."""
     base = sets.get(name, {}).get(mode)
     if base is None or base["bundle"]["sha256"] != sha256:
         return []
@@ -388,6 +408,8 @@ def _other_sets(sets: dict[str, Record], name: str, mode: str, sha256: str) -> l
     for other, modes in sets.items():
         f = modes.get(mode)
         if other == name or f is None or f["bundle"]["sha256"] != sha256:
+            continue
+        if f["dataset"] in (base["dataset"], *f["trained_on"]):
             continue
         ratio = f["mean_entropy"] / base["mean_entropy"] if base["mean_entropy"] else None
         cells = [number(f["mean_entropy"]), number(ratio, 2), "-", "-", number(f["mean_mutual_information"]), "-"]

@@ -8,6 +8,8 @@ stopped goes on where it was, and nothing is ever mixed with another bundle, set
 from __future__ import annotations
 
 import hashlib
+import importlib
+import importlib.util
 import io
 import json
 import multiprocessing
@@ -15,7 +17,6 @@ import multiprocessing.connection
 import os
 import sys
 import threading
-import zipfile
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
@@ -30,10 +31,11 @@ from flight.bundle import Bundle
 from flight.inference.network import Network
 from ground_tools.datasets.store import write_whole
 from ground_tools.evaluation.passes import load_networks
-from ground_tools.evaluation.statistics import JOBS, VERSION, Arrays, Image, gathered
+from ground_tools.evaluation.statistics import JOBS, SETTINGS, Arrays, Image, gathered
 
 # What a kill can cost each process: a quarter of a minute at 20 passes of two networks.
 _PART_IMAGES = 4
+_DIGEST_BYTES = hashlib.sha256().digest_size
 
 # Of a worker process, set once at its start.
 _loaded: dict[str, Any] = {}
@@ -86,10 +88,12 @@ def statistics_of(
 ) -> Arrays:
     """The statistics of a job over images, from the store where they are there, else computed and stored.
 
-    parameters: what the statistics depend on beyond the images, as plain values; they and the images' hash name the
-    folder in `store`. label: of the progress bar. Raises ValueError naming the file when a stored part is damaged.
+    parameters: what the statistics depend on beyond the images, the settings of all statistics and the software, as
+    plain values; all of these and the images' hash name the folder in `store`. label: of the progress bar. Raises
+    ValueError naming the file when a stored part is damaged.
     """
-    own = {"job": job, "statistics": VERSION, "images_sha256": _digest(images), "part_images": _PART_IMAGES}
+    own: dict[str, Any] = {"job": job, "settings": SETTINGS, "software": software()}
+    own |= {"images_sha256": _digest(images), "part_images": _PART_IMAGES}
     text = json.dumps({**parameters, **own}, sort_keys=True)
     folder = store / hashlib.sha256(text.encode()).hexdigest()[:20]
     write_whole(folder / "parameters.json", (text + "\n").encode())
@@ -103,11 +107,18 @@ def statistics_of(
             finished, _ = wait(pending, return_when=FIRST_COMPLETED)
             for future in finished:
                 number = pending.pop(future)
-                buffer = io.BytesIO()
-                np.savez_compressed(buffer, **future.result())  # type: ignore[arg-type]
-                write_whole(files[number], buffer.getvalue())
+                write_whole(files[number], _written(future.result()))
                 bar.update(len(parts[number]))
     return gathered(_read(file) for file in files)
+
+
+def software() -> dict[str, str]:
+    """The versions of what computes: the interpreter that the flight code takes, and the libraries of the counts."""
+    # In the order of flight.inference.interpreter.
+    names = ("ai_edge_litert", "tflite_runtime")
+    name = next((name for name in names if importlib.util.find_spec(name) is not None), None)
+    versions = {} if name is None else {name: str(getattr(importlib.import_module(name), "__version__", "unknown"))}
+    return {**versions, "numpy": np.__version__, "opencv": cv2.__version__}
 
 
 def _digest(images: list[Image]) -> str:
@@ -120,9 +131,18 @@ def _digest(images: list[Image]) -> str:
     return total.hexdigest()
 
 
+def _written(part: Arrays) -> bytes:
+    """A part as a file's bytes: a compressed archive of NumPy arrays, and its SHA-256."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **part)  # type: ignore[arg-type]
+    return buffer.getvalue() + hashlib.sha256(buffer.getvalue()).digest()
+
+
 def _read(file: Path) -> Arrays:
-    try:
-        with np.load(file, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{file}: damaged ({error}); delete it and give the command again") from error
+    stored = file.read_bytes()
+    content, digest = stored[:-_DIGEST_BYTES], stored[-_DIGEST_BYTES:]
+    # Of the whole file, and first: a damaged archive fails to be read in a dozen ways, or misses an array in silence.
+    if hashlib.sha256(content).digest() != digest:
+        raise ValueError(f"{file}: damaged; delete it and give the command again")
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}

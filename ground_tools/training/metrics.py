@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 
-def confusion_matrix(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Counts of (true class, predicted class); truth, predicted: integer arrays of one shape, 0..classes-1.
+def confusion_matrix(truth: np.ndarray, predicted: np.ndarray, classes: int, columns: int | None = None) -> np.ndarray:
+    """Counts of (true class, predicted class); truth, predicted: integer arrays of one shape.
 
-    Returns (classes, classes) int64.
+    columns: one more than the largest value of `predicted`, for values that are no class (a mark of uncertain pixels);
+    None: as many as classes. Returns (classes, columns) int64.
     """
-    flat = truth.ravel().astype(np.int64) * classes + predicted.ravel().astype(np.int64)
-    return np.bincount(flat, minlength=classes * classes).reshape(classes, classes)
+    columns = classes if columns is None else columns
+    flat = truth.ravel().astype(np.int64) * columns + predicted.ravel().astype(np.int64)
+    return np.bincount(flat, minlength=classes * columns).reshape(classes, columns)
 
 
 def intersection_over_union(confusion: np.ndarray) -> np.ndarray:
