@@ -9,20 +9,20 @@ from typing import Any
 import numpy as np
 
 from flight.bundle import Bundle
-from ground_tools.datasets.store import LoadedSet, digest, load, read_description
+from ground_tools.datasets.store import LoadedSet, load, read_description
 from ground_tools.evaluation.choices import GAMMAS, THRESHOLDS, thresholded_miou
 from ground_tools.evaluation.passes import mode_result, passes_over, set_inputs
 from ground_tools.training.augmentation import disturbed
 from ground_tools.training.metrics import iou_per_class, mean_iou
 from ground_tools.training.pixels import evenly
-from ground_tools.training.records import set_name, split_rule
+from ground_tools.training.records import provenance, set_name
 
 _CALIBRATION_IMAGES = 96
 
 
 @dataclass(frozen=True)
 class JudgedSet:
-    """A set with its splits. name: as results call it. provenance: its name, sha256 and split_by, for the manifest.
+    """A set with its splits. name: as results call it. provenance: for the manifest.
 
     noise: as its description states it; None for real images, which have their own. publishable: whether its images
     may be passed on, in a bundle for one.
@@ -50,7 +50,7 @@ def read_set(path: Path, images: int | None) -> JudgedSet:
     train, validation, test = (load(path, split) for split in ("train", "validation", "test"))
     return JudgedSet(
         name=set_name(description),
-        provenance={"name": description["name"], "sha256": digest(path), "split_by": split_rule(description)},
+        provenance=provenance(path),
         publishable=description.get("publish_images", True),
         noise=description["noise"],
         train=train,

@@ -25,12 +25,12 @@ from tqdm import tqdm
 
 from ground_tools.classes import CLASS_NAMES
 from ground_tools.datasets.noise import network_inputs
-from ground_tools.datasets.store import digest, read_description
+from ground_tools.datasets.store import read_description
 from ground_tools.marked import check_marks, write_marked
 from ground_tools.training.metrics import iou_per_class, mean_iou
 from ground_tools.training.pixels import read_pixels
 from ground_tools.training.recipes import Recipe, load_recipe
-from ground_tools.training.records import split_rule
+from ground_tools.training.records import provenance
 
 COMPARISONS = Path(__file__).with_name("comparisons")
 MARK = "comparisons"
@@ -120,7 +120,7 @@ def compare(comparison: Comparison, dataset: Path, begin: Path, out: Path, also:
     return {
         "title": comparison.title,
         "recipe": comparison.recipe,
-        "dataset": {"name": read_description(dataset)["name"], "sha256": digest(dataset)},
+        "dataset": provenance(dataset),
         "also": [read_description(path)["name"] for path in also],
         "epochs": recipe.epochs,
         "images": recipe.images,
@@ -162,7 +162,7 @@ def _check(record: dict[str, Any], recipe: Recipe, dataset: Path, begin: Path, o
     """Raise ValueError when a training that is there is not the one that is asked for."""
     asked = {
         "recipe": json.loads(json.dumps(asdict(recipe))),
-        "dataset": {"sha256": digest(dataset), "split_by": split_rule(read_description(dataset))},
+        "dataset": provenance(dataset),
         "began_from": {"weights_sha256": hashlib.sha256(begin.read_bytes()).hexdigest()},
     }
     for part, values in asked.items():

@@ -15,7 +15,7 @@ import numpy as np
 from ground_tools.classes import CLASS_NAMES
 from ground_tools.datasets.derived import body_set
 from ground_tools.datasets.noise import network_inputs
-from ground_tools.datasets.store import digest, read_description
+from ground_tools.datasets.store import read_description
 from ground_tools.networks.unet import (
     UNetDropout,
     build_encoder_cnn,
@@ -30,7 +30,7 @@ from ground_tools.training.metrics import iou_per_class, mean_iou
 from ground_tools.training.pixels import evenly, read_pixels
 from ground_tools.training.progress import LOG_FILE, Curves, EpochLine, StepBar, read_log
 from ground_tools.training.recipes import Recipe
-from ground_tools.training.records import split_rule
+from ground_tools.training.records import provenance
 
 
 class KeepBestIoU(keras.callbacks.Callback):
@@ -99,9 +99,7 @@ def _begin(recipe: Recipe, dataset: Path, out: Path, origin: Path | None) -> int
     out.mkdir(parents=True, exist_ok=True)
     identity = {
         "recipe": {name: value for name, value in _recipe_record(recipe).items() if name != "epochs"},
-        "dataset_sha256": digest(dataset),
-        # The digest is of the content in any split: a set of other splits is told by the rule of them alone.
-        "split_by": split_rule(read_description(dataset)),
+        "dataset": provenance(dataset),
         "origin_sha256": hashlib.sha256(origin.read_bytes()).hexdigest() if origin else None,
     }
     path = out / "started.json"
@@ -228,14 +226,10 @@ def _origin(weights: Path | None) -> dict[str, Any]:
 
 def _write_record(recipe: Recipe, dataset: Path, out: Path, weights: Path, measured: dict[str, Any]) -> None:
     """training.json: what was trained on what, where and how long, for the bundle's provenance."""
-    rows, description = read_log(out), read_description(dataset)
+    rows = read_log(out)
     record = {
         "recipe": {**_recipe_record(recipe), "epochs": len(rows)},
-        "dataset": {
-            "name": description["name"],
-            "sha256": digest(dataset),
-            "split_by": split_rule(description),
-        },
+        "dataset": provenance(dataset),
         "backend": keras.backend.backend(),
         "keras": keras.__version__,
         "precision": keras.config.dtype_policy().name,

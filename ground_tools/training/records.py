@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ground_tools.datasets.store import read_description
+from ground_tools.datasets.store import digest, read_description, read_index
 
 Record = dict[str, Any]
 
@@ -26,6 +27,23 @@ def split_rule(description: Record) -> str | None:
     return None if rule is None else str(rule)
 
 
+def provenance(path: Path) -> Record:
+    """Which set something came from: name, sha256 of its content, by what it is split, and the sha256 of its splits.
+
+    Sets of one content may differ in their splits.
+    """
+    description, index = read_description(path), read_index(path)
+    lines = [
+        f"{sample} {split}" for sample, split in zip(*(index[c].to_pylist() for c in ("sha256", "split")), strict=True)
+    ]
+    return {
+        "name": description["name"],
+        "sha256": digest(path),
+        "split_by": split_rule(description),
+        "splits_sha256": hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest(),
+    }
+
+
 def set_name(description: Record) -> str:
     """What results call a set: its name; with _unseen_bodies where other bodies are in test than in training."""
     unseen = "_unseen_bodies" if split_rule(description) == "body" else ""
@@ -36,25 +54,27 @@ def check_unseen(owner: str, used: dict[str, list[Record]], path: Path) -> None:
     """Raise ValueError when anything in a bundle comes from a set that differs from this one in its splits only.
 
     Its test images were among those used. Says on stderr when it comes from another make of the set, whose splits may
-    be others. owner: for messages, as "bundle unet_h". used: what it came from -> the sets (name, sha256, split_by), as
+    be others. owner: for messages, as "bundle unet_h". used: what it came from -> the sets (see `provenance`), as
     {"UNetS": [...], "the choices": [...]}.
     """
-    description = read_description(path)
-    rule = split_rule(description)
+    own = provenance(path)
+    name, rule = own["name"], own["split_by"]
     for what, sets in used.items():
         for record in sets:
-            if record.get("name") != description["name"]:
+            if record.get("name") != name:
                 continue
-            if record.get("split_by") != rule:
+            same = record.get("sha256") == own["sha256"]
+            other_splits = same and record.get("splits_sha256", own["splits_sha256"]) != own["splits_sha256"]
+            if record.get("split_by") != rule or other_splits:
                 raise ValueError(
-                    f"dataset {path}: split by {rule}: expected {what} of {owner} to come from {description['name']} "
-                    f"split by {rule}, or from other sets; got it split by {record.get('split_by')}, with images of "
-                    "this test split"
+                    f"dataset {path}: split by {rule}: expected {what} of {owner} to come from the same splits of "
+                    f"{name}, or from other sets; got it split by {record.get('split_by')} in another way, with images "
+                    "of this test split"
                 )
-            if rule is not None and record.get("sha256") != description.get("sha256"):
+            if rule is not None and not same:
                 print(
-                    f"dataset {path}: {what} of {owner} came from another make of {description['name']}; images of "
-                    "this test split may have been used",
+                    f"dataset {path}: {what} of {owner} came from another make of {name}; images of this test split "
+                    "may have been used",
                     file=sys.stderr,
                 )
 

@@ -57,7 +57,7 @@ from ground_tools.evaluation.segmentation import (
 from ground_tools.evaluation.statistics import VERSION, Image, rock_sizes
 from ground_tools.evaluation.tables import Heading, Picture, Table, Text, blocks, markdown
 from ground_tools.training.metrics import confusion_matrix, iou_per_class
-from ground_tools.training.records import check_unseen, sets_used
+from ground_tools.training.records import check_unseen, provenance, sets_used
 from tests.ground_tools.conftest import ground_tools
 from tests.tiny_bundle import HEIGHT, WIDTH, write_tiny_bundle
 
@@ -828,13 +828,20 @@ def test_the_rule_of_the_splits_is_that_of_the_trainings(
     check(sets["d1"], trained_on_d4(split_by="image", sha256=sha256))
     assert capsys.readouterr().err == ""
     with pytest.raises(
-        ValueError, match=r"split by body: expected UNetAS of bundle tiny to come from d4 split by body"
+        ValueError, match=r"split by body: expected UNetAS of bundle tiny to come from the same splits of d4"
     ):
         check(sets["d4_by_body"], trained_on_d4(split_by="image", sha256=sha256))
     with pytest.raises(ValueError, match="got it split by None"):
         check(sets["d4"], trained_on_d4(sha256=sha256))
     with pytest.raises(ValueError, match="expected UNetH of bundle tiny"):
         check(sets["d4"], {"UNetH": {"began_from": {"training": {"dataset": {"name": "d4", "split_by": "body"}}}}})
+    own = provenance(sets["d4"])
+    assert own["sha256"] == sha256
+    check(sets["d4"], {"UNetAS": {"dataset": own}})
+    # The same images by the same rule in other splits, as after a change of the bodies in test.
+    with pytest.raises(ValueError, match="got it split by image in another way"):
+        check(sets["d4"], {"UNetAS": {"dataset": {**own, "splits_sha256": "other"}}})
+    assert capsys.readouterr().err == ""
     check(sets["d4"], trained_on_d4(split_by="image", sha256="other"))
     assert "UNetAS of bundle tiny came from another make of d4" in capsys.readouterr().err
 
@@ -855,7 +862,7 @@ def test_no_bundle_is_judged_on_images_that_it_comes_from(
     other = stated(Path(shutil.copytree(bundle, tmp_path / "tiny")), **changes)
     plan = Plan(split="test", images=0, sweep=0, disturbed=0, passes=1, workers=1, out=tmp_path / "out")
     with pytest.raises(
-        ValueError, match=rf"d4: split by image: expected {what} of bundle tiny to come from d4 split by"
+        ValueError, match=rf"d4: split by image: expected {what} of bundle tiny to come from the same splits of d4"
     ):
         evaluate([other], [sets["d4"]], plan)
     assert not plan.out.exists()

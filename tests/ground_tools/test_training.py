@@ -327,7 +327,7 @@ def test_what_may_not_be_passed_on_or_was_trained_on_is_refused(
     (tmp_path / "tiny" / "dataset.json").write_text(json.dumps({**description, "campaign": campaign}))
     done = ground_tools("export", *arguments)
     assert done.returncode == 2
-    assert "split by body: expected UNetS of bundle b to come from tiny split by body" in done.stderr
+    assert "split by body: expected UNetS of bundle b to come from the same splits of tiny" in done.stderr
 
 
 def test_a_wrong_call_is_one_line(tmp_path: Path, dataset: Path, trained: dict[str, Path]) -> None:
