@@ -124,6 +124,10 @@ def build_parser() -> argparse.ArgumentParser:
         help="keep the training images in a file there and read them as they are needed, instead of in memory",
     )
 
+    train.add_argument(
+        "--beside", type=Path, metavar="DIR", help="a second set, for recipes that have images of one in each batch"
+    )
+
     export = commands.add_parser(
         "export",
         help="quantize trained networks to int8 and write a bundle",
@@ -218,19 +222,25 @@ def _train(arguments: argparse.Namespace) -> None:
         if path is not None and not path.is_file():
             raise FileNotFoundError(f"weights {path}: no such file")
     if recipe.network == "encoder_cnn":
-        for option in ("encoder", "start_from", "unpack_to"):
+        for option in ("encoder", "start_from", "unpack_to", "beside"):
             if getattr(arguments, option) is not None:
                 raise ValueError(
                     f"--{option.replace('_', '-')}: recipe {recipe.name} trains an encoder, which takes none"
                 )
     set_precision(arguments.precision)
     if arguments.devices is not None:
-        print(f"spread over {spread_over_devices(arguments.devices, recipe.batch)} devices")
+        print(f"spread over {spread_over_devices(arguments.devices, recipe.batch + recipe.beside)} devices")
     if recipe.network == "encoder_cnn":
         weights = train_encoder(recipe, arguments.dataset, arguments.out)
     else:
         weights = train_unet(
-            recipe, arguments.dataset, arguments.out, arguments.encoder, arguments.start_from, arguments.unpack_to
+            recipe,
+            arguments.dataset,
+            arguments.out,
+            arguments.encoder,
+            arguments.start_from,
+            arguments.unpack_to,
+            arguments.beside,
         )
     print(f"best weights in {weights}, record in {arguments.out / 'training.json'}")
 

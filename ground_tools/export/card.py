@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ground_tools.training.records import Record, chain
+from ground_tools.training.records import Record, chain, sets_in
 
 
 def description(records: dict[str, Record]) -> str:
@@ -89,10 +89,11 @@ def card(manifest: dict[str, Any]) -> str:
 
 
 def _training_row(role: str, record: Record) -> str:
-    recipe, dataset = record["recipe"], record["dataset"]
+    recipe = record["recipe"]
+    sets = " and ".join(f"{used['name']} ({used['sha256'][:12]})" for used in sets_in(record))
     rule = f"boulders from {recipe['minimum_boulder_pixels']} visible pixels"
     return (
-        f"| {role} | {recipe['name']} | {dataset['name']} ({dataset['sha256'][:12]}) | "
+        f"| {role} | {recipe['name']} | {sets} | "
         f"{rule if recipe['network'] == 'unet' else 'which body'} | {recipe['epochs']} | "
         f"{record['minutes']:g} min, {record.get('hardware', 'CPU')} | {record['backend']} |"
     )
@@ -100,7 +101,7 @@ def _training_row(role: str, record: Record) -> str:
 
 def _sets(record: Record) -> list[str]:
     """Names of the sets that a network was trained on, in that order."""
-    return list(dict.fromkeys(part["dataset"]["name"] for part in reversed(list(chain(record)))))
+    return list(dict.fromkeys(used["name"] for part in reversed(list(chain(record))) for used in sets_in(part)))
 
 
 def _is_real(record: Record) -> bool:

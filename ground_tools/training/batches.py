@@ -60,16 +60,21 @@ class BodyBatches(keras.utils.PyDataset):
 class UNetBatches(keras.utils.PyDataset):
     """Batches for the UNet: ((image, window offset), labels in the window), with a folded head (image, labels).
 
-    noisy: whether the paper's noise is put on the images; real ones have their own. whole_only: leave out the last
-    batch of an epoch if it is not full, which cannot be spread over devices.
+    beside: of which each batch has `recipe.beside` images more, drawn at random; an epoch is one over `pixels` all the
+    same. whole_only: leave out the last batch of an epoch if it is not full, which cannot be spread over devices.
     """
 
     def __init__(
-        self, pixels: Pixels, recipe: Recipe, noisy: bool = True, whole_only: bool = False, first_epoch: int = 0
+        self,
+        pixels: Pixels,
+        recipe: Recipe,
+        beside: Pixels | None = None,
+        whole_only: bool = False,
+        first_epoch: int = 0,
     ) -> None:
         super().__init__()
         self._length = _batches(len(pixels), recipe, whole_only)
-        self._images, self._masks, self._recipe, self._noisy = pixels.images, pixels.masks, recipe, noisy
+        self._pixels, self._beside, self._recipe = pixels, beside, recipe
         self._epoch = first_epoch
 
     def __len__(self) -> int:
@@ -80,13 +85,16 @@ class UNetBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple[Any, np.ndarray]:
         recipe = self._recipe
-        chosen, generator = _chosen(recipe, self._epoch, len(self._images), index)
+        chosen, generator = _chosen(recipe, self._epoch, len(self._pixels), index)
+        samples = [(self._pixels, sample) for sample in chosen]
+        if self._beside is not None:
+            samples += [(self._beside, sample) for sample in generator.integers(len(self._beside), size=recipe.beside)]
         images, labels, offsets = [], [], []
-        for sample in chosen:
+        for pixels, sample in samples:
             orientation = int(generator.integers(8)) if recipe.orientations else 0
-            image = np.ascontiguousarray(oriented(self._images[sample], orientation))
-            mask = oriented(self._masks[sample], orientation)
-            images.append(disturbed(image, recipe.photometric, generator, self._noisy))
+            image = np.ascontiguousarray(oriented(pixels.images[sample], orientation))
+            mask = oriented(pixels.masks[sample], orientation)
+            images.append(disturbed(image, recipe.photometric, generator, pixels.noisy))
             if recipe.head == "folded":
                 labels.append(mask)
                 continue

@@ -99,18 +99,21 @@ def _flat(table: dict[str, Any], before: str = "") -> dict[str, Any]:
     return flat
 
 
-def compare(comparison: Comparison, dataset: Path, begin: Path, out: Path, also: list[Path]) -> dict[str, Any]:
+def compare(
+    comparison: Comparison, dataset: Path, begin: Path, out: Path, also: list[Path], beside: Path | None
+) -> dict[str, Any]:
     """Train what is not trained yet, each in a folder of OUT and a process of its own; returns the figures.
 
-    also: further sets on whose validation splits the networks are judged. Raises RuntimeError naming the log of a
-    training that failed.
+    also: further sets on whose validation splits the networks are judged. beside: the set for changes that have images
+    of another one in each batch. Raises RuntimeError naming the log of a training that failed, ValueError where the
+    folder holds another training or a set is missing.
     """
     runs = [(name, seed) for name in comparison.changes for seed in comparison.seeds]
     rows: dict[str, Any] = {name: {"runs": []} for name in comparison.changes}
     for name, seed in (bar := tqdm(runs, unit="training", disable=None)):
         bar.set_postfix_str(f"{name}, seed {seed}")
         folder = out / f"{list(comparison.changes).index(name):02d}_seed_{seed}"
-        rows[name]["runs"].append(_train(comparison, name, seed, dataset, begin, folder, also))
+        rows[name]["runs"].append(_train(comparison, name, seed, dataset, begin, folder, also, beside))
     base = {run["seed"]: run["miou"] for run in rows[AS_IT_IS]["runs"]}
     for row in rows.values():
         row["miou"] = statistics.median(run["miou"] for run in row["runs"])
@@ -130,13 +133,24 @@ def compare(comparison: Comparison, dataset: Path, begin: Path, out: Path, also:
 
 
 def _train(
-    comparison: Comparison, name: str, seed: int, dataset: Path, begin: Path, out: Path, also: list[Path]
+    comparison: Comparison,
+    name: str,
+    seed: int,
+    dataset: Path,
+    begin: Path,
+    out: Path,
+    also: list[Path],
+    beside: Path | None,
 ) -> dict[str, Any]:
     fields = {**comparison.changes[name], "seed": seed}
     recipe = load_recipe(comparison.recipe, fields)
+    if recipe.beside and beside is None:
+        raise ValueError(f"--beside: {name} needs a set of which images are in each batch")
     command = [sys.executable, "-m", "ground_tools.cli", "train", "--recipe", comparison.recipe]
     command += ["--dataset", str(dataset), "--out", str(out)]
     command += ["--encoder" if comparison.begin == "encoder" else "--start-from", str(begin)]
+    if recipe.beside:
+        command += ["--beside", str(beside)]
     for field, value in fields.items():
         command += ["--set", f"{field}={json.dumps(value)}"]
     if not (out / "training.json").exists():
@@ -241,6 +255,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--dataset", type=Path, required=True, metavar="DIR", help="to train on")
     parser.add_argument("--begin", type=Path, required=True, metavar="H5", help="weights to start from")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder per training comes there")
+    parser.add_argument("--beside", type=Path, metavar="DIR", help="for changes with images of another set in a batch")
     parser.add_argument("--also", type=Path, action="append", default=[], metavar="DIR", help="judge on this set, too")
     parser.add_argument("--write", type=Path, metavar="DOCS", help="put the table into DOCS/training.md")
     arguments = parser.parse_args(argv)
@@ -248,7 +263,9 @@ def main(argv: list[str] | None = None) -> int:
         comparison = load_comparison(arguments.comparison)
         if arguments.write is not None:
             check_marks(arguments.write / "training.md", MARK)
-        figures = compare(comparison, arguments.dataset, arguments.begin, arguments.out, arguments.also)
+        figures = compare(
+            comparison, arguments.dataset, arguments.begin, arguments.out, arguments.also, arguments.beside
+        )
         print(as_text({comparison.name: figures}))
         if arguments.write is not None:
             write_docs(comparison.name, figures, arguments.write)

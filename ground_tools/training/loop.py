@@ -90,16 +90,17 @@ def _callbacks(recipe: Recipe, out: Path) -> list[keras.callbacks.Callback]:
     ]
 
 
-def _begin(recipe: Recipe, dataset: Path, out: Path, origin: Path | None) -> int:
+def _begin(recipe: Recipe, dataset: Path, out: Path, origin: Path | None, beside: Path | None = None) -> int:
     """Open or continue a training in `out`; returns the number of epochs done.
 
     Raises ValueError when the folder holds a training of another recipe, set or starting point: going on from it
     would mix the two, and its record would be untrue.
     """
     out.mkdir(parents=True, exist_ok=True)
-    identity = {
+    identity: dict[str, Any] = {
         "recipe": {name: value for name, value in _recipe_record(recipe).items() if name != "epochs"},
         "dataset": provenance(dataset),
+        "beside": None if beside is None else provenance(beside),
         "origin_sha256": hashlib.sha256(origin.read_bytes()).hexdigest() if origin else None,
     }
     path = out / "started.json"
@@ -163,18 +164,23 @@ def train_unet(
     encoder: Path | None,
     start_from: Path | None,
     unpack_to: Path | None = None,
+    beside: Path | None = None,
 ) -> Path:
     """Train a UNet from an encoder's weights, or from another UNet's. Returns the best epoch's weights.
 
-    unpack_to: where to keep the training split's pixels, to be read as batches need them; None: in memory. Raises
-    ValueError when neither or both starting points are given.
+    unpack_to: where to keep the training split's pixels, to be read as batches need them; None: in memory. beside: the
+    set of which each batch has `recipe.beside` training images more. Raises ValueError when neither or both starting
+    points are given, and for a set beside without a recipe that takes one, or the other way round.
     """
     if (encoder is None) == (start_from is None):
         raise ValueError("training a UNet starts from either --encoder or --start-from weights")
+    if (beside is None) != (recipe.beside == 0):
+        raise ValueError(f"--beside: recipe {recipe.name} takes {recipe.beside or 'no'} images of another set a batch")
     keras.utils.set_random_seed(recipe.seed)
-    done = _begin(recipe, dataset, out, encoder or start_from)
+    done = _begin(recipe, dataset, out, encoder or start_from, beside)
     pixels = recipe.minimum_boulder_pixels
     train = read_pixels(dataset, "train", pixels, unpack_to).some(recipe.images)
+    more = None if beside is None else read_pixels(beside, "train", pixels, unpack_to)
     validation = read_pixels(dataset, "validation", pixels)
     if recipe.head == "windowed" and recipe.window > train.images.shape[1]:
         raise ValueError(f"recipe {recipe.name}: window: expected at most {train.images.shape[1]}, got {recipe.window}")
@@ -189,7 +195,7 @@ def train_unet(
         unet.load_weights(start_from)
         take_encoder(unet, unet, freeze=recipe.freeze_encoder)
     model = windowed(unet, recipe.window) if recipe.head == "windowed" else folded(unet)
-    batches = UNetBatches(train, recipe, noise is not None, devices() > 1, done)
+    batches = UNetBatches(train, recipe, more, devices() > 1, done)
     model.compile(
         jit_compile=compilation(),
         optimizer=keras.optimizers.Adam(_schedule(recipe, len(batches)), global_clipnorm=recipe.gradient_norm or None),
@@ -201,6 +207,8 @@ def train_unet(
     best = json.loads(path.with_suffix(".best.json").read_text())
     images = {"train": len(train), "validation": len(validation)}
     measured = {"images": images, "validation": best, "began_from": _origin(encoder or start_from)}
+    if beside is not None:
+        measured["beside"] = provenance(beside)
     _write_record(recipe, dataset, out, path, measured)
     return path
 

@@ -13,15 +13,19 @@ import pyarrow.compute as pc
 
 from ground_tools.classes import TERMINATOR
 from ground_tools.datasets.labels import stacked_mask
-from ground_tools.datasets.store import PIXEL_COLUMNS, batches, chosen_rows, read_index, webp_array
+from ground_tools.datasets.store import PIXEL_COLUMNS, batches, chosen_rows, read_description, read_index, webp_array
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """images: (N, H, W) uint8, without noise. masks: (N, H, W) uint8 classes. Either may be mapped from a file."""
+    """images: (N, H, W) uint8, without noise. masks: (N, H, W) uint8 classes. Either may be mapped from a file.
+
+    noisy: whether networks are to see them with the paper's noise; real images have their own.
+    """
 
     images: np.ndarray
     masks: np.ndarray
+    noisy: bool = True
 
     def __len__(self) -> int:
         return len(self.images)
@@ -30,7 +34,7 @@ class Pixels:
         """So many of the samples, evenly through them; all for 0 or where there are no more."""
         if count in range(1, len(self)):
             chosen = evenly(len(self), count)
-            return Pixels(self.images[chosen], self.masks[chosen])
+            return Pixels(self.images[chosen], self.masks[chosen], self.noisy)
         return self
 
 
@@ -52,8 +56,10 @@ def read_pixels(dataset: Path, split: str, minimum_boulder_pixels: int, folder: 
     count = int(pc.sum(pc.equal(splits, split)).as_py() or 0)
     if count == 0:
         raise ValueError(f"dataset {dataset}: expected samples in split {split}, got none")
+    noisy = read_description(dataset)["noise"] is not None
     if folder is None:
-        return _unpack(dataset, split, minimum_boulder_pixels, count, None)
+        both = _unpack(dataset, split, minimum_boulder_pixels, count, None)
+        return Pixels(both[0], both[1], noisy)
     path = folder / f"{_digest(dataset, split)[:20]}_{minimum_boulder_pixels}.npy"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -61,7 +67,7 @@ def read_pixels(dataset: Path, split: str, minimum_boulder_pixels: int, folder: 
         _unpack(dataset, split, minimum_boulder_pixels, count, part)
         part.replace(path)
     both = np.load(path, mmap_mode="r")
-    return Pixels(both[0], both[1])
+    return Pixels(both[0], both[1], noisy)
 
 
 def _digest(dataset: Path, split: str) -> str:
@@ -71,8 +77,8 @@ def _digest(dataset: Path, split: str) -> str:
     return hashlib.sha256("\n".join(rows["sha256"].to_pylist()).encode()).hexdigest()
 
 
-def _unpack(dataset: Path, split: str, minimum_boulder_pixels: int, count: int, path: Path | None) -> Pixels:
-    """Decode shard by shard, so that no more than one is in memory with its identifiers."""
+def _unpack(dataset: Path, split: str, minimum_boulder_pixels: int, count: int, path: Path | None) -> np.ndarray:
+    """(2, N, H, W) uint8, images and masks; decoded shard by shard: one alone is in memory with its identifiers."""
     both: np.ndarray | None = None
     done = 0
     with ThreadPoolExecutor() as pool:
@@ -95,7 +101,7 @@ def _unpack(dataset: Path, split: str, minimum_boulder_pixels: int, count: int, 
         raise ValueError(f"dataset {dataset}: expected {count} samples in split {split}, as its index has, got {done}")
     if isinstance(both, np.memmap):
         both.flush()
-    return Pixels(both[0], both[1])
+    return both
 
 
 def _rows(table: pa.Table) -> list[dict[str, bytes]]:

@@ -25,8 +25,8 @@ class Recipe:
     the head as one layer, without dropout; "windowed" computes it as it is, in a part of the image. window: side of
     that part. feature_windows: share of the windows that are laid about a crater or boulder. minimum_boulder_pixels: a
     rock is a boulder where so many of its pixels are seen. gradient_norm: to which the gradients of a step are scaled
-    down where they are larger; 0: never, as the paper's. images: so many of the training images, evenly through them;
-    0: all.
+    down where they are larger; 0: never, as the paper's. beside: so many images of another set in each batch, beside
+    `batch` of the own. images: so many of the training images, evenly through them; 0: all.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Recipe:
     feature_windows: float = 0.0
     minimum_boulder_pixels: int = 5
     gradient_norm: float = 1.0
+    beside: int = 0
     images: int = 0
 
 
@@ -141,6 +142,7 @@ def _recipe(path: Path, table: dict[str, Any]) -> Recipe:
             "dropout_head": take(dropout, "head", number, 0.0, 0.95),
             "jaccard": take(rest, "jaccard", number, 0.0, 100.0) if "jaccard" in rest else 0.0,
             "gradient_norm": take(rest, "gradient_norm", number, 0.0, 1e6) if "gradient_norm" in rest else 1.0,
+            "beside": take(rest, "beside", int, 0, 4096) if "beside" in rest else 0,
             "freeze_encoder": take(rest, "freeze_encoder", bool, 0, 1),
             **_head_fields(path, rest, take),
             "minimum_boulder_pixels": take(rest, "minimum_boulder_pixels", int, 1, 4096),

@@ -79,12 +79,17 @@ def check_unseen(owner: str, used: dict[str, list[Record]], path: Path) -> None:
                 )
 
 
+def sets_in(record: Record) -> list[Record]:
+    """The sets of one training: the one that it went through, and one that was in every batch beside it."""
+    return [record[part] for part in ("dataset", "beside") if part in record]
+
+
 def sets_used(training: dict[str, Record], choices: dict[str, Record]) -> dict[str, list[Record]]:
     """For `check_unseen`: the sets of all trainings, by role, and those on which choices were made.
 
     training: the manifest's, by role. choices: its metrics.validation, by set; bundles that do not state the sets'
     hashes have none here.
     """
-    used = {role: [part.get("dataset", {}) for part in chain(record)] for role, record in training.items()}
+    used = {role: [stated for part in chain(record) for stated in sets_in(part)] for role, record in training.items()}
     stated = [figures["dataset"] for figures in choices.values() if isinstance(figures, dict) and "dataset" in figures]
     return {**used, "the choices": stated}

@@ -100,6 +100,22 @@ def test_batches_keep_image_and_mask_together_and_repeat() -> None:
     assert np.mean(hits) > 0.7
 
 
+def test_a_batch_has_images_of_another_set_beside() -> None:
+    recipe = load_recipe(
+        "best-cpu-unet-as-start",
+        {"batch": 4, "beside": 2, "augmentation.photometric": 0.0, "augmentation.orientations": False},
+    )
+    own = Pixels(np.zeros((6, 16, 16), np.uint8), np.zeros((6, 16, 16), np.uint8))
+    other = Pixels(np.full((3, 16, 16), 100, np.uint8), np.full((3, 16, 16), 4, np.uint8), noisy=False)
+    batches = UNetBatches(own, recipe, other)
+    assert len(batches) == 2
+    for index, count in ((0, 4), (1, 2)):
+        images, labels = batches[index]
+        assert [int(mask[0, 0]) for mask in labels] == [0] * count + [4] * 2
+        assert images[count:] == pytest.approx(100 / 255)
+        assert (images[:count] != 0).any()  # the paper's noise
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -170,11 +186,16 @@ def test_unpacked_pixels_are_not_those_of_other_splits(dataset: Path, tmp_path: 
 def test_a_training_in_mixed_precision_from_a_file(trained: dict[str, Path], dataset: Path, tmp_path: Path) -> None:
     start = ("--start-from", trained["unet_s"] / "unet.weights.h5", "--dataset", dataset)
     options = ("--precision", "mixed_bfloat16", "--unpack-to", tmp_path / "pixels", "--set", "batch=2", "--epochs", 1)
-    done = ground_tools("train", "--recipe", "best-cpu-unet-as-start", *start, *options, "--out", tmp_path / "out")
+    beside = ("--set", "beside=2", "--beside", dataset)
+    done = ground_tools(
+        "train", "--recipe", "best-cpu-unet-as-start", *start, *options, *beside, "--out", tmp_path / "out"
+    )
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "out" / "training.json").read_text())
     assert record["precision"] == "mixed_bfloat16"
     assert record["recipe"]["batch"] == 2
+    assert record["beside"] == record["dataset"]
+    assert record["dataset"]["sha256"] == digest(dataset)
     curves = cv2.imread(str(tmp_path / "out" / "curves.png"))
     assert curves is not None
     assert curves.std() > 5.0
@@ -338,6 +359,10 @@ def test_a_wrong_call_is_one_line(tmp_path: Path, dataset: Path, trained: dict[s
     assert done.returncode == 2
     assert "starts from either --encoder or --start-from weights" in done.stderr
     start = ("--start-from", trained["unet_s"] / "unet.weights.h5")
+    arguments = ("--recipe", "best-cpu-unet-as", *start, "--dataset", dataset, "--beside", dataset)
+    done = ground_tools("train", *arguments, "--out", tmp_path / "t")
+    assert done.returncode == 2
+    assert "--beside: recipe best_cpu_unet_as takes no images of another set a batch" in done.stderr
     done = ground_tools("train", "--recipe", "best-encoder", *start, "--dataset", dataset, "--out", tmp_path / "t")
     assert done.returncode == 2
     assert "--start-from: recipe best_encoder trains an encoder, which takes none" in done.stderr
