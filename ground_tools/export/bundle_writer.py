@@ -27,7 +27,16 @@ from ground_tools.export.graph import (
     keep_probabilities,
     mask_shapes,
 )
-from ground_tools.export.judging import JudgedSet, calibration_images, choose, measure, read_set, spread
+from ground_tools.export.judging import (
+    JudgedSet,
+    choose,
+    images_for_ranges,
+    measure,
+    read_set,
+    spread,
+    validation_images,
+)
+from ground_tools.export.score_calibration import fitted, report, sampled_scores, sampled_truth
 from ground_tools.networks.unet import UNetDropout, build_unet
 from ground_tools.training.records import check_unseen, sets_used
 
@@ -40,6 +49,8 @@ ROLES = {
 }
 PASSES = 20
 _PARITY_IMAGES = 16
+_CALIBRATION_IMAGES = 64
+_CALIBRATION_PASSES = 8
 _SELF_TEST_PASSES = 4
 # Rounding in the runtime's kernels differs between processors; a damaged network differs by far more.
 _SELF_TEST_AGREEMENT = 0.95
@@ -94,17 +105,18 @@ def write_bundle(
     if len(set(names)) < len(names):
         raise ValueError(f"--dataset: expected sets of different names, got {' and '.join(names)}")
     unseen = np.concatenate([judged.frames(spread(judged.test, _PARITY_IMAGES // len(sets))) for judged in sets])
-    calibration = calibration_images(sets)
+    ranges = images_for_ranges(sets)
     self_test = _self_test_image(sets if self_test_from is None else [read_set(self_test_from, 1)])
     with tempfile.TemporaryDirectory(prefix="rubblemap_bundle_") as scratch:
         folder = Path(scratch) / name
         folder.mkdir()
-        networks, parity = [], {}
+        networks, calibration, parity = [], {}, {}
         for network in trained:
-            entry, report = _export_network(network, calibration, unseen[..., None] / np.float32(255.0), folder)
+            entry, *reports = _export_network(network, ranges, sets, unseen[..., None] / np.float32(255.0), folder)
             networks.append(entry)
-            parity[network.role] = report
+            calibration[network.role], parity[network.role] = reports
         manifest = _manifest(trained, networks, parity, name, version, passes)
+        manifest["metrics"]["calibration"] = calibration
         _add_self_test(folder, manifest, self_test)
         _write_manifest(folder, manifest)
         chosen = choose(load_bundle(folder), sets, passes)
@@ -158,15 +170,18 @@ def _put_in_place(folder: Path, out: Path) -> None:
 
 
 def _export_network(
-    network: TrainedNetwork, calibration: np.ndarray, unseen: np.ndarray, folder: Path
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Convert one network; returns its manifest entry and the parity of int8 with float32 on equal masks."""
+    network: TrainedNetwork, ranges: np.ndarray, sets: list[JudgedSet], unseen: np.ndarray, folder: Path
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Convert one network; returns its manifest entry, and how its scores were calibrated and are met by int8."""
     recipe = network.record["recipe"]
     unet = build_unet(len(CLASS_NAMES), UNetDropout(recipe["dropout_blocks"], recipe["dropout_head"]))
     unet.load_weights(network.weights)
-    module = flight_graph(unet, equalize_on=calibration)
     shapes, keep = mask_shapes(unet), keep_probabilities(unet)
-    content = convert(module, calibration, shapes, keep)
+    images, masks = validation_images(network.record, sets, _CALIBRATION_IMAGES)
+    scores = sampled_scores(flight_graph(unet), images, shapes, keep, _CALIBRATION_PASSES)
+    calibration = fitted(scores, sampled_truth(masks))
+    module = flight_graph(unet, equalize_on=ranges, calibration=calibration)
+    content = convert(module, ranges, shapes, keep)
     file = f"{network.role}.tflite"
     (folder / file).write_bytes(content)
     entry = {
@@ -181,7 +196,7 @@ def _export_network(
             for mask, shape, p in zip(MASK_INPUTS, shapes, keep, strict=True)
         ],
     }
-    return entry, _parity(module, entry, content, unseen)
+    return entry, report(scores, sampled_truth(masks), calibration), _parity(module, entry, content, unseen)
 
 
 def output_name(content: bytes) -> str:

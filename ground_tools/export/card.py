@@ -70,6 +70,17 @@ def card(manifest: dict[str, Any]) -> str:
         f"gamma {defaults['gamma']:g} and uncertainty threshold {defaults['uncertainty_threshold']:g} were chosen on "
         "validation splits.",
         "",
+        "## Calibration of the scores",
+        "",
+        "A factor and an offset per class, fitted on validation images, put into the last layer: "
+        + "; ".join(
+            f"{role}: factor {report['factor']:.2f}, ECE {_percent(report['before']['ece'])} before and "
+            f"{_percent(report['after']['ece'])} after, NLL {report['before']['nll']:.3f} and "
+            f"{report['after']['nll']:.3f} ({report['images']} images, float32)"
+            for role, report in manifest["metrics"]["calibration"].items()
+        )
+        + ".",
+        "",
         "## Quantization",
         "",
         "int8 against the float32 graph on test images, pass by pass with the same dropout masks: "

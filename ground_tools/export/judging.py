@@ -17,7 +17,7 @@ from ground_tools.training.metrics import iou_per_class, mean_iou
 from ground_tools.training.pixels import evenly
 from ground_tools.training.records import provenance, set_name
 
-_CALIBRATION_IMAGES = 96
+_RANGES_IMAGES = 96
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def spread(loaded: LoadedSet, count: int | None) -> LoadedSet:
     return loaded.chosen(evenly(len(loaded.images), count))
 
 
-def calibration_images(sets: list[JudgedSet]) -> np.ndarray:
+def images_for_ranges(sets: list[JudgedSet]) -> np.ndarray:
     """Images for the int8 ranges: evenly spread over the training splits, disturbed as in training.
 
     Returns (N, H, W, 1) float32 in [0, 1], an equal share of every set.
@@ -75,9 +75,20 @@ def calibration_images(sets: list[JudgedSet]) -> np.ndarray:
         [
             disturbed(judged.train.images[i], 0.7, np.random.default_rng([7, int(i)]), judged.noise is not None)
             for judged in sets
-            for i in evenly(len(judged.train.images), _CALIBRATION_IMAGES // len(sets))
+            for i in evenly(len(judged.train.images), _RANGES_IMAGES // len(sets))
         ]
     )[..., None]
+
+
+def validation_images(record: dict[str, Any], sets: list[JudgedSet], count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images (N, H, W, 1) float32 in [0, 1] and masks (N, H, W) for the calibration of a network's scores.
+
+    Of the set on which it was last trained, where that is one of `sets`, else of all of them in equal shares.
+    """
+    own = [judged for judged in sets if judged.provenance["name"] == record["dataset"]["name"]] or sets
+    parts = [(judged, spread(judged.validation, count // len(own))) for judged in own]
+    frames = np.concatenate([judged.frames(part) for judged, part in parts])
+    return frames[..., None] / np.float32(255.0), np.concatenate([part.masks for _, part in parts])
 
 
 def choose(bundle: Bundle, sets: list[JudgedSet], passes: int) -> dict[str, Any]:

@@ -292,6 +292,7 @@ def test_training_runs_with_the_other_backends(backend: str, dataset: Path, tmp_
 def test_the_flight_graph_is_the_keras_model(trained: dict[str, Path]) -> None:
     from ground_tools.export.graph import (
         MASK_INPUTS,
+        ScoreCalibration,
         flight_graph,
         keep_probabilities,
         mask_shapes,
@@ -306,12 +307,32 @@ def test_the_flight_graph_is_the_keras_model(trained: dict[str, Path]) -> None:
     exact = unet.predict(image, verbose=0)
     flown = flight_graph(unet).forward(image, *ones.values())["scores"].numpy()
     assert flown == pytest.approx(exact, abs=1e-4 * np.abs(exact).max())
+    offsets = np.arange(5, dtype=np.float32) - 2.0
+    calibrated = flight_graph(unet, calibration=ScoreCalibration(0.5, offsets)).forward(image, *ones.values())
+    assert calibrated["scores"].numpy() == pytest.approx(0.5 * flown + offsets, abs=1e-4 * np.abs(exact).max() + 1e-4)
     # Equalized channels change the weights and not the function, whatever the masks.
     masks = random_masks(mask_shapes(unet), keep_probabilities(unet), np.random.default_rng(1))
     plain, equal = (flight_graph(unet, equalize_on=data) for data in (None, image))
     for values in (ones, masks):
         scores = [module.forward(image, *values.values())["scores"].numpy() for module in (plain, equal)]
         assert scores[1] == pytest.approx(scores[0], abs=1e-3 * np.abs(scores[0]).max())
+
+
+def test_scores_are_calibrated_to_what_the_truth_was_drawn_from() -> None:
+    from ground_tools.export.score_calibration import fitted, report
+
+    generator = np.random.default_rng(0)
+    scores = 4.0 * generator.standard_normal((20, 1, 32, 32, 5)).astype(np.float32)
+    offsets = np.array([1.0, 0.5, -1.0, -0.5, 0.0])
+    true = np.exp(0.5 * scores[:, 0] + offsets)
+    below = np.cumsum(true / true.sum(axis=-1, keepdims=True), axis=-1)
+    truth = (generator.random((*below.shape[:-1], 1)) > below).sum(axis=-1).clip(0, 4).astype(np.uint8)
+    found = fitted(scores, truth)
+    assert found.factor == pytest.approx(0.5, rel=0.05)
+    assert found.offsets == pytest.approx(offsets, abs=0.1)
+    figures = report(scores, truth, found)
+    assert figures["after"]["ece"] < 0.01 < figures["before"]["ece"]
+    assert figures["after"]["nll"] < figures["before"]["nll"]
 
 
 def test_the_bundle_that_is_exported_flies(trained: dict[str, Path], dataset: Path, tmp_path: Path) -> None:
@@ -325,6 +346,9 @@ def test_the_bundle_that_is_exported_flies(trained: dict[str, Path], dataset: Pa
     for report in bundle.manifest["parity"].values():
         # Barely trained networks have nearly equal scores, so that their order is a poor measure.
         assert report["relative_score_error"] < 0.25
+    for report in bundle.manifest["metrics"]["calibration"].values():
+        assert report["factor"] > 0.0
+        assert report["after"]["nll"] <= report["before"]["nll"]
     assert bundle.manifest["metrics"]["test"]["tiny"]["images"] == 2
     assert bundle.manifest["metrics"]["validation"]["tiny"]["dataset"]["sha256"] == digest(dataset)
     assert bundle.manifest["training"]["UNetAS"]["dataset"]["name"] == "tiny"
