@@ -37,7 +37,7 @@ _TRAIN_EXAMPLES = """examples:
       --out out/unet_s_start
   ground-tools train --recipe best-cpu-unet-s --dataset DIR \\
       --start-from out/unet_s_start/unet.weights.h5 --out out/unet_s
-  ground-tools train --recipe best-cpu-unet-as-start --dataset DIR --start-from out/unet_s/unet.weights.h5 \\
+  ground-tools train --recipe best-cpu-unet-as --dataset DIR --start-from out/unet_s/unet.weights.h5 \\
       --out out/unet_as
 
 The backend is Keras's: set KERAS_BACKEND to tensorflow, jax or torch. A training that was stopped goes on from

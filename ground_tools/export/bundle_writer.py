@@ -36,7 +36,7 @@ from ground_tools.export.judging import (
     spread,
     validation_images,
 )
-from ground_tools.export.score_calibration import fitted, report, sampled_scores, sampled_truth
+from ground_tools.export.temperature import report, sampled_scores, sampled_truth, score_factor
 from ground_tools.networks.unet import UNetDropout, build_unet
 from ground_tools.training.records import check_unseen, sets_used
 
@@ -49,8 +49,8 @@ ROLES = {
 }
 PASSES = 20
 _PARITY_IMAGES = 16
-_CALIBRATION_IMAGES = 64
-_CALIBRATION_PASSES = 8
+_TEMPERATURE_IMAGES = 64
+_TEMPERATURE_PASSES = 8
 _SELF_TEST_PASSES = 4
 # Rounding in the runtime's kernels differs between processors; a damaged network differs by far more.
 _SELF_TEST_AGREEMENT = 0.95
@@ -110,13 +110,13 @@ def write_bundle(
     with tempfile.TemporaryDirectory(prefix="rubblemap_bundle_") as scratch:
         folder = Path(scratch) / name
         folder.mkdir()
-        networks, calibration, parity = [], {}, {}
+        networks, temperature, parity = [], {}, {}
         for network in trained:
             entry, *reports = _export_network(network, ranges, sets, unseen[..., None] / np.float32(255.0), folder)
             networks.append(entry)
-            calibration[network.role], parity[network.role] = reports
+            temperature[network.role], parity[network.role] = reports
         manifest = _manifest(trained, networks, parity, name, version, passes)
-        manifest["metrics"]["calibration"] = calibration
+        manifest["metrics"]["temperature"] = temperature
         _add_self_test(folder, manifest, self_test)
         _write_manifest(folder, manifest)
         chosen = choose(load_bundle(folder), sets, passes)
@@ -172,15 +172,16 @@ def _put_in_place(folder: Path, out: Path) -> None:
 def _export_network(
     network: TrainedNetwork, ranges: np.ndarray, sets: list[JudgedSet], unseen: np.ndarray, folder: Path
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Convert one network; returns its manifest entry, and how its scores were calibrated and are met by int8."""
+    """Convert one network; returns its manifest entry, what its scores' factor changes, and int8's parity."""
     recipe = network.record["recipe"]
     unet = build_unet(len(CLASS_NAMES), UNetDropout(recipe["dropout_blocks"], recipe["dropout_head"]))
     unet.load_weights(network.weights)
     shapes, keep = mask_shapes(unet), keep_probabilities(unet)
-    images, masks = validation_images(network.record, sets, _CALIBRATION_IMAGES)
-    scores = sampled_scores(flight_graph(unet), images, shapes, keep, _CALIBRATION_PASSES)
-    calibration = fitted(scores, sampled_truth(masks))
-    module = flight_graph(unet, equalize_on=ranges, calibration=calibration)
+    images, masks = validation_images(network.record, sets, _TEMPERATURE_IMAGES)
+    scores = sampled_scores(flight_graph(unet), images, shapes, keep, _TEMPERATURE_PASSES)
+    truth = sampled_truth(masks)
+    factor = score_factor(scores, truth)
+    module = flight_graph(unet, equalize_on=ranges, score_factor=factor)
     content = convert(module, ranges, shapes, keep)
     file = f"{network.role}.tflite"
     (folder / file).write_bytes(content)
@@ -196,7 +197,7 @@ def _export_network(
             for mask, shape, p in zip(MASK_INPUTS, shapes, keep, strict=True)
         ],
     }
-    return entry, report(scores, sampled_truth(masks), calibration), _parity(module, entry, content, unseen)
+    return entry, report(scores, truth, factor), _parity(module, entry, content, unseen)
 
 
 def output_name(content: bytes) -> str:

@@ -70,14 +70,14 @@ def card(manifest: dict[str, Any]) -> str:
         f"gamma {defaults['gamma']:g} and uncertainty threshold {defaults['uncertainty_threshold']:g} were chosen on "
         "validation splits.",
         "",
-        "## Calibration of the scores",
+        "## Temperature",
         "",
-        "A factor and an offset per class, fitted on validation images, put into the last layer: "
+        "A factor on the scores, fitted on validation images, in the last layer: "
         + "; ".join(
-            f"{role}: factor {report['factor']:.2f}, ECE {_percent(report['before']['ece'])} before and "
+            f"{role}: {report['score_factor']:.2f}, ECE {_percent(report['before']['ece'])} before and "
             f"{_percent(report['after']['ece'])} after, NLL {report['before']['nll']:.3f} and "
             f"{report['after']['nll']:.3f} ({report['images']} images, float32)"
-            for role, report in manifest["metrics"]["calibration"].items()
+            for role, report in manifest["metrics"]["temperature"].items()
         )
         + ".",
         "",

@@ -3,14 +3,13 @@
 - Dropout masks are inputs: the Keras Dropout layer vanishes in conversion.
 - A stride-1 transposed convolution is a convolution with the kernel flipped and its channel axes exchanged:
   eight times faster in the runtime.
-- A factor and offsets that make the scores probabilities are put into the last layer.
+- The factor on the scores that makes them probabilities is put into the last layer.
 - Batch normalization is folded into the transposed convolution before it.
 - All weights are constants, so that nothing is left to be read from a variable.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -21,14 +20,6 @@ from ground_tools.export.equalize import channel_factors, equalized
 from ground_tools.networks.unet import DECODER_CHANNELS, ENCODER_CHANNELS, HEAD_CHANNELS, LEAKY_SLOPE
 
 MASK_INPUTS = tuple(f"mask_{index}" for index in range(1, len(DECODER_CHANNELS) + len(HEAD_CHANNELS) + 1))
-
-
-@dataclass(frozen=True)
-class ScoreCalibration:
-    """Scores that fly = factor * the network's scores + offsets. factor: above 0. offsets: (K,) float32, of mean 0."""
-
-    factor: float
-    offsets: np.ndarray
 
 
 def mask_shapes(unet: keras.Model) -> list[tuple[int, int, int]]:
@@ -64,21 +55,17 @@ def flight_convolutions(unet: keras.Model) -> dict[str, tuple[np.ndarray, np.nda
     return result
 
 
-def flight_graph(
-    unet: keras.Model, equalize_on: np.ndarray | None = None, calibration: ScoreCalibration | None = None
-) -> tf.Module:
+def flight_graph(unet: keras.Model, equalize_on: np.ndarray | None = None, score_factor: float = 1.0) -> tf.Module:
     """A module whose `forward(image, mask_1, ..., mask_6)` gives {"scores": (1, H, W, K) float32}.
 
     Masks hold 0 where a value is dropped and 1 / keep probability where it is kept; all ones is the
     deterministic network. equalize_on: (N, H, W, C) float32 images on which the channels' ranges are measured and
-    made equal, for quantization; the scores stay the same. calibration: put into the last layer.
+    made equal, for quantization; the scores stay the same. score_factor: on the scores, above 0.
     """
     convolutions = flight_convolutions(unet)
-    if calibration is not None:
-        last = f"head_convolution_{len(HEAD_CHANNELS) + 1}"
-        kernel, bias = convolutions[last]
-        factor = np.float32(calibration.factor)
-        convolutions[last] = (kernel * factor, bias * factor + calibration.offsets)
+    last = f"head_convolution_{len(HEAD_CHANNELS) + 1}"
+    kernel, bias = (array * np.float32(score_factor) for array in convolutions[last])
+    convolutions[last] = (kernel, bias)
     if equalize_on is not None:
         convolutions = equalized(convolutions, channel_factors(unet, equalize_on))
     image_shape = (1, *unet.input.shape[1:])

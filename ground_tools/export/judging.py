@@ -81,7 +81,7 @@ def images_for_ranges(sets: list[JudgedSet]) -> np.ndarray:
 
 
 def validation_images(record: dict[str, Any], sets: list[JudgedSet], count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Images (N, H, W, 1) float32 in [0, 1] and masks (N, H, W) for the calibration of a network's scores.
+    """Images (N, H, W, 1) float32 in [0, 1] and masks (N, H, W) for the factor on a network's scores.
 
     Of the set on which it was last trained, where that is one of `sets`, else of all of them in equal shares.
     """

@@ -15,7 +15,7 @@ from ground_tools.training.compare import COMPARISONS, load_comparison
 
 TWO = """
 title = "Two losses"
-recipe = "best-cpu-unet-as-start"
+recipe = "best-cpu-unet-as"
 begin = "unet"
 seeds = [1]
 

@@ -80,7 +80,8 @@ def test_the_eight_orientations_are_distinct() -> None:
 
 
 def test_batches_keep_image_and_mask_together_and_repeat() -> None:
-    recipe = load_recipe("best-cpu-unet-as", {"batch": 4, "window": 32, "feature_windows": 0.9})
+    overrides = {"batch": 4, "head": "windowed", "window": 32, "feature_windows": 0.9}
+    recipe = load_recipe("best-cpu-unet-as", overrides)
     masks = np.zeros((8, 128, 128), dtype=np.uint8)
     masks[:, 40:60, 70:80] = 3
     images = np.where(masks == 3, 250, 0).astype(np.uint8)
@@ -102,7 +103,7 @@ def test_batches_keep_image_and_mask_together_and_repeat() -> None:
 
 def test_a_batch_has_images_of_another_set_beside() -> None:
     recipe = load_recipe(
-        "best-cpu-unet-as-start",
+        "best-cpu-unet-as",
         {"batch": 4, "beside": 2, "augmentation.photometric": 0.0, "augmentation.orientations": False},
     )
     own = Pixels(np.zeros((6, 16, 16), np.uint8), np.zeros((6, 16, 16), np.uint8))
@@ -187,9 +188,7 @@ def test_a_training_in_mixed_precision_from_a_file(trained: dict[str, Path], dat
     start = ("--start-from", trained["unet_s"] / "unet.weights.h5", "--dataset", dataset)
     options = ("--precision", "mixed_bfloat16", "--unpack-to", tmp_path / "pixels", "--set", "batch=2", "--epochs", 1)
     beside = ("--set", "beside=2", "--beside", dataset)
-    done = ground_tools(
-        "train", "--recipe", "best-cpu-unet-as-start", *start, *options, *beside, "--out", tmp_path / "out"
-    )
+    done = ground_tools("train", "--recipe", "best-cpu-unet-as", *start, *options, *beside, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "out" / "training.json").read_text())
     assert record["precision"] == "mixed_bfloat16"
@@ -199,7 +198,7 @@ def test_a_training_in_mixed_precision_from_a_file(trained: dict[str, Path], dat
     curves = cv2.imread(str(tmp_path / "out" / "curves.png"))
     assert curves is not None
     assert curves.std() > 5.0
-    done = ground_tools("train", "--recipe", "best-cpu-unet-as-start", *start, "--devices", 0, "--out", tmp_path / "d")
+    done = ground_tools("train", "--recipe", "best-cpu-unet-as", *start, "--devices", 0, "--out", tmp_path / "d")
     assert done.returncode == 2
     assert "--devices: expected the backend jax, which Keras spreads over devices, got tensorflow" in done.stderr
 
@@ -229,10 +228,11 @@ def trained(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     """Encoder, UNetS with a folded head and UNetAS in windows, one epoch each, through the command line."""
     out = tmp_path_factory.mktemp("trained")
     common = ("--dataset", dataset, "--epochs", 1, "--set", "batch=4")
+    windows = ("--set", "head='windowed'", "--set", "window=64", "--set", "feature_windows=0.5")
     starts = {
         "encoder": ("best-encoder",),
         "unet_s": ("best-cpu-unet-s-start", "--encoder", out / "encoder" / "encoder.weights.h5"),
-        "unet_as": ("best-cpu-unet-as", "--start-from", out / "unet_s" / "unet.weights.h5"),
+        "unet_as": ("best-cpu-unet-as", *windows, "--start-from", out / "unet_s" / "unet.weights.h5"),
     }
     for name, (recipe, *start) in starts.items():
         done = ground_tools("train", "--recipe", recipe, *common, *start, "--out", out / name)
@@ -275,7 +275,9 @@ def test_training_runs_with_the_other_backends(backend: str, dataset: Path, tmp_
         pytest.skip(f"{backend} is not installed")
     common = ("--dataset", dataset, "--epochs", "1", "--set", "batch=4")
     encoder = ("best-encoder", *common, "--out", tmp_path / "e")
-    unet = ("best-cpu-unet-s", *common, "--out", tmp_path, "--encoder", tmp_path / "e" / "encoder.weights.h5")
+    windows = ("--set", "head='windowed'", "--set", "window=48", "--set", "feature_windows=0.5")
+    weights = tmp_path / "e" / "encoder.weights.h5"
+    unet = ("best-cpu-unet-s-start", *common, *windows, "--out", tmp_path, "--encoder", weights)
     for arguments in (encoder, unet):
         done = subprocess.run(
             [sys.executable, "-m", "ground_tools.cli", "train", "--recipe", *map(str, arguments)],
@@ -292,7 +294,6 @@ def test_training_runs_with_the_other_backends(backend: str, dataset: Path, tmp_
 def test_the_flight_graph_is_the_keras_model(trained: dict[str, Path]) -> None:
     from ground_tools.export.graph import (
         MASK_INPUTS,
-        ScoreCalibration,
         flight_graph,
         keep_probabilities,
         mask_shapes,
@@ -307,9 +308,8 @@ def test_the_flight_graph_is_the_keras_model(trained: dict[str, Path]) -> None:
     exact = unet.predict(image, verbose=0)
     flown = flight_graph(unet).forward(image, *ones.values())["scores"].numpy()
     assert flown == pytest.approx(exact, abs=1e-4 * np.abs(exact).max())
-    offsets = np.arange(5, dtype=np.float32) - 2.0
-    calibrated = flight_graph(unet, calibration=ScoreCalibration(0.5, offsets)).forward(image, *ones.values())
-    assert calibrated["scores"].numpy() == pytest.approx(0.5 * flown + offsets, abs=1e-4 * np.abs(exact).max() + 1e-4)
+    halved = flight_graph(unet, score_factor=0.5).forward(image, *ones.values())["scores"].numpy()
+    assert halved == pytest.approx(0.5 * flown, abs=1e-4 * np.abs(exact).max())
     # Equalized channels change the weights and not the function, whatever the masks.
     masks = random_masks(mask_shapes(unet), keep_probabilities(unet), np.random.default_rng(1))
     plain, equal = (flight_graph(unet, equalize_on=data) for data in (None, image))
@@ -318,20 +318,19 @@ def test_the_flight_graph_is_the_keras_model(trained: dict[str, Path]) -> None:
         assert scores[1] == pytest.approx(scores[0], abs=1e-3 * np.abs(scores[0]).max())
 
 
-def test_scores_are_calibrated_to_what_the_truth_was_drawn_from() -> None:
-    from ground_tools.export.score_calibration import fitted, report
+def test_the_factor_on_scores_is_the_one_by_which_the_truth_was_drawn() -> None:
+    from ground_tools.export.temperature import report, score_factor
 
     generator = np.random.default_rng(0)
-    scores = 4.0 * generator.standard_normal((20, 1, 32, 32, 5)).astype(np.float32)
-    offsets = np.array([1.0, 0.5, -1.0, -0.5, 0.0])
-    true = np.exp(0.5 * scores[:, 0] + offsets)
-    below = np.cumsum(true / true.sum(axis=-1, keepdims=True), axis=-1)
-    truth = (generator.random((*below.shape[:-1], 1)) > below).sum(axis=-1).clip(0, 4).astype(np.uint8)
-    found = fitted(scores, truth)
-    assert found.factor == pytest.approx(0.5, rel=0.05)
-    assert found.offsets == pytest.approx(offsets, abs=0.1)
-    figures = report(scores, truth, found)
-    assert figures["after"]["ece"] < 0.01 < figures["before"]["ece"]
+    scores = 4.0 * generator.standard_normal((1, 5, 20, 32, 32)).astype(np.float32)
+    true = np.exp(0.5 * scores[0])
+    below = np.cumsum(true / true.sum(axis=0), axis=0)
+    truth = (generator.random(below.shape[1:]) > below).sum(axis=0).clip(0, 4).astype(np.uint8)
+    factor = score_factor(scores, truth)
+    assert factor == pytest.approx(0.5, rel=0.05)
+    figures = report(scores, truth, factor)
+    assert figures["images"] == 20
+    assert figures["after"]["ece"] < 0.02 < figures["before"]["ece"]
     assert figures["after"]["nll"] < figures["before"]["nll"]
 
 
@@ -346,8 +345,8 @@ def test_the_bundle_that_is_exported_flies(trained: dict[str, Path], dataset: Pa
     for report in bundle.manifest["parity"].values():
         # Barely trained networks have nearly equal scores, so that their order is a poor measure.
         assert report["relative_score_error"] < 0.25
-    for report in bundle.manifest["metrics"]["calibration"].values():
-        assert report["factor"] > 0.0
+    for report in bundle.manifest["metrics"]["temperature"].values():
+        assert report["score_factor"] > 0.0
         assert report["after"]["nll"] <= report["before"]["nll"]
     assert bundle.manifest["metrics"]["test"]["tiny"]["images"] == 2
     assert bundle.manifest["metrics"]["validation"]["tiny"]["dataset"]["sha256"] == digest(dataset)
