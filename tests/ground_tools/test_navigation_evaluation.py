@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ground_tools.classes import BACKGROUND, SURFACE, TERMINATOR
+from ground_tools.datasets.noise import NOISE_SEED
 from ground_tools.datasets.store import FORMAT_VERSION, sample_digest, shard_bytes, webp_bytes, write_index
 from ground_tools.evaluation.navigation import main
 from ground_tools.rendering.geometry import View, camera_axes
@@ -56,7 +57,8 @@ def sphere_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [sample(index, 35.0 + index, 15.0 * index) for index in range(24)]
     (folder / "shards").mkdir()
     (folder / "shards" / "sphere-test-00000.parquet").write_bytes(shard_bytes(rows))
-    description = {"format": FORMAT_VERSION, "name": "spheres", "sha256": write_index(folder)}
+    noise = {"seed": NOISE_SEED}
+    description = {"format": FORMAT_VERSION, "name": "spheres", "sha256": write_index(folder), "noise": noise}
     (folder / "dataset.json").write_text(json.dumps(description))
     return folder
 
