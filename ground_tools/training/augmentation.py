@@ -1,4 +1,4 @@
-"""Augmentation of stored images by orientation and photometry."""
+"""Augmentation of stored images by orientation, geometry and photometry."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import cv2
 import numpy as np
 
 from ground_tools.datasets.noise import NOISE_MEAN, NOISE_SIGMA, paper_noise
+
+# At strength 1: the largest logarithm of a scale, and the largest shift in images.
+_LOG_SCALE = 0.3
+_SHIFT = 1 / 16
+_BEYOND = cv2.BORDER_REPLICATE
 
 
 def disturbed(image: np.ndarray, strength: float, generator: np.random.Generator, noisy: bool = True) -> np.ndarray:
@@ -35,3 +40,26 @@ def oriented(array: np.ndarray, orientation: int) -> np.ndarray:
     """One of the eight flips and quarter turns of a square array. orientation: 0..7; 0 leaves it as it is."""
     turned = np.rot90(array, orientation % 4)
     return turned[:, ::-1] if orientation >= 4 else turned
+
+
+def moved(
+    image: np.ndarray, mask: np.ndarray, strength: float, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """The image and its mask turned by any angle, scaled and shifted alike; beyond its edges, their pixels go on.
+
+    image, mask: (H, W) uint8. strength: 0 leaves them as they are; at 1 any angle, scales of 0.74 to 1.35, shifts of up
+    to a sixteenth of the image. Returns (H, W) uint8 each.
+    """
+    if strength <= 0.0:
+        return image, mask
+    height, width = image.shape
+    angle = strength * generator.uniform(-180.0, 180.0)
+    scale = float(np.exp(strength * generator.uniform(-_LOG_SCALE, _LOG_SCALE)))
+    transform = np.asarray(cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, scale), np.float64)
+    transform[:, 2] += strength * generator.uniform(-_SHIFT, _SHIFT, 2) * (width, height)
+
+    def warped(array: np.ndarray, how: int) -> np.ndarray:
+        contiguous = np.ascontiguousarray(array)
+        return cv2.warpAffine(contiguous, transform, (width, height), flags=how, borderMode=_BEYOND)
+
+    return warped(image, cv2.INTER_LINEAR), warped(mask, cv2.INTER_NEAREST)

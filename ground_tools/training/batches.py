@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from ground_tools.classes import BOULDERS, CRATERS
-from ground_tools.training.augmentation import disturbed, oriented
+from ground_tools.training.augmentation import disturbed, moved, oriented
 from ground_tools.training.pixels import Pixels
 from ground_tools.training.recipes import Recipe
 
@@ -94,6 +94,7 @@ class UNetBatches(keras.utils.PyDataset):
             orientation = int(generator.integers(8)) if recipe.orientations else 0
             image = np.ascontiguousarray(oriented(pixels.images[sample], orientation))
             mask = oriented(pixels.masks[sample], orientation)
+            image, mask = moved(image, mask, recipe.geometric, generator)
             images.append(disturbed(image, recipe.photometric, generator, pixels.noisy))
             if recipe.head == "folded":
                 labels.append(mask)

@@ -22,7 +22,7 @@ from ground_tools.classes import TERMINATOR
 from ground_tools.datasets.labels import stacked_mask
 from ground_tools.datasets.noise import network_inputs, with_noise
 from ground_tools.datasets.store import digest, load
-from ground_tools.training.augmentation import disturbed, oriented, paper_noise
+from ground_tools.training.augmentation import disturbed, moved, oriented, paper_noise
 from ground_tools.training.batches import UNetBatches
 from ground_tools.training.metrics import confusion_matrix, intersection_over_union, iou_per_class, mean_iou
 from ground_tools.training.pixels import Pixels, read_pixels
@@ -77,6 +77,26 @@ def test_the_eight_orientations_are_distinct() -> None:
     array = np.arange(9).reshape(3, 3)
     assert len({oriented(array, k).tobytes() for k in range(8)}) == 8
     assert np.array_equal(oriented(array, 0), array)
+
+
+def test_an_image_and_its_mask_are_moved_alike() -> None:
+    rows, columns = np.mgrid[:128, :128]
+    body = (columns - 60) ** 2 / 35**2 + (rows - 66) ** 2 / 20**2 < 1.0
+    image, mask = (200 * body).astype(np.uint8), body.astype(np.uint8)
+    assert all(a is b for a, b in zip(moved(image, mask, 0.0, np.random.default_rng(0)), (image, mask), strict=True))
+    ratios, angles = [], []
+    for seed in range(40):
+        turned, labels = moved(image, mask, 1.0, np.random.default_rng(seed))
+        assert (turned.dtype, labels.dtype) == (np.uint8, np.uint8)
+        assert set(np.unique(labels)) == {0, 1}
+        # But for the pixels that the interpolation spreads the outline over.
+        assert ((turned > 100) == (labels == 1)).mean() > 0.995
+        ratios.append(labels.sum() / mask.sum())
+        y, x = np.nonzero(labels)
+        angles.append(0.5 * np.arctan2(2.0 * np.cov(x, y)[0, 1], np.var(x) - np.var(y)))
+    assert 0.5 < min(ratios) < 0.75
+    assert 1.3 < max(ratios) < 1.9
+    assert np.ptp(angles) > 2.5
 
 
 def test_batches_keep_image_and_mask_together_and_repeat() -> None:
