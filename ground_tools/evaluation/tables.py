@@ -89,8 +89,9 @@ def _judged(sets: dict[str, Record]) -> list[Block]:
     if part:
         result.append(
             Text(
-                "Figures of a part of a split (an even share of every body) are a preview, not results: with few "
-                "images, the IoU of craters and boulders is uncertain by several points."
+                "Where a part of a split was judged, it is an even share of every body, evenly through its images. The "
+                "interval beside a mean tells how far that of the whole split may be off; with few images, the IoU of "
+                "craters and boulders is uncertain by several points."
             )
         )
     return [*result, Table(["set", "mode", "split", "images", "views", "passes", "bundle", "set's sha256"], rows)]
