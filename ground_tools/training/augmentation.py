@@ -5,12 +5,16 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from ground_tools.classes import BACKGROUND, BOULDERS, SURFACE, TERMINATOR
 from ground_tools.datasets.noise import NOISE_MEAN, NOISE_SIGMA, paper_noise
+from ground_tools.rendering.terminator import TERMINATOR_GROWTH, acceptance_mask, disk
 
 # At strength 1: the largest logarithm of a scale, and the largest shift in images.
 _LOG_SCALE = 0.3
 _SHIFT = 1 / 16
 _BEYOND = cv2.BORDER_REPLICATE
+# The smallest body that training shows, of its size in the stored image: three times as far away, and a little more.
+_FARTHEST = 0.3
 
 
 def disturbed(image: np.ndarray, strength: float, generator: np.random.Generator, noisy: bool = True) -> np.ndarray:
@@ -63,3 +67,33 @@ def moved(
         return cv2.warpAffine(contiguous, transform, (width, height), flags=how, borderMode=_BEYOND)
 
     return warped(image, cv2.INTER_LINEAR), warped(mask, cv2.INTER_NEAREST)
+
+
+def farther(
+    image: np.ndarray, mask: np.ndarray, minimum_boulder_pixels: int, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """The body as from farther away: the image made smaller, by up to 0.3, with sky around it.
+
+    image, mask: (H, W) uint8. Where the body reaches the image's edge there is no telling what goes on beyond, and both
+    stay as they are. Boulders of which fewer than `minimum_boulder_pixels` remain are surface. Returns (H, W) uint8
+    each.
+    """
+    edge = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    if (edge != BACKGROUND).any():
+        return image, mask
+    height, width = image.shape
+    scale = float(np.exp(generator.uniform(np.log(_FARTHEST), 0.0)))
+    rows, columns = max(1, round(scale * height)), max(1, round(scale * width))
+    top, left = (height - rows) // 2, (width - columns) // 2
+    around = (top, height - rows - top, left, width - columns - left)
+    small = cv2.resize(np.ascontiguousarray(image), (columns, rows), interpolation=cv2.INTER_AREA)
+    labels = cv2.resize(np.ascontiguousarray(mask), (columns, rows), interpolation=cv2.INTER_NEAREST_EXACT)
+    _, parts, found, _ = cv2.connectedComponentsWithStats((labels == BOULDERS).astype(np.uint8), connectivity=8)
+    tiny = found[:, cv2.CC_STAT_AREA] < minimum_boulder_pixels
+    labels[(labels == BOULDERS) & tiny[parts]] = SURFACE
+    image = cv2.copyMakeBorder(small, *around, cv2.BORDER_REPLICATE)
+    mask = cv2.copyMakeBorder(labels, *around, cv2.BORDER_CONSTANT, value=(BACKGROUND,))
+    # The terminator is as many pixels wide from any distance, and not at the limb.
+    widened = cv2.dilate((mask == TERMINATOR).astype(np.uint8), disk(round((1.0 - scale) * TERMINATOR_GROWTH))) > 0
+    mask[widened & acceptance_mask(mask != BACKGROUND)] = TERMINATOR
+    return image, mask

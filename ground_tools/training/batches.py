@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from ground_tools.classes import BOULDERS, CRATERS
-from ground_tools.training.augmentation import disturbed, moved, oriented
+from ground_tools.training.augmentation import disturbed, farther, moved, oriented
 from ground_tools.training.pixels import Pixels
 from ground_tools.training.recipes import Recipe
 
@@ -95,6 +95,8 @@ class UNetBatches(keras.utils.PyDataset):
             image = np.ascontiguousarray(oriented(pixels.images[sample], orientation))
             mask = oriented(pixels.masks[sample], orientation)
             image, mask = moved(image, mask, recipe.geometric, generator)
+            if recipe.farther and generator.random() < recipe.farther:
+                image, mask = farther(image, mask, recipe.minimum_boulder_pixels, generator)
             images.append(disturbed(image, recipe.photometric, generator, pixels.noisy))
             if recipe.head == "folded":
                 labels.append(mask)

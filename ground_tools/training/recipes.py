@@ -20,7 +20,8 @@ class Recipe:
     batch: images a step. learning_rate: Adam's. schedule: of the learning rate, "constant" as the paper's, or "cosine",
     which rises shortly and falls to a tenth. orientations: whether images are turned by right angles and flipped.
     photometric: strength of the photometric augmentation, 0 (the paper's fixed noise) to 1. geometric: strength of
-    turning by any angle, scaling and shifting, 0 (none) to 1. class_weights: in the cross-entropy, of a pixel by its
+    turning by any angle, scaling and shifting, 0 (none) to 1. farther: share of the images in which the body is shown
+    from farther away, where it lies whole in the image. class_weights: in the cross-entropy, of a pixel by its
     true class. dropout_blocks, dropout_head: rates of DO1 to DO4 and of DO5 and DO6. freeze_encoder: whether the
     encoder's weights stay as they are. jaccard: weight of the soft Jaccard index in the loss. head: "folded" computes
     the head as one layer, without dropout; "windowed" computes it as it is, in a part of the image. window: side of
@@ -39,6 +40,7 @@ class Recipe:
     orientations: bool
     photometric: float
     geometric: float = 0.0
+    farther: float = 0.0
     schedule: str = "cosine"
     role: str = ""
     class_weights: tuple[float, ...] = ()
@@ -126,6 +128,7 @@ def _recipe(path: Path, table: dict[str, Any]) -> Recipe:
         "orientations": take(augmentation, "orientations", bool, 0, 1),
         "photometric": take(augmentation, "photometric", number, 0.0, 1.0),
         "geometric": take(augmentation, "geometric", number, 0.0, 1.0) if "geometric" in augmentation else 0.0,
+        "farther": take(augmentation, "farther", number, 0.0, 1.0) if "farther" in augmentation else 0.0,
         "images": take(rest, "images", int, 0, 2**31) if "images" in rest else 0,
     }
     if network == "unet":

@@ -22,7 +22,7 @@ from ground_tools.classes import TERMINATOR
 from ground_tools.datasets.labels import stacked_mask
 from ground_tools.datasets.noise import network_inputs, with_noise
 from ground_tools.datasets.store import digest, load
-from ground_tools.training.augmentation import disturbed, moved, oriented, paper_noise
+from ground_tools.training.augmentation import disturbed, farther, moved, oriented, paper_noise
 from ground_tools.training.batches import UNetBatches
 from ground_tools.training.metrics import confusion_matrix, intersection_over_union, iou_per_class, mean_iou
 from ground_tools.training.pixels import Pixels, read_pixels
@@ -97,6 +97,35 @@ def test_an_image_and_its_mask_are_moved_alike() -> None:
     assert 0.5 < min(ratios) < 0.75
     assert 1.3 < max(ratios) < 1.9
     assert np.ptp(angles) > 2.5
+
+
+def test_a_body_is_shown_from_farther_away() -> None:
+    rows, columns = np.mgrid[:128, :128]
+    body = (columns - 63.5) ** 2 + (rows - 63.5) ** 2 < 50**2
+    mask = body.astype(np.uint8)
+    mask[40:88, 60:65] = 4
+    mask[60:66, 30:34] = 3
+    image = np.where(body, 200, 7).astype(np.uint8)
+    sizes = []
+    for seed in range(30):
+        small, labels = farther(image, mask, 5, np.random.default_rng(seed))
+        seen = labels > 0
+        assert ((small > 100) == seen).mean() > 0.99
+        assert (small[0] == 7).all()  # the sky goes on
+        sizes.append(np.sqrt(seen.sum() / body.sum()))
+        # The terminator keeps its width of 5 pixels, the boulder of 24 shrinks and is dropped below 5.
+        widths = (labels[62:66] == 4).sum(axis=1)
+        assert 4 <= np.median(widths) <= 6
+        assert (labels == 3).sum() == 0 or 5 <= (labels == 3).sum() <= 30
+        if sizes[-1] < 0.4:
+            assert (labels == 3).sum() == 0
+    assert 0.28 < min(sizes) < 0.4
+    assert 0.8 < max(sizes) <= 1.0
+    # A body that reaches the edge of the image stays as it is.
+    mask[0, 5] = 1
+    same = farther(image, mask, 5, np.random.default_rng(0))
+    assert same[0] is image
+    assert same[1] is mask
 
 
 def test_batches_keep_image_and_mask_together_and_repeat() -> None:
