@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ground_tools.brought import read_table
 from ground_tools.datasets.store import SPLITS
 from ground_tools.rendering.geometry import View, hyperbolic_flyby, random_view
 
@@ -76,13 +76,7 @@ def load_campaign(name_or_path: str) -> Campaign:
     path = Path(name_or_path)
     if not path.exists() and path.parent == Path():
         path = CAMPAIGNS / f"{path.stem.replace('-', '_')}.toml"
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        known = ", ".join(sorted(p.stem.replace("_", "-") for p in CAMPAIGNS.glob("*.toml")))
-        raise ValueError(f"campaign {name_or_path}: {error.strerror} (the project brings: {known})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"campaign {path}: {error}") from error
+    table = read_table("campaign", path, CAMPAIGNS, called=name_or_path)
 
     def fail(field: str, expected: str, got: object) -> ValueError:
         return ValueError(f"campaign {path}: {field}: expected {expected}, got {got!r}")

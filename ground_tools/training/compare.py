@@ -15,7 +15,6 @@ import os
 import statistics
 import subprocess
 import sys
-import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from ground_tools.brought import file_called, read_table
 from ground_tools.classes import CLASS_NAMES
 from ground_tools.datasets.noise import network_inputs
 from ground_tools.datasets.store import read_description
@@ -56,16 +56,8 @@ def load_comparison(name_or_path: str) -> Comparison:
 
     Raises ValueError naming the file and what is wrong in it, also for a recipe or value that the recipe does not take.
     """
-    path = Path(name_or_path)
-    if not path.suffix:
-        path = COMPARISONS / f"{name_or_path.replace('-', '_')}.toml"
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        known = ", ".join(sorted(p.stem.replace("_", "-") for p in COMPARISONS.glob("*.toml")))
-        raise ValueError(f"comparison {path}: {error.strerror} (the project brings: {known})") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"comparison {path}: {error}") from error
+    path = file_called(name_or_path, COMPARISONS)
+    table = read_table("comparison", path, COMPARISONS)
     fields = {"title": str, "recipe": str, "begin": str, "seeds": list, "common": dict, "changes": dict}
     for field, kind in fields.items():
         if not isinstance(table.get(field), kind):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ground_tools.brought import file_called, read_table
 from ground_tools.classes import CLASS_NAMES
 
 RECIPES = Path(__file__).with_name("recipes")
@@ -63,16 +64,8 @@ def load_recipe(name_or_path: str, overrides: dict[str, Any] | None = None) -> R
     overrides: by field, with a dot between a table and its field ("dropout.head"). Raises ValueError naming the file
     and field where it is malformed.
     """
-    path = Path(name_or_path)
-    if not path.suffix:
-        path = RECIPES / f"{name_or_path.replace('-', '_')}.toml"
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        known = ", ".join(sorted(p.stem.replace("_", "-") for p in RECIPES.glob("*.toml")))
-        raise ValueError(f"recipe {path}: {error.strerror} (the project brings: {known})") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"recipe {path}: {error}") from error
+    path = file_called(name_or_path, RECIPES)
+    table = read_table("recipe", path, RECIPES)
     for field, value in (overrides or {}).items():
         *tables, last = field.split(".")
         at = table
