@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 class Accumulator:
     """Running sums over the passes, so that the number of passes costs no memory."""
 
-    def __init__(self, shape: tuple[int, int, int]) -> None:
+    def __init__(self, shape: tuple[int, ...]) -> None:
         self._probability = np.zeros(shape, dtype=np.float32)
         self._entropy = np.zeros(shape[1:], dtype=np.float32)
         self.passes = 0

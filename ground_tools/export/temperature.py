@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 from scipy.optimize import minimize_scalar
 
+from flight.inference.uncertainty import Accumulator
 from ground_tools.evaluation.reliability import (
     calibration_counts,
     expected_calibration_error,
@@ -54,7 +55,7 @@ def score_factor(scores: np.ndarray, truth: np.ndarray) -> float:
     scores: (P, K, ...) of P passes. truth: (...), classes 0..K-1.
     """
     found = minimize_scalar(
-        lambda logarithm: negative_log_likelihood(_mean_probability(np.exp(logarithm) * scores), truth),
+        lambda logarithm: negative_log_likelihood(_mean_probability(np.float32(np.exp(logarithm)) * scores), truth),
         bounds=_BOUNDS,
         method="bounded",
         options={"xatol": 1e-3},
@@ -64,15 +65,16 @@ def score_factor(scores: np.ndarray, truth: np.ndarray) -> float:
 
 def report(scores: np.ndarray, truth: np.ndarray, factor: float) -> dict[str, Any]:
     """For the manifest: the factor, and what it changes on the images on which it was fitted."""
-    before, after = (_figures(_mean_probability(f * scores), truth) for f in (1.0, factor))
+    before, after = (_figures(_mean_probability(np.float32(f) * scores), truth) for f in (1.0, factor))
     return {"score_factor": round(factor, 4), "images": truth.shape[0], "before": before, "after": after}
 
 
 def _mean_probability(scores: np.ndarray) -> np.ndarray:
-    """(P, K, ...) scores -> (K, ...) mean over the passes of the softmax."""
-    exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
-    mean: np.ndarray = (exponentials / exponentials.sum(axis=1, keepdims=True)).mean(axis=0)
-    return mean
+    """(P, K, ...) float32 scores, overwritten -> (K, ...) mean of the passes' softmax, as flight computes it."""
+    accumulator = Accumulator(scores.shape[1:])
+    for scores_of_pass in scores:
+        accumulator.add(scores_of_pass)
+    return accumulator.result()[0]
 
 
 def _figures(probability: np.ndarray, truth: np.ndarray) -> dict[str, float]:
