@@ -83,6 +83,7 @@ class SelfTest:
 class Bundle:
     """A validated bundle.
 
+    orientations: of the image, which the passes go through by turns: 1, 4, or 8 where height and width are equal.
     sha256: of manifest.json, which holds the hashes of the networks and of the self-test. validation_entropy: 99th
     percentile over the validation images of the map's mean predictive entropy, nats; None when it is not stated.
     files: the content of every file, by name, as it was verified.
@@ -96,6 +97,7 @@ class Bundle:
     height: int
     width: int
     channels: int
+    orientations: int
     networks: tuple[NetworkFile, ...]
     fusion: FusionRule | None
     passes: int
@@ -218,6 +220,7 @@ def parse_bundle(path: Path, files: dict[str, bytes]) -> Bundle:
         height=manifest["input"]["height"],
         width=manifest["input"]["width"],
         channels=manifest["input"]["channels"],
+        orientations=_orientations(manifest_path, manifest["input"]),
         networks=networks,
         fusion=_fusion(manifest_path, manifest, roles),
         passes=manifest["defaults"]["passes"],
@@ -234,6 +237,16 @@ def parse_bundle(path: Path, files: dict[str, bytes]) -> Bundle:
         manifest=manifest,
         files=files,
     )
+
+
+def _orientations(manifest_path: Path, entry: dict[str, int]) -> int:
+    count = entry.get("orientations", 1)
+    if count == 8 and entry["height"] != entry["width"]:
+        raise BundleError(
+            f"{manifest_path}: manifest.input.orientations: expected 1 or 4 for {entry['height']} x {entry['width']} "
+            f"pixels, got 8: turned by a quarter they do not fit"
+        )
+    return count
 
 
 def _network(path: Path, files: dict[str, bytes], index: int, entry: dict[str, Any]) -> NetworkFile:

@@ -76,7 +76,8 @@ class Engine:
         each = max(threads // count, 1) if self._parallel else threads
         shape = (bundle.height, bundle.width, bundle.channels)
         self._networks = [
-            Network(file, index, shape, len(bundle.classes), each) for index, file in enumerate(bundle.networks)
+            Network(file, index, shape, len(bundle.classes), each, bundle.orientations)
+            for index, file in enumerate(bundle.networks)
         ]
         self._pool = ThreadPoolExecutor(count if self._parallel else 1, thread_name_prefix="network")
         self._pass_seconds = 0.0

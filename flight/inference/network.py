@@ -11,18 +11,31 @@ from numpy.typing import NDArray
 from flight.bundle import BundleError, DropoutMask, NetworkFile
 from flight.inference.interpreter import make_interpreter
 from flight.inference.masks import draw_pool, pool_offsets
+from flight.inference.orientations import turned, turned_back
 
 
 class Network:
     """A loaded network. Not safe for use from two threads at once.
 
+    orientations: of the image, which the passes go through by turns (see inference.orientations).
+
     Tensors are bound by the names in the manifest, never by order: converters reorder inputs. Raises
     BundleError when the file's inputs and outputs are not those of the manifest.
     """
 
-    def __init__(self, file: NetworkFile, index: int, shape: tuple[int, int, int], classes: int, threads: int) -> None:
+    def __init__(
+        self,
+        file: NetworkFile,
+        index: int,
+        shape: tuple[int, int, int],
+        classes: int,
+        threads: int,
+        orientations: int = 1,
+    ) -> None:
         self.role = file.role
         self._index = index
+        self._orientations = orientations
+        self._images: list[NDArray[Any]] = []
         try:
             self._interpreter = make_interpreter(file.content, threads)
         except ValueError as error:
@@ -46,7 +59,10 @@ class Network:
 
     def begin(self, image: NDArray[np.float32], seed: int, passes: int) -> None:
         """Set the image, (H, W, C) float32 in [0, 1], and choose the masks of all passes by the seed."""
-        self._interpreter.set_tensor(self._image["index"], _quantized(image, self._image)[None])
+        self._images = [
+            _quantized(turned(image, orientation), self._image)[None]
+            for orientation in range(min(self._orientations, passes))
+        ]
         if self._masks:
             lengths = [len(pool) for pool in self._pools]
             self._offsets = pool_offsets(seed, self._index, passes, lengths, self._sizes)
@@ -70,22 +86,24 @@ class Network:
 
     def run(self, number: int) -> NDArray[np.float32]:
         """Run pass `number`; returns the raw scores, (K, H, W) float32."""
-        return self._run(self._pass_masks(number))
+        return self._run(self._pass_masks(number), number % len(self._images))
 
     def run_without_dropout(self) -> NDArray[np.float32]:
-        """Run the image once with all masks 1, nothing dropped and nothing scaled; for comparison with the passes.
+        """Run the image once, as it is, all masks 1, nothing dropped and nothing scaled; for comparison with passes.
 
         In int8, 1 is as near as the masks' quantization allows: exact at keep probabilities 0.8, 0.6 and 0.4, and
         within 0.4 % at any from 0.5 on. Returns the raw scores, (K, H, W) float32.
         """
         ones = [np.ones(detail["shape"], dtype=np.float32) for detail in self._masks]
-        return self._run([_quantized(mask, detail) for mask, detail in zip(ones, self._masks, strict=True)])
+        return self._run([_quantized(mask, detail) for mask, detail in zip(ones, self._masks, strict=True)], 0)
 
-    def _run(self, masks: list[NDArray[Any]]) -> NDArray[np.float32]:
+    def _run(self, masks: list[NDArray[Any]], orientation: int) -> NDArray[np.float32]:
+        self._interpreter.set_tensor(self._image["index"], self._images[orientation])
         for detail, mask in zip(self._masks, masks, strict=True):
             self._interpreter.set_tensor(detail["index"], mask)
         self._interpreter.invoke()
-        return _dequantized(self._interpreter.get_tensor(self._scores["index"])[0], self._scores)
+        scores = _dequantized(self._interpreter.get_tensor(self._scores["index"])[0], self._scores)
+        return turned_back(scores, orientation)
 
     def _pass_masks(self, number: int) -> list[NDArray[Any]]:
         """Views of the pools: the masks of pass `number`, in the manifest's order."""

@@ -1,4 +1,4 @@
-"""Choices made on the validation set: gamma, and the uncertainty threshold."""
+"""Choices made on the validation set: orientations, gamma, and the uncertainty threshold."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import numpy as np
 from flight.inference.uncertainty import enhanced
 from ground_tools.training.metrics import iou_per_class, mean_iou
 
+# Of the image, for passes to go through: as it is only, or all eight of a square.
+ORIENTATIONS = (1, 8)
 GAMMAS = (1.0, 1.5, 2.0, 3.0, 4.5, 7.0, 10.0)
 # Of the sweep that is shown: those that are chosen from, and every whole one.
 GAMMA_SWEEP = tuple(sorted({*GAMMAS, *(float(gamma) for gamma in range(1, 11))}))

@@ -28,7 +28,10 @@ def set_inputs(images: np.ndarray, noise: dict[str, Any] | None) -> np.ndarray:
 def load_networks(bundle: Bundle, threads: int) -> list[Network]:
     """A bundle's networks on the interpreter, in the bundle's order."""
     shape = (bundle.height, bundle.width, bundle.channels)
-    return [Network(file, index, shape, len(bundle.classes), threads) for index, file in enumerate(bundle.networks)]
+    return [
+        Network(file, index, shape, len(bundle.classes), threads, bundle.orientations)
+        for index, file in enumerate(bundle.networks)
+    ]
 
 
 def passes_of(bundle: Bundle, asked: int) -> int:

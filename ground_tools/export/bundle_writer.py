@@ -86,10 +86,11 @@ def write_bundle(
 ) -> Bundle:
     """Export one network, or two to be fused as UNetH (the first one UNetS, the second UNetAS), into a bundle.
 
-    gamma and the uncertainty threshold are chosen on the validation splits of all sets, the figures computed on their
-    test splits, both from the int8 files by the flight code. test_images: use only so many of each split, evenly spread
-    over it. self_test_from: the set whose first test image becomes the self-test's; None: the first of `datasets` whose
-    images may be passed on. The folder is replaced only when the new bundle is whole and passes its checks.
+    Orientations, gamma and the uncertainty threshold are chosen on the validation splits of all sets, the figures
+    computed on their test splits, both from the int8 files by the flight code. test_images: use only so many of each
+    split, evenly spread over it. self_test_from: the set whose first test image becomes the self-test's; None: the
+    first of `datasets` whose images may be passed on. The folder is replaced only when the new bundle is whole and
+    passes its checks.
 
     Raises ValueError for two sets of one name, one that is not finished, one on whose test images a network was
     trained, and where no image may go into the bundle.
@@ -121,6 +122,7 @@ def write_bundle(
         _write_manifest(folder, manifest)
         chosen = choose(load_bundle(folder), sets, passes)
         manifest["defaults"].update(chosen["defaults"])
+        manifest["input"]["orientations"] = chosen["orientations"]
         manifest["validation_entropy"] = chosen["validation_entropy"]
         manifest["metrics"]["validation"] = chosen["report"]
         _write_manifest(folder, manifest)

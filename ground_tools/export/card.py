@@ -67,8 +67,17 @@ def card(manifest: dict[str, Any]) -> str:
     lines += [
         "",
         "IoU per class: the mean over the images that show the class.",
-        f"gamma {defaults['gamma']:g} and uncertainty threshold {defaults['uncertainty_threshold']:g} were chosen on "
-        "validation splits.",
+        f"gamma {defaults['gamma']:g}, uncertainty threshold {defaults['uncertainty_threshold']:g} and passes through "
+        f"{manifest['input']['orientations']} orientations of the image were chosen on validation splits. There: "
+        + "; ".join(
+            f"{name}, {report['images']} images: "
+            + ", ".join(
+                f"mIoU {_percent(of['miou'])} and NLL {of['nll']:.3f} with {count}"
+                for count, of in report["by_orientations"].items()
+            )
+            for name, report in manifest["metrics"]["validation"].items()
+        )
+        + ".",
         "",
         "## Temperature",
         "",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,9 @@ import numpy as np
 
 from flight.bundle import Bundle
 from ground_tools.datasets.store import LoadedSet, load, read_description
-from ground_tools.evaluation.choices import GAMMAS, THRESHOLDS, thresholded_miou
-from ground_tools.evaluation.passes import mode_result, passes_over, set_inputs
+from ground_tools.evaluation.choices import GAMMAS, ORIENTATIONS, THRESHOLDS, thresholded_miou
+from ground_tools.evaluation.passes import mode_moments, mode_result, passes_over, set_inputs
+from ground_tools.evaluation.reliability import negative_log_likelihood
 from ground_tools.training.augmentation import disturbed
 from ground_tools.training.metrics import iou_per_class, mean_iou
 from ground_tools.training.pixels import evenly
@@ -92,55 +93,109 @@ def validation_images(record: dict[str, Any], sets: list[JudgedSet], count: int)
 
 
 def choose(bundle: Bundle, sets: list[JudgedSet], passes: int) -> dict[str, Any]:
-    """gamma by the mIoU and the threshold by the enhanced maps' mIoU, on the validation splits.
+    """Orientations and gamma by the mIoU, the threshold by the enhanced maps' mIoU, on the validation splits.
 
     Of several sets the mean of their mIoUs counts, so that the smaller one weighs as much. validation_entropy is that
     of the set with the largest 99th percentile: none of them is to be called unlike the training data.
     """
-    mode, gammas = bundle.modes[0], GAMMAS if bundle.fusion is not None else (bundle.gamma,)
-    truths, maps = [], []
-    for judged in sets:
-        truths.append(judged.validation.masks)
-        results: dict[float, list[tuple[np.ndarray, np.ndarray]]] = {gamma: [] for gamma in gammas}
-        for scores in passes_over(bundle, judged.frames(judged.validation), passes):
-            for gamma in gammas:
-                results[gamma].append(mode_result(bundle, scores, mode, gamma))
-        maps.append({g: tuple(np.stack(arrays) for arrays in zip(*r, strict=True)) for g, r in results.items()})
-    mious = {g: [_miou(truth, of[g][0], bundle) for truth, of in zip(truths, maps, strict=True)] for g in gammas}
-    gamma = max(gammas, key=lambda g: float(np.mean(mious[g])))
-    chosen = [of[gamma] for of in maps]
+    tried = [_judged(replace(bundle, orientations=count), sets, passes) for count in ORIENTATIONS]
+    best = max(tried, key=lambda one: one.miou)
+    truths = [judged.validation.masks for judged in sets]
     by_threshold = {
         threshold: float(
             np.mean(
                 [
                     thresholded_miou(class_maps, entropies, truth, len(bundle.classes), threshold)
-                    for (class_maps, entropies), truth in zip(chosen, truths, strict=True)
+                    for (class_maps, entropies), truth in zip(best.maps, truths, strict=True)
                 ]
             )
         )
         for threshold in THRESHOLDS
     }
-    means = [entropies.mean(axis=(1, 2), dtype=np.float64) for _, entropies in chosen]
+    means = [entropies.mean(axis=(1, 2), dtype=np.float64) for _, entropies in best.maps]
     widest = max(means, key=lambda values: float(np.percentile(values, 99)))
     return {
+        "orientations": best.orientations,
         "validation_entropy": {
             "images": len(widest),
             "median": round(float(np.median(widest)), 5),
             "percentile_99": round(float(np.percentile(widest, 99)), 5),
         },
         "defaults": {
-            "gamma": gamma,
+            "gamma": best.gamma,
             "uncertainty_threshold": max(THRESHOLDS, key=lambda threshold: by_threshold[threshold]),
         },
         "report": {
             judged.name: {
                 "dataset": judged.provenance,
-                "images": len(truth),
-                "miou_by_gamma": {f"{g:g}": round(values[place], 4) for g, values in mious.items()},
+                "images": len(judged.validation),
+                "miou_by_gamma": {f"{g:g}": round(values[place], 4) for g, values in best.mious.items()},
+                "by_orientations": {
+                    str(one.orientations): {
+                        "gamma": one.gamma,
+                        "miou": round(one.mious[one.gamma][place], 4),
+                        "nll": round(one.likelihoods[place], 4),
+                    }
+                    for one in tried
+                },
             }
-            for place, (judged, truth) in enumerate(zip(sets, truths, strict=True))
+            for place, judged in enumerate(sets)
         },
     }
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """Validation splits judged with passes through so many orientations, in the bundle's first mode.
+
+    mious: gamma -> mIoU of each set; gamma: the best, miou: its mean. Of that gamma: likelihoods, each set's negative
+    log-likelihood, nats; maps, each set's class maps (N, H, W) uint8 and entropies (N, H, W) float32, nats.
+    """
+
+    orientations: int
+    gamma: float
+    miou: float
+    mious: dict[float, list[float]]
+    likelihoods: list[float]
+    maps: list[tuple[np.ndarray, np.ndarray]]
+
+
+def _judged(bundle: Bundle, sets: list[JudgedSet], passes: int) -> _Judged:
+    gammas = GAMMAS if bundle.fusion is not None else (bundle.gamma,)
+    of_sets = [{gamma: _Maps([], [], []) for gamma in gammas} for _ in sets]
+    for judged, maps in zip(sets, of_sets, strict=True):
+        split = judged.validation
+        for scores, truth in zip(passes_over(bundle, judged.frames(split), passes), split.masks, strict=True):
+            for gamma in gammas:
+                mean, entropy, _ = mode_moments(bundle, scores, bundle.modes[0], gamma)
+                maps[gamma].classes.append(mean.argmax(axis=0).astype(np.uint8))
+                maps[gamma].entropies.append(entropy)
+                maps[gamma].likelihoods.append(negative_log_likelihood(mean, truth))
+    mious = {
+        gamma: [
+            _miou(judged.validation.masks, np.stack(maps[gamma].classes), bundle)
+            for judged, maps in zip(sets, of_sets, strict=True)
+        ]
+        for gamma in gammas
+    }
+    best = max(gammas, key=lambda gamma: float(np.mean(mious[gamma])))
+    return _Judged(
+        orientations=bundle.orientations,
+        gamma=best,
+        miou=float(np.mean(mious[best])),
+        mious=mious,
+        likelihoods=[float(np.mean(maps[best].likelihoods)) for maps in of_sets],
+        maps=[(np.stack(maps[best].classes), np.stack(maps[best].entropies)) for maps in of_sets],
+    )
+
+
+@dataclass(frozen=True)
+class _Maps:
+    """Of each image: class map, entropy, negative log-likelihood."""
+
+    classes: list[np.ndarray]
+    entropies: list[np.ndarray]
+    likelihoods: list[float]
 
 
 def measure(bundle: Bundle, judged: JudgedSet, passes: int) -> dict[str, Any]:

@@ -54,6 +54,8 @@ def test_the_shipped_bundle_loads(shipped_bundle: Path) -> None:
         (lambda m: m["networks"][1].update(role="First"), "expected distinct roles"),
         (lambda m: m.pop("fusion"), "manifest.fusion: expected a rule for 2 networks"),
         (lambda m: m["fusion"]["classes"].pop(), "manifest.fusion.classes: expected 4 items, got 3"),
+        (lambda m: m["input"].update(orientations=2), "manifest.input.orientations"),
+        (lambda m: m["input"].update(orientations=8), "orientations: expected 1 or 4 for 32 x 48 pixels, got 8"),
         (lambda m: m["fusion"]["classes"][2].update(network="Third"), "expected one of First, Second, got Third"),
     ],
 )

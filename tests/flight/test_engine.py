@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flight.bundle import BundleError, load_bundle
 from flight.inference.engine import Engine, Maps, default_settings
+from flight.inference.network import Network
+from flight.inference.orientations import turned, turned_back
 from flight.inference.planes import topic_planes
 from flight.inference.self_test import run_self_test
 from hil.sources.folder import open_source
@@ -75,6 +80,46 @@ def test_a_network_without_dropout_runs_once(plain_bundle: Path) -> None:
     assert maps.passes_used == 1
     assert maps.flags == ("single_pass",)
     assert maps.mutual_information.max() == pytest.approx(0.0, abs=1e-5)
+
+
+@given(st.integers(1, 6), st.integers(1, 6), st.integers(1, 3), st.integers(0, 7))
+def test_turning_an_image_is_undone_on_its_planes(height: int, width: int, depth: int, orientation: int) -> None:
+    image = np.arange(height * width * depth, dtype=np.float32).reshape(height, width, depth)
+    copy = turned(image, orientation)
+    assert copy.shape[:2] == ((height, width) if orientation < 4 else (width, height))
+    np.testing.assert_array_equal(turned_back(copy.transpose(2, 0, 1), orientation), image.transpose(2, 0, 1))
+
+
+def test_the_orientations_are_the_eight_of_a_square() -> None:
+    image = np.arange(9, dtype=np.float32).reshape(3, 3, 1)
+    copies = [turned(image, orientation)[..., 0] for orientation in range(8)]
+    known = [np.rot90(mirrored, quarters) for mirrored in (image[..., 0], image[::-1, :, 0]) for quarters in range(4)]
+    assert {copy.tobytes() for copy in copies} == {copy.tobytes() for copy in known}
+    np.testing.assert_array_equal(copies[0], image[..., 0])
+
+
+def test_passes_go_through_the_orientations_and_their_scores_are_turned_back(plain_bundle: Path) -> None:
+    bundle = load_bundle(plain_bundle)
+    network = Network(bundle.networks[0], 0, (32, 48, 3), 4, 1, orientations=4)
+    image = np.random.default_rng(1).random((32, 48, 3), dtype=np.float32)
+    expected = []
+    for orientation in range(4):
+        network.begin(turned(image, orientation), 1, 1)
+        expected.append(turned_back(network.run(0), orientation))
+    network.begin(image, 1, 6)
+    scores = [network.run(number) for number in range(6)]
+    np.testing.assert_array_equal(network.run_without_dropout(), scores[0])
+    for number, of_pass in enumerate(scores):
+        np.testing.assert_array_equal(of_pass, expected[number % 4])
+    assert all(np.abs(one - other).max() > 1e-3 for one, other in pairwise(expected))
+
+
+def test_a_bundle_states_its_orientations(tiny_bundle: Path) -> None:
+    bundle = load_bundle(tiny_bundle)
+    assert bundle.orientations == 1
+    plain, with_four = (Engine(replace(bundle, orientations=count)) for count in (1, 4))
+    assert same(segment(plain, passes=1), segment(with_four, passes=1))
+    assert not same(segment(plain, passes=2), segment(with_four, passes=2))
 
 
 def test_a_deadline_stops_the_passes_but_not_below_the_minimum(engine: Engine) -> None:

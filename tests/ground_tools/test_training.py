@@ -399,6 +399,9 @@ def test_the_bundle_that_is_exported_flies(trained: dict[str, Path], dataset: Pa
         assert report["after"]["nll"] <= report["before"]["nll"]
     assert bundle.manifest["metrics"]["test"]["tiny"]["images"] == 2
     assert bundle.manifest["metrics"]["validation"]["tiny"]["dataset"]["sha256"] == digest(dataset)
+    tried = bundle.manifest["metrics"]["validation"]["tiny"]["by_orientations"]
+    assert set(tried) == {"1", "8"}
+    assert tried[str(bundle.orientations)]["miou"] == max(one["miou"] for one in tried.values())
     assert bundle.manifest["training"]["UNetAS"]["dataset"]["name"] == "tiny"
     assert "UNetAS" in (out / "card.md").read_text()
     assert flight(["check", "--bundle", str(out)]) == 0
