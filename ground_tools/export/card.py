@@ -6,6 +6,8 @@ from typing import Any
 
 from ground_tools.training.records import Record, chain, sets_in
 
+_ORIENTATIONS = {"1": "with the image as it is", "8": "with all eight"}
+
 
 def description(records: dict[str, Record]) -> str:
     """One line on a bundle. records: of the trainings, by role."""
@@ -26,10 +28,12 @@ def limits(records: dict[str, Record]) -> list[str]:
         found.append("Rendered images only: no real image was used in training.")
     else:
         found.append("Few real images, of a few bodies: on others, craters and boulders suffer.")
+    farther = any(part["recipe"].get("farther", 0.0) > 0.0 for record in records.values() for part in chain(record))
+    smallest = "a third" if farther else "half"
     return [
         *found,
         "The unlit part of a body is labelled as surface in training; on a dark sky it cannot be told from space.",
-        "Bodies smaller than about half the image, or filling it entirely, are outside the training shell.",
+        f"Bodies smaller than about {smallest} of the image, or filling it entirely, are unlike what was trained on.",
     ]
 
 
@@ -68,11 +72,11 @@ def card(manifest: dict[str, Any]) -> str:
         "",
         "IoU per class: the mean over the images that show the class.",
         f"gamma {defaults['gamma']:g}, uncertainty threshold {defaults['uncertainty_threshold']:g} and passes through "
-        f"{manifest['input']['orientations']} orientations of the image were chosen on validation splits. There: "
+        f"{manifest['input']['orientations']} of the image's orientations were chosen on validation splits. There: "
         + "; ".join(
-            f"{name}, {report['images']} images: "
+            f"{name} ({report['images']} images), "
             + ", ".join(
-                f"mIoU {_percent(of['miou'])} and NLL {of['nll']:.3f} with {count}"
+                f"mIoU {_percent(of['miou'])} and NLL {of['nll']:.3f} {_ORIENTATIONS[count]}"
                 for count, of in report["by_orientations"].items()
             )
             for name, report in manifest["metrics"]["validation"].items()
