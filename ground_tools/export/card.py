@@ -68,10 +68,11 @@ def card(manifest: dict[str, Any]) -> str:
                 cells = " | ".join(_percent(figures["iou"].get(name)) for name in names)
                 lines.append(f"| {mode} | {cells} | {_percent(figures['miou'])} |")
     defaults = manifest["defaults"]
+    gamma = f"gamma {defaults['gamma']:g}, " if "fusion" in manifest else ""
     lines += [
         "",
         "IoU per class: the mean over the images that show the class.",
-        f"gamma {defaults['gamma']:g}, uncertainty threshold {defaults['uncertainty_threshold']:g} and passes through "
+        f"{gamma}uncertainty threshold {defaults['uncertainty_threshold']:g} and passes through "
         f"{manifest['input']['orientations']} of the image's orientations were chosen on validation splits. There: "
         + "; ".join(
             f"{name} ({report['images']} images), "

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flight.bundle import BundleError, load_bundle, write_sums
+from flight.cli import main
 from flight.inference.engine import Engine
 from tests.tiny_bundle import put_garbage_for_a_network
 
@@ -40,6 +41,21 @@ def test_the_shipped_bundle_loads(shipped_bundle: Path) -> None:
     assert bundle.passes == 20
     assert [len(network.dropout_masks) for network in bundle.networks] == [6, 6]
     assert bundle.manifest["metrics"]["test"]["d1"]["UNetS"]["miou"] > 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "modes"),
+    [
+        ("unet_h", ("UNetH", "UNetS", "UNetAS")),
+        ("unet_s", ("UNetS",)),
+        ("unet_as", ("UNetAS",)),
+        ("unet_r", ("UNetR",)),
+    ],
+)
+def test_every_shipped_bundle_knows_its_test_image(shipped_bundle: Path, name: str, modes: tuple[str, ...]) -> None:
+    folder = shipped_bundle.parent / name
+    assert load_bundle(folder).modes == modes
+    assert main(["check", "--bundle", str(folder)]) == 0
 
 
 @pytest.mark.parametrize(
