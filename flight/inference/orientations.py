@@ -10,11 +10,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-# Rows reversed, columns reversed, axes exchanged, in this order. The first four keep the shape, opposite ones follow
-# each other, so that a mean over the first few passes leans to no side.
+# Rows reversed, columns reversed, axes exchanged, in this order. The first is the image as it is; the first four keep
+# the shape, the others serve square images. Opposite ones follow each other, so that a mean over the first few passes
+# leans to no side.
 _STEPS = tuple((rows, columns, axes) for axes in (False, True) for rows, columns in ((0, 0), (1, 1), (0, 1), (1, 0)))
-# How many of them passes may go through: the image as it is, those that keep the shape, all (square images only).
-COUNTS = (1, 4, 8)
 
 
 def turned(image: NDArray[np.float32], orientation: int) -> NDArray[np.float32]:
