@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from flight.bundle import Bundle
 from flight.inference.centering import Affine, center
 from flight.inference.fusion import fuse, fusion_weights
-from flight.inference.network import Network
+from flight.inference.network import Network, load_networks
 from flight.inference.quality import QualityLimits, entropy_is_high, frame_flags
 from flight.inference.uncertainty import Accumulator, enhanced
 
@@ -74,11 +74,7 @@ class Engine:
         count = len(bundle.networks)
         self._parallel = count > 1 and threads >= count
         each = max(threads // count, 1) if self._parallel else threads
-        shape = (bundle.height, bundle.width, bundle.channels)
-        self._networks = [
-            Network(file, index, shape, len(bundle.classes), each, bundle.orientations)
-            for index, file in enumerate(bundle.networks)
-        ]
+        self._networks = load_networks(bundle, each)
         self._pool = ThreadPoolExecutor(count if self._parallel else 1, thread_name_prefix="network")
         self._pass_seconds = 0.0
 

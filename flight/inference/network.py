@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flight.bundle import BundleError, DropoutMask, NetworkFile
+from flight.bundle import Bundle, BundleError, DropoutMask, NetworkFile
 from flight.inference.interpreter import make_interpreter
 from flight.inference.masks import draw_pool, pool_offsets
 from flight.inference.orientations import turned, turned_back
@@ -59,10 +59,8 @@ class Network:
 
     def begin(self, image: NDArray[np.float32], seed: int, passes: int) -> None:
         """Set the image, (H, W, C) float32 in [0, 1], and choose the masks of all passes by the seed."""
-        self._images = [
-            _quantized(turned(image, orientation), self._image)[None]
-            for orientation in range(min(self._orientations, passes))
-        ]
+        pixels = _quantized(image, self._image)
+        self._images = [turned(pixels, number)[None] for number in range(min(self._orientations, passes))]
         if self._masks:
             lengths = [len(pool) for pool in self._pools]
             self._offsets = pool_offsets(seed, self._index, passes, lengths, self._sizes)
@@ -115,6 +113,15 @@ class Network:
                 self._masks, self._pools, self._sizes, self._offsets[number], strict=True
             )
         ]
+
+
+def load_networks(bundle: Bundle, threads: int) -> list[Network]:
+    """A bundle's networks on the interpreter, in the bundle's order, with `threads` each. Raises BundleError."""
+    shape = (bundle.height, bundle.width, bundle.channels)
+    return [
+        Network(file, index, shape, len(bundle.classes), threads, bundle.orientations)
+        for index, file in enumerate(bundle.networks)
+    ]
 
 
 def _plain_name(name: str) -> str:

@@ -7,6 +7,8 @@ doi:10.1016/j.neucom.2019.01.103). A pass costs the same.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 _STEPS = tuple((rows, columns, axes) for axes in (False, True) for rows, columns in ((0, 0), (1, 1), (0, 1), (1, 0)))
 
 
-def turned(image: NDArray[np.float32], orientation: int) -> NDArray[np.float32]:
+def turned(image: NDArray[Any], orientation: int) -> NDArray[Any]:
     """The image in orientation 0..7, of which 0 is the image itself. image: (H, W, C); returns it contiguous."""
     rows, columns, axes = _STEPS[orientation]
     if rows:

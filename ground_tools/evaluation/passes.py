@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from flight.bundle import Bundle
 from flight.inference.fusion import fuse, fusion_weights
-from flight.inference.network import Network
+from flight.inference.network import Network, load_networks
 from flight.inference.uncertainty import Accumulator
 from ground_tools.datasets.noise import network_inputs
 
@@ -23,15 +23,6 @@ def set_inputs(images: np.ndarray, noise: dict[str, Any] | None) -> np.ndarray:
     (N, H, W) uint8.
     """
     return np.rint(network_inputs(images, noise)[..., 0] * 255.0).astype(np.uint8)
-
-
-def load_networks(bundle: Bundle, threads: int) -> list[Network]:
-    """A bundle's networks on the interpreter, in the bundle's order."""
-    shape = (bundle.height, bundle.width, bundle.channels)
-    return [
-        Network(file, index, shape, len(bundle.classes), threads, bundle.orientations)
-        for index, file in enumerate(bundle.networks)
-    ]
 
 
 def passes_of(bundle: Bundle, asked: int) -> int:

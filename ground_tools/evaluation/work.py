@@ -28,9 +28,8 @@ import numpy as np
 from tqdm import tqdm
 
 from flight.bundle import Bundle
-from flight.inference.network import Network
+from flight.inference.network import Network, load_networks
 from ground_tools.datasets.store import write_whole
-from ground_tools.evaluation.passes import load_networks
 from ground_tools.evaluation.statistics import JOBS, SETTINGS, Arrays, Image, gathered
 
 # What a kill can cost each process: a quarter of a minute at 20 passes of two networks.

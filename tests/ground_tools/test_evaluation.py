@@ -25,6 +25,7 @@ from hypothesis.extra.numpy import arrays
 
 from flight.bundle import load_bundle, write_sums
 from flight.inference.engine import Engine, default_settings
+from flight.inference.network import load_networks
 from flight.inference.uncertainty import enhanced
 from ground_tools.datasets.store import (
     load,
@@ -43,7 +44,7 @@ from ground_tools.evaluation.figures import result_key, targets
 from ground_tools.evaluation.mosaics import best_middle_worst
 from ground_tools.evaluation.page import page
 from ground_tools.evaluation.paper import PAPER_IOU
-from ground_tools.evaluation.passes import begin, image_scores, load_networks, mode_moments, set_inputs
+from ground_tools.evaluation.passes import begin, image_scores, mode_moments, set_inputs
 from ground_tools.evaluation.report import merged
 from ground_tools.evaluation.samples import choose, even_share
 from ground_tools.evaluation.segmentation import (
