@@ -22,6 +22,8 @@ _RENDER_EXAMPLES = """examples:
       the sets of the reference paper, 16656 images, in datasets/d1, datasets/d2a and so on
   ground-tools render --campaign d1 --procedural --fraction 0.01 --out datasets/small
       a hundredth of D-1 with stand-ins for all files
+  ground-tools render --campaign d1 --splits validation test --shapes DIR --crater-maps DIR --out datasets/d1
+      what evaluation needs of D-1; without --splits, the same command adds the training split later
   ground-tools render --campaign d1 --shapes DIR --crater-maps DIR --out datasets/d1 --scheduler tcp://10.0.0.1:8786
       on a Dask cluster that is already there; its workers need rubblemap[render], but none of the files
   ground-tools render --flyby itokawa --shapes DIR --crater-maps DIR --out out/flyby
@@ -39,6 +41,8 @@ _TRAIN_EXAMPLES = """examples:
       --start-from out/unet_s_start/unet.weights.h5 --out out/unet_s
   ground-tools train --recipe best-cpu-unet-as --dataset DIR --start-from out/unet_s/unet.weights.h5 \\
       --out out/unet_as
+  ground-tools train --recipe best-cpu-unet-as --dataset DIR --start-from models/unet_s --out out/own
+      the shipped UNetS fine-tuned on images of your own: no weights of its training needed
 
 The backend is Keras's: set KERAS_BACKEND to tensorflow, jax or torch. A training that was stopped goes on from
 its last whole epoch when the same command is given again; curves.png in --out shows how it goes.
@@ -81,6 +85,12 @@ def build_parser() -> argparse.ArgumentParser:
     render.add_argument(
         "--fraction", type=float, default=1.0, metavar="F", help="render a part of each count only, e.g. 0.01"
     )
+    render.add_argument(
+        "--splits",
+        nargs="+",
+        metavar="SPLIT",
+        help="render these only, of train, validation and test; evaluation needs no training split (default: all)",
+    )
     render.add_argument("--workers", type=int, default=2, help="rendering processes on this computer (default: 2)")
     render.add_argument(
         "--scheduler", metavar="ADDRESS", help="render on the Dask cluster whose scheduler answers there (tcp://...)"
@@ -99,7 +109,12 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--dataset", type=Path, required=True, metavar="DIR", help="a rendered dataset")
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for weights and logs")
     train.add_argument("--encoder", type=Path, metavar="H5", help="weights of the encoder CNN to start from")
-    train.add_argument("--start-from", type=Path, metavar="H5", help="weights of a UNet to start from")
+    train.add_argument(
+        "--start-from",
+        type=Path,
+        metavar="H5",
+        help="weights of a UNet to start from, or a bundle of one network, as models/unet_s",
+    )
     train.add_argument("--epochs", type=int, help="instead of the recipe's number")
     train.add_argument(
         "--set",
@@ -193,6 +208,8 @@ def _render(arguments: argparse.Namespace) -> None:
     from ground_tools.rendering.cluster import render_campaign
 
     campaigns = [load_campaign(name).fraction(arguments.fraction) for name in arguments.campaign or ["procedural"]]
+    if arguments.splits:
+        campaigns = [campaign.only(arguments.splits) for campaign in campaigns]
     names = [campaign.name for campaign in campaigns]
     if len(set(names)) < len(names):
         raise ValueError(f"--campaign: expected different campaigns, got {', '.join(names)}")
@@ -218,8 +235,8 @@ def _train(arguments: argparse.Namespace) -> None:
     if arguments.epochs is not None:
         overrides["epochs"] = arguments.epochs
     recipe = load_recipe(arguments.recipe, overrides)
-    for path in (arguments.encoder, arguments.start_from):
-        if path is not None and not path.is_file():
+    for path, folder in ((arguments.encoder, False), (arguments.start_from, True)):
+        if path is not None and not path.is_file() and not (folder and path.is_dir()):
             raise FileNotFoundError(f"weights {path}: no such file")
     if recipe.network == "encoder_cnn":
         for option in ("encoder", "start_from", "unpack_to", "beside"):

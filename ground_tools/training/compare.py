@@ -9,7 +9,6 @@ A run that was stopped goes on when the same command is given again. Test splits
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import statistics
@@ -28,6 +27,7 @@ from ground_tools.datasets.noise import network_inputs
 from ground_tools.datasets.store import read_description
 from ground_tools.marked import check_marks, write_marked
 from ground_tools.training.metrics import iou_per_class, mean_iou
+from ground_tools.training.origins import start_digest
 from ground_tools.training.pixels import read_pixels
 from ground_tools.training.recipes import Recipe, load_recipe
 from ground_tools.training.records import provenance
@@ -169,7 +169,7 @@ def _check(record: dict[str, Any], recipe: Recipe, dataset: Path, begin: Path, o
     asked = {
         "recipe": json.loads(json.dumps(asdict(recipe))),
         "dataset": provenance(dataset),
-        "began_from": {"weights_sha256": hashlib.sha256(begin.read_bytes()).hexdigest()},
+        "began_from": {"weights_sha256": start_digest(begin)},
     }
     for part, values in asked.items():
         for field, value in values.items():
@@ -245,7 +245,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("comparison", help="a name from ground_tools/training/comparisons, or a TOML file")
     parser.add_argument("--dataset", type=Path, required=True, metavar="DIR", help="to train on")
-    parser.add_argument("--begin", type=Path, required=True, metavar="H5", help="weights to start from")
+    parser.add_argument("--begin", type=Path, required=True, metavar="H5", help="weights, or a bundle, to start from")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder per training comes there")
     parser.add_argument("--beside", type=Path, metavar="DIR", help="for changes with images of another set in a batch")
     parser.add_argument("--also", type=Path, action="append", default=[], metavar="DIR", help="judge on this set, too")

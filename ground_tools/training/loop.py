@@ -27,10 +27,15 @@ from ground_tools.training.heads import folded, windowed
 from ground_tools.training.losses import segmentation_loss
 from ground_tools.training.machine import compilation, devices, hardware
 from ground_tools.training.metrics import iou_per_class, mean_iou
+from ground_tools.training.origins import origin, single_network, start_digest
 from ground_tools.training.pixels import evenly, read_pixels
 from ground_tools.training.progress import LOG_FILE, Curves, EpochLine, StepBar, read_log
 from ground_tools.training.recipes import Recipe
 from ground_tools.training.records import provenance
+from ground_tools.training.shipped import take_shipped
+
+# Whose statistics the batch normalization begins with when a training starts from a bundle.
+_NORMALIZATION_IMAGES = 256
 
 
 class KeepBestIoU(keras.callbacks.Callback):
@@ -90,7 +95,7 @@ def _callbacks(recipe: Recipe, out: Path) -> list[keras.callbacks.Callback]:
     ]
 
 
-def _begin(recipe: Recipe, dataset: Path, out: Path, origin: Path | None, beside: Path | None = None) -> int:
+def _begin(recipe: Recipe, dataset: Path, out: Path, start: Path | None, beside: Path | None = None) -> int:
     """Open or continue a training in `out`; returns the number of epochs done.
 
     Raises ValueError when the folder holds a training of another recipe, set or starting point: going on from it
@@ -101,7 +106,7 @@ def _begin(recipe: Recipe, dataset: Path, out: Path, origin: Path | None, beside
         "recipe": {name: value for name, value in _recipe_record(recipe).items() if name != "epochs"},
         "dataset": provenance(dataset),
         "beside": None if beside is None else provenance(beside),
-        "origin_sha256": hashlib.sha256(origin.read_bytes()).hexdigest() if origin else None,
+        "origin_sha256": start_digest(start) if start else None,
     }
     path = out / "started.json"
     if path.exists() and json.loads(path.read_text()) != identity:
@@ -168,16 +173,18 @@ def train_unet(
 ) -> Path:
     """Train a UNet from an encoder's weights, or from another UNet's. Returns the best epoch's weights.
 
-    unpack_to: where to keep the training split's pixels, to be read as batches need them; None: in memory. beside: the
-    set of which each batch has `recipe.beside` training images more. Raises ValueError when neither or both starting
-    points are given, and for a set beside without a recipe that takes one, or the other way round.
+    start_from: weights of a UNet, or a bundle of one network, whose int8 weights are taken as floats. unpack_to: where
+    to keep the training split's pixels, to be read as batches need them; None: in memory. beside: the set of which each
+    batch has `recipe.beside` training images more. Raises ValueError when neither or both starting points are given,
+    and for a set beside without a recipe that takes one, or the other way round.
     """
-    if (encoder is None) == (start_from is None):
+    start = encoder or start_from
+    if start is None or (encoder is not None and start_from is not None):
         raise ValueError("training a UNet starts from either --encoder or --start-from weights")
     if (beside is None) != (recipe.beside == 0):
         raise ValueError(f"--beside: recipe {recipe.name} takes {recipe.beside or 'no'} images of another set a batch")
     keras.utils.set_random_seed(recipe.seed)
-    done = _begin(recipe, dataset, out, encoder or start_from, beside)
+    done = _begin(recipe, dataset, out, start, beside)
     pixels = recipe.minimum_boulder_pixels
     train = read_pixels(dataset, "train", pixels, unpack_to).some(recipe.images)
     more = None if beside is None else read_pixels(beside, "train", pixels, unpack_to)
@@ -192,7 +199,11 @@ def train_unet(
         cnn.load_weights(encoder)
         take_encoder(unet, cnn, freeze=recipe.freeze_encoder)
     else:
-        unet.load_weights(start_from)
+        if start.is_dir():
+            seen = network_inputs(train.images[evenly(len(train), _NORMALIZATION_IMAGES)], noise)
+            take_shipped(unet, single_network(start).networks[0], seen)
+        else:
+            unet.load_weights(start)
         take_encoder(unet, unet, freeze=recipe.freeze_encoder)
     model = windowed(unet, recipe.window) if recipe.head == "windowed" else folded(unet)
     batches = UNetBatches(train, recipe, more, devices() > 1, done)
@@ -206,7 +217,7 @@ def train_unet(
     model.fit(batches, epochs=recipe.epochs, callbacks=[keep, *_callbacks(recipe, out)], verbose=0)
     best = json.loads(path.with_suffix(".best.json").read_text())
     images = {"train": len(train), "validation": len(validation)}
-    measured = {"images": images, "validation": best, "began_from": _origin(encoder or start_from)}
+    measured = {"images": images, "validation": best, "began_from": origin(start)}
     if beside is not None:
         measured["beside"] = provenance(beside)
     _write_record(recipe, dataset, out, path, measured)
@@ -217,19 +228,6 @@ def _bodies_of(encoder: Path) -> int:
     """How many bodies an encoder CNN tells apart, from its weights: those of the set to train on may be others."""
     with h5py.File(encoder, "r") as file:
         return int(file["layers/dense_2/vars/1"].shape[0])
-
-
-def _origin(weights: Path | None) -> dict[str, Any]:
-    """What is known of the weights that a training began from."""
-    assert weights is not None
-    origin: dict[str, Any] = {"weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
-    best = weights.with_suffix(".best.json")
-    if best.is_file():
-        origin["validation"] = json.loads(best.read_text())
-    record = weights.with_name("training.json")
-    if record.is_file():
-        origin["training"] = json.loads(record.read_text())
-    return origin
 
 
 def _write_record(recipe: Recipe, dataset: Path, out: Path, weights: Path, measured: dict[str, Any]) -> None:

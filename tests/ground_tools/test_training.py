@@ -28,6 +28,7 @@ from ground_tools.training.metrics import confusion_matrix, intersection_over_un
 from ground_tools.training.pixels import Pixels, read_pixels
 from ground_tools.training.recipes import RECIPES, load_recipe, override
 from tests.ground_tools.conftest import ground_tools
+from tests.tiny_bundle import write_tiny_bundle
 
 
 def test_iou_by_hand() -> None:
@@ -405,6 +406,47 @@ def test_the_bundle_that_is_exported_flies(trained: dict[str, Path], dataset: Pa
     assert bundle.manifest["training"]["UNetAS"]["dataset"]["name"] == "tiny"
     assert "UNetAS" in (out / "card.md").read_text()
     assert flight(["check", "--bundle", str(out)]) == 0
+
+
+def test_a_training_starts_from_a_bundle(trained: dict[str, Path], dataset: Path, tmp_path: Path) -> None:
+    from ground_tools.networks.unet import UNetDropout, build_unet
+    from ground_tools.training.heads import folded
+    from ground_tools.training.shipped import take_shipped
+
+    bundle = tmp_path / "unet_s"
+    arguments = ("--dataset", dataset, "--images", 1, "--passes", 1)
+    done = ground_tools("export", "--network", trained["unet_s"], *arguments, "--out", bundle)
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((bundle / "manifest.json").read_text())
+
+    # The UNet that was exported computes the same scores, times the factor that the export put into the last layer.
+    inputs = network_inputs(load(dataset, "train").images, None)
+    was, taken = (build_unet(5, UNetDropout(0.2, 0.4)) for _ in range(2))
+    was.load_weights(trained["unet_s"] / "unet.weights.h5")
+    take_shipped(taken, load_bundle(bundle).networks[0], inputs)
+    factor = manifest["metrics"]["temperature"]["UNetS"]["score_factor"]
+    expected = factor * was.predict(inputs, verbose=0)
+    got = taken.predict(inputs, verbose=0)
+    assert np.sqrt(np.mean((got - expected) ** 2)) < 0.05 * expected.std()
+    # In training, the normalization by the batch's own statistics finds what the moving ones say.
+    assert np.abs(np.asarray(folded(taken)(inputs, training=True)) - got).mean() < 0.5 * expected.std()
+
+    common = ("--recipe", "best-cpu-unet-as", "--dataset", dataset, "--epochs", 1, "--set", "batch=4")
+    done = ground_tools("train", *common, "--start-from", bundle, "--out", tmp_path / "own")
+    assert done.returncode == 0, done.stderr
+    began = json.loads((tmp_path / "own" / "training.json").read_text())["began_from"]
+    assert began["weights_sha256"] == manifest["networks"][0]["sha256"]
+    assert began["bundle"] == load_bundle(bundle).identity
+    assert began["training"]["recipe"]["role"] == "UNetS"
+
+    for networks, message in (
+        (("UNetS", "UNetAS"), "expected one network to start from, got UNetS and UNetAS"),
+        (("UNetS",), "expected an int8 UNet of `ground-tools export`, got no encoder_convolution_1"),
+    ):
+        other = write_tiny_bundle(tmp_path / "_".join(networks), networks)
+        done = ground_tools("train", *common, "--start-from", other, "--out", tmp_path / "refused")
+        assert done.returncode == 2
+        assert message in done.stderr
 
 
 def test_what_may_not_be_passed_on_or_was_trained_on_is_refused(

@@ -1,0 +1,43 @@
+"""What a training starts from: a file of weights, or a bundle of one network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from flight.bundle import Bundle, load_bundle
+
+
+def single_network(folder: Path) -> Bundle:
+    """A bundle that has one network.
+
+    Raises flight.bundle.BundleError when it is damaged, ValueError naming it when it has more networks.
+    """
+    bundle = load_bundle(folder)
+    if len(bundle.networks) > 1:
+        roles = " and ".join(network.role for network in bundle.networks)
+        raise ValueError(f"bundle {folder}: expected one network to start from, got {roles}")
+    return bundle
+
+
+def start_digest(path: Path) -> str:
+    """SHA-256 of a file of weights, or of the network's file in a bundle."""
+    content = single_network(path).networks[0].content if path.is_dir() else path.read_bytes()
+    return hashlib.sha256(content).hexdigest()
+
+
+def origin(path: Path) -> dict[str, Any]:
+    """What is known of a starting point: for `began_from` in the record of the training that starts there."""
+    known: dict[str, Any] = {"weights_sha256": start_digest(path)}
+    if path.is_dir():
+        bundle = single_network(path)
+        training = bundle.manifest["training"].get(bundle.networks[0].role)
+        return {**known, "bundle": bundle.identity, **({"training": training} if training else {})}
+    best, record = path.with_suffix(".best.json"), path.with_name("training.json")
+    if best.is_file():
+        known["validation"] = json.loads(best.read_text(encoding="utf-8"))
+    if record.is_file():
+        known["training"] = json.loads(record.read_text(encoding="utf-8"))
+    return known
