@@ -39,7 +39,7 @@ def add_parser(commands: Any) -> None:
     )
     evaluate.add_argument("--passes", type=int, default=20, help="dropout passes (default: 20)")
     evaluate.add_argument(
-        "--sweep", type=int, default=210, metavar="N", help="validation images for the sweeps (default: 210; 0: none)"
+        "--sweep", type=int, default=105, metavar="N", help="validation images for the sweeps (default: 105; 0: none)"
     )
     evaluate.add_argument(
         "--disturbed", type=int, default=21, metavar="N", help="images to disturb in 11 ways (default: 21; 0: none)"

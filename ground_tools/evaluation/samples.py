@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from flight.bundle import Bundle
-from ground_tools.datasets.store import SPLITS, LoadedSet, digest, load, read_description, read_index
+from ground_tools.datasets.store import SPLITS, LoadedSet, content_digest, load, read_description, read_index
 from ground_tools.evaluation.passes import set_inputs
 from ground_tools.training.records import set_name, split_rule
 
@@ -18,12 +19,13 @@ from ground_tools.training.records import set_name, split_rule
 class Chosen:
     """Samples that are to be judged.
 
-    name: of the set, as results call it (see records.set_name); sha256: of its content. split: the one asked for, or
-    "all" where the set has no splits; split_by: the rule of the splits that it states, if any. total: samples in the
-    split. noise: what its images get before a network sees them, as the set states it; None for real ones, with their
-    own. publish_images: whether its images may be shown. positions: (N,) int64, places in the split, the seeds of the
-    masks. views: (N,) int64, one number for samples that show one view (copies of a real image, crops of one picture):
-    figures of such samples are not independent.
+    name: of the set, as results call it (see records.set_name). split: the one asked for, or "all" where the set has
+    no splits; split_by: the rule of the splits that it states, if any. total: samples in the split; sha256: of their
+    content, so that a set whose training split grows, or was never rendered, has the figures of the whole one. noise:
+    what its images get before a network sees them, as the set states it; None for real ones, with their own.
+    publish_images: whether its images may be shown. positions: (N,) int64, places in the split, the seeds of the masks.
+    views: (N,) int64, one number for samples that show one view (copies of a real image, crops of one picture): figures
+    of such samples are not independent.
     """
 
     path: Path
@@ -69,6 +71,12 @@ def splits_of(path: Path) -> list[str]:
     """The splits in which a finished set has samples."""
     present = set(read_index(path)["split"].to_pylist())
     return [split for split in SPLITS if split in present]
+
+
+def _split_digest(path: Path, split: str | None) -> str:
+    """SHA-256 over the samples of a split in order, of all for None."""
+    index = read_index(path)
+    return content_digest(index if split is None else index.filter(pc.equal(index["split"], split)))
 
 
 def even_share(bodies: np.ndarray, count: int) -> np.ndarray:
@@ -123,7 +131,7 @@ def choose(path: Path, split: str, count: int, bundle: Bundle, identifiers: bool
     return Chosen(
         path=path,
         name=set_name(description),
-        sha256=digest(path),
+        sha256=_split_digest(path, asked),
         split=asked or "all",
         split_by=split_rule(description),
         total=len(loaded),

@@ -53,6 +53,20 @@ class Campaign:
             bodies = {flyby.body: (0, 0, flyby.frames)}
         return replace(self, bodies=bodies, flyby=flyby)
 
+    def only(self, splits: list[str]) -> Campaign:
+        """The campaign with nothing but these splits: a set of them can grow to the whole one.
+
+        Raises ValueError naming what is no split, or the campaign when it has no samples in them.
+        """
+        for split in splits:
+            if split not in SPLITS:
+                raise ValueError(f"--splits: expected {', '.join(SPLITS)}, got {split}")
+        train, validation, test = (int(split in splits) for split in SPLITS)
+        bodies = {body: (a * train, b * validation, c * test) for body, (a, b, c) in self.bodies.items()}
+        if not any(sum(counts) for counts in bodies.values()):
+            raise ValueError(f"campaign {self.name}: expected samples in split {' or '.join(splits)}, got none")
+        return replace(self, bodies=bodies)
+
 
 @dataclass(frozen=True)
 class Shard:

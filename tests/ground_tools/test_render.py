@@ -208,6 +208,19 @@ def test_a_set_grows_and_keeps_what_it_has(dataset: Path, campaign_file: Path, t
     assert "or larger counts" in again.stderr
 
 
+def test_some_splits_are_rendered_and_the_others_later(dataset: Path, campaign_file: Path, tmp_path: Path) -> None:
+    arguments = ("render", "--campaign", campaign_file, "--out", tmp_path / "part")
+    done = ground_tools(*arguments, "--splits", "validation", "test")
+    assert done.returncode == 0, done.stderr
+    whole = read_index(dataset)
+    judged = read_index(tmp_path / "part")
+    assert set(judged["split"].to_pylist()) == {"validation", "test"}
+    assert set(judged["sha256"].to_pylist()) < set(whole["sha256"].to_pylist())
+    done = ground_tools(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert digest(tmp_path / "part") == digest(dataset)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -216,6 +229,8 @@ def test_a_set_grows_and_keeps_what_it_has(dataset: Path, campaign_file: Path, t
         (["--campaign", "d1", "d1.toml"], "expected different campaigns, got d1, d1"),
         (["--flyby", "ceres"], "unknown body ceres"),
         (["--fraction", "2"], "--fraction: expected 1e-06..1, got 2"),
+        (["--splits", "test", "exam"], "--splits: expected train, validation, test, got exam"),
+        (["--campaign", "d3", "--splits", "train"], "campaign d3: expected samples in split train, got none"),
         (["--workers", "0"], "--workers: expected 1..256, got 0"),
         (["--scheduler", "tcp://127.0.0.1:1"], "no Dask scheduler answers there"),
     ],
