@@ -18,7 +18,7 @@ from flight.inference.interpreter import make_interpreter
 from flight.inference.network import Network
 from flight.inference.self_test import decoded
 from ground_tools.classes import CLASS_NAMES, COLORS
-from ground_tools.datasets.store import png_bytes
+from ground_tools.datasets.store import png_bytes, read_description
 from ground_tools.export.card import card, description, limits
 from ground_tools.export.convert import convert
 from ground_tools.export.graph import (
@@ -32,6 +32,7 @@ from ground_tools.export.judging import (
     choose,
     images_for_ranges,
     measure,
+    publishable_image,
     read_set,
     spread,
     validation_images,
@@ -107,7 +108,7 @@ def write_bundle(
         raise ValueError(f"--dataset: expected sets of different names, got {' and '.join(names)}")
     unseen = np.concatenate([judged.frames(spread(judged.test, _PARITY_IMAGES // len(sets))) for judged in sets])
     ranges = images_for_ranges(sets)
-    self_test = _self_test_image(sets if self_test_from is None else [read_set(self_test_from, 1)])
+    self_test = _self_test_image(datasets if self_test_from is None else [self_test_from])
     with tempfile.TemporaryDirectory(prefix="rubblemap_bundle_") as scratch:
         folder = Path(scratch) / name
         folder.mkdir()
@@ -136,13 +137,13 @@ def write_bundle(
     return load_bundle(out)
 
 
-def _self_test_image(sets: list[JudgedSet]) -> np.ndarray:
-    """(H, W) uint8. A bundle goes to other people, mission images may not."""
-    for judged in sets:
-        if judged.publishable:
-            image: np.ndarray = judged.frames(spread(judged.test, 1))[0]
+def _self_test_image(datasets: list[Path]) -> np.ndarray:
+    """(H, W) uint8, of the first set that gives one: a bundle goes to other people, mission images may not."""
+    for dataset in datasets:
+        image = publishable_image(dataset)
+        if image is not None:
             return image
-    names = " and ".join(judged.name for judged in sets)
+    names = " and ".join(read_description(dataset)["name"] for dataset in datasets)
     raise ValueError(
         f"--dataset: images of {names} may not be passed on; expected --self-test-from with a set whose images may"
     )

@@ -25,13 +25,11 @@ _RANGES_IMAGES = 96
 class JudgedSet:
     """A set with its splits. name: as results call it. provenance: for the manifest.
 
-    noise: as its description states it; None for real images, which have their own. publishable: whether its images
-    may be passed on, in a bundle for one.
+    noise: as its description states it; None for real images, which have their own.
     """
 
     name: str
     provenance: dict[str, Any]
-    publishable: bool
     noise: dict[str, Any] | None
     train: LoadedSet
     validation: LoadedSet
@@ -52,12 +50,20 @@ def read_set(path: Path, images: int | None) -> JudgedSet:
     return JudgedSet(
         name=set_name(description),
         provenance=provenance(path),
-        publishable=description.get("publish_images", True),
         noise=description["noise"],
         train=train,
         validation=spread(validation, images),
         test=spread(test, images),
     )
+
+
+def publishable_image(path: Path) -> np.ndarray | None:
+    """The first test image of a set as a camera gives it, (H, W) uint8; None where its images may not be passed on."""
+    description = read_description(path)
+    if not description.get("publish_images", True):
+        return None
+    image: np.ndarray = set_inputs(load(path, "test").images[:1], description["noise"])[0]
+    return image
 
 
 def spread(loaded: LoadedSet, count: int | None) -> LoadedSet:
