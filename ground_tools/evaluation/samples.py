@@ -19,13 +19,13 @@ from ground_tools.training.records import set_name, split_rule
 class Chosen:
     """Samples that are to be judged.
 
-    name: of the set, as results call it (see records.set_name). split: the one asked for, or "all" where the set has
-    no splits; split_by: the rule of the splits that it states, if any. total: samples in the split; sha256: of their
-    content, so that a set whose training split grows, or was never rendered, has the figures of the whole one. noise:
-    what its images get before a network sees them, as the set states it; None for real ones, with their own.
-    publish_images: whether its images may be shown. positions: (N,) int64, places in the split, the seeds of the masks.
-    views: (N,) int64, one number for samples that show one view (copies of a real image, crops of one picture): figures
-    of such samples are not independent.
+    name: of the set, as results call it (see records.set_name); sha256: of its content but for the training split, so
+    that a set of which that split grows, or was never rendered, has the figures of the whole one. split: the one asked
+    for, or "all" where the set has no splits; split_by: the rule of the splits that it states, if any. total: samples
+    in the split. noise: what its images get before a network sees them, as the set states it; None for real ones, with
+    their own. publish_images: whether its images may be shown. positions: (N,) int64, places in the split, the seeds of
+    the masks. views: (N,) int64, one number for samples that show one view (copies of a real image, crops of one
+    picture): figures of such samples are not independent.
     """
 
     path: Path
@@ -73,10 +73,11 @@ def splits_of(path: Path) -> list[str]:
     return [split for split in SPLITS if split in present]
 
 
-def _split_digest(path: Path, split: str | None) -> str:
-    """SHA-256 over the samples of a split in order, of all for None."""
+def _judged_digest(path: Path) -> str:
+    """SHA-256 over the samples of a set outside its training split, in order; over all where there is nothing else."""
     index = read_index(path)
-    return content_digest(index if split is None else index.filter(pc.equal(index["split"], split)))
+    judged = index.filter(pc.not_equal(index["split"], "train"))
+    return content_digest(judged if len(judged) else index)
 
 
 def even_share(bodies: np.ndarray, count: int) -> np.ndarray:
@@ -131,7 +132,7 @@ def choose(path: Path, split: str, count: int, bundle: Bundle, identifiers: bool
     return Chosen(
         path=path,
         name=set_name(description),
-        sha256=_split_digest(path, asked),
+        sha256=_judged_digest(path),
         split=asked or "all",
         split_by=split_rule(description),
         total=len(loaded),

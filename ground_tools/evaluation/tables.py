@@ -94,7 +94,10 @@ def _judged(sets: dict[str, Record]) -> list[Block]:
                 "craters and boulders is uncertain by several points."
             )
         )
-    return [*result, Table(["set", "mode", "split", "images", "views", "passes", "bundle", "samples' sha256"], rows)]
+    return [
+        *result,
+        Table(["set", "mode", "split", "images", "views", "passes", "bundle", "sha256 without training"], rows),
+    ]
 
 
 def _targets(targets: list[Record]) -> list[Block]:

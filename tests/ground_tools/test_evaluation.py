@@ -28,6 +28,7 @@ from flight.inference.engine import Engine, default_settings
 from flight.inference.network import load_networks
 from flight.inference.uncertainty import enhanced
 from ground_tools.datasets.store import (
+    digest,
     load,
     read_description,
     sample_digest,
@@ -903,6 +904,19 @@ def test_pages_and_pictures_are_written(evaluated: Path) -> None:
     # Images that may not be passed on are not in the mosaic: 4 rows instead of 5.
     heights = [cv2.imread(str(evaluated / "images" / f"{name}_tiny_mosaic.jpg")).shape[0] for name in ("d1", "d4")]
     assert heights[0] - heights[1] == HEIGHT + 4
+
+
+def test_figures_name_their_set_whatever_its_training_split_holds(bundle: Path, tmp_path: Path) -> None:
+    judged = {"test": 3, "validation": 2}
+    without = write_set(tmp_path / "without", "d1", {"ball": judged})
+    whole = write_set(tmp_path / "whole", "d1", {"ball": {**judged, "train": 4}})
+    other = write_set(tmp_path / "other", "d1", {"ball": {**judged, "validation": 3}})
+    assert digest(without) != digest(whole)
+    expected = digest(without)
+    for split in ("test", "validation"):
+        assert choose(without, split, 0, load_bundle(bundle)).sha256 == expected
+        assert choose(whole, split, 0, load_bundle(bundle)).sha256 == expected
+        assert choose(other, split, 0, load_bundle(bundle)).sha256 != expected
 
 
 def test_the_same_command_again_computes_nothing_and_gives_the_same(
