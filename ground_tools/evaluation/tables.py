@@ -96,7 +96,7 @@ def _judged(sets: dict[str, Record]) -> list[Block]:
         )
     return [
         *result,
-        Table(["set", "mode", "split", "images", "views", "passes", "bundle", "sha256 without training"], rows),
+        Table(["set", "mode", "split", "images", "views", "passes", "bundle", "set's sha256"], rows),
     ]
 
 
