@@ -94,10 +94,7 @@ def _judged(sets: dict[str, Record]) -> list[Block]:
                 "craters and boulders is uncertain by several points."
             )
         )
-    return [
-        *result,
-        Table(["set", "mode", "split", "images", "views", "passes", "bundle", "set's sha256"], rows),
-    ]
+    return [*result, Table(["set", "mode", "split", "images", "views", "passes", "bundle", "set's sha256"], rows)]
 
 
 def _targets(targets: list[Record]) -> list[Block]:
