@@ -33,11 +33,12 @@ def origin(path: Path) -> dict[str, Any]:
     known: dict[str, Any] = {"weights_sha256": start_digest(path)}
     if path.is_dir():
         bundle = single_network(path)
-        training = bundle.manifest["training"].get(bundle.networks[0].role)
-        return {**known, "bundle": bundle.identity, **({"training": training} if training else {})}
-    best, record = path.with_suffix(".best.json"), path.with_name("training.json")
+        known["bundle"] = bundle.identity
+        record = bundle.manifest["training"].get(bundle.networks[0].role)
+        return {**known, "training": record} if record else known
+    best, file = path.with_suffix(".best.json"), path.with_name("training.json")
     if best.is_file():
         known["validation"] = json.loads(best.read_text(encoding="utf-8"))
-    if record.is_file():
-        known["training"] = json.loads(record.read_text(encoding="utf-8"))
+    if file.is_file():
+        known["training"] = json.loads(file.read_text(encoding="utf-8"))
     return known

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,15 @@ import pyarrow.compute as pc
 
 from ground_tools.classes import TERMINATOR
 from ground_tools.datasets.labels import stacked_mask
-from ground_tools.datasets.store import PIXEL_COLUMNS, batches, chosen_rows, read_description, read_index, webp_array
+from ground_tools.datasets.store import (
+    PIXEL_COLUMNS,
+    batches,
+    chosen_rows,
+    content_digest,
+    read_description,
+    read_index,
+    webp_array,
+)
 
 
 @dataclass(frozen=True)
@@ -73,8 +80,7 @@ def read_pixels(dataset: Path, split: str, minimum_boulder_pixels: int, folder: 
 def _digest(dataset: Path, split: str) -> str:
     """SHA-256 over the samples of a split: sets of one content may differ in their splits."""
     index = read_index(dataset)
-    rows = index.filter(pc.equal(index["split"], split))
-    return hashlib.sha256("\n".join(rows["sha256"].to_pylist()).encode()).hexdigest()
+    return content_digest(index.filter(pc.equal(index["split"], split)))
 
 
 def _unpack(dataset: Path, split: str, minimum_boulder_pixels: int, count: int, path: Path | None) -> np.ndarray:
