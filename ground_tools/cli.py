@@ -202,6 +202,9 @@ def _render(arguments: argparse.Namespace) -> None:
     if arguments.flyby:
         from ground_tools.rendering.flyby import render_flyby
 
+        for name, everything in (("fraction", 1.0), ("splits", None), ("scheduler", None)):
+            if getattr(arguments, name) != everything:
+                raise ValueError(f"--{name}: expected with --campaign, got it with --flyby, which renders every frame")
         render_flyby(arguments.flyby, catalogue, arguments.shapes, arguments.crater_maps, arguments.out)
         return
     from ground_tools.rendering.campaign import load_campaign

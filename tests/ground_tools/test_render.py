@@ -228,6 +228,8 @@ def test_some_splits_are_rendered_and_the_others_later(dataset: Path, campaign_f
         (["--campaign", "nothing"], "the project brings: d1, d2a, d2b, d3, procedural"),
         (["--campaign", "d1", "d1.toml"], "expected different campaigns, got d1, d1"),
         (["--flyby", "ceres"], "unknown body ceres"),
+        (["--flyby", "bennu", "--splits", "test"], "--splits: expected with --campaign, got it with --flyby"),
+        (["--flyby", "bennu", "--fraction", "0.1"], "--fraction: expected with --campaign, got it with --flyby"),
         (["--fraction", "2"], "--fraction: expected 1e-06..1, got 2"),
         (["--splits", "test", "exam"], "--splits: expected train, validation, test, got exam"),
         (["--campaign", "d3", "--splits", "train"], "campaign d3: expected samples in split train, got none"),
