@@ -24,7 +24,7 @@ from tqdm import tqdm
 from ground_tools.brought import file_called, read_table
 from ground_tools.classes import CLASS_NAMES
 from ground_tools.datasets.noise import network_inputs
-from ground_tools.datasets.store import read_description
+from ground_tools.datasets.store import read_description, write_whole
 from ground_tools.marked import check_marks, write_marked
 from ground_tools.training.metrics import iou_per_class, mean_iou
 from ground_tools.training.origins import start_digest
@@ -40,7 +40,8 @@ AS_IT_IS = "the recipe"
 @dataclass(frozen=True)
 class Comparison:
     """title: of the table. recipe: by name. begin: "encoder" or "unet", which weights it starts from. seeds: of the
-    runs of each change. changes: by what a row says, the fields set to other values, "dropout.head" being one.
+    runs of each change; more_seeds: of further runs of the recipe as it is, whose spread is what the draw of batches
+    and weights alone does. changes: by what a row says, the fields set to other values, "dropout.head" being one.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Comparison:
     recipe: str
     begin: str
     seeds: tuple[int, ...]
+    more_seeds: tuple[int, ...]
     changes: dict[str, dict[str, Any]]
 
 
@@ -58,7 +60,16 @@ def load_comparison(name_or_path: str) -> Comparison:
     """
     path = file_called(name_or_path, COMPARISONS)
     table = read_table("comparison", path, COMPARISONS)
-    fields = {"title": str, "recipe": str, "begin": str, "seeds": list, "common": dict, "changes": dict}
+    fields = {
+        "title": str,
+        "recipe": str,
+        "begin": str,
+        "seeds": list,
+        "more_seeds": list,
+        "common": dict,
+        "changes": dict,
+    }
+    table = {"more_seeds": [], **table}
     for field, kind in fields.items():
         if not isinstance(table.get(field), kind):
             raise ValueError(f"comparison {path}: {field}: expected a {kind.__name__}, got {table.get(field)!r}")
@@ -67,9 +78,11 @@ def load_comparison(name_or_path: str) -> Comparison:
         raise ValueError(f"comparison {path}: unknown field {unknown[0]}")
     if table["begin"] not in ("encoder", "unet"):
         raise ValueError(f'comparison {path}: begin: expected "encoder" or "unet", got {table["begin"]!r}')
-    seeds = table["seeds"]
+    seeds, more_seeds = table["seeds"], table["more_seeds"]
     if not seeds or not all(type(seed) is int for seed in seeds):
         raise ValueError(f"comparison {path}: seeds: expected whole numbers, got {seeds!r}")
+    if not all(type(seed) is int and seed not in seeds for seed in more_seeds):
+        raise ValueError(f"comparison {path}: more_seeds: expected whole numbers not in seeds, got {more_seeds!r}")
     for name, change in table["changes"].items():
         if not isinstance(change, dict):
             raise ValueError(f"comparison {path}: {name}: expected a table of fields, got {change!r}")
@@ -80,7 +93,9 @@ def load_comparison(name_or_path: str) -> Comparison:
             load_recipe(table["recipe"], change)
         except ValueError as error:
             raise ValueError(f"comparison {path}: {name}: {error}") from error
-    return Comparison(path.stem, table["title"], table["recipe"], table["begin"], tuple(seeds), changes)
+    return Comparison(
+        path.stem, table["title"], table["recipe"], table["begin"], tuple(seeds), tuple(more_seeds), changes
+    )
 
 
 def _flat(table: dict[str, Any], before: str = "") -> dict[str, Any]:
@@ -101,6 +116,7 @@ def compare(
     folder holds another training or a set is missing.
     """
     runs = [(name, seed) for name in comparison.changes for seed in comparison.seeds]
+    runs += [(AS_IT_IS, seed) for seed in comparison.more_seeds]
     rows: dict[str, Any] = {name: {"runs": []} for name in comparison.changes}
     for name, seed in (bar := tqdm(runs, unit="training", disable=None)):
         bar.set_postfix_str(f"{name}, seed {seed}")
@@ -120,6 +136,7 @@ def compare(
         "epochs": recipe.epochs,
         "images": recipe.images,
         "seeds": list(comparison.seeds),
+        "more_seeds": list(comparison.more_seeds),
         "changes": rows,
     }
 
@@ -156,12 +173,23 @@ def _train(
     run = {"seed": seed, "epoch": record["validation"]["epoch"], "minutes": record["minutes"]}
     run |= {"miou": record["validation"]["miou"], "iou": record["validation"]["iou"]}
     if also:
-        run["also"] = {}
-        for path in also:
-            run["also"][read_description(path)["name"]] = validation_miou(
-                out / "unet.weights.h5", path, recipe.minimum_boulder_pixels
-            )
+        run["also"] = _judged_once(out, also, recipe.minimum_boulder_pixels)
     return run
+
+
+def _judged_once(out: Path, sets: list[Path], minimum_boulder_pixels: int) -> dict[str, float]:
+    """Name of a set -> validation mIoU of the training in OUT, which keeps it there."""
+    file = out / "also.json"
+    known = json.loads(file.read_text()) if file.exists() else {}
+    mious = {}
+    for path in sets:
+        name, of = read_description(path)["name"], provenance(path)
+        if known.get(name, {}).get("dataset") != of:
+            miou = validation_miou(out / "unet.weights.h5", path, minimum_boulder_pixels)
+            known[name] = {"dataset": of, "miou": miou}
+            write_whole(file, (json.dumps(known, indent=1) + "\n").encode())
+        mious[name] = known[name]["miou"]
+    return mious
 
 
 def _check(record: dict[str, Any], recipe: Recipe, dataset: Path, begin: Path, out: Path) -> None:
@@ -197,14 +225,11 @@ def as_text(record: dict[str, Any]) -> str:
     """All comparisons as tables, in Markdown."""
     parts = []
     for figures in record.values():
-        images = f"{figures['images']} images, " if figures["images"] else ""
         also = "".join(f" {name} |" for name in figures["also"])
         parts += [
             f"### {figures['title']}",
             "",
-            f"`{figures['recipe']}` on {figures['dataset']['name']}, {images}{figures['epochs']} epochs, seeds "
-            f"{', '.join(map(str, figures['seeds']))}. Validation mIoU in %, the median of the seeds; in brackets the "
-            "lowest and highest. The gain is the median of the differences to the recipe with the same seed.",
+            _caption(figures),
             "",
             f"| | mIoU | gain | craters | boulders |{also} minutes |",
             f"|---|---|---|---|---|{'---|' * len(figures['also'])}---|",
@@ -221,6 +246,25 @@ def as_text(record: dict[str, Any]) -> str:
             parts.append(f"| {name} | {' | '.join(cells)} |")
         parts.append("")
     return "\n".join(parts)
+
+
+def _caption(figures: dict[str, Any]) -> str:
+    images = f"{figures['images']} images, " if figures["images"] else ""
+    caption = (
+        f"`{figures['recipe']}` on {figures['dataset']['name']}, {images}{figures['epochs']} epochs, "
+        f"{_seeds(figures['seeds'])}. Validation mIoU in %; of several seeds the median, in brackets the lowest and "
+        "highest. The gain is the difference to the recipe with the same seed."
+    )
+    if figures["more_seeds"]:
+        caption += (
+            f" The recipe itself was trained with {_seeds(figures['more_seeds'])}, too: its spread is what the draw of "
+            "batches and weights alone does."
+        )
+    return caption
+
+
+def _seeds(seeds: list[int]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
 
 def _percent(values: Any) -> str:

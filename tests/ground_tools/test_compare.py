@@ -18,6 +18,7 @@ title = "Two losses"
 recipe = "best-cpu-unet-as"
 begin = "unet"
 seeds = [1]
+more_seeds = [2]
 
 [common]
 epochs = 1
@@ -46,16 +47,17 @@ def test_a_comparison_fills_its_table_and_trains_nothing_twice(dataset: Path, tm
     assert done.returncode == 0, done.stderr
 
     figures = json.loads((docs / "comparisons.json").read_text())["two"]
-    (recipe,) = figures["changes"]["the recipe"]["runs"]
+    recipe, again = figures["changes"]["the recipe"]["runs"]
     (changed,) = figures["changes"]["no soft Jaccard index"]["runs"]
+    assert [recipe["seed"], again["seed"], changed["seed"]] == [1, 2, 1]
     assert figures["changes"]["the recipe"]["gain"] == 0.0
     assert figures["changes"]["no soft Jaccard index"]["gain"] == pytest.approx(changed["miou"] - recipe["miou"])
     # Judged once in the training and once after it, from the file: the same network on the same images.
     assert changed["also"] == {"tiny": pytest.approx(changed["miou"], abs=1e-3)}
     records = [json.loads(path.read_text()) for path in sorted((tmp_path / "out").glob("*/training.json"))]
-    assert [record["recipe"]["jaccard"] for record in records] == [0.3, 0.0]
-    assert [record["recipe"]["dropout_blocks"] for record in records] == [0.2, 0.5]
-    assert [record["recipe"]["dropout_head"] for record in records] == [0.4, 0.4]
+    assert [record["recipe"]["jaccard"] for record in records] == [0.3, 0.3, 0.0]
+    assert [record["recipe"]["dropout_blocks"] for record in records] == [0.2, 0.2, 0.5]
+    assert [record["recipe"]["dropout_head"] for record in records] == [0.4, 0.4, 0.4]
     assert {record["images"]["train"] for record in records} == {4}
     page = (docs / "training.md").read_text()
     assert page.startswith("before\n")
@@ -63,7 +65,7 @@ def test_a_comparison_fills_its_table_and_trains_nothing_twice(dataset: Path, tm
     assert f"| no soft Jaccard index | {100 * changed['miou']:.1f} |" in page
 
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")}
-    done = compare(*arguments)
+    done = compare(*arguments, "--also", dataset)
     assert done.returncode == 0, done.stderr
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")} == times
     (tmp_path / "two.toml").write_text(TWO.replace("jaccard = 0.0", "jaccard = 0.5"))
@@ -82,6 +84,7 @@ def test_the_comparisons_that_the_project_brings_are_sound(name: str) -> None:
     [
         ('begin = "unet"', 'begin = "nothing"', 'begin: expected "encoder" or "unet", got'),
         ("seeds = [1]", "seeds = []", "seeds: expected whole numbers, got []"),
+        ("more_seeds = [2]", "more_seeds = [1]", "more_seeds: expected whole numbers not in seeds, got [1]"),
         ("jaccard = 0.0", "jaccard = -1", "no soft Jaccard index: recipe "),
         ("jaccard = 0.0", "jacard = 0.0", "unknown field jacard"),
         ('"no soft Jaccard index" = { jaccard = 0.0, dropout.blocks = 0.5 }', "x = 3", "x: expected a table of fields"),
