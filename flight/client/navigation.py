@@ -15,8 +15,11 @@ from flight.client.map_view import NO_NAVIGATION_FLAGS, Doubles, MapView, Mask, 
 from flight.icd.limits import TOPIC_NAVIGATION
 from flight.icd.products import Product
 
-# Map pixels over which the errors of neighbouring pixels of a limb go together; chosen on D-1's validation split.
-CORRELATION_LENGTH = 6.0
+# Map pixels over which the errors of neighbouring pixels of a limb go together, over the body's mean relative entropy;
+# and the part of the shift without doubt that counts, as a variance. Chosen on D-1's validation split, with
+# `python -m ground_tools.evaluation.covariance`.
+CORRELATION_LENGTH = 50.0
+SHIFT_SHARE = 0.5
 # Background this near to the body (Chebyshev, map pixels) may belong to it.
 LIMB_REACH = 3
 # Fewer pixels of terminator than this do not show that there is a night side.
@@ -74,48 +77,65 @@ class NavigationFix:
     warnings: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class ErrorTerms:
+    """What the covariance of a centroid is made of, map pixels. docs/gnc.md has the equation.
+
+    limb: sum of p (1 - p) d d^T over (sum p)^2, the error of pixels that err each by itself. doubt: the body's mean
+    relative entropy, in [0, 1). shift: (u, v), how far the centroid moves when pixels count as far as they are certain.
+    quantization: variance along either axis.
+    """
+
+    limb: Spread
+    doubt: float
+    shift: tuple[float, float]
+    quantization: float
+
+
+@dataclass(frozen=True)
+class _Outline:
+    """The largest body of a map. Planes (H, W); weight: sum of the probability, whose centroid is (u, v)."""
+
+    view: MapView
+    body: Mask
+    terminator: Mask
+    entropy: Doubles
+    probability: Doubles
+    columns: Doubles
+    rows: Doubles
+    weight: float
+    u: float
+    v: float
+    terms: ErrorTerms
+
+
 def navigation_fix(product: Product) -> NavigationFix | Refusal:
     """The fix that a product of map.navigation gives, or a refusal: no fix is made of a map that must not be used.
 
     Refused: an invalid product, one flagged body_not_found, dark or empty_sky, a map without a body or with no certain
     pixel of it, an affine that does not span the sensor. Raises ValueError for a product of another topic.
     """
-    view = view_of(product, TOPIC_NAVIGATION, NO_NAVIGATION_FLAGS)
-    if isinstance(view, Refusal):
-        return view
-    background = view.with_role("class_map", "background")
-    terminator = view.with_role("class_map", "terminator")
-    body = terminator | view.with_role("class_map", "safe") | view.with_role("class_map", "hazard")
-    if not body.any():
-        return Refusal("no_body")
-    body = _largest_component(body)
-    terminator &= body
-    entropy = view.relative_entropy()
-    shift = _shift_without_doubt(view, body, entropy)
-    if shift is None:
-        return Refusal("no_certainty")
-
-    probability = _body_probability(body, background, entropy)
-    weight = total(probability)
-    columns, rows = _coordinates(view)
-    u, v = total(probability * columns) / weight, total(probability * rows) / weight
-    error = _scatter(probability * (1.0 - probability), columns - u, rows - v)
-    scale = CORRELATION_LENGTH * CORRELATION_LENGTH / (weight * weight)
-    quantization = (1.0 / 12.0) / max(1.0, weight)
-    shift_u, shift_v = shift
+    outline = _outline_of(product)
+    if isinstance(outline, Refusal):
+        return outline
+    view, terms = outline.view, outline.terms
+    length = CORRELATION_LENGTH * terms.doubt
+    scale = length * length
+    shift_u, shift_v = terms.shift
     covariance = view.sensor_spread(
         Spread(
-            error.xx * scale + shift_u * shift_u + quantization,
-            error.xy * scale + shift_u * shift_v,
-            error.yy * scale + shift_v * shift_v + quantization,
+            terms.limb.xx * scale + SHIFT_SHARE * shift_u * shift_u + terms.quantization,
+            terms.limb.xy * scale + SHIFT_SHARE * shift_u * shift_v,
+            terms.limb.yy * scale + SHIFT_SHARE * shift_v * shift_v + terms.quantization,
         )
     )
-    shape = _scatter(probability, columns - u, rows - v)
+    weight = outline.weight
+    shape = _scatter(outline.probability, outline.columns - outline.u, outline.rows - outline.v)
     shape = view.sensor_spread(Spread(shape.xx / weight, shape.xy / weight, shape.yy / weight))
     larger, smaller = shape.eigenvalues()
     axis_x, axis_y = shape.major_axis()
     area = weight * view.pixel_area
-    x, y = view.sensor_point(u, v)
+    x, y = view.sensor_point(outline.u, outline.v)
     return NavigationFix(
         x=x,
         y=y,
@@ -127,12 +147,45 @@ def navigation_fix(product: Product) -> NavigationFix | Refusal:
         major_axis=4.0 * math.sqrt(max(larger, 0.0)),
         minor_axis=4.0 * math.sqrt(max(smaller, 0.0)),
         major_angle_deg=_degrees(axis_x, axis_y),
-        body_pixels=int(body.sum()),
-        terminator_pixels=int(terminator.sum()),
-        edge_pixels=_edge_pixels(body),
-        sun=_sun_direction(view, body, terminator, entropy),
+        body_pixels=int(outline.body.sum()),
+        terminator_pixels=int(outline.terminator.sum()),
+        edge_pixels=_edge_pixels(outline.body),
+        sun=_sun_direction(view, outline.body, outline.terminator, outline.entropy),
         warnings=view.warnings,
     )
+
+
+def error_terms(product: Product) -> ErrorTerms | Refusal:
+    """What the covariance of the fix is made of: for choosing its constants. Refuses and raises as navigation_fix."""
+    outline = _outline_of(product)
+    return outline if isinstance(outline, Refusal) else outline.terms
+
+
+def _outline_of(product: Product) -> _Outline | Refusal:
+    view = view_of(product, TOPIC_NAVIGATION, NO_NAVIGATION_FLAGS)
+    if isinstance(view, Refusal):
+        return view
+    background = view.with_role("class_map", "background")
+    terminator = view.with_role("class_map", "terminator")
+    body = terminator | view.with_role("class_map", "safe") | view.with_role("class_map", "hazard")
+    if not body.any():
+        return Refusal("no_body")
+    body = _largest_component(body)
+    entropy = view.relative_entropy()
+    certain = _without_doubt(view, body, entropy)
+    if certain is None:
+        return Refusal("no_certainty")
+    doubt, shift = certain
+
+    probability = _body_probability(body, background, entropy)
+    weight = total(probability)
+    columns, rows = _coordinates(view)
+    u, v = total(probability * columns) / weight, total(probability * rows) / weight
+    error = _scatter(probability * (1.0 - probability), columns - u, rows - v)
+    square = weight * weight
+    limb = Spread(error.xx / square, error.xy / square, error.yy / square)
+    terms = ErrorTerms(limb, doubt, shift, quantization=(1.0 / 12.0) / max(1.0, weight))
+    return _Outline(view, body, terminator & body, entropy, probability, columns, rows, weight, u, v, terms)
 
 
 def _largest_component(body: Mask) -> Mask:
@@ -157,18 +210,18 @@ def _body_probability(body: Mask, background: Mask, entropy: Doubles) -> Doubles
     return np.where(body, 1.0 - doubt, np.where(background & near, doubt, 0.0))
 
 
-def _shift_without_doubt(view: MapView, body: Mask, entropy: Doubles) -> tuple[float, float] | None:
-    """How far the body's centroid moves, in map pixels, when its pixels count only as far as they are certain.
+def _without_doubt(view: MapView, body: Mask, entropy: Doubles) -> tuple[float, tuple[float, float]] | None:
+    """The body's mean relative entropy, and how far its centroid moves when pixels count as far as they are certain.
 
-    The doubt of a whole side, mostly the night side, goes together: it is no error that averages out. None when no
-    pixel is certain at all.
+    In map pixels. The doubt of a whole side, mostly the night side, goes together: it is no error that averages out.
+    None when no pixel is certain at all.
     """
     columns, rows = _coordinates(view)
     body_columns, body_rows, certainty = columns[body], rows[body], 1.0 - entropy[body]
     count, certain = len(certainty), total(certainty)
     if not certain > 0.0:
         return None
-    return (
+    return 1.0 - certain / count, (
         total(body_columns) / count - total(certainty * body_columns) / certain,
         total(body_rows) / count - total(certainty * body_rows) / certain,
     )

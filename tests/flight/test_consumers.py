@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from flight.bundle import ClassDefinition
 from flight.client import LandingCircles, NavigationFix, Refusal, landing_circles, navigation_fix
+from flight.client.navigation import SHIFT_SHARE, ErrorTerms, error_terms
 from flight.icd.products import TOPIC_PLANES, Product
 from flight.inference.hazard import clearance
 from tests.golden.vectors import product_header
@@ -196,14 +197,24 @@ def test_turning_and_mirroring_the_map_turns_the_fix(seed: int, quarters: int, m
         assert (after.sun.x, after.sun.y) == pytest.approx(carried(before.sun.x, before.sun.y), abs=1e-6)
 
 
-def test_doubt_about_one_side_makes_the_error_as_long_as_the_side_would_move_the_centroid() -> None:
+def test_doubt_about_one_side_makes_the_error_long_where_the_side_would_move_the_centroid() -> None:
     class_map, night = lit_sphere(80, 90)
-    fix = fix_of(navigation(class_map, np.where(night, 0.8 * math.log(4), 0.0)))
+    product = navigation(class_map, np.where(night, 0.8 * math.log(4), 0.0))
+    fix, terms = fix_of(product), error_terms(product)
+    assert isinstance(terms, ErrorTerms)
     body = class_map != BACKGROUND
     rows = np.indices(body.shape)[0][body]
     shift = np.average(rows) - np.average(rows, weights=np.where(night, 0.2, 1.0)[body])
-    assert math.sqrt(fix.covariance_yy) == pytest.approx(abs(shift), rel=0.01)
+    assert abs(terms.shift[1]) == pytest.approx(abs(shift), rel=0.01)
+    assert fix.covariance_yy > SHIFT_SHARE * shift**2
     assert fix.covariance_xx < 0.1 * fix.covariance_yy
+
+
+def test_more_doubt_all_over_makes_pixels_err_together_over_more_of_the_limb() -> None:
+    class_map = ellipse(64, 32, 32, 15, 15)
+    little, much = (fix_of(navigation(class_map, doubt * math.log(4))) for doubt in (0.1, 0.3))
+    # p (1 - p) alone grows from 0.0475 to 0.1275 with p = 1 - h / 2, the length's square ninefold.
+    assert much.covariance_xx / little.covariance_xx == pytest.approx(9 * 0.1275 / 0.0475, rel=0.2)
 
 
 def test_a_body_without_a_certain_pixel_is_refused() -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from flight.client import NavigationFix, navigation_fix
+from flight.client.navigation import CORRELATION_LENGTH, SHIFT_SHARE, ErrorTerms, error_terms
 from ground_tools.classes import BACKGROUND, SURFACE, TERMINATOR
 from ground_tools.datasets.noise import NOISE_SEED
 from ground_tools.datasets.store import FORMAT_VERSION, sample_digest, shard_bytes, webp_bytes, write_index
+from ground_tools.evaluation.covariance import FLIGHT_POWER, Errors, compare, fitted
+from ground_tools.evaluation.covariance import main as covariance
 from ground_tools.evaluation.navigation import main
 from ground_tools.rendering.geometry import View, camera_axes
 from tests.flight import test_consumers as spheres
@@ -110,3 +116,66 @@ def test_what_is_wrong_is_told_in_one_line(
         assert main(arguments) == 2
         assert told in capsys.readouterr().err
     assert not (tmp_path / "gnc.json").exists()
+
+
+def drawn_errors(length: float, share: float, seed: int, count: int = 3000) -> Errors:
+    """Errors drawn from the covariance that these constants give, of three bodies."""
+    generator = np.random.default_rng(seed)
+    half = generator.normal(0.0, 0.1, (count, 2, 2))
+    shift = generator.normal(0.0, 1.5, (count, 2))
+    quantization = np.broadcast_to(1e-4 * np.eye(2), (count, 2, 2))
+    parts = (half @ half.swapaxes(1, 2), shift[:, :, None] * shift[:, None, :], quantization)
+    bodies = np.array(["a", "b", "c"])[np.arange(count) % 3]
+    data = Errors(np.zeros((count, 2)), *parts, doubt=generator.uniform(0.05, 0.5, count), bodies=bodies)
+    roots = np.linalg.cholesky(data.covariances(2, length, share))
+    return dataclasses.replace(data, errors=(roots @ generator.standard_normal((count, 2, 1)))[..., 0])
+
+
+def test_the_constants_that_drew_the_errors_are_found_and_honest() -> None:
+    data = drawn_errors(40.0, 0.3, seed=1)
+    assert fitted(data, 2) == pytest.approx((40.0, 0.3), rel=0.1)
+    *rows, flight = compare(data)
+    assert max(rows, key=lambda row: row["log_density"])["power"] == 2
+    honest = rows[2]
+    assert honest["mean"] == pytest.approx(2.0, abs=0.15)
+    assert honest["within_90"] == pytest.approx(0.9, abs=0.03)
+    assert honest["bodies"].keys() == {"a", "b", "c"}
+    # Constants that state more than the errors are: too many of these lie within.
+    assert flight["within_90"] > honest["within_90"]
+
+
+def test_the_terms_of_a_fix_give_its_covariance() -> None:
+    class_map, night = spheres.lit_sphere(70.0, 20.0)
+    entropy = np.where(night, 0.8, 0.1)
+    product = spheres.navigation(class_map, entropy)
+    fix, terms = navigation_fix(product), error_terms(product)
+    assert isinstance(fix, NavigationFix)
+    assert isinstance(terms, ErrorTerms)
+    limb = np.array([[terms.limb.xx, terms.limb.xy], [terms.limb.xy, terms.limb.yy]])
+    shift, quantization = np.outer(terms.shift, terms.shift), terms.quantization * np.eye(2)
+    one = (part[None] for part in (np.zeros(2), limb, shift, quantization))
+    data = Errors(*one, doubt=np.array([terms.doubt]), bodies=np.array(["sphere"]))
+    stated = [[fix.covariance_xx, fix.covariance_xy], [fix.covariance_xy, fix.covariance_yy]]
+    assert np.allclose(data.covariances(FLIGHT_POWER, CORRELATION_LENGTH, SHIFT_SHARE)[0], stated, rtol=1e-12)
+    body = class_map != spheres.BACKGROUND
+    assert terms.doubt == pytest.approx(entropy.astype(np.float16)[body].mean(dtype=np.float64) / math.log(4), rel=1e-6)
+
+
+def test_the_covariance_of_a_bundles_fixes_is_judged(
+    sphere_set: Path, shipped_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gnc.md").write_text(PLACE.replace("navigation", "covariance"))
+    command = ["--set", str(sphere_set), "--bundle", str(shipped_bundle), "--passes", "1", "--images", "3"]
+    assert covariance([*command, "--write", str(tmp_path)]) == 0
+    record = json.loads((tmp_path / "covariance.json").read_text())
+    assert (record["images"], record["split"], record["bundle"]["name"]) == (3, "validation", "unet_h")
+    # One body cannot be judged by the constants of others.
+    assert [row["power"] for row in record["rows"]] == [None]
+    assert "flight's constants" in (tmp_path / "gnc.md").read_text()
+    for arguments, told in (
+        (["--images", "1"], "--images: expected 2..1000000, got 1"),
+        (["--split", "none"], "no samples in split none"),
+        (["--write", str(tmp_path / "other")], "expected the lines"),
+    ):
+        assert covariance([*command, *arguments]) == 2
+        assert told in capsys.readouterr().err

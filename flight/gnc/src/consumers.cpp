@@ -272,9 +272,11 @@ Moments moments(const View& view, Chosen chosen) noexcept {
   return sum;
 }
 
-// How far the body's centroid moves, in map pixels, when its pixels count only as far as they are certain. The doubt of
-// a whole side, mostly the night side, goes together: it is no error that averages out. False when no pixel is certain.
-bool shift_without_doubt(const View& view, const std::uint8_t* body, const double* entropy, Vector& shift) noexcept {
+// The body's mean relative entropy, and how far its centroid moves, in map pixels, when its pixels count only as far as
+// they are certain. The doubt of a whole side, mostly the night side, goes together: it is no error that averages out.
+// False when no pixel is certain.
+bool without_doubt(const View& view, const std::uint8_t* body, const double* entropy, double& doubt,
+                   Vector& shift) noexcept {
   const Moments whole = moments(view, [&](std::size_t pixel) { return body[pixel] != 0; });
   Moments certain;
   for_each_pixel(view, [&](std::size_t pixel, double u, double v) {
@@ -285,6 +287,7 @@ bool shift_without_doubt(const View& view, const std::uint8_t* body, const doubl
     certain.v += certainty * v;
   });
   if (!(certain.count > 0.0)) return false;
+  doubt = 1.0 - certain.count / whole.count;
   shift = {whole.u / whole.count - certain.u / certain.count, whole.v / whole.count - certain.v / certain.count};
   return true;
 }
@@ -595,8 +598,9 @@ Refusal navigation_fix(const NavigationMap& map, Workspace& workspace, Navigatio
     probability[pixel] = body[pixel] != 0 ? 1.0 - doubt : (background && near[pixel] != 0 ? doubt : 0.0);
   }
 
+  double doubt = 0.0;
   Vector shift{};
-  if (!shift_without_doubt(view, body, entropy, shift)) return Refusal::no_certainty;
+  if (!without_doubt(view, body, entropy, doubt, shift)) return Refusal::no_certainty;
 
   NavigationFix result;
   double weight = 0.0;
@@ -621,11 +625,14 @@ Refusal navigation_fix(const NavigationMap& map, Workspace& workspace, Navigatio
     add_scatter(error, p * (1.0 - p), u - mean_u, v - mean_v);
     add_scatter(shape, p, u - mean_u, v - mean_v);
   });
-  const double scale = correlation_length * correlation_length / (weight * weight);
+  const double square = weight * weight;
+  const double length = correlation_length * doubt;
+  const double scale = length * length;
   const double quantization = (1.0 / 12.0) / std::max(1.0, weight);
-  const Spread covariance = view.affine.spread({error.xx * scale + shift.x * shift.x + quantization,
-                                                error.xy * scale + shift.x * shift.y,
-                                                error.yy * scale + shift.y * shift.y + quantization});
+  const Spread covariance =
+      view.affine.spread({error.xx / square * scale + shift_share * shift.x * shift.x + quantization,
+                          error.xy / square * scale + shift_share * shift.x * shift.y,
+                          error.yy / square * scale + shift_share * shift.y * shift.y + quantization});
   const Spread second = view.affine.spread({shape.xx / weight, shape.xy / weight, shape.yy / weight});
   const Vector centre = view.affine.point(mean_u, mean_v);
   result.x = centre.x;

@@ -1,0 +1,202 @@
+"""Choose the constants of the navigation fix's covariance: `python -m ground_tools.evaluation.covariance`.
+
+The squared error of a fix is to be as large as its covariance says. The constants of flight.client.navigation, and
+with them those of rubblemap/consumers.hpp, belong to the networks whose maps they were chosen on: run this for other
+ones. Writes docs/covariance.json and its part of docs/gnc.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize
+
+from flight.bundle import load_bundle
+from flight.client import Refusal, navigation_fix
+from flight.client.navigation import CORRELATION_LENGTH, SHIFT_SHARE, error_terms
+from ground_tools.datasets.store import digest, load, read_description
+from ground_tools.evaluation.navigation import CHI_SQUARED_90, network_products, true_row
+from ground_tools.evaluation.passes import set_inputs
+from ground_tools.marked import check_marks, write_marked
+
+# Powers of the body's mean relative entropy h by which the limb's error may grow; flight has the second.
+POWERS = (0, 1, 2, 3, 4)
+FLIGHT_POWER = 2
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Fixes with their errors, map pixels: N of them.
+
+    errors: (N, 2) centroid less the true outline's. limb, shift, quantization: (N, 2, 2), ErrorTerms as matrices.
+    doubt: (N,). bodies: (N,) names.
+    """
+
+    errors: np.ndarray
+    limb: np.ndarray
+    shift: np.ndarray
+    quantization: np.ndarray
+    doubt: np.ndarray
+    bodies: np.ndarray
+
+    def covariances(self, power: int, length: float, share: float) -> np.ndarray:
+        """(N, 2, 2) length^2 h^power limb + share shift + quantization."""
+        limb = length**2 * self.doubt[:, None, None] ** power * self.limb
+        return limb + share * self.shift + self.quantization
+
+    def squares(self, covariances: np.ndarray) -> np.ndarray:
+        """(N,) squared errors over the covariances: of mean 2 when these are honest."""
+        solved = np.linalg.solve(covariances, self.errors[..., None])[..., 0]
+        squares: np.ndarray = np.sum(self.errors * solved, axis=1)
+        return squares
+
+    def log_densities(self, covariances: np.ndarray) -> np.ndarray:
+        """(N,) of the errors under Gaussians with these covariances, nats."""
+        densities: np.ndarray = -0.5 * (self.squares(covariances) + np.log(np.linalg.det(covariances)))
+        return densities - np.log(2.0 * np.pi)
+
+    def of(self, chosen: np.ndarray) -> Errors:
+        """Those that a mask chooses."""
+        parts = (self.errors, self.limb, self.shift, self.quantization, self.doubt, self.bodies)
+        return Errors(*(part[chosen] for part in parts))
+
+
+def measured(folder: Path, split: str, bundle_folder: Path, passes: int, images: int) -> Errors:
+    """The errors of a bundle's fixes on images taken evenly through a split. Raises ValueError when all are refused."""
+    bundle = load_bundle(bundle_folder)
+    samples = load(folder, split, identifiers=True)
+    chosen = np.unique(np.linspace(0, len(samples) - 1, min(images, len(samples))).round().astype(int))
+    noisy = set_inputs(samples.images[chosen], read_description(folder)["noise"])
+    columns: list[tuple[Any, ...]] = []
+    for index, product in zip(chosen, network_products(bundle, noisy, passes), strict=True):
+        fix, terms = navigation_fix(product), error_terms(product)
+        if isinstance(fix, Refusal) or isinstance(terms, Refusal):
+            continue
+        a, b, _, d, e, _ = product.header["map_to_sensor"]
+        error = np.linalg.solve([[a, b], [d, e]], np.array([fix.x, fix.y]) - true_row(samples, index)["outline"])
+        limb = np.array([[terms.limb.xx, terms.limb.xy], [terms.limb.xy, terms.limb.yy]])
+        shift = np.outer(terms.shift, terms.shift)
+        columns.append((error, limb, shift, terms.quantization * np.eye(2), terms.doubt, samples.bodies[index]))
+    if not columns:
+        raise ValueError(f"{folder}: no map of {bundle.name} gave a fix")
+    return Errors(*(np.array(column) for column in zip(*columns, strict=True)))
+
+
+def fitted(data: Errors, power: int) -> tuple[float, float]:
+    """Correlation length and share of the shift that make the errors likeliest."""
+
+    def loss(logarithms: np.ndarray) -> float:
+        length, share = np.exp(logarithms)
+        return -float(data.log_densities(data.covariances(power, length, share)).mean())
+
+    options = {"maxiter": 4000, "xatol": 1e-4, "fatol": 1e-7}
+    starts = [np.log([length, share]) for length in (6.0, 60.0) for share in (0.1, 1.0)]
+    best = min((minimize(loss, start, method="Nelder-Mead", options=options) for start in starts), key=lambda r: r.fun)
+    length, share = np.exp(best.x)
+    return float(length), float(share)
+
+
+def judged(data: Errors, covariances: np.ndarray) -> dict[str, Any]:
+    """How honest covariances are: over all errors, and over those of each body."""
+
+    def figures(squares: np.ndarray) -> dict[str, float]:
+        return {"mean": float(squares.mean()), "within_90": float((squares < CHI_SQUARED_90).mean())}
+
+    squares = data.squares(covariances)
+    densities = data.log_densities(covariances)
+    return {
+        "log_density": float(densities.mean()),
+        "log_density_median": float(np.median(densities)),
+        **figures(squares),
+        "bodies": {str(body): figures(squares[data.bodies == body]) for body in np.unique(data.bodies)},
+    }
+
+
+def left_out(data: Errors, power: int) -> np.ndarray:
+    """(N, 2, 2) covariances of each body's fixes, with the constants that the other bodies give."""
+    result = np.empty_like(data.limb)
+    for body in np.unique(data.bodies):
+        out = data.bodies == body
+        result[out] = data.of(out).covariances(power, *fitted(data.of(~out), power))
+    return result
+
+
+def compare(data: Errors) -> list[dict[str, Any]]:
+    """A row for each power, its constants fitted on all bodies and judged on each by those of the others."""
+    rows = []
+    for power in POWERS if len(np.unique(data.bodies)) > 1 else ():
+        length, share = fitted(data, power)
+        rows.append({"power": power, "length": length, "share": share, **judged(data, left_out(data, power))})
+    flight = data.covariances(FLIGHT_POWER, CORRELATION_LENGTH, SHIFT_SHARE)
+    rows.append({"power": None, "length": CORRELATION_LENGTH, "share": SHIFT_SHARE, **judged(data, flight)})
+    return rows
+
+
+def figures_text(record: dict[str, Any]) -> str:
+    """The rows as a Markdown table, with what they were measured on."""
+    head = ["limb's error grows with", "c", "k", "log density: mean, median", "squared error over covariance, mean"]
+    head += ["within 90 %", "of the worst body"]
+    lines = [""] + ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head))]
+    for row in record["rows"]:
+        name = "flight's constants" if row["power"] is None else f"h^{row['power']}"
+        worst = min(figures["within_90"] for figures in row["bodies"].values())
+        cells = [name, f"{row['length']:.1f}", f"{row['share']:.2f}"]
+        cells += [f"{row['log_density']:.2f}, {row['log_density_median']:.2f}", f"{row['mean']:.1f}"]
+        lines.append("| " + " | ".join([*cells, f"{100 * row['within_90']:.0f} %", f"{100 * worst:.0f} %"]) + " |")
+    source = f"{record['set']}, {record['split']} split (sha256 `{record['sha256'][:16]}`)"
+    b = record["bundle"]
+    lines += ["", f"{record['images']} images of {source}; {b['name']} {b['version']}, {b['passes']} passes.", ""]
+    return "\n".join(lines)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m ground_tools.evaluation.covariance",
+        description="choose the constants of the navigation fix's covariance for a bundle",
+        epilog="example: python -m ground_tools.evaluation.covariance --set datasets/d1 --bundle models/unet_h",
+    )
+    parser.add_argument("--set", type=Path, required=True, metavar="DIR", help="with the true outlines")
+    parser.add_argument("--split", default="validation", help="of that set (default: validation)")
+    parser.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="whose maps the fixes are made of")
+    parser.add_argument("--passes", type=int, default=20, help="dropout passes (default: 20)")
+    parser.add_argument("--images", type=int, default=300, help="evenly through the split (default: 300)")
+    parser.add_argument("--write", type=Path, metavar="DIR", help="write covariance.json, gnc.md's part in this folder")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns the exit code: 0, or 2 with one line that says what is wrong and where."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        for name, low, high in (("passes", 1, 100), ("images", 2, 1_000_000)):
+            if not low <= getattr(arguments, name) <= high:
+                raise ValueError(f"--{name}: expected {low}..{high}, got {getattr(arguments, name)}")
+        if arguments.write is not None:
+            check_marks(arguments.write / "gnc.md", "covariance figures")
+        data = measured(arguments.set, arguments.split, arguments.bundle, arguments.passes, arguments.images)
+        bundle = load_bundle(arguments.bundle)
+        record = {
+            "set": read_description(arguments.set)["name"],
+            "sha256": digest(arguments.set),
+            "split": arguments.split,
+            "images": len(data.errors),
+            "bundle": {"name": bundle.name, "version": bundle.version, "passes": arguments.passes},
+            "rows": compare(data),
+        }
+        print(figures_text(record))
+        if arguments.write is not None:
+            page, file = arguments.write / "gnc.md", arguments.write / "covariance.json"
+            write_marked(page, "covariance figures", figures_text(record), record, file)
+    except (ValueError, OSError) as error:
+        print(f"covariance: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
