@@ -24,7 +24,7 @@ from ground_tools.evaluation.navigation import CHI_SQUARED_90, network_products,
 from ground_tools.evaluation.passes import set_inputs
 from ground_tools.marked import check_marks, write_marked
 
-# Powers of the body's mean relative entropy h by which the limb's error may grow; flight has the second.
+# Powers of the body's mean relative entropy, m in docs/gnc.md, by which the limb's variance may grow.
 POWERS = (0, 1, 2, 3, 4)
 FLIGHT_POWER = 2
 
@@ -45,7 +45,7 @@ class Errors:
     bodies: np.ndarray
 
     def covariances(self, power: int, length: float, share: float) -> np.ndarray:
-        """(N, 2, 2) length^2 h^power limb + share shift + quantization."""
+        """(N, 2, 2) length^2 doubt^power limb + share shift + quantization."""
         limb = length**2 * self.doubt[:, None, None] ** power * self.limb
         return limb + share * self.shift + self.quantization
 
@@ -103,17 +103,22 @@ def fitted(data: Errors, power: int) -> tuple[float, float]:
 
 def judged(data: Errors, covariances: np.ndarray) -> dict[str, Any]:
     """How honest covariances are: over all errors, and over those of each body."""
-
-    def figures(squares: np.ndarray) -> dict[str, float]:
-        return {"mean": float(squares.mean()), "within_90": float((squares < CHI_SQUARED_90).mean())}
-
     squares = data.squares(covariances)
     densities = data.log_densities(covariances)
+
+    def figures(chosen: np.ndarray) -> dict[str, float]:
+        within = squares[chosen] < CHI_SQUARED_90
+        return {
+            "mean": float(squares[chosen].mean()),
+            "within_90": float(within.mean()),
+            "doubt": float(data.doubt[chosen].mean()),
+        }
+
     return {
         "log_density": float(densities.mean()),
         "log_density_median": float(np.median(densities)),
-        **figures(squares),
-        "bodies": {str(body): figures(squares[data.bodies == body]) for body in np.unique(data.bodies)},
+        **figures(np.ones(len(squares), bool)),
+        "bodies": {str(body): figures(data.bodies == body) for body in np.unique(data.bodies)},
     }
 
 
@@ -139,11 +144,11 @@ def compare(data: Errors) -> list[dict[str, Any]]:
 
 def figures_text(record: dict[str, Any]) -> str:
     """The rows as a Markdown table, with what they were measured on."""
-    head = ["limb's error grows with", "c", "k", "log density: mean, median", "squared error over covariance, mean"]
+    head = ["limb's variance grows with", "c", "k", "log density: mean, median", "squared error over covariance, mean"]
     head += ["within 90 %", "of the worst body"]
     lines = [""] + ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head))]
     for row in record["rows"]:
-        name = "flight's constants" if row["power"] is None else f"h^{row['power']}"
+        name = "flight's constants" if row["power"] is None else f"m^{row['power']}"
         worst = min(figures["within_90"] for figures in row["bodies"].values())
         cells = [name, f"{row['length']:.1f}", f"{row['share']:.2f}"]
         cells += [f"{row['log_density']:.2f}, {row['log_density_median']:.2f}", f"{row['mean']:.1f}"]
