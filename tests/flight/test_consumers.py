@@ -98,6 +98,18 @@ def angle_between(first_deg: float, second_deg: float) -> float:
     return abs((first_deg - second_deg + 180.0) % 360.0 - 180.0)
 
 
+def angle_of_axes(first_deg: float, second_deg: float) -> float:
+    """Between axes, which have no direction: at most 90."""
+    return min(angle_between(first_deg, second_deg), angle_between(first_deg + 180, second_deg))
+
+
+def drawn_axis_deg(class_map: np.ndarray) -> float:
+    """The major axis of the body's pixels, from x towards y."""
+    rows, columns = np.nonzero(class_map != BACKGROUND)
+    _, axes = np.linalg.eigh(np.cov([columns, rows]))
+    return math.degrees(math.atan2(axes[1, -1], axes[0, -1]))
+
+
 # --- navigation ---
 
 
@@ -106,16 +118,19 @@ def angle_between(first_deg: float, second_deg: float) -> float:
 )
 @settings(max_examples=40, deadline=None)
 def test_an_ellipse_is_measured(u: float, v: float, major: float, ratio: float, angle: float, entropy: float) -> None:
-    fix = fix_of(navigation(ellipse(128, u, v, major, ratio * major, angle)))
+    class_map = ellipse(128, u, v, major, ratio * major, angle)
+    fix = fix_of(navigation(class_map))
     assert math.hypot(fix.x - u, fix.y - v) < 0.3
     assert fix.area == pytest.approx(math.pi * major * ratio * major, rel=0.03)
     assert fix.diameter == pytest.approx(2 * major * math.sqrt(ratio), rel=0.02)
     assert fix.major_axis == pytest.approx(2 * major, rel=0.03)
     assert fix.minor_axis == pytest.approx(2 * ratio * major, rel=0.03)
     if ratio < 0.9:
-        assert min(angle_between(fix.major_angle_deg, angle), angle_between(fix.major_angle_deg + 180, angle)) < 3
+        assert angle_of_axes(fix.major_angle_deg, drawn_axis_deg(class_map)) < 1e-6
+    if ratio < 0.8:  # Pixels turn the axis of a rounder one by more: 3.4 degrees at 0.89.
+        assert angle_of_axes(fix.major_angle_deg, angle) < 3
     assert fix.sun is None
-    doubtful = fix_of(navigation(ellipse(128, u, v, major, ratio * major, angle), entropy))
+    doubtful = fix_of(navigation(class_map, entropy))
     assert math.hypot(doubtful.x - fix.x, doubtful.y - fix.y) < 0.2
     assert doubtful.covariance_xx >= fix.covariance_xx
 
