@@ -20,6 +20,8 @@ from flight.icd.products import Product
 # `python -m ground_tools.evaluation.covariance`.
 CORRELATION_LENGTH = 50.0
 SHIFT_SHARE = 0.5
+# Mean relative entropy below which no map was there to choose by: surer networks are not taken to err less.
+LEAST_DOUBT = 0.06
 # Background this near to the body (Chebyshev, map pixels) may belong to it.
 LIMB_REACH = 3
 # Fewer pixels of terminator than this do not show that there is a night side.
@@ -119,7 +121,7 @@ def navigation_fix(product: Product) -> NavigationFix | Refusal:
     if isinstance(outline, Refusal):
         return outline
     view, terms = outline.view, outline.terms
-    length = CORRELATION_LENGTH * terms.doubt
+    length = CORRELATION_LENGTH * max(LEAST_DOUBT, terms.doubt)
     scale = length * length
     shift_u, shift_v = terms.shift
     covariance = view.sensor_spread(

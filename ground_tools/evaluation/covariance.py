@@ -18,7 +18,7 @@ from scipy.optimize import minimize
 
 from flight.bundle import load_bundle
 from flight.client import Refusal, navigation_fix
-from flight.client.navigation import CORRELATION_LENGTH, SHIFT_SHARE, error_terms
+from flight.client.navigation import CORRELATION_LENGTH, LEAST_DOUBT, SHIFT_SHARE, error_terms
 from ground_tools.datasets.store import digest, load, read_description
 from ground_tools.evaluation.navigation import CHI_SQUARED_90, network_products, true_row
 from ground_tools.evaluation.passes import set_inputs
@@ -45,8 +45,9 @@ class Errors:
     bodies: np.ndarray
 
     def covariances(self, power: int, length: float, share: float) -> np.ndarray:
-        """(N, 2, 2) length^2 doubt^power limb + share shift + quantization."""
-        limb = length**2 * self.doubt[:, None, None] ** power * self.limb
+        """(N, 2, 2) length^2 doubt^power limb + share shift + quantization, doubt at least flight's least."""
+        doubt = np.maximum(LEAST_DOUBT, self.doubt)[:, None, None]
+        limb = length**2 * doubt**power * self.limb
         return limb + share * self.shift + self.quantization
 
     def squares(self, covariances: np.ndarray) -> np.ndarray:

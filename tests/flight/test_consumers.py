@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from flight.bundle import ClassDefinition
 from flight.client import LandingCircles, NavigationFix, Refusal, landing_circles, navigation_fix
-from flight.client.navigation import SHIFT_SHARE, ErrorTerms, error_terms
+from flight.client.navigation import CORRELATION_LENGTH, LEAST_DOUBT, SHIFT_SHARE, ErrorTerms, error_terms
 from flight.icd.products import TOPIC_PLANES, Product
 from flight.inference.hazard import clearance
 from tests.golden.vectors import product_header
@@ -230,6 +230,18 @@ def test_more_doubt_all_over_makes_pixels_err_together_over_more_of_the_limb() -
     little, much = (fix_of(navigation(class_map, doubt * math.log(4))) for doubt in (0.1, 0.3))
     # p (1 - p) alone grows from 0.0475 to 0.1275 with p = 1 - h / 2, the length's square ninefold.
     assert much.covariance_xx / little.covariance_xx == pytest.approx(9 * 0.1275 / 0.0475, rel=0.2)
+
+
+def test_a_body_without_doubt_under_a_doubtful_sky_still_errs() -> None:
+    class_map = ellipse(64, 32, 32, 15, 15)
+    entropy = np.where(class_map == BACKGROUND, 0.2 * math.log(4), 0.0)
+    product = navigation(class_map, entropy)
+    fix, terms = fix_of(product), error_terms(product)
+    assert isinstance(terms, ErrorTerms)
+    assert terms.doubt == 0
+    length = CORRELATION_LENGTH * LEAST_DOUBT
+    assert fix.covariance_xx == pytest.approx(length**2 * terms.limb.xx + terms.quantization)
+    assert fix.covariance_xx > 10 * terms.quantization
 
 
 def test_a_body_without_a_certain_pixel_is_refused() -> None:

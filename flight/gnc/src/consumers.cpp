@@ -626,7 +626,7 @@ Refusal navigation_fix(const NavigationMap& map, Workspace& workspace, Navigatio
     add_scatter(shape, p, u - mean_u, v - mean_v);
   });
   const double square = weight * weight;
-  const double length = correlation_length * doubt;
+  const double length = correlation_length * std::max(least_doubt, doubt);
   const double scale = length * length;
   const double quantization = (1.0 / 12.0) / std::max(1.0, weight);
   const Spread covariance =

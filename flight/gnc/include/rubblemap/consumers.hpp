@@ -107,6 +107,8 @@ struct SunDirection {
 // and the part of the shift without doubt that counts, as a variance. Chosen on D-1's validation split.
 inline constexpr double correlation_length = 50.0;
 inline constexpr double shift_share = 0.5;
+// Mean relative entropy below which no map was there to choose by: surer networks are not taken to err less.
+inline constexpr double least_doubt = 0.06;
 // Background this near to the body (Chebyshev, map pixels) may belong to it.
 inline constexpr std::uint32_t limb_reach = 3;
 inline constexpr std::uint32_t least_terminator_pixels = 12;
