@@ -60,8 +60,7 @@ class FrameSender(Connection):
             bit_depth=bit_depth,
             **optional,
         )
-        if not self._socket.poll(int(timeout_s * 1000), zmq.POLLOUT):
+        if not self._hand_over(parts, timeout_s):
             raise TimeoutError(f"frames socket: no service took frame {frame_id} within {timeout_s:g} s")
-        self._socket.send_multipart(parts)
         self.next_frame_id += 1
         return frame_id

@@ -47,9 +47,8 @@ class Commander(Connection):
         identifier = next(self._identifiers)
         message = encode_message("command", {"id": identifier, "name": name, "arguments": arguments})
         deadline = time.monotonic() + self._timeout_s
-        if not self._socket.poll(int(self._timeout_s * 1000), zmq.POLLOUT):
+        if not self._hand_over([b"", message], self._timeout_s):
             raise TimeoutError(f"command {name}: no service within {self._timeout_s:g} s")
-        self._socket.send_multipart([b"", message])
         while True:
             left = deadline - time.monotonic()
             if left <= 0 or not self._socket.poll(int(left * 1000) + 1):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -45,6 +46,25 @@ class Connection:
         """Close the socket, after handing over what was sent as far as its linger time allows."""
         self._socket.close()
         self._context.term()
+
+    def _hand_over(self, parts: Sequence[bytes | memoryview], timeout_s: float) -> bool:
+        """Send a message of one or two parts; False when no service took it in time.
+
+        Never by a send that waits: the service may go away after the poll, and the send would wait for ever. libzmq
+        takes back the first part when its connection ends before the second.
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            left = deadline - time.monotonic()
+            if not self._socket.poll(max(0, int(left * 1000)), zmq.POLLOUT):
+                return False
+            try:
+                self._socket.send_multipart(parts, flags=zmq.NOBLOCK)
+            except zmq.Again:
+                if left <= 0:
+                    return False
+            else:
+                return True
 
     def __enter__(self) -> Self:
         return self

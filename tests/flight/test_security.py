@@ -185,7 +185,19 @@ def test_nobody_else_gets_through(tiny_bundle: Path, tmp_path: Path, keys: Keys,
 def _send_if_possible(socket: zmq.Socket[bytes], parts: list[bytes]) -> None:
     """A DEALER or PUSH that is connecting takes messages in; they leave once the handshake has succeeded."""
     if socket.poll(200, zmq.POLLOUT):
-        socket.send_multipart(parts)
+        with contextlib.suppress(zmq.Again):  # The handshake may fail, and its queue go, after the poll.
+            socket.send_multipart(parts, flags=zmq.NOBLOCK)
+
+
+def test_a_client_whose_service_goes_away_after_the_poll_does_not_wait_for_ever(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(zmq.Socket, "poll", lambda *_: zmq.POLLOUT)
+    endpoint = f"ipc://{tmp_path}/nobody"
+    with FrameSender(endpoint) as camera, pytest.raises(TimeoutError, match="no service took frame 0 within"):
+        camera.send(FRAME, centered=True, timeout_s=0.2)
+    with Commander(endpoint, 0.2) as commander, pytest.raises(TimeoutError, match="no service within"):
+        commander.send("no_op")
 
 
 def test_the_clients_tell_that_they_were_not_let_in(tiny_bundle: Path, tmp_path: Path, keys: Keys) -> None:
