@@ -8,6 +8,7 @@ import select
 import sys
 from pathlib import Path
 
+from ground_tools.arguments import check_limits
 from ground_tools.datasets import cli as datasets
 from ground_tools.evaluation import cli as evaluation
 from ground_tools.labelling import cli as labelling
@@ -266,8 +267,7 @@ def _train(arguments: argparse.Namespace) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    if not 1 <= arguments.passes <= 100:
-        raise ValueError(f"--passes: expected 1..100, got {arguments.passes}")
+    check_limits(arguments, {"passes": (1, 100)})
     if arguments.images is not None and arguments.images < 1:
         raise ValueError(f"--images: expected 1 or more, got {arguments.images}")
     if not 1 <= len(arguments.network) <= 2:
@@ -294,9 +294,7 @@ def _benchmark(arguments: argparse.Namespace) -> None:
     from flight.bundle import load_bundle
     from ground_tools.benchmark.service import benchmark_service, table
 
-    for name, limit in (("rounds", 1000), ("passes", 100), ("threads", 64)):
-        if not 1 <= getattr(arguments, name) <= limit:
-            raise ValueError(f"--{name}: expected 1..{limit}, got {getattr(arguments, name)}")
+    check_limits(arguments, {"rounds": (1, 1000), "passes": (1, 100), "threads": (1, 64)})
     measured = benchmark_service(arguments.bundle, arguments.rounds, arguments.passes, arguments.threads)
     text = table(measured, load_bundle(arguments.bundle))
     print(text)

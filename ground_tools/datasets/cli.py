@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ground_tools.arguments import check_limits
 from ground_tools.labelling.cli import add_image_arguments
 
 _EXAMPLES = """examples:
@@ -143,9 +144,7 @@ def _build(arguments: argparse.Namespace) -> int:
 def _show(arguments: argparse.Namespace) -> int:
     from ground_tools.datasets.pictures import write_pictures
 
-    for name, high in (("count", 1000), ("enlarge", 16)):
-        if not 1 <= getattr(arguments, name) <= high:
-            raise ValueError(f"--{name}: expected 1..{high}, got {getattr(arguments, name)}")
+    check_limits(arguments, {"count": (1, 1000), "enlarge": (1, 16)})
     if arguments.seed < 0:
         raise ValueError(f"--seed: expected 0 or more, got {arguments.seed}")
     for path in write_pictures(arguments.set, arguments.out, arguments.count, arguments.seed, arguments.enlarge):

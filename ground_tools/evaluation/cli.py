@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ground_tools.arguments import check_limits
+
 _EXAMPLES = """examples:
   ground-tools evaluate --bundle models/unet_h --dataset datasets/d1 --images 30
       a first look: 30 images, an even share of every body; figures and pictures in out/evaluation/report.html
@@ -54,9 +56,7 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do what `ground-tools evaluate` was asked for; returns the exit code."""
     limits = {"images": (0, 1_000_000), "passes": (1, 100), "sweep": (0, 1_000_000), "disturbed": (0, 1_000_000)}
-    for name, (low, high) in {**limits, "workers": (0, 256)}.items():
-        if not low <= getattr(arguments, name) <= high:
-            raise ValueError(f"--{name}: expected {low}..{high}, got {getattr(arguments, name)}")
+    check_limits(arguments, {**limits, "workers": (0, 256)})
     from ground_tools.evaluation.evaluate import Plan, evaluate
     from ground_tools.evaluation.report import check_docs, write_docs, write_out
     from ground_tools.evaluation.work import usable_cores

@@ -16,13 +16,16 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
-from flight.bundle import load_bundle
+from flight.bundle import Bundle, load_bundle
 from flight.client import Refusal, navigation_fix
 from flight.client.navigation import CORRELATION_LENGTH, LEAST_DOUBT, SHIFT_SHARE, error_terms
+from ground_tools.arguments import check_limits
 from ground_tools.datasets.store import digest, load, read_description
 from ground_tools.evaluation.navigation import CHI_SQUARED_90, network_products, true_row
 from ground_tools.evaluation.passes import set_inputs
+from ground_tools.evaluation.tables import table_lines
 from ground_tools.marked import check_marks, write_marked
+from ground_tools.training.pixels import evenly
 
 # Powers of the body's mean relative entropy, m in docs/gnc.md, by which the limb's variance may grow.
 POWERS = (0, 1, 2, 3, 4)
@@ -67,11 +70,10 @@ class Errors:
         return Errors(*(part[chosen] for part in parts))
 
 
-def measured(folder: Path, split: str, bundle_folder: Path, passes: int, images: int) -> Errors:
+def measured(folder: Path, split: str, bundle: Bundle, passes: int, images: int) -> Errors:
     """The errors of a bundle's fixes on images taken evenly through a split. Raises ValueError when all are refused."""
-    bundle = load_bundle(bundle_folder)
     samples = load(folder, split, identifiers=True)
-    chosen = np.unique(np.linspace(0, len(samples) - 1, min(images, len(samples))).round().astype(int))
+    chosen = evenly(len(samples), images)
     noisy = set_inputs(samples.images[chosen], read_description(folder)["noise"])
     columns: list[tuple[Any, ...]] = []
     for index, product in zip(chosen, network_products(bundle, noisy, passes), strict=True):
@@ -147,17 +149,17 @@ def figures_text(record: dict[str, Any]) -> str:
     """The rows as a Markdown table, with what they were measured on."""
     head = ["limb's variance grows with", "c", "k", "log density: mean, median", "squared error over covariance, mean"]
     head += ["within 90 %", "of the worst body"]
-    lines = [""] + ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head))]
+    rows = []
     for row in record["rows"]:
         name = "flight's constants" if row["power"] is None else f"m^{row['power']}"
         worst = min(figures["within_90"] for figures in row["bodies"].values())
         cells = [name, f"{row['length']:.1f}", f"{row['share']:.2f}"]
         cells += [f"{row['log_density']:.2f}, {row['log_density_median']:.2f}", f"{row['mean']:.1f}"]
-        lines.append("| " + " | ".join([*cells, f"{100 * row['within_90']:.0f} %", f"{100 * worst:.0f} %"]) + " |")
+        rows.append([*cells, f"{100 * row['within_90']:.0f} %", f"{100 * worst:.0f} %"])
     source = f"{record['set']}, {record['split']} split (sha256 `{record['sha256'][:16]}`)"
     b = record["bundle"]
-    lines += ["", f"{record['images']} images of {source}; {b['name']} {b['version']}, {b['passes']} passes.", ""]
-    return "\n".join(lines)
+    measured_on = f"{record['images']} images of {source}; {b['name']} {b['version']}, {b['passes']} passes."
+    return "\n".join(["", *table_lines(head, rows), "", measured_on, ""])
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -179,13 +181,11 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code: 0, or 2 with one line that says what is wrong and where."""
     arguments = build_parser().parse_args(argv)
     try:
-        for name, low, high in (("passes", 1, 100), ("images", 2, 1_000_000)):
-            if not low <= getattr(arguments, name) <= high:
-                raise ValueError(f"--{name}: expected {low}..{high}, got {getattr(arguments, name)}")
+        check_limits(arguments, {"passes": (1, 100), "images": (2, 1_000_000)})
         if arguments.write is not None:
             check_marks(arguments.write / "gnc.md", "covariance figures")
-        data = measured(arguments.set, arguments.split, arguments.bundle, arguments.passes, arguments.images)
         bundle = load_bundle(arguments.bundle)
+        data = measured(arguments.set, arguments.split, bundle, arguments.passes, arguments.images)
         record = {
             "set": read_description(arguments.set)["name"],
             "sha256": digest(arguments.set),

@@ -26,11 +26,14 @@ from flight.icd.limits import TOPIC_NAVIGATION
 from flight.icd.products import Product
 from flight.inference.engine import Engine, default_settings
 from flight.inference.planes import topic_planes
+from ground_tools.arguments import check_limits
 from ground_tools.classes import BACKGROUND, CLASS_NAMES, SURFACE, TERMINATOR
 from ground_tools.datasets.store import LoadedSet, digest, load, read_description
 from ground_tools.evaluation.passes import set_inputs
+from ground_tools.evaluation.tables import table_lines
 from ground_tools.marked import write_marked
 from ground_tools.rendering.geometry import View, camera_axes
+from ground_tools.training.pixels import evenly
 
 RANGES_D0 = (0.4, 0.7, 1.0, 1.3, 2.0, 5.0)
 PHASES_DEG = (0.0, 30.0, 60.0, 75.0, 90.0, 180.0)
@@ -220,8 +223,7 @@ def measure(path: Path, split: str | None, bundle: Bundle | None, passes: int, i
         "truth": summaries(truth),
     }
     # Evenly through the set, so that every part of it is seen.
-    count = min(images, len(samples)) if bundle is not None else len(samples)
-    chosen = np.unique(np.linspace(0, len(samples) - 1, count).round().astype(int))
+    chosen = evenly(len(samples), images if bundle is not None else 0)
     noisy = set_inputs(samples.images[chosen], description["noise"])
     pairs = [(trues[index], image) for index, image in zip(chosen, noisy, strict=True)]
     figures["brightness"] = summaries([centroid_row(true, brightness_centroid(image)) for true, image in pairs])
@@ -242,8 +244,7 @@ def _sun(sun: dict[str, Any], images: int) -> list[str]:
 
 
 def _table(head: list[str], lines: list[list[str]]) -> list[str]:
-    rows = [head, ["---"] * len(head), *lines]
-    return ["| " + " | ".join(row) + " |" for row in rows] + [""]
+    return [*table_lines(head, lines), ""]
 
 
 _SUN_HEAD = ["sun: with sign + axis only", "error, deg", "opposite", "axis error, deg"]
@@ -327,9 +328,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code: 0, or 2 with one line that says what is wrong and where."""
     arguments = build_parser().parse_args(argv)
     try:
-        for name, limit in (("passes", 100), ("images", 1_000_000)):
-            if not 1 <= getattr(arguments, name) <= limit:
-                raise ValueError(f"--{name}: expected 1..{limit}, got {getattr(arguments, name)}")
+        check_limits(arguments, {"passes": (1, 100), "images": (1, 1_000_000)})
         bundle = None if arguments.bundle is None else load_bundle(arguments.bundle)
         asked: list[tuple[Path, str | None]] = [(path, None) for path in arguments.set]
         if arguments.choice is not None:

@@ -426,6 +426,11 @@ def _pictures(pictures: dict[str, list[Record]]) -> list[Block]:
     return result
 
 
+def table_lines(head: list[str], rows: list[list[str]]) -> list[str]:
+    """A Markdown table."""
+    return ["| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *rows]]
+
+
 def markdown(content: list[Block], images: str, deeper: int = 0) -> str:
     """Blocks as Markdown. images: the pictures' folder as seen from the page. deeper: levels to add to headings."""
     lines: list[str] = []
@@ -437,7 +442,7 @@ def markdown(content: list[Block], images: str, deeper: int = 0) -> str:
             case Text(text):
                 lines.append(text)
             case Table(head, rows):
-                lines += ["| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *rows]]
+                lines += table_lines(head, rows)
             case Picture(file, caption):
                 lines += [caption + ":", "", f"![{caption}]({images}/{file})"]
     return "\n".join(lines) + "\n\n"
