@@ -20,7 +20,7 @@ from ground_tools.evaluation.covariance import FLIGHT_POWER, Errors, compare, fi
 from ground_tools.evaluation.covariance import main as covariance
 from ground_tools.evaluation.navigation import main
 from ground_tools.rendering.geometry import View, camera_axes
-from tests.flight import test_consumers as spheres
+from tests.flight.client import test_consumers as spheres
 
 CLASSES = {spheres.TERMINATOR: TERMINATOR, spheres.SAFE: SURFACE, spheres.BACKGROUND: BACKGROUND}
 PLACE = "text\n<!-- navigation figures: begin -->\n<!-- navigation figures: end -->\nmore\n"

@@ -12,7 +12,7 @@ import pytest
 from flight.client import CommandFailed
 from flight.service.parameters import PARAMETER_SCHEMAS
 from flight.service.record import COPIES
-from tests.flight.scenarios import damage, journaled_service, storage
+from tests.flight.service.scenarios import damage, journaled_service, storage
 from tests.flight.service_process import RunningService, running_service
 
 

@@ -30,7 +30,7 @@ from flight.keys import ROLES, SOCKET_ROLES, ClientKeys, load_client_keys
 from tests.flight.service_process import SOCKETS, RunningService, running_service
 from tests.tiny_bundle import body_frame
 
-FLIGHT = Path(__file__).parents[2] / "flight"
+FLIGHT = Path(__file__).parents[3] / "flight"
 FRAME = body_frame(40, 60, 14)
 CLIENTS = {"frames": zmq.PUSH, "products": zmq.SUB, "telemetry": zmq.SUB, "commands": zmq.DEALER}
 

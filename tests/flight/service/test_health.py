@@ -22,7 +22,7 @@ from flight.client import CommandFailed
 from flight.inference.engine import Engine
 from flight.service.restarts import Restarts
 from flight.service.statistics import Counters
-from tests.flight.scenarios import (
+from tests.flight.service.scenarios import (
     FRAME,
     Journal,
     answer,

@@ -17,7 +17,7 @@ import pytest
 from flight.bundle import load_bundle
 from flight.client import CommandFailed
 from flight.icd.limits import PROBATION_FRAMES
-from tests.flight.scenarios import (
+from tests.flight.service.scenarios import (
     FRAME,
     Journal,
     Stream,

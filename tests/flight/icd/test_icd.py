@@ -249,5 +249,5 @@ def test_golden_vectors_decode() -> None:
 
 
 def test_the_document_is_the_code() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "icd.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "icd.md").read_text(encoding="utf-8")
     assert text == document(), "run: python -m flight.icd.document > docs/icd.md"

@@ -20,7 +20,7 @@ import pytest
 from tests.flight.service_process import running_service
 from tests.tiny_bundle import body_frame, put_garbage_for_a_network
 
-UNIT = Path(__file__).parents[2] / "flight" / "systemd" / "rubblemap-flight.service"
+UNIT = Path(__file__).parents[3] / "flight" / "systemd" / "rubblemap-flight.service"
 FRAME = body_frame(40, 60, 14)
 INTERVAL_S = 0.5  # half of WATCHDOG_USEC
 
