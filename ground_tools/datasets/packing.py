@@ -24,8 +24,8 @@ from ground_tools.datasets.store import (
     read_description,
     read_index,
     webp_array,
-    write_whole,
 )
+from ground_tools.foundation.files import write_whole
 
 _GROUP_SAMPLES = 500
 

@@ -9,9 +9,10 @@ import cv2
 import matplotlib as mpl
 import numpy as np
 
-from ground_tools.classes import COLORS
 from ground_tools.datasets.statistics import describe
-from ground_tools.datasets.store import batches, known_numbers, read_description, read_index, webp_array, write_whole
+from ground_tools.datasets.store import batches, known_numbers, read_description, read_index, webp_array
+from ground_tools.foundation.files import write_whole
+from ground_tools.labels.classes import COLORS
 
 _PAPER = (30, 32, 40)
 _INK = (225, 225, 230)

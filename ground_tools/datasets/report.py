@@ -11,8 +11,9 @@ import numpy as np
 
 from ground_tools.datasets.pictures import class_balance, geometry, occurrence, sheet
 from ground_tools.datasets.statistics import describe
-from ground_tools.datasets.store import read_description, write_whole
-from ground_tools.marked import check_marks, write_marked
+from ground_tools.datasets.store import read_description
+from ground_tools.foundation.files import write_whole
+from ground_tools.pages.sections import check_marks, write_marked
 
 _JPEG_QUALITY = 82
 _DRAWN = {"classes": class_balance, "geometry": geometry, "occurrence": occurrence}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
@@ -21,6 +20,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from ground_tools.foundation.files import write_whole
 
 FORMAT_VERSION = 2
 SPLITS = ("train", "validation", "test")
@@ -143,23 +144,6 @@ def _parquet_bytes(table: pa.Table) -> bytes:
     pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     data: bytes = sink.getvalue().to_pybytes()
     return data
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def remove_parts(folder: Path) -> None:
-    """Remove what a killed writer left behind."""
-    for path in [*folder.glob(".*.part"), *(folder / "shards").glob(".*.part")]:
-        path.unlink()
 
 
 def write_description(folder: Path, description: dict[str, Any]) -> None:

@@ -19,13 +19,13 @@ from scipy.optimize import minimize
 from flight.bundle import Bundle, load_bundle
 from flight.client import Refusal, navigation_fix
 from flight.client.navigation import CORRELATION_LENGTH, LEAST_DOUBT, SHIFT_SHARE, error_terms
-from ground_tools.arguments import check_limits
 from ground_tools.datasets.store import digest, load, read_description
 from ground_tools.evaluation.navigation import CHI_SQUARED_90, network_products, true_row
 from ground_tools.evaluation.passes import set_inputs
-from ground_tools.evaluation.tables import table_lines
-from ground_tools.marked import check_marks, write_marked
-from ground_tools.training.pixels import evenly
+from ground_tools.foundation.arguments import check_limits
+from ground_tools.foundation.sampling import evenly
+from ground_tools.pages.markdown import table_lines
+from ground_tools.pages.sections import check_marks, write_marked
 
 # Powers of the body's mean relative entropy, m in docs/gnc.md, by which the limb's variance may grow.
 POWERS = (0, 1, 2, 3, 4)

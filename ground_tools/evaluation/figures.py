@@ -10,21 +10,30 @@ import numpy as np
 
 from flight.bundle import Bundle
 from flight.inference.quality import QualityLimits, entropy_is_high
-from ground_tools.evaluation import reliability
 from ground_tools.evaluation.choices import GAMMA_SWEEP, THRESHOLD_SWEEP, THRESHOLDS
 from ground_tools.evaluation.disturbances import DISTURBANCES
 from ground_tools.evaluation.paper import BETTER_MODES, REFERENCE_MODES, TARGETS
-from ground_tools.evaluation.samples import Chosen
-from ground_tools.evaluation.segmentation import (
+from ground_tools.evaluation.selection import Chosen
+from ground_tools.evaluation.statistics import ROCK_SIZES, VERSION, Arrays
+from ground_tools.metrics.calibration import expected_calibration_error
+from ground_tools.metrics.error_detection import (
+    area_of_pairs,
+    area_under_risk_coverage,
+    area_under_roc,
+    area_under_roc_error,
+    average_precision,
+    certainty_of_marks,
+    risk_at,
+)
+from ground_tools.metrics.iou import (
     image_ious,
+    mean_iou,
     miou_interval,
     over_images,
     paper_iou,
     precision_recall_f1,
     set_iou,
 )
-from ground_tools.evaluation.statistics import ROCK_SIZES, VERSION, Arrays
-from ground_tools.training.metrics import mean_iou
 from ground_tools.training.records import set_name, sets_used
 
 Record = dict[str, Any]
@@ -124,7 +133,7 @@ def mode_figures(bundle: Bundle, chosen: Chosen, passes: int, statistics: Arrays
             "iou": by_class(paper_iou(single)),
             "nll": statistics["nll_deterministic"][:, number].mean(),
             "brier": statistics["brier_deterministic"][:, number].mean(),
-            "ece": reliability.expected_calibration_error(statistics["calibration_deterministic"][number]),
+            "ece": expected_calibration_error(statistics["calibration_deterministic"][number]),
         },
         "enhanced": {
             "threshold": bundle.uncertainty_threshold,
@@ -146,23 +155,23 @@ def uncertainty_figures(bundle: Bundle, statistics: Arrays, number: int) -> Reco
     calibration = statistics["calibration"][number]
     entropy, mutual = (statistics[f"{name}_histogram"][number] for name in ("entropy", "mutual"))
     marked = statistics["confusion_enhanced"][:, number].sum(axis=0)
-    accurate, uncertain = reliability.certainty_of_marks(statistics["confusion"][:, number].sum(axis=0), marked)
+    accurate, uncertain = certainty_of_marks(statistics["confusion"][:, number].sum(axis=0), marked)
     pixels, right, confidence = calibration
     with np.errstate(invalid="ignore", divide="ignore"):
         bins = {"pixels": pixels.astype(np.int64), "accuracy": right / pixels, "confidence": confidence / pixels}
     return {
-        "ece": reliability.expected_calibration_error(calibration),
-        "auroc": reliability.area_under_roc(entropy),
-        "auroc_bin_error": reliability.area_under_roc_error(entropy),
-        "aupr": reliability.average_precision(entropy),
-        "auroc_mutual_information": reliability.area_under_roc(mutual),
-        "auroc_mutual_information_bin_error": reliability.area_under_roc_error(mutual),
-        "aupr_mutual_information": reliability.average_precision(mutual),
+        "ece": expected_calibration_error(calibration),
+        "auroc": area_under_roc(entropy),
+        "auroc_bin_error": area_under_roc_error(entropy),
+        "aupr": average_precision(entropy),
+        "auroc_mutual_information": area_under_roc(mutual),
+        "auroc_mutual_information_bin_error": area_under_roc_error(mutual),
+        "aupr_mutual_information": average_precision(mutual),
         "error_rate": entropy[1].sum() / entropy.sum(),
         "p_accurate_certain": accurate,
         "p_uncertain_inaccurate": uncertain,
-        "aurc": reliability.area_under_risk_coverage(entropy),
-        "risk": {f"{coverage:g}": reliability.risk_at(entropy, coverage) for coverage in COVERAGES},
+        "aurc": area_under_risk_coverage(entropy),
+        "risk": {f"{coverage:g}": risk_at(entropy, coverage) for coverage in COVERAGES},
         "reliability": bins,
     }
 
@@ -235,7 +244,7 @@ def disturbance_figures(bundle: Bundle, chosen: Chosen, passes: int, by_name: di
                 "mutual_information": mutual.mean(),
                 "ratio": entropy.mean() / calm.mean() if calm.mean() > 0.0 else None,
                 "risen_share": (entropy > calm).mean(),
-                "told_apart": reliability.area_of_pairs(calm, entropy),
+                "told_apart": area_of_pairs(calm, entropy),
             }
             if number == 0 and bundle.validation_entropy is not None:
                 high = [entropy_is_high(float(value), bundle.validation_entropy, limits) for value in entropy]

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 
 from flight.bundle import Bundle
-from ground_tools.classes import UNCERTAIN_COLOR
-from ground_tools.evaluation.samples import Chosen
+from ground_tools.evaluation.selection import Chosen
 from ground_tools.evaluation.statistics import Arrays
+from ground_tools.labels.classes import UNCERTAIN_COLOR
 
 EACH = 4
 _PAPER = (30, 32, 40)

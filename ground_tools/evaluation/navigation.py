@@ -26,14 +26,14 @@ from flight.icd.limits import TOPIC_NAVIGATION
 from flight.icd.products import Product
 from flight.inference.engine import Engine, default_settings
 from flight.inference.planes import topic_planes
-from ground_tools.arguments import check_limits
-from ground_tools.classes import BACKGROUND, CLASS_NAMES, SURFACE, TERMINATOR
 from ground_tools.datasets.store import LoadedSet, digest, load, read_description
 from ground_tools.evaluation.passes import set_inputs
-from ground_tools.evaluation.tables import table_lines
-from ground_tools.marked import write_marked
+from ground_tools.foundation.arguments import check_limits
+from ground_tools.foundation.sampling import evenly
+from ground_tools.labels.classes import BACKGROUND, CLASS_NAMES, SURFACE, TERMINATOR
+from ground_tools.pages.markdown import table_lines
+from ground_tools.pages.sections import write_marked
 from ground_tools.rendering.geometry import View, camera_axes
-from ground_tools.training.pixels import evenly
 
 RANGES_D0 = (0.4, 0.7, 1.0, 1.3, 2.0, 5.0)
 PHASES_DEG = (0.0, 30.0, 60.0, 75.0, 90.0, 180.0)

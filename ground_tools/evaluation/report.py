@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
-import cv2
-import numpy as np
-from PIL import Image
-
-from ground_tools.datasets.store import write_whole
 from ground_tools.evaluation.figures import Record, sets_of, with_conclusions
-from ground_tools.evaluation.page import page
 from ground_tools.evaluation.statistics import VERSION
-from ground_tools.evaluation.tables import blocks, markdown
-from ground_tools.marked import check_marks, write_marked
+from ground_tools.evaluation.tables import blocks
+from ground_tools.foundation.files import write_whole
+from ground_tools.pages.html_page import page
+from ground_tools.pages.markdown import markdown
+from ground_tools.pages.sections import check_marks, write_marked
 
-_JPEG_QUALITY = 80
-_DOTS_PER_INCH = 80
 TITLE = "Rubblemap: evaluation"
 
 
@@ -127,21 +120,3 @@ def write_docs(docs: Path, out: Path, new: Record) -> list[Path]:
 
 def _picture_files(record: Record) -> set[str]:
     return {Path(item["file"]).name for items in record.get("pictures", {}).values() for item in items}
-
-
-def write_chart(path: Path, figure: Any) -> None:
-    """Write a matplotlib figure as PNG."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH)
-    # A table of 128 colours makes a chart a third of its size, and nobody sees it.
-    small = io.BytesIO()
-    Image.open(buffer).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
-    write_whole(path, small.getvalue())
-
-
-def write_picture(path: Path, picture: np.ndarray) -> None:
-    """Write a picture, (H, W, 3) uint8 red green blue, as JPEG."""
-    done, data = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    if not done:
-        raise ValueError(f"{path}: JPEG encoding failed")
-    write_whole(path, data.tobytes())

@@ -16,23 +16,19 @@ import numpy as np
 from flight.bundle import Bundle
 from flight.inference.network import Network
 from flight.inference.uncertainty import enhanced
-from ground_tools.classes import BOULDER_IDENTIFIERS
-from ground_tools.evaluation.boundaries import TOLERANCE, boundary_f_scores
 from ground_tools.evaluation.choices import GAMMA_SWEEP, THRESHOLD_SWEEP
 from ground_tools.evaluation.passes import begin, image_scores, mode_moments
-from ground_tools.evaluation.reliability import (
-    BINS,
+from ground_tools.labels.classes import BOULDER_IDENTIFIERS
+from ground_tools.metrics.boundaries import TOLERANCE, boundary_f_scores
+from ground_tools.metrics.calibration import (
     CALIBRATION_BINS,
     LEAST_PROBABILITY,
-    LEAST_SCORE,
-    SCORE_BINS,
     brier_score,
     calibration_counts,
     negative_log_likelihood,
-    scaled_histogram,
-    score_histogram,
 )
-from ground_tools.training.metrics import confusion_matrix
+from ground_tools.metrics.error_detection import BINS, LEAST_SCORE, SCORE_BINS, scaled_histogram, score_histogram
+from ground_tools.metrics.iou import confusion_matrix
 
 # Changed when the meaning of what is kept changes, so that nothing older is used.
 VERSION = 3
@@ -77,7 +73,7 @@ def judged(bundle: Bundle, networks: list[Network], image: Image, passes: int) -
 
     Rows (M, ...): confusion and confusion_deterministic (K, K), confusion_enhanced (K, K + 1) at the bundle's
     threshold, boundary (K,), nll, nll_deterministic, brier, brier_deterministic, entropy and mutual (means, nats).
-    Sums (M, ...): see SUMMED and `reliability`. For pictures, of the default mode: class_map and marked (H, W) uint8,
+    Sums (M, ...): see SUMMED and `metrics`. For pictures, of the default mode: class_map and marked (H, W) uint8,
     entropy_map (H, W) uint8, 255 being ln K nats.
     """
     begin(bundle, networks, image.frame, image.seed, passes)

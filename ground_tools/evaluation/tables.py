@@ -1,56 +1,20 @@
-"""The report of an evaluation as blocks of headings, text, tables and pictures, and those as Markdown."""
+"""The report of an evaluation as blocks of headings, text, tables and pictures."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 
 from ground_tools.evaluation.figures import Record, sets_of
 from ground_tools.evaluation.paper import PAPER_IOU, PAPER_LARGEST_CHANGE, PAPER_THRESHOLDS
 from ground_tools.evaluation.statistics import rock_range
+from ground_tools.pages.blocks import Block, Heading, Picture, Table, Text, number, percent
 
 # Least and largest range of the rows that sum up a flyby, D0; training images lie within 0.4 to 1.3.
 _RANGES_D0 = (0.0, 1.0, 1.3, 2.0, 3.0, 5.0, math.inf)
-
-
-@dataclass(frozen=True)
-class Heading:
-    text: str
-    level: int
-
-
-@dataclass(frozen=True)
-class Text:
-    text: str
-
-
-@dataclass(frozen=True)
-class Table:
-    head: list[str]
-    rows: list[list[str]]
-
-
-@dataclass(frozen=True)
-class Picture:
-    file: str
-    caption: str
-
-
-Block = Heading | Text | Table | Picture
-
-
-def percent(value: float | None, digits: int = 1) -> str:
-    """A fraction in per cent, a dash where there is none."""
-    return "-" if value is None else f"{100.0 * value:.{digits}f}"
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """A number, a dash where there is none."""
-    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def blocks(record: Record) -> list[Block]:
@@ -424,25 +388,3 @@ def _pictures(pictures: dict[str, list[Record]]) -> list[Block]:
         result.append(Heading(f"Pictures of {name}", 2))
         result += [Picture(item["file"], item["caption"]) for item in items]
     return result
-
-
-def table_lines(head: list[str], rows: list[list[str]]) -> list[str]:
-    """A Markdown table."""
-    return ["| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *rows]]
-
-
-def markdown(content: list[Block], images: str, deeper: int = 0) -> str:
-    """Blocks as Markdown. images: the pictures' folder as seen from the page. deeper: levels to add to headings."""
-    lines: list[str] = []
-    for block in content:
-        lines.append("")
-        match block:
-            case Heading(text, level):
-                lines.append("#" * (level + deeper) + " " + text)
-            case Text(text):
-                lines.append(text)
-            case Table(head, rows):
-                lines += table_lines(head, rows)
-            case Picture(file, caption):
-                lines += [caption + ":", "", f"![{caption}]({images}/{file})"]
-    return "\n".join(lines) + "\n\n"

@@ -17,17 +17,8 @@ from flight.inference.engine import Engine, default_settings
 from flight.inference.interpreter import make_interpreter
 from flight.inference.network import Network
 from flight.inference.self_test import decoded
-from ground_tools.classes import CLASS_NAMES, COLORS
 from ground_tools.datasets.store import png_bytes, read_description
-from ground_tools.export.card import card, description, limits
-from ground_tools.export.convert import convert
-from ground_tools.export.graph import (
-    MASK_INPUTS,
-    flight_graph,
-    keep_probabilities,
-    mask_shapes,
-)
-from ground_tools.export.judging import (
+from ground_tools.export.bundle_sets import (
     JudgedSet,
     choose,
     images_for_ranges,
@@ -37,7 +28,16 @@ from ground_tools.export.judging import (
     spread,
     validation_images,
 )
+from ground_tools.export.card import card, description, limits
+from ground_tools.export.conversion import convert
+from ground_tools.export.graph import (
+    MASK_INPUTS,
+    flight_graph,
+    keep_probabilities,
+    mask_shapes,
+)
 from ground_tools.export.temperature import report, sampled_scores, sampled_truth, score_factor
+from ground_tools.labels.classes import CLASS_NAMES, COLORS
 from ground_tools.networks.unet import UNetDropout, build_unet
 from ground_tools.training.records import check_unseen, sets_used
 

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ground_tools.export.equalize import channel_factors, equalized
+from ground_tools.export.equalization import channel_factors, equalized
 from ground_tools.networks.unet import DECODER_CHANNELS, ENCODER_CHANNELS, HEAD_CHANNELS, LEAKY_SLOPE
 
 MASK_INPUTS = tuple(f"mask_{index}" for index in range(1, len(DECODER_CHANNELS) + len(HEAD_CHANNELS) + 1))

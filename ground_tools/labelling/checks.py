@@ -8,10 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ground_tools.classes import BACKGROUND, CLASS_NAMES
 from ground_tools.labelling.annotations import Annotation
 from ground_tools.labelling.collection import ImageEntry, Rules, read_image, read_labels
-from ground_tools.labelling.rasterise import (
+from ground_tools.labelling.rasterisation import (
     NETWORK_SIZE,
     across_at_network_size,
     body_in_image,
@@ -34,6 +33,7 @@ from ground_tools.labelling.shapes import (
     is_proposal,
     outline,
 )
+from ground_tools.labels.classes import BACKGROUND, CLASS_NAMES
 
 # A crater, boulder or terminator of which less lies on the body is outside of it. A terminator counts on the body
 # alone, so that a person may draw its outer side loosely across the limb: half of it off the body is no mistake.

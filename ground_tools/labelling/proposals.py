@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 
 from ground_tools.labelling.annotations import Annotation
-from ground_tools.labelling.rasterise import body_in_image, crop_of, cut, sky_level
+from ground_tools.labelling.rasterisation import body_in_image, crop_of, cut, sky_level
 from ground_tools.labelling.shapes import BODY, TERMINATOR, Shape, as_proposal, is_proposal
-from ground_tools.rendering.terminator import SMOOTHING, acceptance_mask, disk, edge_region, without_specks
+from ground_tools.labels.terminator import SMOOTHING, acceptance_mask, disk, edge_region, without_specks
 
 METHODS = ("band", "canny", "none")
 # A pixel shows the body when it is brighter than the sky by this many levels, and by this many times the sky's spread.

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ground_tools.brought import read_table
 from ground_tools.datasets.store import SPLITS
+from ground_tools.foundation.descriptions import read_table
 from ground_tools.rendering.geometry import View, hyperbolic_flyby, random_view
 
 CAMPAIGNS = Path(__file__).with_name("campaigns")

@@ -19,21 +19,15 @@ from dask.distributed import Client, KilledWorker, LocalCluster, as_completed
 from tqdm import tqdm
 
 from ground_tools.bodies.catalogue import BodyRecipe
-from ground_tools.bodies.enhance import BodyParts, read_parts
+from ground_tools.bodies.enhanced_body import BodyParts, read_parts
 from ground_tools.bodies.meshes import largest_extent, mean_radius
-from ground_tools.classes import CLASS_NAMES
 from ground_tools.datasets.noise import NOISE
-from ground_tools.datasets.store import (
-    FORMAT_VERSION,
-    read_description,
-    remove_parts,
-    write_description,
-    write_index,
-    write_whole,
-)
+from ground_tools.datasets.store import FORMAT_VERSION, read_description, write_description, write_index
+from ground_tools.foundation.files import remove_parts, write_whole
+from ground_tools.labels.classes import CLASS_NAMES
 from ground_tools.rendering.campaign import Campaign, Shard, plan
 from ground_tools.rendering.geometry import FIELD_OF_VIEW_DEG, reference_range
-from ground_tools.rendering.work import RenderedShard, render_shard
+from ground_tools.rendering.shard_worker import RenderedShard, render_shard
 
 WORKER_MEMORY = "8GB"
 # How many workers may die over one shard before the campaign gives up.
@@ -75,7 +69,7 @@ def render_campaign(
     description = _description(campaign, parts)
     if (out / "dataset.json").exists():
         _must_be_part_of(out, description)
-        remove_parts(out)
+        remove_parts(out, out / "shards")
     write_description(out, description)
 
     shards = plan(campaign)

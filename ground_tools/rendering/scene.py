@@ -14,7 +14,7 @@ import bpy
 import mathutils
 import numpy as np
 
-from ground_tools.bodies.enhance import EnhancedBody
+from ground_tools.bodies.enhanced_body import EnhancedBody
 from ground_tools.bodies.meshes import Mesh
 from ground_tools.rendering.geometry import FIELD_OF_VIEW_DEG, View, camera_axes
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ground_tools.bodies.enhance import EnhancedBody
-from ground_tools.datasets.labels import seen_rocks, stacked_mask
-from ground_tools.rendering.encoding import display_encoded
+from ground_tools.bodies.enhanced_body import EnhancedBody
+from ground_tools.labels.encoding import display_encoded
+from ground_tools.labels.stacking import seen_rocks, stacked_mask
+from ground_tools.labels.terminator import terminator_mask
 from ground_tools.rendering.geometry import View
 from ground_tools.rendering.rays import BodyRays
 from ground_tools.rendering.scene import GreyRenderer
-from ground_tools.rendering.terminator import terminator_mask
 
 SIZE = 128
 
@@ -22,7 +22,7 @@ class Picture:
     """One view of a body, as it is stored; all (SIZE, SIZE).
 
     image: uint8, display-encoded, no noise. mask: uint8, classes. identifiers, ground: uint16, of the full model and of
-    the ground alone, as in ground_tools.bodies.enhance, 0 off the body.
+    the ground alone, as in ground_tools.bodies.enhanced_body, 0 off the body.
     """
 
     image: np.ndarray

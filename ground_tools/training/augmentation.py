@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ground_tools.classes import BACKGROUND, BOULDERS, SURFACE, TERMINATOR
 from ground_tools.datasets.noise import NOISE_MEAN, NOISE_SIGMA, paper_noise
-from ground_tools.rendering.terminator import TERMINATOR_GROWTH, acceptance_mask, disk
+from ground_tools.labels.classes import BACKGROUND, BOULDERS, SURFACE, TERMINATOR
+from ground_tools.labels.terminator import TERMINATOR_GROWTH, acceptance_mask, disk
 
 # At strength 1: the largest logarithm of a scale, and the largest shift in images.
 _LOG_SCALE = 0.3

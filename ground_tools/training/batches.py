@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from ground_tools.classes import BOULDERS, CRATERS
+from ground_tools.labels.classes import BOULDERS, CRATERS
 from ground_tools.training.augmentation import disturbed, farther, moved, oriented
 from ground_tools.training.pixels import Pixels
 from ground_tools.training.recipes import Recipe

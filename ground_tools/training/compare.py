@@ -21,12 +21,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ground_tools.brought import file_called, read_table
-from ground_tools.classes import CLASS_NAMES
 from ground_tools.datasets.noise import network_inputs
-from ground_tools.datasets.store import read_description, write_whole
-from ground_tools.marked import check_marks, write_marked
-from ground_tools.training.metrics import iou_per_class, mean_iou
+from ground_tools.datasets.store import read_description
+from ground_tools.foundation.descriptions import file_called, read_table
+from ground_tools.foundation.files import write_whole
+from ground_tools.labels.classes import CLASS_NAMES
+from ground_tools.metrics.iou import iou_per_class, mean_iou
+from ground_tools.pages.sections import check_marks, write_marked
 from ground_tools.training.origins import start_digest
 from ground_tools.training.pixels import read_pixels
 from ground_tools.training.recipes import Recipe, load_recipe
@@ -155,7 +156,7 @@ def _train(
     recipe = load_recipe(comparison.recipe, fields)
     if recipe.beside and beside is None:
         raise ValueError(f"--beside: {name} needs a set of which images are in each batch")
-    command = [sys.executable, "-m", "ground_tools.cli", "train", "--recipe", comparison.recipe]
+    command = [sys.executable, "-m", "ground_tools.commands.main", "train", "--recipe", comparison.recipe]
     command += ["--dataset", str(dataset), "--out", str(out)]
     command += ["--encoder" if comparison.begin == "encoder" else "--start-from", str(begin)]
     if recipe.beside:

@@ -12,10 +12,12 @@ import h5py
 import keras
 import numpy as np
 
-from ground_tools.classes import CLASS_NAMES
-from ground_tools.datasets.derived import body_set
+from ground_tools.datasets.body_sets import body_set
 from ground_tools.datasets.noise import network_inputs
 from ground_tools.datasets.store import read_description
+from ground_tools.foundation.sampling import evenly
+from ground_tools.labels.classes import CLASS_NAMES
+from ground_tools.metrics.iou import iou_per_class, mean_iou
 from ground_tools.networks.unet import (
     UNetDropout,
     build_encoder_cnn,
@@ -23,12 +25,11 @@ from ground_tools.networks.unet import (
     take_encoder,
 )
 from ground_tools.training.batches import BodyBatches, UNetBatches
+from ground_tools.training.hardware import compilation, devices, hardware
 from ground_tools.training.heads import folded, windowed
 from ground_tools.training.losses import segmentation_loss
-from ground_tools.training.machine import compilation, devices, hardware
-from ground_tools.training.metrics import iou_per_class, mean_iou
 from ground_tools.training.origins import origin, single_network, start_digest
-from ground_tools.training.pixels import evenly, read_pixels
+from ground_tools.training.pixels import read_pixels
 from ground_tools.training.progress import LOG_FILE, Curves, EpochLine, StepBar, read_log
 from ground_tools.training.recipes import Recipe
 from ground_tools.training.records import provenance

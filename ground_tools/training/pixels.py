@@ -10,8 +10,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ground_tools.classes import TERMINATOR
-from ground_tools.datasets.labels import stacked_mask
 from ground_tools.datasets.store import (
     PIXEL_COLUMNS,
     batches,
@@ -21,6 +19,9 @@ from ground_tools.datasets.store import (
     read_index,
     webp_array,
 )
+from ground_tools.foundation.sampling import evenly
+from ground_tools.labels.classes import TERMINATOR
+from ground_tools.labels.stacking import stacked_mask
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,6 @@ class Pixels:
             chosen = evenly(len(self), count)
             return Pixels(self.images[chosen], self.masks[chosen], self.noisy)
         return self
-
-
-def evenly(length: int, count: int) -> np.ndarray:
-    """`count` indices evenly through `length`, so that each part of a set is seen; all for 0 or too many."""
-    if not 0 < count < length:
-        return np.arange(length)
-    return np.linspace(0, length - 1, count).round().astype(int)
 
 
 def read_pixels(dataset: Path, split: str, minimum_boulder_pixels: int, folder: Path | None = None) -> Pixels:

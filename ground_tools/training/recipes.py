@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ground_tools.brought import file_called, read_table
-from ground_tools.classes import CLASS_NAMES
+from ground_tools.foundation.descriptions import file_called, read_table
+from ground_tools.labels.classes import CLASS_NAMES
 
 RECIPES = Path(__file__).with_name("recipes")
 
@@ -90,6 +90,7 @@ def override(text: str) -> tuple[str, Any]:
         ) from None
 
 
+# Long because it checks one field after the other, in the order of the file.
 def _recipe(path: Path, table: dict[str, Any]) -> Recipe:
     def take(source: dict[str, Any], field: str, kinds: Any, low: float, high: float) -> Any:
         value: Any = source.pop(field, None)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from ground_tools.marked import write_marked
+from ground_tools.pages.sections import write_marked
 from tests.gnc.building import ROOT
 
 _CONSUMERS = {

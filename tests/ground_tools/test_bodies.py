@@ -13,11 +13,11 @@ import trimesh
 from ground_tools.bodies.boulders import scatter
 from ground_tools.bodies.catalogue import load_catalogue, without_files
 from ground_tools.bodies.craters import apply_craters, place_craters
-from ground_tools.bodies.enhance import enhance, read_parts
+from ground_tools.bodies.enhanced_body import enhance, read_parts
 from ground_tools.bodies.meshes import Mesh, largest_extent, mean_radius, read_closed_mesh, refine, vertex_normals
 from ground_tools.bodies.procedural import procedural_shape
 from ground_tools.bodies.reliefs import REACH, CraterMap, Relief, analytic_relief, profile, read_reliefs
-from ground_tools.classes import BOULDER_IDENTIFIERS, CRATER_IDENTIFIERS
+from ground_tools.labels.classes import BOULDER_IDENTIFIERS, CRATER_IDENTIFIERS
 
 
 def sphere(subdivisions: int = 5) -> Mesh:

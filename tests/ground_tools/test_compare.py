@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ground_tools.classes import CLASS_NAMES
+from ground_tools.labels.classes import CLASS_NAMES
 from ground_tools.networks.unet import UNetDropout, build_unet
 from ground_tools.training.compare import COMPARISONS, load_comparison
 

@@ -16,8 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ground_tools.classes import COLORS
-from ground_tools.datasets.derived import body_set
+from ground_tools.datasets.body_sets import body_set
 from ground_tools.datasets.integrity import verify
 from ground_tools.datasets.noise import NOISE_SEED, own_noise, with_noise
 from ground_tools.datasets.report import write_scaling
@@ -32,6 +31,7 @@ from ground_tools.datasets.store import (
     webp_bytes,
     write_index,
 )
+from ground_tools.labels.classes import COLORS
 from tests.ground_tools.conftest import ground_tools
 
 

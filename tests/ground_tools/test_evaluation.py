@@ -37,28 +37,55 @@ from ground_tools.datasets.store import (
     write_description,
     write_index,
 )
-from ground_tools.evaluation import reliability, work
-from ground_tools.evaluation.boundaries import boundary, boundary_f_scores, tolerance_pixels
+from ground_tools.evaluation import worker_pool as work
 from ground_tools.evaluation.disturbances import DISTURBANCES, disturbed_frame
-from ground_tools.evaluation.evaluate import Plan, evaluate
+from ground_tools.evaluation.evaluation import Plan, evaluate
 from ground_tools.evaluation.figures import result_key, targets
 from ground_tools.evaluation.mosaics import best_middle_worst
-from ground_tools.evaluation.page import page
 from ground_tools.evaluation.paper import PAPER_IOU
 from ground_tools.evaluation.passes import begin, image_scores, mode_moments, set_inputs
 from ground_tools.evaluation.report import merged
-from ground_tools.evaluation.samples import choose, even_share
-from ground_tools.evaluation.segmentation import (
+from ground_tools.evaluation.selection import choose
+from ground_tools.evaluation.statistics import VERSION, Image, rock_sizes
+from ground_tools.evaluation.tables import blocks
+from ground_tools.foundation.sampling import even_share
+from ground_tools.metrics.boundaries import boundary, boundary_f_scores, tolerance_pixels
+from ground_tools.metrics.calibration import (
+    CALIBRATION_BINS,
+    LEAST_PROBABILITY,
+    brier_score,
+    calibration_counts,
+    expected_calibration_error,
+    negative_log_likelihood,
+)
+from ground_tools.metrics.error_detection import (
+    BINS,
+    area_of_pairs,
+    area_under_risk_coverage,
+    area_under_roc,
+    area_under_roc_error,
+    average_precision,
+    certainty,
+    certainty_of_marks,
+    risk_at,
+    risk_coverage,
+    roc,
+    scaled_histogram,
+    score_histogram,
+)
+from ground_tools.metrics.iou import (
+    confusion_matrix,
     image_ious,
+    iou_per_class,
     miou_interval,
     over_images,
     paper_iou,
     precision_recall_f1,
     set_iou,
 )
-from ground_tools.evaluation.statistics import VERSION, Image, rock_sizes
-from ground_tools.evaluation.tables import Heading, Picture, Table, Text, blocks, markdown
-from ground_tools.training.metrics import confusion_matrix, iou_per_class
+from ground_tools.pages.blocks import Heading, Picture, Table, Text
+from ground_tools.pages.html_page import page
+from ground_tools.pages.markdown import markdown
 from ground_tools.training.records import check_unseen, provenance, sets_used
 from tests.ground_tools.conftest import ground_tools
 from tests.tiny_bundle import HEIGHT, WIDTH, write_tiny_bundle
@@ -203,16 +230,16 @@ pixels = st.lists(st.tuples(st.floats(0.0, 1.5, width=32), st.booleans()), min_s
 def test_auroc_is_the_count_of_pairs_within_the_stated_bound(drawn: list[tuple[float, bool]]) -> None:
     scores = np.array([s for s, _ in drawn], dtype=np.float32)
     right = np.array([r for _, r in drawn])
-    histogram = reliability.score_histogram(scores, right)
+    histogram = score_histogram(scores, right)
     assert histogram.sum(axis=1).tolist() == [right.sum(), (~right).sum()]
-    area = reliability.area_under_roc(histogram)
+    area = area_under_roc(histogram)
     if right.all() or not right.any():
         assert math.isnan(area)
         return
     pairs = [(1.0 if w > r else 0.5 if w == r else 0.0) for w in scores[~right] for r in scores[right]]
-    bound = reliability.area_under_roc_error(histogram)
+    bound = area_under_roc_error(histogram)
     assert abs(area - np.mean(pairs)) <= bound + 1e-9
-    false, true = reliability.roc(histogram)
+    false, true = roc(histogram)
     # Of the curve's trapezoids, by hand: NumPy 1 and 2 have them under different names.
     assert (np.diff(false) * (true[1:] + true[:-1]) / 2.0).sum() == pytest.approx(area)
 
@@ -224,15 +251,15 @@ def test_auroc_of_small_scores_is_that_of_the_pixels(least: float, most: float) 
     scores = np.exp(generator.uniform(math.log(least), math.log(most), 4000)).astype(np.float32)
     high = (np.log(scores) - math.log(least)) / math.log(most / least)
     right = generator.random(4000) > high**2
-    histogram = reliability.score_histogram(scores, right)
-    bound = reliability.area_under_roc_error(histogram)
+    histogram = score_histogram(scores, right)
+    bound = area_under_roc_error(histogram)
     assert bound < 0.001
-    assert reliability.area_under_roc(histogram) == pytest.approx(plain_auroc(scores, right), abs=bound + 1e-9)
+    assert area_under_roc(histogram) == pytest.approx(plain_auroc(scores, right), abs=bound + 1e-9)
 
 
 def test_scores_beyond_the_bins_are_in_the_outer_ones() -> None:
     scores = np.array([-1.0, -0.0, 0.0, 1e-40, 1e-13, 2.0**-40, 3.999, 4.0, 50.0], dtype=np.float32)
-    histogram = reliability.score_histogram(scores, np.ones(9, dtype=bool))
+    histogram = score_histogram(scores, np.ones(9, dtype=bool))
     assert histogram[0, [0, 1, -1]].tolist() == [5, 1, 3]
     assert histogram.sum() == 9
 
@@ -241,22 +268,22 @@ def test_auroc_aupr_and_risk_of_pixels_that_bins_keep_apart() -> None:
     generator = np.random.default_rng(3)
     scores = (generator.permutation(400) + 0.5) ** 2 / 400**2
     right = generator.random(400) > scores
-    histogram = reliability.score_histogram(scores.astype(np.float32), right)
+    histogram = score_histogram(scores.astype(np.float32), right)
     assert histogram.max() == 1
-    assert reliability.area_under_roc_error(histogram) == 0.0
+    assert area_under_roc_error(histogram) == 0.0
     pairs = scores[~right][:, None] > scores[right][None]
-    assert reliability.area_under_roc(histogram) == pytest.approx(pairs.mean())
+    assert area_under_roc(histogram) == pytest.approx(pairs.mean())
     order = np.argsort(-scores)
     hits = np.cumsum(~right[order])
     expected = (hits / np.arange(1, 401))[~right[order]].mean()
-    assert reliability.average_precision(histogram) == pytest.approx(expected)
-    coverage, risk = reliability.risk_coverage(histogram)
+    assert average_precision(histogram) == pytest.approx(expected)
+    coverage, risk = risk_coverage(histogram)
     kept = np.argsort(scores)
     assert coverage == pytest.approx(np.arange(1, 401) / 400)
     assert risk == pytest.approx(np.cumsum(~right[kept]) / np.arange(1, 401))
-    assert reliability.area_under_risk_coverage(histogram) == pytest.approx(risk.mean())
-    assert reliability.risk_at(histogram, 0.8) == pytest.approx(risk[319])
-    assert reliability.risk_at(histogram, 1.0) == pytest.approx((~right).mean())
+    assert area_under_risk_coverage(histogram) == pytest.approx(risk.mean())
+    assert risk_at(histogram, 0.8) == pytest.approx(risk[319])
+    assert risk_at(histogram, 1.0) == pytest.approx((~right).mean())
 
 
 def test_certainty_comes_exactly_from_the_counts_of_marked_maps() -> None:
@@ -264,19 +291,15 @@ def test_certainty_comes_exactly_from_the_counts_of_marked_maps() -> None:
     truth, predicted = generator.integers(0, 3, (2, 9, 9)).astype(np.uint8)
     uncertain = generator.random((9, 9)) > 0.7
     marked = np.where(uncertain, np.uint8(3), predicted)
-    accurate, raised = reliability.certainty_of_marks(
-        confusion_matrix(truth, predicted, 3), confusion_matrix(truth, marked, 3, 4)
-    )
+    accurate, raised = certainty_of_marks(confusion_matrix(truth, predicted, 3), confusion_matrix(truth, marked, 3, 4))
     assert accurate == pytest.approx((predicted == truth)[~uncertain].mean())
     assert raised == pytest.approx(uncertain[predicted != truth].mean())
     right = np.diag([4, 5])
-    assert reliability.certainty_of_marks(right, np.pad(right, ((0, 0), (0, 1)))) == pytest.approx(
-        (1.0, math.nan), nan_ok=True
-    )
+    assert certainty_of_marks(right, np.pad(right, ((0, 0), (0, 1)))) == pytest.approx((1.0, math.nan), nan_ok=True)
 
 
 def test_pairs_of_images_told_apart() -> None:
-    assert reliability.area_of_pairs(np.array([1.0, 2.0]), np.array([2.0, 3.0, 0.0])) == pytest.approx(3.5 / 6)
+    assert area_of_pairs(np.array([1.0, 2.0]), np.array([2.0, 3.0, 0.0])) == pytest.approx(3.5 / 6)
 
 
 @settings(max_examples=50, deadline=None)
@@ -286,14 +309,14 @@ def test_certainty_is_that_of_the_pixels_which_the_flight_code_marks(seed: int, 
     entropy = np.round(generator.random((8, 9)), 2).astype(np.float32)
     right = generator.random((8, 9)) > 0.4
     marked = enhanced(np.zeros((8, 9), dtype=np.uint8), entropy, threshold, 1) == 1
-    accurate, uncertain = reliability.certainty(reliability.scaled_histogram(entropy, right))
-    place = round(threshold * reliability.BINS)
+    accurate, uncertain = certainty(scaled_histogram(entropy, right))
+    place = round(threshold * BINS)
     assert accurate[place] == pytest.approx(right[~marked].mean())
     assert uncertain[place] == pytest.approx(marked[~right].mean())
 
 
 def test_an_image_of_one_entropy_has_no_uncertain_pixel() -> None:
-    histogram = reliability.scaled_histogram(np.full((4, 4), 0.7, np.float32), np.ones((4, 4), dtype=bool))
+    histogram = scaled_histogram(np.full((4, 4), 0.7, np.float32), np.ones((4, 4), dtype=bool))
     assert histogram[0, 0] == 16
 
 
@@ -304,26 +327,26 @@ def test_calibration_error_nll_and_brier(seed: int, count: int) -> None:
     probability = generator.dirichlet(np.ones(4), count).T.astype(np.float32).reshape(4, count, 1)
     truth = generator.integers(0, 4, (count, 1)).astype(np.uint8)
     confidence, right = probability.max(axis=0), probability.argmax(axis=0) == truth
-    table = reliability.calibration_counts(confidence, right)
+    table = calibration_counts(confidence, right)
     expected = 0.0
-    for index in range(reliability.CALIBRATION_BINS):
-        low, high = index / reliability.CALIBRATION_BINS, (index + 1) / reliability.CALIBRATION_BINS
+    for index in range(CALIBRATION_BINS):
+        low, high = index / CALIBRATION_BINS, (index + 1) / CALIBRATION_BINS
         inside = (confidence > low) & (confidence <= high)
         if inside.any():
             expected += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
-    assert reliability.expected_calibration_error(table) == pytest.approx(expected, abs=1e-6)
+    assert expected_calibration_error(table) == pytest.approx(expected, abs=1e-6)
     one_hot = np.eye(4)[truth[:, 0]].T[..., None]
-    assert reliability.brier_score(probability, truth) == pytest.approx(((probability - one_hot) ** 2).sum(0).mean())
+    assert brier_score(probability, truth) == pytest.approx(((probability - one_hot) ** 2).sum(0).mean())
     chosen = probability[truth[:, 0], np.arange(count), 0]
-    assert reliability.negative_log_likelihood(probability, truth) == pytest.approx(-np.log(chosen).mean(), rel=1e-5)
+    assert negative_log_likelihood(probability, truth) == pytest.approx(-np.log(chosen).mean(), rel=1e-5)
 
 
 def test_calibrated_pixels_have_no_calibration_error() -> None:
     confidence = np.repeat(np.array([0.5, 0.75, 1.0], dtype=np.float32), 400)
     right = np.concatenate([np.arange(400) % 2 == 0, np.arange(400) % 4 != 0, np.ones(400, dtype=bool)])
-    assert reliability.expected_calibration_error(reliability.calibration_counts(confidence, right)) < 1e-9
-    none = reliability.negative_log_likelihood(np.array([[[1.0]], [[0.0]]], np.float32), np.array([[1]]))
-    assert none == pytest.approx(-math.log(reliability.LEAST_PROBABILITY))
+    assert expected_calibration_error(calibration_counts(confidence, right)) < 1e-9
+    none = negative_log_likelihood(np.array([[[1.0]], [[0.0]]], np.float32), np.array([[1]]))
+    assert none == pytest.approx(-math.log(LEAST_PROBABILITY))
 
 
 # --- what is judged ---
@@ -956,7 +979,7 @@ def test_a_killed_evaluation_goes_on_and_leaves_no_process(bundle: Path, tmp_pat
     arguments = ["evaluate", "--bundle", bundle, "--dataset", dataset, "--passes", 20, "--workers", 2]
 
     def command(out: Path) -> list[str]:
-        return [sys.executable, "-m", "ground_tools.cli", *map(str, arguments), "--out", str(out)]
+        return [sys.executable, "-m", "ground_tools.commands.main", *map(str, arguments), "--out", str(out)]
 
     process = subprocess.Popen(command(tmp_path / "killed"), stderr=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + 200.0

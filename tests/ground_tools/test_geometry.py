@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ground_tools.classes import (
+from ground_tools.labels.classes import (
     BOULDER_IDENTIFIERS,
     BOULDERS,
     CRATER_IDENTIFIERS,
@@ -17,9 +17,9 @@ from ground_tools.classes import (
     SURFACE_IDENTIFIER,
     TERMINATOR,
 )
-from ground_tools.datasets.labels import seen_rocks, stacked_mask
+from ground_tools.labels.stacking import seen_rocks, stacked_mask
+from ground_tools.labels.terminator import acceptance_mask, terminator_mask
 from ground_tools.rendering.geometry import SHELL, View, camera_axes, hyperbolic_flyby, random_view, reference_range
-from ground_tools.rendering.terminator import acceptance_mask, terminator_mask
 
 VIEWS = [random_view(2.0, np.random.default_rng([3, i])) for i in range(3000)]
 

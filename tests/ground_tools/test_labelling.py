@@ -17,15 +17,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ground_tools.classes import BACKGROUND, BOULDERS, COLORS, CRATERS, SURFACE, TERMINATOR
-from ground_tools.cli import main
+from ground_tools.commands.main import main
 from ground_tools.labelling.annotations import Annotation, default_name, read_annotation, write_annotation
 from ground_tools.labelling.checks import check
-from ground_tools.labelling.cli import D4_LABELS, D4_SECOND
 from ground_tools.labelling.coco import as_coco, read_coco
-from ground_tools.labelling.collection import ImageEntry, read_image, read_labels, read_manifest, read_rules
+from ground_tools.labelling.collection import (
+    D4_LABELS,
+    D4_SECOND,
+    ImageEntry,
+    read_image,
+    read_labels,
+    read_manifest,
+    read_rules,
+)
 from ground_tools.labelling.proposals import body_outline, propose
-from ground_tools.labelling.rasterise import covered, crop_of, mask_of, sample_of
+from ground_tools.labelling.rasterisation import covered, crop_of, mask_of, sample_of
 from ground_tools.labelling.shapes import (
     Shape,
     across,
@@ -38,6 +44,7 @@ from ground_tools.labelling.shapes import (
     outline,
     shape_of_line,
 )
+from ground_tools.labels.classes import BACKGROUND, BOULDERS, COLORS, CRATERS, SURFACE, TERMINATOR
 from tests.ground_tools.drawn import (
     AXES,
     HEIGHT,
@@ -374,7 +381,7 @@ def test_a_part_of_an_image_shows_no_numbers_of_shapes_elsewhere(images: Path, l
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_reader_that_has_gone_is_no_failure(images: Path, labels: Path, unbuffered: str) -> None:
     """As in `ground-tools label status | head -1`."""
-    command = [sys.executable, "-m", "ground_tools.cli", "label", "status"]
+    command = [sys.executable, "-m", "ground_tools.commands.main", "label", "status"]
     command += ["--real-images", str(images), "--labels", str(labels)]
     reading, writing = os.pipe()
     os.close(reading)

@@ -13,12 +13,12 @@ import pytest
 
 from flight.client import NavigationFix, navigation_fix
 from flight.client.navigation import CORRELATION_LENGTH, SHIFT_SHARE, ErrorTerms, error_terms
-from ground_tools.classes import BACKGROUND, SURFACE, TERMINATOR
 from ground_tools.datasets.noise import NOISE_SEED
 from ground_tools.datasets.store import FORMAT_VERSION, sample_digest, shard_bytes, webp_bytes, write_index
 from ground_tools.evaluation.covariance import FLIGHT_POWER, Errors, compare, fitted
 from ground_tools.evaluation.covariance import main as covariance
 from ground_tools.evaluation.navigation import main
+from ground_tools.labels.classes import BACKGROUND, SURFACE, TERMINATOR
 from ground_tools.rendering.geometry import View, camera_axes
 from tests.flight.client import test_consumers as spheres
 

@@ -13,16 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ground_tools.cli import main
+from ground_tools.commands.main import main
 from ground_tools.datasets.integrity import verify
-from ground_tools.datasets.labels import stacked_mask
-from ground_tools.datasets.real import load_real
 from ground_tools.datasets.report import write_report
-from ground_tools.datasets.splits import split_by_body, split_by_image
 from ground_tools.datasets.store import load, read_description
 from ground_tools.labelling.annotations import read_annotation, write_annotation
 from ground_tools.labelling.collection import read_manifest
+from ground_tools.labelling.real_sets import load_real
 from ground_tools.labelling.shapes import Shape, ellipse
+from ground_tools.labelling.splits import split_by_body, split_by_image
+from ground_tools.labels.stacking import stacked_mask
 from tests.ground_tools.drawn import write_images, write_labels
 
 

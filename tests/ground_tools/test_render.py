@@ -18,7 +18,6 @@ import pyarrow.parquet as pq
 import pytest
 from dask.distributed import LocalCluster
 
-from ground_tools.classes import BACKGROUND, BOULDERS
 from ground_tools.datasets.store import (
     PIXEL_COLUMNS,
     digest,
@@ -29,6 +28,7 @@ from ground_tools.datasets.store import (
     shard_paths,
     webp_array,
 )
+from ground_tools.labels.classes import BACKGROUND, BOULDERS
 from tests.ground_tools.conftest import ground_tools
 
 
@@ -64,7 +64,7 @@ def rendering_workers(process: int) -> list[int]:
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "ground_tools.cli", "render", *map(str, arguments)]
+    command = [sys.executable, "-m", "ground_tools.commands.main", "render", *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

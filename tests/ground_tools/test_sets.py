@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ground_tools.classes import BOULDERS, CRATERS, TERMINATOR
 from ground_tools.datasets.integrity import verify
 from ground_tools.datasets.store import LoadedSet, load, read_description
+from ground_tools.labels.classes import BOULDERS, CRATERS, TERMINATOR
+from ground_tools.labels.terminator import acceptance_mask
 from ground_tools.rendering.campaign import load_campaign
 from ground_tools.rendering.geometry import SHELL
-from ground_tools.rendering.terminator import acceptance_mask
 from tests.ground_tools.conftest import SETS, ground_tools
 
 # Rendering the sets takes a minute or two on two free cores.

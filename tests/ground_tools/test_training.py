@@ -18,13 +18,13 @@ import pytest
 
 from flight.bundle import load_bundle
 from flight.cli import main as flight
-from ground_tools.classes import TERMINATOR
-from ground_tools.datasets.labels import stacked_mask
 from ground_tools.datasets.noise import network_inputs, with_noise
 from ground_tools.datasets.store import digest, load
+from ground_tools.labels.classes import TERMINATOR
+from ground_tools.labels.stacking import stacked_mask
+from ground_tools.metrics.iou import confusion_matrix, intersection_over_union, iou_per_class, mean_iou
 from ground_tools.training.augmentation import disturbed, farther, moved, oriented, paper_noise
 from ground_tools.training.batches import UNetBatches
-from ground_tools.training.metrics import confusion_matrix, intersection_over_union, iou_per_class, mean_iou
 from ground_tools.training.pixels import Pixels, read_pixels
 from ground_tools.training.recipes import RECIPES, load_recipe, override
 from tests.ground_tools.conftest import ground_tools
@@ -257,7 +257,7 @@ def test_a_training_spreads_over_devices(dataset: Path, tmp_path: Path) -> None:
     arguments = ["train", "--recipe", "best-encoder", "--dataset", dataset, "--epochs", 1, "--set", "batch=4"]
 
     def train(devices: int, out: Path) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "ground_tools.cli", *arguments, "--devices", devices, "--out", out]
+        command = [sys.executable, "-m", "ground_tools.commands.main", *arguments, "--devices", devices, "--out", out]
         flags = "--xla_force_host_platform_device_count=2"  # two devices of one processor
         environment = {**os.environ, "KERAS_BACKEND": "jax", "XLA_FLAGS": flags}
         return subprocess.run(
@@ -330,7 +330,7 @@ def test_training_runs_with_the_other_backends(backend: str, dataset: Path, tmp_
     unet = ("best-cpu-unet-s-start", *common, *windows, "--out", tmp_path, "--encoder", weights)
     for arguments in (encoder, unet):
         done = subprocess.run(
-            [sys.executable, "-m", "ground_tools.cli", "train", "--recipe", *map(str, arguments)],
+            [sys.executable, "-m", "ground_tools.commands.main", "train", "--recipe", *map(str, arguments)],
             env={**os.environ, "KERAS_BACKEND": backend},
             capture_output=True,
             text=True,

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ground_tools.arguments import check_limits
+from ground_tools.foundation.arguments import check_limits
 
 _EXAMPLES = """examples:
   ground-tools evaluate --bundle models/unet_h --dataset datasets/d1 --images 30
@@ -57,9 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Do what `ground-tools evaluate` was asked for; returns the exit code."""
     limits = {"images": (0, 1_000_000), "passes": (1, 100), "sweep": (0, 1_000_000), "disturbed": (0, 1_000_000)}
     check_limits(arguments, {**limits, "workers": (0, 256)})
-    from ground_tools.evaluation.evaluate import Plan, evaluate
+    from ground_tools.evaluation.evaluation import Plan, evaluate
     from ground_tools.evaluation.report import check_docs, write_docs, write_out
-    from ground_tools.evaluation.work import usable_cores
+    from ground_tools.evaluation.worker_pool import usable_cores
 
     if arguments.write is not None:
         if arguments.split != "test":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ground_tools.rendering.encoding import display_encoded
+from ground_tools.labels.encoding import display_encoded
 
 # Radius of the disk that erodes the body's mask into the region where an edge counts as terminator: edges
 # nearer to the limb drop out. Pixels.

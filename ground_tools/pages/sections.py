@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ground_tools.datasets.store import write_whole
+from ground_tools.foundation.files import write_whole
 
 
 def check_marks(page: Path, name: str) -> None:

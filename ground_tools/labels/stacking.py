@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ground_tools.classes import (
+from ground_tools.labels.classes import (
     BACKGROUND,
     BOULDER_IDENTIFIERS,
     BOULDERS,

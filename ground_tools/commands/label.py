@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ground_tools.labelling.collection import D4_LABELS, D4_SECOND
 from ground_tools.labelling.shapes import LABELS, SILHOUETTES
 
-HERE = Path(__file__).parent
-D4_LABELS, D4_SECOND = HERE / "d4", HERE / "d4_second"
 IMAGES_VARIABLE = "RUBBLEMAP_REAL_IMAGES"
 _PROPOSAL_METHODS = ("band", "canny", "none")
 
@@ -81,6 +81,31 @@ def add_parser(commands: Any) -> None:
     propose.add_argument("--terminator", choices=_PROPOSAL_METHODS, default="band", help="(default: band)")
     propose.add_argument("--replace", action="store_true", help="in place of what a person has drawn, too")
 
+    _editing_actions(action)
+    sheet = action("sheet", "draw the image enlarged, with coordinates, labels and mask")
+    sheet.add_argument("--out", type=Path, required=True, metavar="PNG")
+    sheet.add_argument("--region", metavar="X0,Y0,X1,Y1", help="this part only")
+    sheet.add_argument("--scale", default="auto", help="size of a pixel, 1..16 (default: auto, the largest that fits)")
+    sheet.add_argument("--gamma", type=float, default=1.0, help="above 1 makes dim parts brighter (default: 1)")
+    sheet.add_argument("--smooth", action="store_true", help="enlarge by cubic interpolation, not by squares")
+    sheet.add_argument("--no-labels", action="store_true", help="the plain image alone")
+    sheet.add_argument("--panels", default="plain,labels,mask", help="which, in order (default: plain,labels,mask)")
+
+    action("check", "find labels that are wrong or odd; exit 1 when something must be put right", image=False)
+    action("status", "what is labelled and what is not", image=False)
+    agree = action("agreement", "a second person's labels against the first's", image=False)
+    agree.add_argument("--second", type=Path, default=D4_SECOND, metavar="DIR", help="(default: those of D-4)")
+    agree.add_argument("--json", action="store_true", help="for programs")
+    agree.add_argument("--write", type=Path, metavar="DOCS", help="put it into DOCS/datasets.md, too")
+    for name, text in (("export", "write the labels as a COCO file"), ("import", "read labels from a COCO file")):
+        action(name, text, image=False).add_argument("--coco", type=Path, required=True, metavar="FILE")
+    manifest = actions.add_parser("manifest", help="write manifest.csv for a folder of images")
+    manifest.add_argument("folder", type=Path, metavar="DIR")
+    manifest.add_argument("--body", help="of all images (default: the name of the folder that each lies in)")
+
+
+def _editing_actions(action: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add the actions that change the labels of one image. action: adds a parser by name and help."""
     add = action("add", "add a shape")
     add.add_argument("--label", choices=LABELS, required=True)
     _shape_arguments(add)
@@ -104,27 +129,6 @@ def add_parser(commands: Any) -> None:
     setting.add_argument("--note")
     setting.add_argument("--labelled", action=argparse.BooleanOptionalAction, help="done; accepts its proposals")
 
-    sheet = action("sheet", "draw the image enlarged, with coordinates, labels and mask")
-    sheet.add_argument("--out", type=Path, required=True, metavar="PNG")
-    sheet.add_argument("--region", metavar="X0,Y0,X1,Y1", help="this part only")
-    sheet.add_argument("--scale", default="auto", help="size of a pixel, 1..16 (default: auto, the largest that fits)")
-    sheet.add_argument("--gamma", type=float, default=1.0, help="above 1 makes dim parts brighter (default: 1)")
-    sheet.add_argument("--smooth", action="store_true", help="enlarge by cubic interpolation, not by squares")
-    sheet.add_argument("--no-labels", action="store_true", help="the plain image alone")
-    sheet.add_argument("--panels", default="plain,labels,mask", help="which, in order (default: plain,labels,mask)")
-
-    action("check", "find labels that are wrong or odd; exit 1 when something must be put right", image=False)
-    action("status", "what is labelled and what is not", image=False)
-    agree = action("agreement", "a second person's labels against the first's", image=False)
-    agree.add_argument("--second", type=Path, default=D4_SECOND, metavar="DIR", help="(default: those of D-4)")
-    agree.add_argument("--json", action="store_true", help="for programs")
-    agree.add_argument("--write", type=Path, metavar="DOCS", help="put it into DOCS/datasets.md, too")
-    for name, text in (("export", "write the labels as a COCO file"), ("import", "read labels from a COCO file")):
-        action(name, text, image=False).add_argument("--coco", type=Path, required=True, metavar="FILE")
-    manifest = actions.add_parser("manifest", help="write manifest.csv for a folder of images")
-    manifest.add_argument("folder", type=Path, metavar="DIR")
-    manifest.add_argument("--body", help="of all images (default: the name of the folder that each lies in)")
-
 
 def _shape_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
@@ -144,7 +148,7 @@ def _pair(text: str) -> tuple[float, float]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what `ground-tools label` was asked for; returns the exit code."""
-    from ground_tools.labelling.actions import act
+    from ground_tools.commands.label_actions import act
 
     if arguments.action != "manifest":
         if arguments.real_images is None:

@@ -29,8 +29,8 @@ from tqdm import tqdm
 
 from flight.bundle import Bundle
 from flight.inference.network import Network, load_networks
-from ground_tools.datasets.store import write_whole
 from ground_tools.evaluation.statistics import JOBS, SETTINGS, Arrays, Image, gathered
+from ground_tools.foundation.files import write_whole
 
 # What a kill can cost each process: a quarter of a minute at 20 passes of two networks.
 _PART_IMAGES = 4

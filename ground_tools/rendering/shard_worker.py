@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from ground_tools.bodies.enhance import BodyParts, enhance
-from ground_tools.classes import CLASS_NAMES
+from ground_tools.bodies.enhanced_body import BodyParts, enhance
 from ground_tools.datasets.store import sample_digest, shard_bytes, webp_bytes
+from ground_tools.labels.classes import CLASS_NAMES
 from ground_tools.rendering.campaign import Campaign, Shard, shard_views
 from ground_tools.rendering.geometry import View, reference_range
 

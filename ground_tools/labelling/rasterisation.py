@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ground_tools.classes import BOULDER_IDENTIFIERS, CRATER_IDENTIFIERS, SURFACE_IDENTIFIER
-from ground_tools.datasets.labels import stacked_mask
 from ground_tools.labelling.annotations import Annotation
 from ground_tools.labelling.shapes import BODY, BOULDER, CRATER, TERMINATOR, Shape, across, bounds, outline
+from ground_tools.labels.classes import BOULDER_IDENTIFIERS, CRATER_IDENTIFIERS, SURFACE_IDENTIFIER
+from ground_tools.labels.stacking import stacked_mask
 
 # Grid on which sizes are told, and rules about sizes hold: what a network sees.
 NETWORK_SIZE = 128

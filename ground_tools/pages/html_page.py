@@ -7,7 +7,7 @@ import html
 import re
 from pathlib import Path
 
-from ground_tools.evaluation.tables import Block, Heading, Picture, Table, Text
+from ground_tools.pages.blocks import Block, Heading, Picture, Table, Text
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1d2330; --paper: #ffffff; --line: #d5d9e0; --soft: #f3f5f8; --link: #1f4e79; }

@@ -209,7 +209,8 @@ def _list(annotation: Annotation, rules: Rules, as_lines: bool) -> int:
 def _sheet(arguments: argparse.Namespace, annotation: Annotation, entry: ImageEntry, rules: Rules) -> int:
     import cv2
 
-    from ground_tools.datasets.store import png_bytes, write_whole
+    from ground_tools.datasets.store import png_bytes
+    from ground_tools.foundation.files import write_whole
     from ground_tools.labelling.sheets import PANELS, label_sheet
 
     panels = ("plain",) if arguments.no_labels else tuple(arguments.panels.split(","))

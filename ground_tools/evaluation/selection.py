@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from flight.bundle import Bundle
 from ground_tools.datasets.store import SPLITS, LoadedSet, content_digest, load, read_description, read_index
 from ground_tools.evaluation.passes import set_inputs
+from ground_tools.foundation.sampling import even_share
 from ground_tools.training.records import set_name, split_rule
 
 
@@ -78,30 +79,6 @@ def _judged_digest(path: Path) -> str:
     index = read_index(path)
     judged = index.filter(pc.not_equal(index["split"], "train"))
     return content_digest(judged if len(judged) else index)
-
-
-def even_share(bodies: np.ndarray, count: int) -> np.ndarray:
-    """Places of `count` samples (0: of all) with an even share of every body, spread evenly over each body's samples.
-
-    Bodies with fewer samples than their share give all they have, and the others more. bodies: N names. Returns sorted
-    int64 places.
-    """
-    if count == 0 or count >= len(bodies):
-        return np.arange(len(bodies))
-    names, sizes = np.unique(bodies, return_counts=True)
-    shares = np.zeros(len(names), dtype=np.int64)
-    while (missing := count - int(shares.sum())) > 0:
-        open_bodies = np.flatnonzero(shares < sizes)
-        each, rest = divmod(missing, len(open_bodies))
-        more = np.full(len(open_bodies), each)
-        more[:rest] += 1
-        shares[open_bodies] = np.minimum(shares[open_bodies] + more, sizes[open_bodies])
-    places = [
-        np.flatnonzero(bodies == name)[np.linspace(0, size - 1, share).round().astype(int)]
-        for name, size, share in zip(names, sizes, shares, strict=True)
-        if share
-    ]
-    return np.sort(np.concatenate(places)).astype(np.int64)
 
 
 def choose(path: Path, split: str, count: int, bundle: Bundle, identifiers: bool = False) -> Chosen:

@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from ground_tools.classes import CLASS_NAMES
-from ground_tools.datasets.splits import split_by_body, split_by_image
 from ground_tools.datasets.store import (
     FORMAT_VERSION,
     SPLITS,
@@ -23,13 +21,14 @@ from ground_tools.datasets.store import (
     webp_bytes,
     write_description,
     write_index,
-    write_whole,
 )
+from ground_tools.foundation.files import write_whole
 from ground_tools.labelling.annotations import Annotation
 from ground_tools.labelling.checks import usable
-from ground_tools.labelling.cli import D4_LABELS
-from ground_tools.labelling.collection import Rules, read_image, read_labels, read_manifest, read_rules
-from ground_tools.labelling.rasterise import Sample, crop_of, is_too_small, sample_of
+from ground_tools.labelling.collection import D4_LABELS, Rules, read_image, read_labels, read_manifest, read_rules
+from ground_tools.labelling.rasterisation import Sample, crop_of, is_too_small, sample_of
+from ground_tools.labelling.splits import split_by_body, split_by_image
+from ground_tools.labels.classes import CLASS_NAMES
 
 SIZES = (128, 256)
 SPLIT_KINDS = ("image", "body")

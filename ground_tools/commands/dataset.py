@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ground_tools.arguments import check_limits
-from ground_tools.labelling.cli import add_image_arguments
+from ground_tools.commands.label import add_image_arguments
+from ground_tools.foundation.arguments import check_limits
 
 _EXAMPLES = """examples:
   ground-tools dataset info datasets/d1
@@ -115,7 +115,7 @@ def _real_images(arguments: argparse.Namespace) -> Path:
 
 
 def _info_real(arguments: argparse.Namespace) -> int:
-    from ground_tools.datasets.real import as_text, overview, read_real
+    from ground_tools.labelling.real_sets import as_text, overview, read_real
 
     found, rules, problems = read_real(_real_images(arguments), arguments.labels)
     for problem in problems:
@@ -126,8 +126,8 @@ def _info_real(arguments: argparse.Namespace) -> int:
 
 
 def _build(arguments: argparse.Namespace) -> int:
-    from ground_tools.datasets.real import build, read_real
     from ground_tools.labelling.collection import read_rules
+    from ground_tools.labelling.real_sets import build, read_real
 
     if not _is_name(arguments.set, arguments.labels):
         raise ValueError(

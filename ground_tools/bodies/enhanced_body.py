@@ -23,7 +23,7 @@ from ground_tools.bodies.meshes import (
 from ground_tools.bodies.noise import fractal_noise
 from ground_tools.bodies.procedural import procedural_shape
 from ground_tools.bodies.reliefs import Relief, analytic_relief, read_reliefs
-from ground_tools.classes import BOULDER_IDENTIFIERS, CRATER_IDENTIFIERS, SURFACE_IDENTIFIER
+from ground_tools.labels.classes import BOULDER_IDENTIFIERS, CRATER_IDENTIFIERS, SURFACE_IDENTIFIER
 
 # Boulder diameters, as fractions of the largest extent of the body (at range D0 that extent fills the frame, so
 # 0.01 is 1.3 pixels there).

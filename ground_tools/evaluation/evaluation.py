@@ -21,11 +21,12 @@ from ground_tools.evaluation.figures import (
 )
 from ground_tools.evaluation.mosaics import along_time, best_middle_worst, mosaic
 from ground_tools.evaluation.passes import passes_of
-from ground_tools.evaluation.report import write_chart, write_picture
-from ground_tools.evaluation.samples import Chosen, choose, splits_of
-from ground_tools.evaluation.segmentation import image_ious
+from ground_tools.evaluation.selection import Chosen, choose, splits_of
 from ground_tools.evaluation.statistics import Arrays, Image
-from ground_tools.evaluation.work import statistics_of, workers
+from ground_tools.evaluation.worker_pool import statistics_of, workers
+from ground_tools.metrics.iou import image_ious
+from ground_tools.pages.charts import write_chart
+from ground_tools.pages.pictures import write_picture
 from ground_tools.training.records import check_unseen, sets_used
 
 

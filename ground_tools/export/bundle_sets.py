@@ -12,10 +12,10 @@ from flight.bundle import Bundle
 from ground_tools.datasets.store import LoadedSet, load, read_description
 from ground_tools.evaluation.choices import GAMMAS, ORIENTATIONS, THRESHOLDS, thresholded_miou
 from ground_tools.evaluation.passes import mode_moments, mode_result, passes_over, set_inputs
-from ground_tools.evaluation.reliability import negative_log_likelihood
+from ground_tools.foundation.sampling import evenly
+from ground_tools.metrics.calibration import negative_log_likelihood
+from ground_tools.metrics.iou import iou_per_class, mean_iou
 from ground_tools.training.augmentation import disturbed
-from ground_tools.training.metrics import iou_per_class, mean_iou
-from ground_tools.training.pixels import evenly
 from ground_tools.training.records import provenance, set_name
 
 _RANGES_IMAGES = 96
