@@ -13,7 +13,7 @@ from ground_tools.bodies.catalogue import BodyRecipe
 from ground_tools.bodies.craters import apply_craters, place_craters
 from ground_tools.bodies.meshes import (
     Mesh,
-    centred_on_mass,
+    centre_on_mass,
     largest_extent,
     mean_radius,
     read_closed_mesh,
@@ -101,7 +101,7 @@ def _base_shape(recipe: BodyRecipe, shapes: Path | None, digests: dict[str, str]
                 f"body {recipe.name}: its shape model {recipe.shape} is not part of the project; "
                 "name the folder that holds it with --shapes DIR, or give --procedural"
             )
-        mesh = centred_on_mass(read_closed_mesh(shapes / recipe.shape))
+        mesh = centre_on_mass(read_closed_mesh(shapes / recipe.shape))
         digests[recipe.shape] = hashlib.sha256((shapes / recipe.shape).read_bytes()).hexdigest()
         return mesh
     assert recipe.procedural_kind is not None

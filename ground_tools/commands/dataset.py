@@ -120,8 +120,8 @@ def _info_real(arguments: argparse.Namespace) -> int:
     found, rules, problems = read_real(_real_images(arguments), arguments.labels)
     for problem in problems:
         print(problem, file=sys.stderr)
-    told = overview(found, rules)
-    print(json.dumps(told, indent=2) if arguments.json else as_text(told), end="\n" * arguments.json)
+    figures = overview(found, rules)
+    print(json.dumps(figures, indent=2) if arguments.json else as_text(figures), end="\n" * arguments.json)
     return 0
 
 

@@ -16,9 +16,9 @@ _EXAMPLES = """examples:
       every figure and picture of docs/results.md and docs/results.json; an hour or more per thousand images
   ground-tools evaluate --bundle models/unet_s --dataset datasets/d1 --split validation --images 100
 
-Every mode of a bundle is judged from the same dropout passes of the int8 files, by the flight code. An evaluation that
-was stopped goes on where it was when the same command is given again; another bundle or set adds to the report. Sets
-with a validation split also get the sweeps of gamma and threshold on it, and the images unlike training.
+Every mode of a bundle is evaluated from the same dropout passes of the int8 files, by the flight code. An evaluation
+that was stopped goes on where it was when the same command is given again; another bundle or set adds to the report.
+Sets with a validation split also get the sweeps of gamma and threshold on it, and the images unlike training.
 """
 
 
@@ -26,7 +26,7 @@ def add_parser(commands: Any) -> None:
     """Add the command `evaluate` to those of `ground-tools`."""
     evaluate = commands.add_parser(
         "evaluate",
-        help="judge bundles on sets: IoU, calibration, error detection, as tables, pictures and one HTML report",
+        help="evaluate bundles on sets: IoU, calibration, error detection, as tables, pictures and one HTML report",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -34,7 +34,7 @@ def add_parser(commands: Any) -> None:
     evaluate.add_argument("--bundle", metavar="DIR", help="a bundle; repeat for more", **more)
     evaluate.add_argument("--dataset", metavar="SET", help="a set, folder or packed; repeat for more", **more)
     evaluate.add_argument(
-        "--split", choices=("train", "validation", "test"), default="test", help="to judge on (default: test)"
+        "--split", choices=("train", "validation", "test"), default="test", help="to evaluate on (default: test)"
     )
     evaluate.add_argument(
         "--images", type=int, default=0, metavar="N", help="an even share of every body, N in all (default: 0, all)"

@@ -46,7 +46,7 @@ def add_parser(commands: Any) -> None:
         help="the set whose first test image becomes the self-test's, where images of the sets may not be passed on",
     )
     export.add_argument("--bundle-version", default="0.1.0", help="(default: 0.1.0)")
-    export.add_argument("--images", type=int, help="judge on so many images of each split instead of all")
+    export.add_argument("--images", type=int, help="evaluate on so many images of each split instead of all")
     export.add_argument("--passes", type=int, default=20, help="dropout passes (default: 20)")
 
 

@@ -148,7 +148,7 @@ def _pair(text: str) -> tuple[float, float]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what `ground-tools label` was asked for; returns the exit code."""
-    from ground_tools.commands.label_actions import act
+    from ground_tools.commands.label_actions import run_action
 
     if arguments.action != "manifest":
         if arguments.real_images is None:
@@ -156,4 +156,4 @@ def run(arguments: argparse.Namespace) -> int:
                 f"give --real-images DIR, the folder of images with manifest.csv, or set {IMAGES_VARIABLE}"
             )
         arguments.real_images = Path(arguments.real_images)
-    return act(arguments)
+    return run_action(arguments)

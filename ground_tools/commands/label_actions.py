@@ -32,7 +32,7 @@ from ground_tools.labelling.shapes import (
 )
 
 
-def act(arguments: argparse.Namespace) -> int:
+def run_action(arguments: argparse.Namespace) -> int:
     """Do what `ground-tools label` was asked for; returns the exit code."""
     if arguments.action == "manifest":
         count = write_manifest(arguments.folder, arguments.body)

@@ -28,7 +28,7 @@ class BodySet:
     validation: np.ndarray
 
 
-def body_set(path: Path) -> BodySet:
+def derive_body_set(path: Path) -> BodySet:
     """Derive C-1 from a set such as D-1: all of its splits, shuffled by a fixed seed, four fifths for training.
 
     Raises ValueError naming the set when it is not finished or shows fewer than two bodies.

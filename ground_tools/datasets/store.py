@@ -216,7 +216,7 @@ def digest(path: Path) -> str:
     return content_digest(read_index(path))
 
 
-def batches(path: Path, columns: list[str]) -> Iterator[pa.Table]:
+def read_batches(path: Path, columns: list[str]) -> Iterator[pa.Table]:
     """The set's samples, shard by shard (or group by group of a packed file), with the columns asked for."""
     if path.is_file():
         file = pq.ParquetFile(path)
@@ -245,7 +245,7 @@ def load(path: Path, split: str | None = None, bodies: list[str] | None = None, 
     pixels = PIXEL_COLUMNS if identifiers else PIXEL_COLUMNS[:2]
     columns = [name for name in SAMPLE_SCHEMA.names if name not in PIXEL_COLUMNS or name in pixels]
     splits = None if split is None else [split]
-    rows = pa.concat_tables([chosen_rows(table, splits, bodies) for table in batches(path, columns)])
+    rows = pa.concat_tables([chosen_rows(table, splits, bodies) for table in read_batches(path, columns)])
     if not len(rows):
         raise ValueError(f"dataset {path}: no samples in split {split or 'any'} of {', '.join(bodies or ['any body'])}")
     decoded: dict[str, np.ndarray] = {

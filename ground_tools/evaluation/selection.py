@@ -1,4 +1,4 @@
-"""Which samples of a set are judged: a split, an even share of every body, of the classes and size of the bundle."""
+"""Which samples of a set are evaluated: a split, an even share of every body, of the classes and size of the bundle."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pyarrow.compute as pc
 
 from flight.bundle import Bundle
 from ground_tools.datasets.store import SPLITS, LoadedSet, content_digest, load, read_description, read_index
-from ground_tools.evaluation.passes import set_inputs
+from ground_tools.evaluation.passes import camera_frames
 from ground_tools.foundation.sampling import even_share
 from ground_tools.training.records import set_name, split_rule
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """Samples that are to be judged.
+class Selection:
+    """Samples that are to be evaluated.
 
     name: of the set, as results call it (see records.set_name); sha256: of its content but for the training split, so
     that a set of which that split grows, or was never rendered, has the figures of the whole one. split: the one asked
@@ -48,7 +48,7 @@ class Chosen:
 
     def frames(self) -> np.ndarray:
         """The images as a camera gives them to the networks, (N, H, W) uint8."""
-        return set_inputs(self.samples.images, self.noise)
+        return camera_frames(self.samples.images, self.noise)
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -74,15 +74,15 @@ def splits_of(path: Path) -> list[str]:
     return [split for split in SPLITS if split in present]
 
 
-def _judged_digest(path: Path) -> str:
+def _evaluated_digest(path: Path) -> str:
     """SHA-256 over the samples of a set outside its training split, in order; over all where there is nothing else."""
     index = read_index(path)
-    judged = index.filter(pc.not_equal(index["split"], "train"))
-    return content_digest(judged if len(judged) else index)
+    kept = index.filter(pc.not_equal(index["split"], "train"))
+    return content_digest(kept if len(kept) else index)
 
 
-def choose(path: Path, split: str, count: int, bundle: Bundle, identifiers: bool = False) -> Chosen:
-    """Load the samples of a set that a bundle is to be judged on.
+def select(path: Path, split: str, count: int, bundle: Bundle, identifiers: bool = False) -> Selection:
+    """Load the samples of a set that a bundle is to be evaluated on.
 
     split: where it is "test", a set that has neither a test nor a training split gives all of its samples. count: so
     many samples, an even share of every body; 0 for all. Raises ValueError naming the set when it has not the bundle's
@@ -106,10 +106,10 @@ def choose(path: Path, split: str, count: int, bundle: Bundle, identifiers: bool
             f"got {loaded.images.shape[1]} x {loaded.images.shape[2]}"
         )
     positions = even_share(loaded.bodies, count)
-    return Chosen(
+    return Selection(
         path=path,
         name=set_name(description),
-        sha256=_judged_digest(path),
+        sha256=_evaluated_digest(path),
         split=asked or "all",
         split_by=split_rule(description),
         total=len(loaded),

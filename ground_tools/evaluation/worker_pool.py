@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from flight.bundle import Bundle
 from flight.inference.network import Network, load_networks
-from ground_tools.evaluation.statistics import JOBS, SETTINGS, Arrays, Image, gathered
+from ground_tools.evaluation.statistics import JOBS, SETTINGS, Arrays, Image, gather
 from ground_tools.foundation.files import write_whole
 
 # What a kill can cost each process: a quarter of a minute at 20 passes of two networks.
@@ -46,7 +46,7 @@ def usable_cores() -> int:
 
 
 @contextmanager
-def workers(bundle: Bundle, passes: int, count: int) -> Iterator[ProcessPoolExecutor]:
+def start_workers(bundle: Bundle, passes: int, count: int) -> Iterator[ProcessPoolExecutor]:
     """Processes with the bundle loaded, for `statistics_of`."""
     # Not forked: the interpreter's threads would not survive it.
     context = multiprocessing.get_context("spawn")
@@ -71,13 +71,13 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _part(job: str, images: list[Image]) -> Arrays:
+def _compute_part(job: str, images: list[Image]) -> Arrays:
     bundle: Bundle = _loaded["bundle"]
     networks: list[Network] = _loaded["networks"]
-    return gathered([JOBS[job](bundle, networks, image, _loaded["passes"]) for image in images])
+    return gather([JOBS[job](bundle, networks, image, _loaded["passes"]) for image in images])
 
 
-def statistics_of(
+def compute_statistics(
     pool: ProcessPoolExecutor,
     job: str,
     images: list[Image],
@@ -101,14 +101,16 @@ def statistics_of(
     missing = [number for number, file in enumerate(files) if not file.exists()]
     done = len(images) - sum(len(parts[number]) for number in missing)
     with tqdm(total=len(images), initial=done, unit="image", desc=label, file=sys.stderr) as bar:
-        pending: dict[Future[Arrays], int] = {pool.submit(_part, job, parts[number]): number for number in missing}
+        pending: dict[Future[Arrays], int] = {
+            pool.submit(_compute_part, job, parts[number]): number for number in missing
+        }
         while pending:
             finished, _ = wait(pending, return_when=FIRST_COMPLETED)
             for future in finished:
                 number = pending.pop(future)
-                write_whole(files[number], _written(future.result()))
+                write_whole(files[number], _encode_part(future.result()))
                 bar.update(len(parts[number]))
-    return gathered(_read(file) for file in files)
+    return gather(_read_part(file) for file in files)
 
 
 def software() -> dict[str, str]:
@@ -130,14 +132,14 @@ def _digest(images: list[Image]) -> str:
     return total.hexdigest()
 
 
-def _written(part: Arrays) -> bytes:
+def _encode_part(part: Arrays) -> bytes:
     """A part as a file's bytes: a compressed archive of NumPy arrays, and its SHA-256."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **part)  # type: ignore[arg-type]
     return buffer.getvalue() + hashlib.sha256(buffer.getvalue()).digest()
 
 
-def _read(file: Path) -> Arrays:
+def _read_part(file: Path) -> Arrays:
     stored = file.read_bytes()
     content, digest = stored[:-_DIGEST_BYTES], stored[-_DIGEST_BYTES:]
     # Of the whole file, and first: a damaged archive fails to be read in a dozen ways, or misses an array in silence.

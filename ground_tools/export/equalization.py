@@ -35,7 +35,7 @@ def channel_factors(unet: keras.Model, images: np.ndarray) -> dict[str, np.ndarr
     return factors
 
 
-def equalized(
+def equalize(
     convolutions: dict[str, tuple[np.ndarray, np.ndarray]], factors: dict[str, np.ndarray]
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Kernels and biases with the factors put in; the network computes the same scores.

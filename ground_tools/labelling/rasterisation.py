@@ -10,7 +10,7 @@ import numpy as np
 from ground_tools.labelling.annotations import Annotation
 from ground_tools.labelling.shapes import BODY, BOULDER, CRATER, TERMINATOR, Shape, across, bounds, outline
 from ground_tools.labels.classes import BOULDER_IDENTIFIERS, CRATER_IDENTIFIERS, SURFACE_IDENTIFIER
-from ground_tools.labels.stacking import stacked_mask
+from ground_tools.labels.stacking import stack_masks
 
 # Grid on which sizes are told, and rules about sizes hold: what a network sees.
 NETWORK_SIZE = 128
@@ -76,7 +76,7 @@ def sky_level(image: np.ndarray, body: np.ndarray) -> int:
     return int(np.median(sky)) if len(sky) else 0
 
 
-def cut(image: np.ndarray, crop: tuple[int, int, int], size: int, level: int) -> np.ndarray:
+def crop_image(image: np.ndarray, crop: tuple[int, int, int], size: int, level: int) -> np.ndarray:
     """The crop of an image on a grid of size x size; outside of the image there is `level`. Returns (S, S) uint8."""
     x, y, side = crop
     square = np.full((side, side), level, dtype=np.uint8)
@@ -88,7 +88,7 @@ def cut(image: np.ndarray, crop: tuple[int, int, int], size: int, level: int) ->
     return cv2.resize(square, (size, size), interpolation=interpolation)
 
 
-def covered(points: np.ndarray, crop: tuple[int, int, int], size: int) -> np.ndarray:
+def rasterise(points: np.ndarray, crop: tuple[int, int, int], size: int) -> np.ndarray:
     """The pixels of a crop's grid of which a polygon covers half or more.
 
     points: (N, 2) float64, pixels of the image. Returns (S, S) bool. Each pixel is looked at in 8 x 8 places.
@@ -137,7 +137,7 @@ def region_of(shapes: list[Shape], crop: tuple[int, int, int], size: int) -> np.
     """The pixels that any of the shapes covers. Returns (S, S) bool."""
     region = np.zeros((size, size), dtype=bool)
     for shape in shapes:
-        region |= covered(outline(shape), crop, size)
+        region |= rasterise(outline(shape), crop, size)
     return region
 
 
@@ -171,14 +171,14 @@ def identifiers_of(
     small are left out.
     """
     frame = np.array([(0, 0), (annotation.width, 0), (annotation.width, annotation.height), (0, annotation.height)])
-    inside = covered(frame.astype(np.float64), crop, size)
+    inside = rasterise(frame.astype(np.float64), crop, size)
     body = inside & region_of([shape for shape in annotation.shapes if shape.label == BODY], crop, size)
     ground = np.where(body, SURFACE_IDENTIFIER, 0).astype(np.uint16)
     for number, shape in enumerate(_large_first(annotation, CRATER, crop, minimum_across)):
-        ground[covered(outline(shape), crop, size) & body] = CRATER_IDENTIFIERS + number
+        ground[rasterise(outline(shape), crop, size) & body] = CRATER_IDENTIFIERS + number
     identifiers = ground.copy()
     for number, shape in enumerate(_large_first(annotation, BOULDER, crop, minimum_across)):
-        identifiers[covered(outline(shape), crop, size) & body] = BOULDER_IDENTIFIERS[2] + number
+        identifiers[rasterise(outline(shape), crop, size) & body] = BOULDER_IDENTIFIERS[2] + number
     terminator = body & region_of([shape for shape in annotation.shapes if shape.label == TERMINATOR], crop, size)
     return identifiers, ground, terminator
 
@@ -194,7 +194,7 @@ def mask_of(
     annotation: Annotation, crop: tuple[int, int, int], size: int, minimum_across: dict[str, float]
 ) -> np.ndarray:
     """The mask of a crop: terminator over boulders over craters over surface over background. (S, S) uint8."""
-    return stacked_mask(*identifiers_of(annotation, crop, size, minimum_across), minimum_boulder_pixels=1)
+    return stack_masks(*identifiers_of(annotation, crop, size, minimum_across), minimum_boulder_pixels=1)
 
 
 def sample_of(
@@ -208,6 +208,6 @@ def sample_of(
     identifiers, ground, terminator = identifiers_of(annotation, crop, size, minimum_across)
     if not identifiers.any():
         raise ValueError(f"{annotation.file}: expected the body within the crop {crop}, found none of it there")
-    mask = stacked_mask(identifiers, ground, terminator, minimum_boulder_pixels=1)
-    grey = cut(image, crop, size, sky_level(image, body_in_image(annotation)))
+    mask = stack_masks(identifiers, ground, terminator, minimum_boulder_pixels=1)
+    grey = crop_image(image, crop, size, sky_level(image, body_in_image(annotation)))
     return Sample(grey, mask, identifiers, ground)

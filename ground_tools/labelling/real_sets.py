@@ -50,7 +50,7 @@ class RealImage:
     sample: Sample
 
 
-def copies(array: np.ndarray) -> list[np.ndarray]:
+def make_copies(array: np.ndarray) -> list[np.ndarray]:
     """The four copies of a square image or mask, in the order of COPIES."""
     return [array, array[:, ::-1], np.rot90(array), np.rot90(array, 2)]
 
@@ -106,7 +106,7 @@ def build(found: list[RealImage], rules: Rules, out: Path, kind: str = "image") 
     What a rendered set knows of camera and sun is null, or NaN in vectors. Raises ValueError when the folder holds
     anything but an earlier make of the same set.
     """
-    _make_room(out, rules.name)
+    _clear_folder(out, rules.name)
     splits = splits_of(found, rules, kind)
     size = found[0].sample.image.shape[0]
     counts: dict[str, list[int]] = {body: [0, 0, 0] for body in sorted({image.body for image in found})}
@@ -147,7 +147,7 @@ def build(found: list[RealImage], rules: Rules, out: Path, kind: str = "image") 
     return description
 
 
-def _make_room(out: Path, name: str) -> None:
+def _clear_folder(out: Path, name: str) -> None:
     if not out.exists() or not any(out.iterdir()):
         return
     try:
@@ -162,7 +162,7 @@ def _make_room(out: Path, name: str) -> None:
 def _rows(image: RealImage, split: str, first: int, seed: int) -> list[dict[str, Any]]:
     sample = image.sample
     rows = []
-    turned = zip(*(copies(a) for a in (sample.image, sample.mask, sample.identifiers, sample.ground)), strict=True)
+    turned = zip(*(make_copies(a) for a in (sample.image, sample.mask, sample.identifiers, sample.ground)), strict=True)
     for number, arrays in enumerate(turned):
         grey, mask, identifiers, ground = (np.ascontiguousarray(array) for array in arrays)
         rows.append(
@@ -236,16 +236,16 @@ def _split_table(found: list[RealImage], rules: Rules, kind: str, bodies: list[s
     return {body: [pairs.count((body, split)) for split in SPLITS] for body in bodies}
 
 
-def as_text(told: dict[str, Any]) -> str:
+def as_text(figures: dict[str, Any]) -> str:
     """The overview as a text for the terminal."""
     lines = [
-        f"{told['name']}: {told['images']} real images of {len(told['bodies'])} bodies, {told['pairs']} pairs "
-        f"(each image {len(COPIES)} times)",
-        f"shapes: {', '.join(f'{count} {label}' for label, count in told['shapes'].items())}; "
-        f"{told['silhouettes_inferred']} outlines inferred; {told['groups']} groups of images that show the same",
+        f"{figures['name']}: {figures['images']} real images of {len(figures['bodies'])} bodies, "
+        f"{figures['pairs']} pairs (each image {len(COPIES)} times)",
+        f"shapes: {', '.join(f'{count} {label}' for label, count in figures['shapes'].items())}; "
+        f"{figures['silhouettes_inferred']} outlines inferred; {figures['groups']} groups of images that show the same",
     ]
     for kind in SPLIT_KINDS:
-        table = told[f"split_by_{kind}"]
+        table = figures[f"split_by_{kind}"]
         if table is None:
             lines += ["", "split by body: set.toml names no bodies for train and test"]
             continue
@@ -254,5 +254,7 @@ def as_text(told: dict[str, Any]) -> str:
         totals = [sum(c[k] for c in table.values()) for k in range(3)]
         lines.append(f"{'all':<24}{totals[0]:>8}{totals[1]:>12}{totals[2]:>8}")
     lines += ["", f"{'class':<24}{'pixels':>8}{'present in':>12}"]
-    lines += [f"{name:<24}{s:>8.1%}{told['class_present'][name]:>12.1%}" for name, s in told["class_share"].items()]
+    lines += [
+        f"{name:<24}{s:>8.1%}{figures['class_present'][name]:>12.1%}" for name, s in figures["class_share"].items()
+    ]
     return "\n".join(lines) + "\n"

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 BACKGROUND, SURFACE, CRATERS, BOULDERS, TERMINATOR = range(5)
 CLASS_NAMES = ("background", "surface", "craters", "boulders", "terminator")
+# What a class means to a consumer of the maps.
+CLASS_ROLES = {
+    "background": "background",
+    "surface": "safe",
+    "craters": "hazard",
+    "boulders": "hazard",
+    "terminator": "terminator",
+}
 # Red, green, blue, 0..255.
 COLORS = {
     "background": (16, 18, 30),

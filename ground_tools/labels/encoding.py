@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 
-def display_encoded(radiance: np.ndarray) -> np.ndarray:
+def encode_for_display(radiance: np.ndarray) -> np.ndarray:
     """Clip to [0, 1], encode with the sRGB transfer curve (IEC 61966-2-1) and round to uint8.
 
     Published mission images and the reference paper's renderings are display-encoded; a linear camera's frames

@@ -22,7 +22,7 @@ MINIMUM_BOULDER_PIXELS = 5
 MINIMUM_ROCK_PIXELS = 3
 
 
-def seen_rocks(identifiers: np.ndarray) -> np.ndarray:
+def merge_gravel(identifiers: np.ndarray) -> np.ndarray:
     """Identifiers in which rocks of fewer than MINIMUM_ROCK_PIXELS visible pixels are gravel.
 
     identifiers: (H, W) int32, as rays find them. Returns (H, W) uint16, as they are stored.
@@ -31,7 +31,7 @@ def seen_rocks(identifiers: np.ndarray) -> np.ndarray:
     return np.where(gravel, GRAVEL_IDENTIFIER, identifiers).astype(np.uint16)
 
 
-def stacked_mask(
+def stack_masks(
     identifiers: np.ndarray,
     ground: np.ndarray,
     terminator: np.ndarray,

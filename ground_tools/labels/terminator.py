@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ground_tools.labels.encoding import display_encoded
+from ground_tools.labels.encoding import encode_for_display
 
 # Radius of the disk that erodes the body's mask into the region where an edge counts as terminator: edges
 # nearer to the limb drop out. Pixels.
@@ -43,7 +43,7 @@ def terminator_mask(clean: np.ndarray, clean_body: np.ndarray, body: np.ndarray)
     the clean and the full model are seen; limbs of both drop out. Returns (H, W) bool.
     """
     # Brightness as the grey image would have it, of a surface of albedo 1.
-    grey = cv2.GaussianBlur(display_encoded(clean), (0, 0), SMOOTHING)
+    grey = cv2.GaussianBlur(encode_for_display(clean), (0, 0), SMOOTHING)
     accepted = acceptance_mask(body) & acceptance_mask(clean_body)
     return edge_region(grey, (clean < _NIGHT) & clean_body, accepted, body)
 
@@ -57,10 +57,10 @@ def edge_region(grey: np.ndarray, night: np.ndarray, accepted: np.ndarray, body:
     edges = (cv2.Canny(grey, *_CANNY_THRESHOLDS, L2gradient=True) > 0) & accepted & near_night
     grown = cv2.dilate(edges.astype(np.uint8), disk(TERMINATOR_GROWTH))
     region = (cv2.morphologyEx(grown, cv2.MORPH_CLOSE, disk(TERMINATOR_GROWTH)) > 0) & accepted
-    return without_specks(region, body)
+    return remove_specks(region, body)
 
 
-def without_specks(region: np.ndarray, body: np.ndarray) -> np.ndarray:
+def remove_specks(region: np.ndarray, body: np.ndarray) -> np.ndarray:
     """The parts of a region that are as long as a share of the body: a hollow in shadow is no terminator."""
     _, _, width, height = cv2.boundingRect(body.astype(np.uint8))
     _, parts, boxes, _ = cv2.connectedComponentsWithStats(region.astype(np.uint8), connectivity=8)

@@ -29,7 +29,7 @@ img { max-width: 100%; background: white; border-radius: 4px; }
 _KINDS = {".png": "image/png", ".jpg": "image/jpeg"}
 
 
-def page(content: list[Block], title: str, images: Path) -> str:
+def html_page(content: list[Block], title: str, images: Path) -> str:
     """Blocks as one HTML document. images: the folder of the pictures; one that is missing is said to be."""
     headings = [block for block in content if isinstance(block, Heading) and block.level == 2]
     links = "".join(f'<a href="#{_anchor(block.text)}">{_inline(block.text)}</a>' for block in headings)

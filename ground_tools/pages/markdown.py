@@ -5,7 +5,7 @@ from __future__ import annotations
 from ground_tools.pages.blocks import Block, Heading, Picture, Table, Text
 
 
-def table_lines(head: list[str], rows: list[list[str]]) -> list[str]:
+def markdown_table(head: list[str], rows: list[list[str]]) -> list[str]:
     """A Markdown table."""
     return ["| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *rows]]
 
@@ -21,7 +21,7 @@ def markdown(content: list[Block], images: str, deeper: int = 0) -> str:
             case Text(text):
                 lines.append(text)
             case Table(head, rows):
-                lines += table_lines(head, rows)
+                lines += markdown_table(head, rows)
             case Picture(file, caption):
                 lines += [caption + ":", "", f"![{caption}]({images}/{file})"]
     return "\n".join(lines) + "\n\n"

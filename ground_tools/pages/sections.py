@@ -10,18 +10,18 @@ from typing import Any
 from ground_tools.foundation.files import write_whole
 
 
-def check_marks(page: Path, name: str) -> None:
+def check_section(page: Path, name: str) -> None:
     """Raise ValueError unless the page has the marks `<!-- NAME: begin -->` and `<!-- NAME: end -->`."""
     if not page.is_file() or not _part(name).search(page.read_text(encoding="utf-8")):
         raise ValueError(f"{page}: expected the lines <!-- {name}: begin --> and <!-- {name}: end -->")
 
 
-def write_marked(page: Path, name: str, text: str, record: Any, record_file: Path) -> None:
+def write_section(page: Path, name: str, text: str, record: Any, record_file: Path) -> None:
     """Put `text` (whole lines) between the marks, and `record`, the same figures for programs, into a JSON file.
 
     Raises ValueError, with nothing written, where the page lacks the marks.
     """
-    check_marks(page, name)
+    check_section(page, name)
     write_whole(record_file, (json.dumps(record, indent=1) + "\n").encode())
     before = page.read_text(encoding="utf-8")
     write_whole(page, _part(name).sub(lambda match: match[1] + text + match[2], before).encode())

@@ -48,7 +48,7 @@ def render_shard(campaign: Campaign, parts: BodyParts, shard: Shard) -> Rendered
 
 def _render_shard(campaign: Campaign, parts: BodyParts, shard: Shard) -> RenderedShard:
     start = time.perf_counter()
-    studio = _studio_of(campaign, parts)
+    studio = _open_studio(campaign, parts)
     ready = time.perf_counter()
     rows = []
     for number, (view, time_s) in enumerate(shard_views(campaign, shard, parts.recipe.seed, studio.extent)):
@@ -60,10 +60,10 @@ def _render_shard(campaign: Campaign, parts: BodyParts, shard: Shard) -> Rendere
     return RenderedShard(shard, shard_bytes(rows), time.perf_counter() - start, ready - start, peak)
 
 
-def _studio_of(campaign: Campaign, parts: BodyParts) -> Any:
+def _open_studio(campaign: Campaign, parts: BodyParts) -> Any:
     """The studio of this body, from the shard before or anew."""
     global _studio
-    key = (parts.recipe, tuple(sorted(parts.sha256.items())), campaign.samples)
+    key = (parts.recipe, tuple(sorted(parts.sha256.items())), campaign.light_paths)
     if _studio is None or _studio[0] != key:
         with quiet():
             from ground_tools.rendering.studio import Studio
@@ -74,7 +74,7 @@ def _studio_of(campaign: Campaign, parts: BodyParts) -> Any:
             else:
                 _studio[1].close()
                 _studio = None
-            _studio = (key, Studio(enhance(parts), campaign.samples))
+            _studio = (key, Studio(enhance(parts), campaign.light_paths))
     return _studio[1]
 
 

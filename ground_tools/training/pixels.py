@@ -12,16 +12,16 @@ import pyarrow.compute as pc
 
 from ground_tools.datasets.store import (
     PIXEL_COLUMNS,
-    batches,
     chosen_rows,
     content_digest,
+    read_batches,
     read_description,
     read_index,
     webp_array,
 )
 from ground_tools.foundation.sampling import evenly
 from ground_tools.labels.classes import TERMINATOR
-from ground_tools.labels.stacking import stacked_mask
+from ground_tools.labels.stacking import stack_masks
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _unpack(dataset: Path, split: str, minimum_boulder_pixels: int, count: int, 
     both: np.ndarray | None = None
     done = 0
     with ThreadPoolExecutor() as pool:
-        for table in batches(dataset, ["split", "body", *PIXEL_COLUMNS]):
+        for table in read_batches(dataset, ["split", "body", *PIXEL_COLUMNS]):
             rows = chosen_rows(table, [split], None)
             images = list(pool.map(lambda data: webp_array(data, "image"), rows["image"].to_pylist()))
             masks = list(pool.map(lambda row: _mask(row, minimum_boulder_pixels), _rows(rows)))
@@ -110,4 +110,4 @@ def _rows(table: pa.Table) -> list[dict[str, bytes]]:
 
 def _mask(row: dict[str, bytes], minimum_boulder_pixels: int) -> np.ndarray:
     mask, identifiers, ground = (webp_array(row[name], name) for name in ("mask", "identifiers", "ground"))
-    return stacked_mask(identifiers, ground, mask == TERMINATOR, minimum_boulder_pixels)
+    return stack_masks(identifiers, ground, mask == TERMINATOR, minimum_boulder_pixels)

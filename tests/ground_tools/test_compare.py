@@ -75,7 +75,7 @@ def test_a_comparison_fills_its_table_and_trains_nothing_twice(dataset: Path, tm
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in COMPARISONS.glob("*.toml")))
-def test_the_comparisons_that_the_project_brings_are_sound(name: str) -> None:
+def test_the_comparisons_shipped_with_the_project_are_sound(name: str) -> None:
     assert len(load_comparison(name).changes) > 5
 
 
@@ -109,4 +109,4 @@ def test_a_training_that_fails_is_told_with_its_log(dataset: Path, tmp_path: Pat
     assert "00_seed_1: exit code 2; see" in done.stderr
     done = compare("nothing", "--dataset", dataset, *begin, "--out", tmp_path / "out")
     assert done.returncode == 2
-    assert "(the project brings: unet-as, unet-s)" in done.stderr
+    assert "(shipped with the project: unet-as, unet-s)" in done.stderr

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ground_tools.datasets.body_sets import body_set
+from ground_tools.datasets.body_sets import derive_body_set
 from ground_tools.datasets.integrity import verify
-from ground_tools.datasets.noise import NOISE_SEED, own_noise, with_noise
+from ground_tools.datasets.noise import NOISE_SEED, add_noise, own_noise
 from ground_tools.datasets.report import write_scaling
 from ground_tools.datasets.store import (
     SAMPLE_SCHEMA,
@@ -209,21 +209,21 @@ def test_the_report_writes_figures_and_pictures(dataset: Path, tmp_path: Path) -
 
 def test_noise_is_the_papers_and_the_same_in_any_part_of_a_set(dataset: Path) -> None:
     everything, part = load(dataset), load(dataset, "test")
-    whole = with_noise(everything.images)
-    assert np.array_equal(whole[everything.splits == "test"], with_noise(part.images))
-    assert not np.array_equal(whole, with_noise(everything.images, NOISE_SEED + 1))
+    whole = add_noise(everything.images)
+    assert np.array_equal(whole[everything.splits == "test"], add_noise(part.images))
+    assert not np.array_equal(whole, add_noise(everything.images, NOISE_SEED + 1))
     sky = everything.images == 0
     assert whole[..., 0][sky].mean() == pytest.approx(0.1, abs=0.002)
     assert whole[..., 0][sky].std() == pytest.approx(0.01, rel=0.1)
 
 
 def test_c1_is_the_bodies_of_the_whole_set(dataset: Path) -> None:
-    bodies, loaded = body_set(dataset), load(dataset)
+    bodies, loaded = derive_body_set(dataset), load(dataset)
     assert bodies.names == ["procedural_bilobate", "procedural_top"]
     assert [bodies.names[label] for label in bodies.labels] == loaded.bodies.tolist()
     assert len(bodies.train) == 8
     assert sorted([*bodies.train, *bodies.validation]) == list(range(10))
-    assert np.array_equal(body_set(dataset).train, bodies.train)
+    assert np.array_equal(derive_body_set(dataset).train, bodies.train)
 
 
 @pytest.mark.parametrize("column", ["image", "identifiers"])

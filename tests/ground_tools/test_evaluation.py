@@ -38,14 +38,14 @@ from ground_tools.datasets.store import (
     write_index,
 )
 from ground_tools.evaluation import worker_pool as work
-from ground_tools.evaluation.disturbances import DISTURBANCES, disturbed_frame
+from ground_tools.evaluation.disturbances import DISTURBANCES, disturb_frame
 from ground_tools.evaluation.evaluation import Plan, evaluate
 from ground_tools.evaluation.figures import result_key, targets
 from ground_tools.evaluation.mosaics import best_middle_worst
 from ground_tools.evaluation.paper import PAPER_IOU
-from ground_tools.evaluation.passes import begin, image_scores, mode_moments, set_inputs
-from ground_tools.evaluation.report import merged
-from ground_tools.evaluation.selection import choose
+from ground_tools.evaluation.passes import begin_image, camera_frames, image_scores, mode_moments
+from ground_tools.evaluation.report import merge
+from ground_tools.evaluation.selection import select
 from ground_tools.evaluation.statistics import VERSION, Image, rock_sizes
 from ground_tools.evaluation.tables import blocks
 from ground_tools.foundation.sampling import even_share
@@ -84,7 +84,7 @@ from ground_tools.metrics.iou import (
     set_iou,
 )
 from ground_tools.pages.blocks import Heading, Picture, Table, Text
-from ground_tools.pages.html_page import page
+from ground_tools.pages.html_page import html_page
 from ground_tools.pages.markdown import markdown
 from ground_tools.training.records import check_unseen, provenance, sets_used
 from tests.ground_tools.conftest import ground_tools
@@ -367,11 +367,11 @@ def test_every_body_has_an_even_share() -> None:
 def test_a_set_without_splits_is_judged_as_a_whole(bundle: Path, tmp_path: Path) -> None:
     loaded = load_bundle(bundle)
     path = write_set(tmp_path / "d5", "d5", {"a": {"validation": 2}, "b": {"validation": 1}})
-    chosen = choose(path, "test", 0, loaded)
+    chosen = select(path, "test", 0, loaded)
     assert (chosen.split, chosen.label, len(chosen)) == ("all", "d5", 3)
-    assert choose(path, "validation", 0, loaded).label == "d5_validation"
+    assert select(path, "validation", 0, loaded).label == "d5_validation"
     with pytest.raises(ValueError, match=r"d5: expected samples in split train, got validation"):
-        choose(path, "train", 0, loaded)
+        select(path, "train", 0, loaded)
 
 
 def test_best_middle_and_worst_show_no_view_twice() -> None:
@@ -386,8 +386,8 @@ def test_best_middle_and_worst_show_no_view_twice() -> None:
 def test_disturbances_are_what_they_say_and_repeat() -> None:
     image = np.full((64, 64), 60, dtype=np.uint8)
     image[:, 32:] = 0
-    frames = {name: disturbed_frame(image, name, noisy=True) for name in DISTURBANCES}
-    assert all(np.array_equal(disturbed_frame(image, name, noisy=True), frame) for name, frame in frames.items())
+    frames = {name: disturb_frame(image, name, noisy=True) for name in DISTURBANCES}
+    assert all(np.array_equal(disturb_frame(image, name, noisy=True), frame) for name, frame in frames.items())
     spread = [frames[name][:, :32].std() for name in ("none", "noise 0.03", "noise 0.1", "noise 0.2")]
     assert spread[0] == pytest.approx(2.55, rel=0.1)
     assert spread[1] == pytest.approx(255 * math.hypot(0.01, 0.03), rel=0.1)
@@ -397,10 +397,10 @@ def test_disturbances_are_what_they_say_and_repeat() -> None:
     edge = [frames[name][:, 31].mean() for name in ("none", "blur 1 px", "blur 4 px")]
     assert edge == sorted(edge, reverse=True)
     # Real images have noise of their own, and get none here.
-    assert np.array_equal(disturbed_frame(image, "none", noisy=False), image)
-    assert disturbed_frame(image, "empty sky", noisy=False).std() > 1.0
+    assert np.array_equal(disturb_frame(image, "none", noisy=False), image)
+    assert disturb_frame(image, "empty sky", noisy=False).std() > 1.0
     with pytest.raises(ValueError, match=r"disturbance: expected one of none, .*, got fog"):
-        disturbed_frame(image, "fog", noisy=True)
+        disturb_frame(image, "fog", noisy=True)
 
 
 def test_rocks_are_told_apart_by_visible_size() -> None:
@@ -450,7 +450,7 @@ def test_blocks_become_markdown_and_one_page(tmp_path: Path) -> None:
     content = [Heading("A & B", 2), Text("`x` < y"), Table(["n", "v"], [["a", "1"]]), Picture("a.png", "Of a")]
     assert "## A & B\n\n`x` < y\n\n| n | v |\n| --- | --- |\n| a | 1 |" in markdown(content, "images")
     assert "![Of a](images/a.png)" in markdown(content, "images")
-    text = page([*content, Picture("gone.png", "Gone")], "Title", tmp_path)
+    text = html_page([*content, Picture("gone.png", "Gone")], "Title", tmp_path)
     assert '<h2 id="a-b">A &amp; B</h2>' in text
     assert "<code>x</code> &lt; y" in text
     assert "data:image/png;base64," in text
@@ -478,16 +478,16 @@ def test_a_damaged_part_is_named_and_never_taken(tmp_path: Path) -> None:
     pool: Any = OnePart()
     empty = np.zeros((2, 2), dtype=np.uint8)
     images = [Image(empty, empty, empty.astype(np.uint16), seed) for seed in range(4)]
-    expected = work.statistics_of(pool, "judged", images, {}, tmp_path, "x")
+    expected = work.compute_statistics(pool, "evaluate_image", images, {}, tmp_path, "x")
     (file,) = tmp_path.glob("*/*.npz")
     content = file.read_bytes()
     for place in np.linspace(0, len(content) - 1, 40).astype(int):
         for damaged in (content[:place], content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :]):
             file.write_bytes(damaged)
             with pytest.raises(ValueError, match=rf"{file}: damaged; delete it"):
-                work.statistics_of(pool, "judged", images, {}, tmp_path, "x")
+                work.compute_statistics(pool, "evaluate_image", images, {}, tmp_path, "x")
     file.write_bytes(content)
-    got = work.statistics_of(pool, "judged", images, {}, tmp_path, "x")
+    got = work.compute_statistics(pool, "evaluate_image", images, {}, tmp_path, "x")
     assert all(np.array_equal(got[name], values) for name, values in expected.items())
     assert pool.computed == 1
 
@@ -499,7 +499,7 @@ def test_statistics_of_other_software_or_settings_are_not_taken(
     images = [Image(*(np.zeros((2, 2), dtype=np.uint8),) * 3, 0)]
 
     def computed() -> int:
-        work.statistics_of(pool, "judged", images, {"passes": 3}, tmp_path, "x")
+        work.compute_statistics(pool, "evaluate_image", images, {"passes": 3}, tmp_path, "x")
         return int(pool.computed)
 
     assert [computed(), computed()] == [1, 1]
@@ -663,7 +663,7 @@ def test_the_figures_are_those_of_the_flight_engines_maps(evaluated: Path, bundl
     """Every figure of D-4 again, from what the flight engine publishes, by plain counts over all pixels."""
     loaded = load_bundle(bundle)
     record = json.loads((evaluated / "results.json").read_text())
-    chosen = choose(sets["d4"], "test", 0, loaded)
+    chosen = select(sets["d4"], "test", 0, loaded)
     assert np.array_equal(chosen.frames(), chosen.samples.images)
     truths = chosen.samples.masks
     engine = Engine(loaded)
@@ -723,9 +723,9 @@ def test_the_sweeps_are_of_validation_images_and_of_every_choice(
     networks = load_networks(loaded, 1)
     scores = []
     for frame, place in zip(
-        set_inputs(samples.images[places], read_description(sets["d1"])["noise"]), places, strict=True
+        camera_frames(samples.images[places], read_description(sets["d1"])["noise"]), places, strict=True
     ):
-        begin(loaded, networks, frame, int(place), 3)
+        begin_image(loaded, networks, frame, int(place), 3)
         scores.append(image_scores(networks, 3))
     truths = samples.masks[places]
     for gamma, miou in zip(choices["gamma"]["gammas"], choices["gamma"]["miou"], strict=True):
@@ -755,12 +755,12 @@ def test_calibration_and_scores_of_a_set_are_those_of_all_its_pixels(
 ) -> None:
     loaded = load_bundle(bundle)
     networks = load_networks(loaded, 1)
-    chosen = choose(sets["d4"], "test", 0, loaded)
+    chosen = select(sets["d4"], "test", 0, loaded)
     record = json.loads((evaluated / "results.json").read_text())["d4"]
     for mode in loaded.modes:
         probabilities, mutuals, single = [], [], []
         for frame, seed in zip(chosen.frames(), chosen.positions, strict=True):
-            begin(loaded, networks, frame, int(seed), 3)
+            begin_image(loaded, networks, frame, int(seed), 3)
             mean, _, mutual = mode_moments(loaded, image_scores(networks, 3), mode, loaded.gamma)
             probabilities.append(mean)
             mutuals.append(mutual)
@@ -898,8 +898,8 @@ def test_without_dropout_is_one_pass_with_masks_of_ones(bundle: Path, tmp_path: 
     plain = load_bundle(write_tiny_bundle(tmp_path / "plain", ("UNetS",), dropout=False))
     frame = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH)).astype(np.uint8)
     (network, _), (other,) = load_networks(loaded, 1), load_networks(plain, 1)
-    begin(loaded, [network], frame, 5, 2)
-    begin(plain, [other], frame, 5, 1)
+    begin_image(loaded, [network], frame, 5, 2)
+    begin_image(plain, [other], frame, 5, 1)
     np.testing.assert_allclose(network.run_without_dropout(), other.run(0), atol=1e-5)
     assert not np.allclose(network.run(0), network.run_without_dropout())
 
@@ -937,9 +937,9 @@ def test_figures_name_their_set_whatever_its_training_split_holds(bundle: Path, 
     assert digest(without) != digest(whole)
     expected = digest(without)
     for split in ("test", "validation"):
-        assert choose(without, split, 0, load_bundle(bundle)).sha256 == expected
-        assert choose(whole, split, 0, load_bundle(bundle)).sha256 == expected
-        assert choose(other, split, 0, load_bundle(bundle)).sha256 != expected
+        assert select(without, split, 0, load_bundle(bundle)).sha256 == expected
+        assert select(whole, split, 0, load_bundle(bundle)).sha256 == expected
+        assert select(other, split, 0, load_bundle(bundle)).sha256 != expected
 
 
 def test_the_same_command_again_computes_nothing_and_gives_the_same(
@@ -1033,7 +1033,7 @@ def test_figures_of_another_version_go(capsys: pytest.CaptureFixture[str]) -> No
         "choices": {"d4": {"unet_h": former["d4"]}, "d1": {"unet_r": same}},
         "pictures": {"d1": [picture_of(former["d1"]), picture_of(same)], "d3": [picture_of(former["d3"])]},
     }
-    record = merged(old, {"d1": {"unet_s": figures_of("unet_h", "new", "d1")}})
+    record = merge(old, {"d1": {"unet_s": figures_of("unet_h", "new", "d1")}})
     assert record["d1"]["unet_s"]["bundle"]["sha256"] == "new"
     assert record["d1"]["unet_r"]["bundle"]["sha256"] == "same"
     assert "d3" not in record
@@ -1043,14 +1043,14 @@ def test_figures_of_another_version_go(capsys: pytest.CaptureFixture[str]) -> No
     assert "figures of d3 from another version" in capsys.readouterr().err
     # Nor are figures, choices and pictures on another make of a set kept beside new ones.
     again = figures_of("unet_h", "old", "d1", "2")
-    record = merged(old, {"d1": {"unet_s": again}, "pictures": {"d1": [picture_of(again)]}})
+    record = merge(old, {"d1": {"unet_s": again}, "pictures": {"d1": [picture_of(again)]}})
     assert set(record["d1"]) == {"unet_s"}
     assert set(record["d3"]) == {"unet_s"}
     assert record["choices"] == {}
     assert record["pictures"] == {"d1": [picture_of(again)], "d3": [picture_of(former["d3"])]}
     # Nor figures of another evaluation, whatever bundle and set they are of.
     old["d1"]["unet_r"] = {**same, "statistics_version": VERSION - 1}
-    record = merged(old, {"d3": {"unet_as": figures_of("unet_h", "old", "d3")}})
+    record = merge(old, {"d3": {"unet_as": figures_of("unet_h", "old", "d3")}})
     assert set(record["d1"]) == {"unet_s"}
     assert set(record["d3"]) == {"unet_s", "unet_as"}
 
@@ -1067,17 +1067,17 @@ def test_what_is_told_of_a_bundle_goes_with_its_last_figures_on_a_set() -> None:
         "pictures": {"d1": [picture_of(one)], "d3": [picture_of(there)]},
     }
     other = figures_of("unet_x", "x", "d1")
-    record = merged(old, {"d1": {"unet_s": other}})
+    record = merge(old, {"d1": {"unet_s": other}})
     assert set(record["unlike_training"]["d1"]) == {"unet_h"}
     assert record["pictures"]["d1"] == [picture_of(one)]
     # Its last mode on D-1's test split; on the validation split and on D-3 it has figures still.
     new = {"unlike_training": {"d1": {"unet_x": other}}, "pictures": {"d1": [picture_of(other)]}}
-    record = merged(record, {"d1": {"unet_as": other}, **new})
+    record = merge(record, {"d1": {"unet_as": other}, **new})
     assert list(record["unlike_training"]["d1"]) == ["unet_x"]
     assert list(record["unlike_training"]["d1_validation"]) == ["unet_h"]
     assert record["pictures"] == {"d1": [picture_of(other)], "d3": [picture_of(there)]}
     assert list(record["choices"]["d1"]) == ["unet_h"]
-    record = merged(record, {"d1_validation": {"unet_s": other}})
+    record = merge(record, {"d1_validation": {"unet_s": other}})
     assert record["choices"] == {}
     assert list(record["unlike_training"]) == ["d1"]
 

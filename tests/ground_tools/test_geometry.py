@@ -17,7 +17,7 @@ from ground_tools.labels.classes import (
     SURFACE_IDENTIFIER,
     TERMINATOR,
 )
-from ground_tools.labels.stacking import seen_rocks, stacked_mask
+from ground_tools.labels.stacking import merge_gravel, stack_masks
 from ground_tools.labels.terminator import acceptance_mask, terminator_mask
 from ground_tools.rendering.geometry import SHELL, View, camera_axes, hyperbolic_flyby, random_view, reference_range
 
@@ -106,7 +106,7 @@ def test_masks_are_stacked_by_priority_and_partition_the_image() -> None:
     found[32, 26] = BOULDER_IDENTIFIERS[0] + 1  # gravel in the crater
     found[20, 30:34] = BOULDER_IDENTIFIERS[0] + 2  # a small rock
     found[32, 61] = BOULDER_IDENTIFIERS[0] + 3  # gravel beyond the limb
-    identifiers = seen_rocks(found)
+    identifiers = merge_gravel(found)
     assert sorted(np.unique(identifiers)) == [
         0,
         SURFACE_IDENTIFIER,
@@ -117,15 +117,15 @@ def test_masks_are_stacked_by_priority_and_partition_the_image() -> None:
     ]
     terminator = np.zeros((64, 64), dtype=bool)
     terminator[30:34, 20:45] = True
-    mask = stacked_mask(identifiers, ground, terminator)
+    mask = stack_masks(identifiers, ground, terminator)
     assert (mask[terminator] == TERMINATOR).all()
     assert (mask[(identifiers == BOULDER_IDENTIFIERS[2]) & ~terminator] == BOULDERS).all()
     assert mask[10, 32] == mask[20, 31] == mask[32, 61] == SURFACE
     no_night = np.zeros_like(terminator)
-    assert stacked_mask(identifiers, ground, no_night)[32, 26] == CRATERS
+    assert stack_masks(identifiers, ground, no_night)[32, 26] == CRATERS
     assert ((mask > 0) == (identifiers > 0)).all()
-    assert not (stacked_mask(identifiers, ground, terminator, minimum_boulder_pixels=500) == BOULDERS).any()
-    assert stacked_mask(identifiers, ground, no_night, minimum_boulder_pixels=4)[20, 31] == BOULDERS
+    assert not (stack_masks(identifiers, ground, terminator, minimum_boulder_pixels=500) == BOULDERS).any()
+    assert stack_masks(identifiers, ground, no_night, minimum_boulder_pixels=4)[20, 31] == BOULDERS
     # The paper's rule: every rock is a boulder.
-    every = stacked_mask(identifiers, ground, no_night, minimum_boulder_pixels=1)
+    every = stack_masks(identifiers, ground, no_night, minimum_boulder_pixels=1)
     assert ((every == BOULDERS) == (found >= BOULDER_IDENTIFIERS[0])).all()

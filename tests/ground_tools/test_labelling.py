@@ -31,7 +31,7 @@ from ground_tools.labelling.collection import (
     read_rules,
 )
 from ground_tools.labelling.proposals import body_outline, propose
-from ground_tools.labelling.rasterisation import covered, crop_of, mask_of, sample_of
+from ground_tools.labelling.rasterisation import crop_of, mask_of, rasterise, sample_of
 from ground_tools.labelling.shapes import (
     Shape,
     across,
@@ -164,7 +164,7 @@ def test_a_region_has_the_area_of_its_shape_wherever_it_lies(
 ) -> None:
     shape = ellipse("crater", x, y, a, b, angle)
     crop = (-60, -60, 60 + 160 + side // 10)
-    region = covered(outline(shape), crop, 256)
+    region = rasterise(outline(shape), crop, 256)
     pixel = crop[2] / 256
     length = math.pi * (a + b)
     assert region.sum() * pixel**2 == pytest.approx(area(shape), abs=0.5 * length * pixel + 1.0)
@@ -175,7 +175,7 @@ def test_a_region_has_the_area_of_its_shape_wherever_it_lies(
 def test_edges_lie_to_a_fraction_of_a_pixel() -> None:
     """Pixels of which half or more is covered belong to a shape: 0.4 of one does not, 0.6 does."""
     square = np.array([(10.4, 10.6), (20.4, 10.6), (20.4, 20.6), (10.4, 20.6)])
-    region = covered(square, (0, 0, 32), 32)
+    region = rasterise(square, (0, 0, 32), 32)
     rows, columns = np.nonzero(region)
     assert (columns.min(), columns.max() + 1, rows.min(), rows.max() + 1) == (10, 20, 11, 21)
 
@@ -231,9 +231,9 @@ def test_proposals_find_the_body_and_the_terminator() -> None:
     proposed = propose(image, Annotation("a.png", "", WIDTH, HEIGHT), 1.15)
     bodies = [shape for shape in proposed.shapes if shape.label == "body"]
     assert len(bodies) == 1
-    truth = covered(outline(drawn_body()), (0, 0, WIDTH), WIDTH)
+    truth = rasterise(outline(drawn_body()), (0, 0, WIDTH), WIDTH)
     lit = truth & (cv2.copyMakeBorder(image, 0, WIDTH - HEIGHT, 0, 0, cv2.BORDER_CONSTANT) > SKY + 12)
-    found = covered(outline(bodies[0]), (0, 0, WIDTH), WIDTH)
+    found = rasterise(outline(bodies[0]), (0, 0, WIDTH), WIDTH)
     assert (found & lit).sum() / (found | lit).sum() > 0.93
     terminators = [shape for shape in proposed.shapes if shape.label == "terminator"]
     assert terminators
@@ -247,7 +247,7 @@ def test_the_canny_proposal_finds_the_edge_of_night_within_an_inferred_outline()
     proposed = propose(image, labels, 1.15, "canny")
     terminators = [shape for shape in proposed.shapes if shape.label == "terminator"]
     assert terminators
-    region = np.any([covered(outline(shape), (0, 0, WIDTH), WIDTH) for shape in terminators], axis=0)
+    region = np.any([rasterise(outline(shape), (0, 0, WIDTH), WIDTH) for shape in terminators], axis=0)
     # Across the middle, the sun sets at half of the half axis left of it.
     assert np.nonzero(region[96])[0].mean() == pytest.approx(125 - 0.5 * AXES[0], abs=8)
     assert proposed.shapes[0] == drawn_body()

@@ -15,7 +15,7 @@ from flight.client import NavigationFix, navigation_fix
 from flight.client.navigation import CORRELATION_LENGTH, SHIFT_SHARE, ErrorTerms, error_terms
 from ground_tools.datasets.noise import NOISE_SEED
 from ground_tools.datasets.store import FORMAT_VERSION, sample_digest, shard_bytes, webp_bytes, write_index
-from ground_tools.evaluation.covariance import FLIGHT_POWER, Errors, compare, fitted
+from ground_tools.evaluation.covariance import FLIGHT_POWER, Errors, compare, fit
 from ground_tools.evaluation.covariance import main as covariance
 from ground_tools.evaluation.navigation import main
 from ground_tools.labels.classes import BACKGROUND, SURFACE, TERMINATOR
@@ -88,7 +88,7 @@ def test_truth_masks_give_the_centre_and_the_sun(sphere_set: Path, tmp_path: Pat
     page = (tmp_path / "gnc.md").read_text()
     assert page.startswith("text\n")
     assert page.endswith("more\n")
-    assert "### spheres: judged on it only" in page
+    assert "### spheres: measured on it only" in page
     assert main(command) == 0
     assert (tmp_path / "gnc.md").read_text() == page
 
@@ -133,7 +133,7 @@ def drawn_errors(length: float, share: float, seed: int, count: int = 3000) -> E
 
 def test_the_constants_that_drew_the_errors_are_found_and_honest() -> None:
     data = drawn_errors(40.0, 0.3, seed=1)
-    assert fitted(data, 2) == pytest.approx((40.0, 0.3), rel=0.1)
+    assert fit(data, 2) == pytest.approx((40.0, 0.3), rel=0.1)
     *rows, flight = compare(data)
     assert max(rows, key=lambda row: row["log_density"])["power"] == 2
     honest = rows[2]

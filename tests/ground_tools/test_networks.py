@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ground_tools.networks.unet import UNetDropout, build_encoder_cnn, build_unet, encoder_layer_names, take_encoder
-from ground_tools.training.heads import FOLDED_BORDER, folded, windowed
+from ground_tools.training.heads import FOLDED_BORDER, add_window, fold_head
 from ground_tools.training.losses import segmentation_loss
 
 
@@ -42,7 +42,7 @@ def test_shapes_and_the_places_of_dropout() -> None:
 
 def test_the_window_shows_what_the_whole_image_shows() -> None:
     unet = build_unet(5, UNetDropout(0.2, 0.4))
-    window = windowed(unet, 40)
+    window = add_window(unet, 40)
     images = np.random.default_rng(0).random((3, 128, 128, 1)).astype(np.float32)
     offsets = np.array([[0, 88], [17, 30], [88, 5]], dtype=np.int32)
     whole = unet.predict(images, verbose=0)
@@ -63,13 +63,13 @@ def test_the_folded_head_shows_what_the_head_shows_without_dropout() -> None:
     images = generator.random((2, 128, 128, 1)).astype(np.float32)
     inner = (slice(None), slice(FOLDED_BORDER, -FOLDED_BORDER), slice(FOLDED_BORDER, -FOLDED_BORDER))
     expected = unet.predict(images, verbose=0)[inner]
-    assert folded(unet).predict(images, verbose=0)[inner] == pytest.approx(expected, abs=1e-5)
+    assert fold_head(unet).predict(images, verbose=0)[inner] == pytest.approx(expected, abs=1e-5)
 
 
 def test_training_the_folded_head_trains_the_layers_own_weights() -> None:
     unet = build_unet(5, UNetDropout(0.2, 0.4))
     before = [unet.get_layer(f"head_convolution_{index}").get_weights() for index in (1, 2, 3)]
-    model = folded(unet)
+    model = fold_head(unet)
     model.compile(optimizer="adam", loss=segmentation_loss((0.2,) * 5, jaccard=0.5))
     generator = np.random.default_rng(2)
     images = generator.random((4, 128, 128, 1)).astype(np.float32)

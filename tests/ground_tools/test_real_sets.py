@@ -22,7 +22,7 @@ from ground_tools.labelling.collection import read_manifest
 from ground_tools.labelling.real_sets import load_real
 from ground_tools.labelling.shapes import Shape, ellipse
 from ground_tools.labelling.splits import split_by_body, split_by_image
-from ground_tools.labels.stacking import stacked_mask
+from ground_tools.labels.stacking import stack_masks
 from tests.ground_tools.drawn import write_images, write_labels
 
 
@@ -82,7 +82,7 @@ def test_a_built_set_is_an_ordinary_set(built: Path, tmp_path: Path, capsys: pyt
     assert loaded.cameras_km.shape == (44, 3)
     assert np.isnan(loaded.cameras_km).all()
     for mask, identifiers, ground in zip(loaded.masks, loaded.identifiers, loaded.ground, strict=True):
-        assert (stacked_mask(identifiers, ground, mask == 4) == mask).all()
+        assert (stack_masks(identifiers, ground, mask == 4) == mask).all()
     assert main(["dataset", "info", str(built)]) == 0
     assert "range        not known" in capsys.readouterr().out
     assert main(["dataset", "show", str(built), "--out", str(tmp_path / "show"), "--count", "3"]) == 0

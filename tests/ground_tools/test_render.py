@@ -225,7 +225,7 @@ def test_some_splits_are_rendered_and_the_others_later(dataset: Path, campaign_f
     ("arguments", "message"),
     [
         (["--campaign", "d1"], "its shape model 67p.ply is not part of the project"),
-        (["--campaign", "nothing"], "the project brings: d1, d2a, d2b, d3, procedural"),
+        (["--campaign", "nothing"], "shipped with the project: d1, d2a, d2b, d3, procedural"),
         (["--campaign", "d1", "d1.toml"], "expected different campaigns, got d1, d1"),
         (["--flyby", "ceres"], "unknown body ceres"),
         (["--flyby", "bennu", "--splits", "test"], "--splits: expected with --campaign, got it with --flyby"),

@@ -18,12 +18,12 @@ import pytest
 
 from flight.bundle import load_bundle
 from flight.cli import main as flight
-from ground_tools.datasets.noise import network_inputs, with_noise
+from ground_tools.datasets.noise import add_noise, network_inputs
 from ground_tools.datasets.store import digest, load
 from ground_tools.labels.classes import TERMINATOR
-from ground_tools.labels.stacking import stacked_mask
+from ground_tools.labels.stacking import stack_masks
 from ground_tools.metrics.iou import confusion_matrix, intersection_over_union, iou_per_class, mean_iou
-from ground_tools.training.augmentation import disturbed, farther, moved, oriented, paper_noise
+from ground_tools.training.augmentation import disturb, move, move_away, paper_noise
 from ground_tools.training.batches import UNetBatches
 from ground_tools.training.pixels import Pixels, read_pixels
 from ground_tools.training.recipes import RECIPES, load_recipe, override
@@ -57,8 +57,8 @@ def test_noise_is_the_papers() -> None:
     assert noisy.mean() == pytest.approx(100 / 255 + 0.1, abs=1e-3)
     assert noisy.std() == pytest.approx(0.01, rel=0.05)
     generators = [np.random.default_rng(4) for _ in range(2)]
-    assert np.array_equal(disturbed(image, 0.0, generators[0]), paper_noise(image, generators[1]))
-    wild = disturbed(image, 1.0, np.random.default_rng(1))
+    assert np.array_equal(disturb(image, 0.0, generators[0]), paper_noise(image, generators[1]))
+    wild = disturb(image, 1.0, np.random.default_rng(1))
     assert wild.min() >= 0.0
     assert wild.max() <= 1.0
 
@@ -68,26 +68,20 @@ def test_real_images_keep_their_own_noise() -> None:
     plain = image.astype(np.float32) / 255.0
     assert np.array_equal(network_inputs(image, None)[..., 0], plain)
     assert network_inputs(image, {"seed": 3})[..., 0].mean() == pytest.approx(plain.mean() + 0.1, abs=0.02)
-    assert np.array_equal(network_inputs(image, {"seed": 3}), with_noise(image, 3))
+    assert np.array_equal(network_inputs(image, {"seed": 3}), add_noise(image, 3))
     generator = np.random.default_rng(1)
-    assert np.array_equal(disturbed(image[0], 0.0, generator, noisy=False), plain[0])
-    assert not np.array_equal(disturbed(image[0], 0.5, generator, noisy=False), plain[0])
-
-
-def test_the_eight_orientations_are_distinct() -> None:
-    array = np.arange(9).reshape(3, 3)
-    assert len({oriented(array, k).tobytes() for k in range(8)}) == 8
-    assert np.array_equal(oriented(array, 0), array)
+    assert np.array_equal(disturb(image[0], 0.0, generator, noisy=False), plain[0])
+    assert not np.array_equal(disturb(image[0], 0.5, generator, noisy=False), plain[0])
 
 
 def test_an_image_and_its_mask_are_moved_alike() -> None:
     rows, columns = np.mgrid[:128, :128]
     body = (columns - 60) ** 2 / 35**2 + (rows - 66) ** 2 / 20**2 < 1.0
     image, mask = (200 * body).astype(np.uint8), body.astype(np.uint8)
-    assert all(a is b for a, b in zip(moved(image, mask, 0.0, np.random.default_rng(0)), (image, mask), strict=True))
+    assert all(a is b for a, b in zip(move(image, mask, 0.0, np.random.default_rng(0)), (image, mask), strict=True))
     ratios, angles = [], []
     for seed in range(40):
-        turned, labels = moved(image, mask, 1.0, np.random.default_rng(seed))
+        turned, labels = move(image, mask, 1.0, np.random.default_rng(seed))
         assert (turned.dtype, labels.dtype) == (np.uint8, np.uint8)
         assert set(np.unique(labels)) == {0, 1}
         # But for the pixels that the interpolation spreads the outline over.
@@ -109,7 +103,7 @@ def test_a_body_is_shown_from_farther_away() -> None:
     image = np.where(body, 200, 7).astype(np.uint8)
     sizes = []
     for seed in range(30):
-        small, labels = farther(image, mask, 5, np.random.default_rng(seed))
+        small, labels = move_away(image, mask, 5, np.random.default_rng(seed))
         seen = labels > 0
         assert ((small > 100) == seen).mean() > 0.99
         assert (small[0] == 7).all()  # the sky goes on
@@ -124,7 +118,7 @@ def test_a_body_is_shown_from_farther_away() -> None:
     assert 0.8 < max(sizes) <= 1.0
     # A body that reaches the edge of the image stays as it is.
     mask[0, 5] = 1
-    same = farther(image, mask, 5, np.random.default_rng(0))
+    same = move_away(image, mask, 5, np.random.default_rng(0))
     assert same[0] is image
     assert same[1] is mask
 
@@ -210,7 +204,7 @@ def test_pixels_unpacked_to_a_file_are_those_in_memory(dataset: Path, tmp_path: 
             for mask, identifiers, ground, stored in zip(
                 read.masks, loaded.identifiers, loaded.ground, loaded.masks, strict=True
             ):
-                assert np.array_equal(mask, stacked_mask(identifiers, ground, stored == TERMINATOR, pixels))
+                assert np.array_equal(mask, stack_masks(identifiers, ground, stored == TERMINATOR, pixels))
     files = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     assert len(files) == 3
     read_pixels(dataset, "train", 5, tmp_path)
@@ -344,7 +338,7 @@ def test_training_runs_with_the_other_backends(backend: str, dataset: Path, tmp_
 def test_the_flight_graph_is_the_keras_model(trained: dict[str, Path]) -> None:
     from ground_tools.export.graph import (
         MASK_INPUTS,
-        flight_graph,
+        build_flight_graph,
         keep_probabilities,
         mask_shapes,
         random_masks,
@@ -356,13 +350,13 @@ def test_the_flight_graph_is_the_keras_model(trained: dict[str, Path]) -> None:
     image = np.random.default_rng(0).random((1, 128, 128, 1)).astype(np.float32)
     ones = {n: np.ones((1, *s), np.float32) for n, s in zip(MASK_INPUTS, mask_shapes(unet), strict=True)}
     exact = unet.predict(image, verbose=0)
-    flown = flight_graph(unet).forward(image, *ones.values())["scores"].numpy()
+    flown = build_flight_graph(unet).forward(image, *ones.values())["scores"].numpy()
     assert flown == pytest.approx(exact, abs=1e-4 * np.abs(exact).max())
-    halved = flight_graph(unet, score_factor=0.5).forward(image, *ones.values())["scores"].numpy()
+    halved = build_flight_graph(unet, score_factor=0.5).forward(image, *ones.values())["scores"].numpy()
     assert halved == pytest.approx(0.5 * flown, abs=1e-4 * np.abs(exact).max())
     # Equalized channels change the weights and not the function, whatever the masks.
     masks = random_masks(mask_shapes(unet), keep_probabilities(unet), np.random.default_rng(1))
-    plain, equal = (flight_graph(unet, equalize_on=data) for data in (None, image))
+    plain, equal = (build_flight_graph(unet, equalize_on=data) for data in (None, image))
     for values in (ones, masks):
         scores = [module.forward(image, *values.values())["scores"].numpy() for module in (plain, equal)]
         assert scores[1] == pytest.approx(scores[0], abs=1e-3 * np.abs(scores[0]).max())
@@ -410,8 +404,8 @@ def test_the_bundle_that_is_exported_flies(trained: dict[str, Path], dataset: Pa
 
 def test_a_training_starts_from_a_bundle(trained: dict[str, Path], dataset: Path, tmp_path: Path) -> None:
     from ground_tools.networks.unet import UNetDropout, build_unet
-    from ground_tools.training.heads import folded
-    from ground_tools.training.shipped import take_shipped
+    from ground_tools.training.bundle_weights import load_bundle_weights
+    from ground_tools.training.heads import fold_head
 
     bundle = tmp_path / "unet_s"
     arguments = ("--dataset", dataset, "--images", 1, "--passes", 1)
@@ -423,13 +417,13 @@ def test_a_training_starts_from_a_bundle(trained: dict[str, Path], dataset: Path
     inputs = network_inputs(load(dataset, "train").images, None)
     was, taken = (build_unet(5, UNetDropout(0.2, 0.4)) for _ in range(2))
     was.load_weights(trained["unet_s"] / "unet.weights.h5")
-    take_shipped(taken, load_bundle(bundle).networks[0], inputs)
+    load_bundle_weights(taken, load_bundle(bundle).networks[0], inputs)
     factor = manifest["metrics"]["temperature"]["UNetS"]["score_factor"]
     expected = factor * was.predict(inputs, verbose=0)
     got = taken.predict(inputs, verbose=0)
     assert np.sqrt(np.mean((got - expected) ** 2)) < 0.05 * expected.std()
     # In training, the normalization by the batch's own statistics finds what the moving ones say.
-    assert np.abs(np.asarray(folded(taken)(inputs, training=True)) - got).mean() < 0.5 * expected.std()
+    assert np.abs(np.asarray(fold_head(taken)(inputs, training=True)) - got).mean() < 0.5 * expected.std()
 
     common = ("--recipe", "best-cpu-unet-as", "--dataset", dataset, "--epochs", 1, "--set", "batch=4")
     done = ground_tools("train", *common, "--start-from", bundle, "--out", tmp_path / "own")

@@ -20,7 +20,7 @@ _LAYERS = (
 )
 
 
-def take_shipped(unet: keras.Model, network: NetworkFile, inputs: np.ndarray) -> None:
+def load_bundle_weights(unet: keras.Model, network: NetworkFile, inputs: np.ndarray) -> None:
     """Give a UNet the weights of a network that `ground-tools export` wrote: it computes the same, but for rounding.
 
     The exported network has its batch normalization folded in. Here each gets the mean and variance that the inputs
