@@ -99,9 +99,8 @@ def write_bundle(
     names = [bundle_set.name for bundle_set in sets]
     if len(set(names)) < len(names):
         raise ValueError(f"--dataset: expected sets of different names, got {' and '.join(names)}")
-    unseen = np.concatenate(
-        [bundle_set.frames(take_evenly(bundle_set.test, _PARITY_IMAGES // len(sets))) for bundle_set in sets]
-    )
+    each = _PARITY_IMAGES // len(sets)
+    unseen = np.concatenate([bundle_set.frames(take_evenly(bundle_set.test, each)) for bundle_set in sets])
     ranges = images_for_ranges(sets)
     self_test = _self_test_image(datasets if self_test_from is None else [self_test_from])
     with tempfile.TemporaryDirectory(prefix="rubblemap_bundle_") as scratch:
@@ -116,11 +115,7 @@ def write_bundle(
         manifest["metrics"]["temperature"] = temperature
         _add_self_test(folder, manifest, self_test)
         _write_manifest(folder, manifest)
-        chosen = choose(load_bundle(folder), sets, passes)
-        manifest["defaults"].update(chosen["defaults"])
-        manifest["input"]["orientations"] = chosen["orientations"]
-        manifest["validation_entropy"] = chosen["validation_entropy"]
-        manifest["metrics"]["validation"] = chosen["report"]
+        _add_choices(manifest, choose(load_bundle(folder), sets, passes))
         _write_manifest(folder, manifest)
         bundle = load_bundle(folder)
         manifest["metrics"]["test"] = {bundle_set.name: measure(bundle, bundle_set, passes) for bundle_set in sets}
@@ -262,6 +257,14 @@ def _manifest(
             ],
         }
     return manifest
+
+
+def _add_choices(manifest: dict[str, Any], chosen: dict[str, Any]) -> None:
+    """State what was chosen on the validation splits, and how it did there."""
+    manifest["defaults"].update(chosen["defaults"])
+    manifest["input"]["orientations"] = chosen["orientations"]
+    manifest["validation_entropy"] = chosen["validation_entropy"]
+    manifest["metrics"]["validation"] = chosen["report"]
 
 
 def _add_self_test(folder: Path, manifest: dict[str, Any], image: np.ndarray) -> None:

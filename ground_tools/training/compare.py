@@ -113,8 +113,8 @@ def compare(
     """Train what is not trained yet, each in a folder of OUT and a process of its own; returns the figures.
 
     also: further sets on whose validation splits the networks are evaluated. beside: the set for changes that
-    have images of another one in each batch. Raises RuntimeError naming the log of a training that failed, ValueError where
-    the folder holds another training or a set is missing.
+    have images of another one in each batch. Raises RuntimeError naming the log of a training that failed, ValueError
+    where the folder holds another training or a set is missing.
     """
     runs = [(name, seed) for name in comparison.changes for seed in comparison.seeds]
     runs += [(AS_IT_IS, seed) for seed in comparison.more_seeds]

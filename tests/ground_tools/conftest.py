@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.ground_tools.conftest import ground_tools
+
 CAMPAIGN = """name = "tiny"
 seed = 5
 samples = 4
@@ -47,3 +49,20 @@ def hundredth(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = ground_tools("render", "--campaign", *SETS, "--procedural", "--fraction", 0.01, "--out", out, timeout=900)
     assert done.returncode == 0, done.stderr
     return out
+
+
+@pytest.fixture(scope="session")
+def trained(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Encoder, UNetS with a folded head and UNetAS in windows, one epoch each, through the command line."""
+    out = tmp_path_factory.mktemp("trained")
+    common = ("--dataset", dataset, "--epochs", 1, "--set", "batch=4")
+    windows = ("--set", "head='windowed'", "--set", "window=64", "--set", "feature_windows=0.5")
+    starts = {
+        "encoder": ("best-encoder",),
+        "unet_s": ("best-cpu-unet-s-start", "--encoder", out / "encoder" / "encoder.weights.h5"),
+        "unet_as": ("best-cpu-unet-as", *windows, "--start-from", out / "unet_s" / "unet.weights.h5"),
+    }
+    for name, (recipe, *start) in starts.items():
+        done = ground_tools("train", "--recipe", recipe, *common, *start, "--out", out / name)
+        assert done.returncode == 0, done.stderr
+    return {name: out / name for name in starts}

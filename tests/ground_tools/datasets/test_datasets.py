@@ -261,6 +261,6 @@ def test_a_wrong_call_is_one_line(dataset: Path, tmp_path: Path, arguments: tupl
 
 
 def test_the_schema_is_written_down() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "datasets.md").read_text(encoding="utf-8")
     for field in SAMPLE_SCHEMA:
         assert f"| `{field.name}` | {field.metadata[b'meaning'].decode()} |" in text

@@ -23,7 +23,7 @@ from ground_tools.labelling.real_sets import load_real
 from ground_tools.labelling.shapes import Shape, ellipse
 from ground_tools.labelling.splits import split_by_body, split_by_image
 from ground_tools.labels.stacking import stack_masks
-from tests.ground_tools.drawn import write_images, write_labels
+from tests.ground_tools.labelling.drawn import write_images, write_labels
 
 
 @pytest.fixture(scope="module")
