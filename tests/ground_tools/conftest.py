@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.ground_tools.conftest import ground_tools
-
 CAMPAIGN = """name = "tiny"
 seed = 5
 samples = 4

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ground_tools.evaluation.sets import stated
+from tests.ground_tools.evaluation.sets import REAL, UNSEEN_BODIES, stated, write_set
 from tests.tiny_bundle import write_tiny_bundle
 
 
@@ -23,3 +23,15 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def second(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of one network without dropout."""
     return write_tiny_bundle(tmp_path_factory.mktemp("bundles") / "plain", ("UNetR",), dropout=False)
+
+
+@pytest.fixture(scope="session")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("sets")
+    whole = {"train": 1, "validation": 4, "test": 9}
+    return {
+        "d1": write_set(folder / "d1", "d1", {"a": whole, "b": whole}),
+        "d3": write_set(folder / "d3", "d3", {"a": {"test": 7}}, flyby=True),
+        "d4": write_set(folder / "d4", "d4", {"a": {"train": 1, "test": 3}}, **REAL),
+        "d4_by_body": write_set(folder / "body", "d4", {"a": {"train": 1}, "b": {"test": 3}}, **UNSEEN_BODIES),
+    }

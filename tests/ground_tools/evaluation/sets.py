@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from flight.bundle import write_sums
 from ground_tools.datasets.store import (
@@ -21,7 +19,6 @@ from ground_tools.datasets.store import (
 from tests.tiny_bundle import HEIGHT, WIDTH
 
 CLASSES = ["dark", "grey", "bright", "edge"]
-maps = arrays(np.uint8, st.tuples(st.just(3), st.integers(2, 6), st.integers(2, 6)), elements=st.integers(0, 3))
 
 
 def write_set(folder: Path, name: str, counts_by_body: dict[str, dict[str, int]], **more: Any) -> Path:
@@ -75,8 +72,7 @@ def stated(bundle: Path, **changes: Any) -> Path:
     return bundle
 
 
-def plain_auroc(scores: np.ndarray, right: np.ndarray) -> float:
-    """Share of all pairs of a wrong and a right pixel in which the wrong one has the higher score."""
-    wrong, sound = scores[~right], np.sort(scores[right])
-    below, not_above = np.searchsorted(sound, wrong, "left"), np.searchsorted(sound, wrong, "right")
-    return float((below + not_above).sum() / 2.0 / len(wrong) / len(sound))
+# As D-4 is described: no noise is added, its images are not shown, samples 0 and 1 are copies of one image.
+_IMAGE = {"body": "a", "group": "a1", "split": "test", "samples": [0, 1]}
+REAL = {"noise": None, "publish_images": False, "campaign": {"split_by": "image"}, "images": [_IMAGE]}
+UNSEEN_BODIES = {**REAL, "campaign": {"split_by": "body"}, "images": []}

@@ -73,18 +73,18 @@ def test_truth_masks_give_the_centre_and_the_sun(sphere_set: Path, tmp_path: Pat
     (tmp_path / "gnc.md").write_text(PLACE)
     command = ["--set", str(sphere_set), "--choice", str(sphere_set), "--write", str(tmp_path)]
     assert main(command) == 0
-    chosen, judged = json.loads((tmp_path / "gnc.json").read_text())["sets"]
-    assert (chosen["images"], chosen["chosen_on"], judged["images"], judged["chosen_on"]) == (12, True, 24, False)
-    whole = judged["truth"]["whole bodies"]
+    chosen, measured = json.loads((tmp_path / "gnc.json").read_text())["sets"]
+    assert (chosen["images"], chosen["chosen_on"], measured["images"], measured["chosen_on"]) == (12, True, 24, False)
+    whole = measured["truth"]["whole bodies"]
     assert (whole["images"], whole["refused"], whole["sun"]["known"], whole["sun"]["opposite"]) == (24, 0, 24, 0)
     assert whole["mass_error_px"][1] < 0.1
     assert whole["outline_error_px"][1] < 1e-9
     assert whole["sun"]["error_deg"][1] < 4
-    assert judged["truth"]["range 1 to 1.3 D0"]["images"] == 12
-    assert judged["truth"]["phase 30 to 60 deg"]["images"] == 24
+    assert measured["truth"]["range 1 to 1.3 D0"]["images"] == 12
+    assert measured["truth"]["phase 30 to 60 deg"]["images"] == 24
     # The unlit part is missing in the centroid of what is bright.
-    assert judged["brightness"]["whole bodies"]["mass_error_px"][0] > 1
-    assert judged["phase"]["rms_deg"] < 0.5 * judged["phase"]["blind_rms_deg"]
+    assert measured["brightness"]["whole bodies"]["mass_error_px"][0] > 1
+    assert measured["phase"]["rms_deg"] < 0.5 * measured["phase"]["blind_rms_deg"]
     page = (tmp_path / "gnc.md").read_text()
     assert page.startswith("text\n")
     assert page.endswith("more\n")
@@ -161,7 +161,7 @@ def test_the_terms_of_a_fix_give_its_covariance() -> None:
     assert terms.doubt == pytest.approx(entropy.astype(np.float16)[body].mean(dtype=np.float64) / math.log(4), rel=1e-6)
 
 
-def test_the_covariance_of_a_bundles_fixes_is_judged(
+def test_the_covariance_of_a_bundles_fixes_is_measured(
     sphere_set: Path, shipped_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "gnc.md").write_text(PLACE.replace("navigation", "covariance"))
@@ -169,7 +169,7 @@ def test_the_covariance_of_a_bundles_fixes_is_judged(
     assert covariance([*command, "--write", str(tmp_path)]) == 0
     record = json.loads((tmp_path / "covariance.json").read_text())
     assert (record["images"], record["split"], record["bundle"]["name"]) == (3, "validation", "unet_h")
-    # One body cannot be judged by the constants of others.
+    # One body cannot be measured by the constants of others.
     assert [row["power"] for row in record["rows"]] == [None]
     assert "flight's constants" in (tmp_path / "gnc.md").read_text()
     for arguments, told in (

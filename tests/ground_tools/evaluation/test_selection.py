@@ -16,11 +16,11 @@ from ground_tools.evaluation.statistics import rock_sizes
 from tests.ground_tools.evaluation.sets import write_set
 
 
-def test_a_set_without_splits_is_judged_as_a_whole(bundle: Path, tmp_path: Path) -> None:
+def test_a_set_without_splits_is_evaluated_as_a_whole(bundle: Path, tmp_path: Path) -> None:
     loaded = load_bundle(bundle)
     path = write_set(tmp_path / "d5", "d5", {"a": {"validation": 2}, "b": {"validation": 1}})
-    chosen = select(path, "test", 0, loaded)
-    assert (chosen.split, chosen.label, len(chosen)) == ("all", "d5", 3)
+    selection = select(path, "test", 0, loaded)
+    assert (selection.split, selection.label, len(selection)) == ("all", "d5", 3)
     assert select(path, "validation", 0, loaded).label == "d5_validation"
     with pytest.raises(ValueError, match=r"d5: expected samples in split train, got validation"):
         select(path, "train", 0, loaded)

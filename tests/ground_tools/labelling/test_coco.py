@@ -23,7 +23,8 @@ from tests.ground_tools.labelling.drawn import (
     HEIGHT,
     WIDTH,
 )
-from tests.ground_tools.labelling.label_tool import label, shapes
+from tests.ground_tools.labelling.label_tool import label
+from tests.ground_tools.labelling.shape_strategy import shapes
 
 
 @settings(deadline=None, max_examples=50)
@@ -42,7 +43,7 @@ def test_labels_survive_the_way_through_coco(tmp_path_factory: pytest.TempPathFa
         assert np.allclose(outline(first), outline(second), atol=0.01)
 
 
-def test_a_coco_file_of_another_tool_is_read_and_its_strangers_are_named(
+def test_a_coco_file_of_another_tool_is_read_and_its_unknown_images_are_named(
     images: Path, labels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "coco.json"

@@ -24,7 +24,7 @@ from ground_tools.labelling.shapes import (
 from tests.ground_tools.labelling.drawn import (
     drawn_body,
 )
-from tests.ground_tools.labelling.label_tool import shapes
+from tests.ground_tools.labelling.shape_strategy import shapes
 
 
 def test_an_ellipse_has_the_area_and_extent_of_an_ellipse() -> None:

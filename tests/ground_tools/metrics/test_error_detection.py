@@ -28,7 +28,7 @@ from ground_tools.metrics.error_detection import (
 from ground_tools.metrics.iou import (
     confusion_matrix,
 )
-from tests.ground_tools.evaluation.sets import plain_auroc
+from tests.ground_tools.metrics.plain_counts import plain_auroc
 
 pixels = st.lists(st.tuples(st.floats(0.0, 1.5, width=32), st.booleans()), min_size=2, max_size=60)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from ground_tools.metrics.iou import (
     confusion_matrix,
@@ -22,7 +23,8 @@ from ground_tools.metrics.iou import (
     precision_recall_f1,
     set_iou,
 )
-from tests.ground_tools.evaluation.sets import maps
+
+maps = arrays(np.uint8, st.tuples(st.just(3), st.integers(2, 6), st.integers(2, 6)), elements=st.integers(0, 3))
 
 
 @settings(max_examples=60, deadline=None)

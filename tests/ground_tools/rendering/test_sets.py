@@ -1,7 +1,8 @@
 """A hundredth of every set of the reference paper: distributions, masks, and golden samples.
 
 Golden samples with the shape models and height maps themselves are compared where RUBBLEMAP_SHAPES and
-RUBBLEMAP_CRATER_MAPS name their folders. `python -m tests.ground_tools.rendering.test_sets` writes the golden files anew.
+RUBBLEMAP_CRATER_MAPS name their folders. `python -m tests.ground_tools.rendering.test_sets` writes the golden files
+anew.
 """
 
 from __future__ import annotations
