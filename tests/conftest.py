@@ -20,12 +20,20 @@ from tests.tiny_bundle import write_tiny_bundle
 SHIPPED_BUNDLE = Path(__file__).parents[1] / "models" / "unet_h"
 
 
+# Files whose tests share what takes long to make go to one process: what their paths begin with -> a name for all.
+SHARED = {
+    "tests/gnc/": "the built library",
+    "tests/ground_tools/export/": "trained networks",
+    "tests/ground_tools/training/test_loop.py": "trained networks",
+}
+
+
 class ByFile(LoadScopeScheduling):
-    """Tests of one file, and all of the client library, go to one process: what their fixtures make is made once."""
+    """Tests of one file go to one process, and so do those of files in SHARED: what fixtures make is made once."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::", 1)[0]
-        return "tests/gnc" if file.startswith("tests/gnc/") else file
+        return next((name for start, name in SHARED.items() if file.startswith(start)), file)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:

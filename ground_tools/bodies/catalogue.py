@@ -80,6 +80,7 @@ def _crater_map(path: Path, name: str, table: dict[str, Any]) -> CraterMap:
     return CraterMap(name, table["file"], centre=(float(centre[0]), float(centre[1])), rim_radius=float(radius))
 
 
+# Long because it checks one field after the other, in the order of the file.
 def _recipe(path: Path, name: str, table: Any, maps: dict[str, CraterMap | None]) -> BodyRecipe:
     def fail(field: str, expected: str, got: object) -> ValueError:
         return ValueError(f"body catalogue {path}: {name}.{field}: expected {expected}, got {got!r}")

@@ -42,7 +42,7 @@ def read_closed_mesh(path: Path) -> Mesh:
     return Mesh(np.asarray(loaded.vertices, dtype=np.float64), np.asarray(loaded.faces, dtype=np.int32))
 
 
-def centred_on_mass(mesh: Mesh) -> Mesh:
+def centre_on_mass(mesh: Mesh) -> Mesh:
     """The mesh moved so that its centre of mass (uniform density) is the origin."""
     centre = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).center_mass
     return Mesh(mesh.vertices - centre, mesh.faces)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import trimesh
 
-from ground_tools.bodies.meshes import Mesh, centred_on_mass
+from ground_tools.bodies.meshes import Mesh, centre_on_mass
 from ground_tools.bodies.noise import fractal_noise
 
 
@@ -32,7 +32,7 @@ def procedural_shape(kind: str, axes_km: tuple[float, float, float], seed: int) 
     radii = radii * (1.0 + 0.06 * fractal_noise(directions, 0.8, 4, 0.5, generator))
     vertices = directions * radii[:, None]
     vertices *= np.asarray(axes_km) / np.ptp(vertices, axis=0)
-    return centred_on_mass(Mesh(vertices, np.asarray(sphere.faces, dtype=np.int32)))
+    return centre_on_mass(Mesh(vertices, np.asarray(sphere.faces, dtype=np.int32)))
 
 
 def _two_lobes(directions: np.ndarray) -> np.ndarray:

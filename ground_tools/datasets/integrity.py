@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from ground_tools.classes import BACKGROUND
 from ground_tools.datasets.store import (
     INDEX_FILE,
     INDEX_SCHEMA,
@@ -25,6 +24,7 @@ from ground_tools.datasets.store import (
     shard_paths,
     webp_array,
 )
+from ground_tools.labels.classes import BACKGROUND
 
 _MOST_PROBLEMS = 20
 

@@ -49,9 +49,9 @@ def network_inputs(images: np.ndarray, noise: dict[str, Any] | None) -> np.ndarr
     """
     if noise is None:
         return images[..., None].astype(np.float32) / np.float32(255.0)
-    return with_noise(images, noise["seed"])
+    return add_noise(images, noise["seed"])
 
 
-def with_noise(images: np.ndarray, seed: int = NOISE_SEED) -> np.ndarray:
+def add_noise(images: np.ndarray, seed: int = NOISE_SEED) -> np.ndarray:
     """Network inputs from stored images: each with its own noise. (N, H, W) uint8 -> (N, H, W, 1) float32."""
     return np.stack([own_noise(image, seed) for image in images])[..., None]

@@ -17,15 +17,15 @@ from ground_tools.datasets.noise import own_noise
 from ground_tools.datasets.store import (
     DESCRIPTION_KEY,
     SAMPLE_SCHEMA,
-    batches,
     chosen_rows,
     content_digest,
     png_bytes,
+    read_batches,
     read_description,
     read_index,
     webp_array,
-    write_whole,
 )
+from ground_tools.foundation.files import write_whole
 
 _GROUP_SAMPLES = 500
 
@@ -51,7 +51,7 @@ def pack(path: Path, out: Path, splits: list[str] | None = None, bodies: list[st
     try:
         with pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer:
             waiting: list[pa.Table] = []
-            for table in batches(path, SAMPLE_SCHEMA.names):
+            for table in read_batches(path, SAMPLE_SCHEMA.names):
                 waiting.append(
                     chosen_rows(table, splits, bodies).cast(SAMPLE_SCHEMA).replace_schema_metadata(schema.metadata)
                 )
@@ -79,7 +79,7 @@ def export(path: Path, out: Path, noise: bool = False) -> int:
     columns = ["camera_km", "sun_direction", "range_km", "range_d0", "phase_angle_deg", "time_s", "class_pixels"]
     lines = []
     with tqdm(total=len(index), unit="sample", file=sys.stderr) as bar:
-        for table in batches(path, ["body", "split", "index", "image", "mask", *columns]):
+        for table in read_batches(path, ["body", "split", "index", "image", "mask", *columns]):
             for row in table.to_pylist():
                 name = f"{row['body']}_{row['index']:05d}.png"
                 image = webp_array(row["image"], "image")

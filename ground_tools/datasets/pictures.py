@@ -9,9 +9,10 @@ import cv2
 import matplotlib as mpl
 import numpy as np
 
-from ground_tools.classes import COLORS
 from ground_tools.datasets.statistics import describe
-from ground_tools.datasets.store import batches, known_numbers, read_description, read_index, webp_array, write_whole
+from ground_tools.datasets.store import known_numbers, read_batches, read_description, read_index, webp_array
+from ground_tools.foundation.files import write_whole
+from ground_tools.labels.classes import COLORS
 
 _PAPER = (30, 32, 40)
 _INK = (225, 225, 230)
@@ -51,7 +52,7 @@ def sheet(
         chosen = sorted(np.random.default_rng(seed).choice(places, count, replace=False).tolist())
     wanted = set(chosen)
     cells, position = {}, 0
-    for table in batches(path, ["image", "mask", "range_d0", "phase_angle_deg"]):
+    for table in read_batches(path, ["image", "mask", "range_d0", "phase_angle_deg"]):
         for row in range(len(table)):
             if position in wanted:
                 cells[position] = _cell(
@@ -141,7 +142,7 @@ def occurrence(path: Path) -> Any:
     """Where in the image each class lies: the share of the samples that show it in each pixel. Returns a figure."""
     names = read_description(path)["classes"]
     counts, samples = None, 0
-    for table in batches(path, ["mask"]):
+    for table in read_batches(path, ["mask"]):
         for data in table["mask"].to_pylist():
             mask = webp_array(data, "mask")
             if counts is None:

@@ -11,8 +11,9 @@ import numpy as np
 
 from ground_tools.datasets.pictures import class_balance, geometry, occurrence, sheet
 from ground_tools.datasets.statistics import describe
-from ground_tools.datasets.store import read_description, write_whole
-from ground_tools.marked import check_marks, write_marked
+from ground_tools.datasets.store import read_description
+from ground_tools.foundation.files import write_whole
+from ground_tools.pages.sections import check_section, write_section
 
 _JPEG_QUALITY = 82
 _DRAWN = {"classes": class_balance, "geometry": geometry, "occurrence": occurrence}
@@ -50,7 +51,7 @@ def write_agreement(name: str, result: dict[str, Any], docs: Path) -> list[Path]
 
 def _read_record(docs: Path) -> dict[str, Any]:
     """The figures so far. Raises ValueError when DOCS/datasets.md has no place for figures."""
-    check_marks(docs / "datasets.md", "figures")
+    check_section(docs / "datasets.md", "figures")
     record_file = docs / "datasets.json"
     record: dict[str, Any] = json.loads(record_file.read_text()) if record_file.exists() else {}
     return record
@@ -58,7 +59,7 @@ def _read_record(docs: Path) -> dict[str, Any]:
 
 def _write_record(record: dict[str, Any], docs: Path) -> list[Path]:
     page, record_file = docs / "datasets.md", docs / "datasets.json"
-    write_marked(page, "figures", figures(record), record, record_file)
+    write_section(page, "figures", figures(record), record, record_file)
     return [page, record_file]
 
 

@@ -65,11 +65,11 @@ def as_text(statistics: dict[str, Any]) -> str:
             for name, share in statistics["class_share"].items()
         ),
         "",
-        "range        " + _told("{:.2f} .. {:.2f} .. {:.2f} D0 (least, median, largest)", statistics["range_d0"]),
-        "phase angle  " + _told("{:.1f} .. {:.1f} .. {:.1f} degrees", statistics["phase_angle_deg"]),
+        "range        " + _described("{:.2f} .. {:.2f} .. {:.2f} D0 (least, median, largest)", statistics["range_d0"]),
+        "phase angle  " + _described("{:.1f} .. {:.1f} .. {:.1f} degrees", statistics["phase_angle_deg"]),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _told(form: str, values: list[float] | None) -> str:
+def _described(form: str, values: list[float] | None) -> str:
     return "not known" if values is None else form.format(*values)

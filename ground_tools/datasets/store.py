@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
@@ -21,6 +20,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from ground_tools.foundation.files import write_whole
 
 FORMAT_VERSION = 2
 SPLITS = ("train", "validation", "test")
@@ -145,23 +146,6 @@ def _parquet_bytes(table: pa.Table) -> bytes:
     return data
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def remove_parts(folder: Path) -> None:
-    """Remove what a killed writer left behind."""
-    for path in [*folder.glob(".*.part"), *(folder / "shards").glob(".*.part")]:
-        path.unlink()
-
-
 def write_description(folder: Path, description: dict[str, Any]) -> None:
     """Write dataset.json whole or not at all."""
     write_whole(folder / "dataset.json", (json.dumps(description, indent=2) + "\n").encode())
@@ -232,7 +216,7 @@ def digest(path: Path) -> str:
     return content_digest(read_index(path))
 
 
-def batches(path: Path, columns: list[str]) -> Iterator[pa.Table]:
+def read_batches(path: Path, columns: list[str]) -> Iterator[pa.Table]:
     """The set's samples, shard by shard (or group by group of a packed file), with the columns asked for."""
     if path.is_file():
         file = pq.ParquetFile(path)
@@ -261,7 +245,7 @@ def load(path: Path, split: str | None = None, bodies: list[str] | None = None, 
     pixels = PIXEL_COLUMNS if identifiers else PIXEL_COLUMNS[:2]
     columns = [name for name in SAMPLE_SCHEMA.names if name not in PIXEL_COLUMNS or name in pixels]
     splits = None if split is None else [split]
-    rows = pa.concat_tables([chosen_rows(table, splits, bodies) for table in batches(path, columns)])
+    rows = pa.concat_tables([chosen_rows(table, splits, bodies) for table in read_batches(path, columns)])
     if not len(rows):
         raise ValueError(f"dataset {path}: no samples in split {split or 'any'} of {', '.join(bodies or ['any body'])}")
     decoded: dict[str, np.ndarray] = {

@@ -11,32 +11,25 @@ import matplotlib.ticker
 import numpy as np
 
 from flight.bundle import Bundle
-from ground_tools.evaluation import reliability
 from ground_tools.evaluation.figures import Record, result_key
-from ground_tools.evaluation.segmentation import image_ious
 from ground_tools.evaluation.statistics import Arrays, rock_range
-
-_PALETTE = ("#1f4e79", "#c8553d", "#3a7d44", "#7a5195")
-_PANEL = 3.6
-
-
-def _figure(columns: int, rows: int = 1, width: float = _PANEL, height: float = 3.2) -> tuple[Any, np.ndarray]:
-    """A figure and its axes, (rows, columns)."""
-    with mpl.rc_context({"font.size": 9, "axes.grid": True, "grid.alpha": 0.25, "axes.axisbelow": True}):
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
-        return figure, figure.subplots(rows, columns, squeeze=False)
-
-
-def _legend_below(figure: Any, axis: Any, columns: int) -> None:
-    handles, labels = axis.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=9, frameon=False)
+from ground_tools.metrics.calibration import CALIBRATION_BINS, expected_calibration_error
+from ground_tools.metrics.error_detection import (
+    BINS,
+    area_under_roc,
+    average_precision,
+    certainty,
+    precision_recall,
+    risk_coverage,
+    roc,
+)
+from ground_tools.metrics.iou import image_ious
+from ground_tools.pages.charts import PALETTE, legend_below, new_figure
 
 
 def _modes(bundle: Bundle) -> list[tuple[str, str]]:
     """The modes with a colour each."""
-    return list(zip(bundle.modes, itertools.cycle(_PALETTE), strict=False))
+    return list(zip(bundle.modes, itertools.cycle(PALETTE), strict=False))
 
 
 def _colors(bundle: Bundle) -> dict[str, tuple[float, ...]]:
@@ -45,7 +38,7 @@ def _colors(bundle: Bundle) -> dict[str, tuple[float, ...]]:
 
 def cumulative_iou(bundle: Bundle, statistics: Arrays, title: str) -> Any:
     """Per mode: for each class, the share of the images that show it whose IoU is no better than x."""
-    figure, axes = _figure(len(bundle.modes))
+    figure, axes = new_figure(len(bundle.modes))
     colors = _colors(bundle)
     for number, (axis, mode) in enumerate(zip(axes[0], bundle.modes, strict=True)):
         ious = image_ious(statistics["confusion"][:, number])
@@ -57,13 +50,13 @@ def cumulative_iou(bundle: Bundle, statistics: Arrays, title: str) -> Any:
                 axis.step(ends, [*shares, 100.0], where="post", color=color, label=name, linewidth=1.8)
         axis.set(title=mode, xlabel="IoU, %", ylabel="images no better, %", xlim=(0, 100.5), ylim=(0, 101))
     figure.suptitle(title)
-    _legend_below(figure, axes[0, 0], len(colors))
+    legend_below(figure, axes[0, 0], len(colors))
     return figure
 
 
 def confusion(bundle: Bundle, statistics: Arrays, title: str) -> Any:
     """Per mode: of the pixels of each true class, per cent that were given each class."""
-    figure, axes = _figure(len(bundle.modes), width=3.9, height=4.5)
+    figure, axes = new_figure(len(bundle.modes), width=3.9, height=4.5)
     names = [definition.name for definition in bundle.classes]
     image = None
     for number, (axis, mode) in enumerate(zip(axes[0], bundle.modes, strict=True)):
@@ -84,14 +77,14 @@ def confusion(bundle: Bundle, statistics: Arrays, title: str) -> Any:
 
 def calibration(bundle: Bundle, statistics: Arrays, title: str) -> Any:
     """Reliability diagram of every mode, with and without dropout, and how the confidence is distributed."""
-    figure, axes = _figure(2, width=4.6, height=4.0)
+    figure, axes = new_figure(2, width=4.6, height=4.0)
     diagram, spread = axes[0]
     diagram.plot([0, 100], [0, 100], color="0.6", linewidth=1.0, linestyle=":")
-    middles = (np.arange(reliability.CALIBRATION_BINS) + 0.5) / reliability.CALIBRATION_BINS * 100.0
+    middles = (np.arange(CALIBRATION_BINS) + 0.5) / CALIBRATION_BINS * 100.0
     for number, (mode, color) in enumerate(_modes(bundle)):
         for name, style, what in (("calibration", "-", "passes"), ("calibration_deterministic", "--", "no dropout")):
             counts = statistics[name][number]
-            error = reliability.expected_calibration_error(counts) * 100.0
+            error = expected_calibration_error(counts) * 100.0
             pixels, right, confidence = counts
             # A bin of a few pixels tells nothing.
             some = pixels >= 100
@@ -109,7 +102,7 @@ def calibration(bundle: Bundle, statistics: Arrays, title: str) -> Any:
         share = 100.0 * statistics["calibration"][number][0] / statistics["calibration"][number][0].sum()
         spread.step(middles, share, where="mid", color=color, label=mode)
     diagram.set(xlabel="confidence, %", ylabel="accuracy, %", xlim=(0, 100), ylim=(0, 100), title="reliability")
-    _legend_below(figure, diagram, 2 if len(bundle.modes) == 1 else len(bundle.modes))
+    legend_below(figure, diagram, 2 if len(bundle.modes) == 1 else len(bundle.modes))
     spread.set(xlabel="confidence, %", ylabel="pixels, %", title="pixels in each bin", yscale="log", xlim=(0, 100))
     spread.yaxis.set_major_formatter(mpl.ticker.FormatStrFormatter("%g"))
     spread.yaxis.set_minor_formatter(mpl.ticker.NullFormatter())
@@ -121,21 +114,21 @@ def calibration(bundle: Bundle, statistics: Arrays, title: str) -> Any:
 
 def error_detection(bundle: Bundle, statistics: Arrays, title: str) -> Any:
     """How well entropy and mutual information find the wrong pixels: ROC, precision, risk, and the flown threshold."""
-    figure, axes = _figure(2, 2, width=4.6, height=3.5)
+    figure, axes = new_figure(2, 2, width=4.6, height=3.5)
     (rates, precision), (risk, certain) = axes
-    thresholds = np.arange(reliability.BINS) / reliability.BINS
+    thresholds = np.arange(BINS) / BINS
     for number, (mode, color) in enumerate(_modes(bundle)):
         for name, style, what in (("entropy", "-", "entropy"), ("mutual", "--", "mutual information")):
             histogram = statistics[f"{name}_histogram"][number]
-            area = reliability.area_under_roc(histogram)
-            false, true = reliability.roc(histogram)
+            area = area_under_roc(histogram)
+            false, true = roc(histogram)
             rates.plot(100 * false, 100 * true, color=color, linestyle=style, label=f"{mode}, {what}: {area:.3f}")
-            share, recall = reliability.precision_recall(histogram)
-            area = reliability.average_precision(histogram)
+            share, recall = precision_recall(histogram)
+            area = average_precision(histogram)
             precision.plot(100 * recall, 100 * share, color=color, linestyle=style, label=f"{mode}, {what}: {area:.3f}")
-            coverage, wrong = reliability.risk_coverage(histogram)
+            coverage, wrong = risk_coverage(histogram)
             risk.plot(100 * coverage, 100 * wrong, color=color, linestyle=style, label=f"{mode}, {what}")
-        accurate, uncertain = reliability.certainty(statistics["scaled_histogram"][number])
+        accurate, uncertain = certainty(statistics["scaled_histogram"][number])
         certain.plot(thresholds, 100 * accurate, color=color, label=f"{mode}: p(accurate | certain)")
         certain.plot(thresholds, 100 * uncertain, color=color, linestyle="--", label=f"{mode}: p(uncertain | wrong)")
     certain.axvline(bundle.uncertainty_threshold, color="0.4", linewidth=1.0, linestyle=":")
@@ -162,7 +155,7 @@ def error_detection(bundle: Bundle, statistics: Arrays, title: str) -> Any:
 def flyby(bundle: Bundle, figures: dict[str, Record], title: str) -> Any:
     """IoU of each class and mean entropy along a flyby, over time and over range; one row per mode."""
     modes = [mode for mode in bundle.modes if "along" in figures[result_key(mode)]]
-    figure, axes = _figure(3, len(modes), width=3.9, height=3.0)
+    figure, axes = new_figure(3, len(modes), width=3.9, height=3.0)
     colors = _colors(bundle)
     for line, mode in zip(axes, modes, strict=True):
         rows = figures[result_key(mode)]["along"]
@@ -182,13 +175,13 @@ def flyby(bundle: Bundle, figures: dict[str, Record], title: str) -> Any:
         line[1].set(xlabel="range / D0", ylabel="IoU, %", ylim=(0, 101))
         line[2].set(xlabel="minutes from closest approach", ylabel="mean entropy, nats", ylim=(0, None))
     figure.suptitle(title)
-    _legend_below(figure, axes[0, 0], len(colors) + 1)
+    legend_below(figure, axes[0, 0], len(colors) + 1)
     return figure
 
 
 def gamma_sweep(bundle: Bundle, sweep: Record, title: str) -> Any:
     """mIoU, the boulders' IoU, and the share of rocks' pixels found by their size, over gamma."""
-    figure, axes = _figure(3, width=3.9, height=3.5)
+    figure, axes = new_figure(3, width=3.9, height=3.5)
     mean, boulders, rocks = axes[0]
     gammas = sweep["gammas"]
     mean.plot(gammas, np.array(sweep["miou"]) * 100.0, color="#b00020", marker="o", markersize=3)
@@ -228,7 +221,7 @@ def _rules(bundle: Bundle) -> tuple[tuple[str, str | None], ...]:
 
 def threshold_sweep(bundle: Bundle, sweep: Record, title: str) -> Any:
     """mIoU of the maps with uncertain pixels marked, over the threshold."""
-    figure, axes = _figure(1, width=5.4, height=3.4)
+    figure, axes = new_figure(1, width=5.4, height=3.4)
     axis = axes[0, 0]
     for mode, color in _modes(bundle):
         points = sweep["modes"][result_key(mode)]["miou"]
@@ -244,7 +237,7 @@ def threshold_sweep(bundle: Bundle, sweep: Record, title: str) -> Any:
 
 def disturbances(bundle: Bundle, figures: Record, title: str) -> Any:
     """Mean entropy on disturbed images, by mode, beside the undisturbed ones."""
-    figure, axes = _figure(1, width=8.6, height=4.0)
+    figure, axes = new_figure(1, width=8.6, height=4.0)
     axis = axes[0, 0]
     names = list(next(iter(figures["modes"].values())))
     width = 0.8 / len(bundle.modes)
@@ -259,6 +252,6 @@ def disturbances(bundle: Bundle, figures: Record, title: str) -> Any:
     axis.set_xticks(range(len(names)), names, rotation=30, ha="right")
     axis.set(ylabel="mean entropy, nats", ylim=(0, top * 1.12), xlim=(-0.6, len(names) - 0.4))
     axis.plot([], [], color="0.4", linewidth=0.8, linestyle=":", label="undisturbed")
-    _legend_below(figure, axis, len(bundle.modes) + 1)
+    legend_below(figure, axis, len(bundle.modes) + 1)
     figure.suptitle(title)
     return figure

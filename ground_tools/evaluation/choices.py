@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from flight.inference.uncertainty import enhanced
-from ground_tools.training.metrics import iou_per_class, mean_iou
+from ground_tools.metrics.iou import iou_per_class, mean_iou
 
 # Of the image, for passes to go through: as it is only, or all eight of a square.
 ORIENTATIONS = (1, 8)

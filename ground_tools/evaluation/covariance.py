@@ -19,13 +19,13 @@ from scipy.optimize import minimize
 from flight.bundle import Bundle, load_bundle
 from flight.client import Refusal, navigation_fix
 from flight.client.navigation import CORRELATION_LENGTH, LEAST_DOUBT, SHIFT_SHARE, error_terms
-from ground_tools.arguments import check_limits
 from ground_tools.datasets.store import digest, load, read_description
 from ground_tools.evaluation.navigation import CHI_SQUARED_90, network_products, true_row
-from ground_tools.evaluation.passes import set_inputs
-from ground_tools.evaluation.tables import table_lines
-from ground_tools.marked import check_marks, write_marked
-from ground_tools.training.pixels import evenly
+from ground_tools.evaluation.passes import camera_frames
+from ground_tools.foundation.arguments import check_limits
+from ground_tools.foundation.sampling import evenly
+from ground_tools.pages.markdown import markdown_table
+from ground_tools.pages.sections import check_section, write_section
 
 # Powers of the body's mean relative entropy, m in docs/gnc.md, by which the limb's variance may grow.
 POWERS = (0, 1, 2, 3, 4)
@@ -70,11 +70,11 @@ class Errors:
         return Errors(*(part[chosen] for part in parts))
 
 
-def measured(folder: Path, split: str, bundle: Bundle, passes: int, images: int) -> Errors:
+def measure(folder: Path, split: str, bundle: Bundle, passes: int, images: int) -> Errors:
     """The errors of a bundle's fixes on images taken evenly through a split. Raises ValueError when all are refused."""
     samples = load(folder, split, identifiers=True)
     chosen = evenly(len(samples), images)
-    noisy = set_inputs(samples.images[chosen], read_description(folder)["noise"])
+    noisy = camera_frames(samples.images[chosen], read_description(folder)["noise"])
     columns: list[tuple[Any, ...]] = []
     for index, product in zip(chosen, network_products(bundle, noisy, passes), strict=True):
         fix, terms = navigation_fix(product), error_terms(product)
@@ -90,7 +90,7 @@ def measured(folder: Path, split: str, bundle: Bundle, passes: int, images: int)
     return Errors(*(np.array(column) for column in zip(*columns, strict=True)))
 
 
-def fitted(data: Errors, power: int) -> tuple[float, float]:
+def fit(data: Errors, power: int) -> tuple[float, float]:
     """Correlation length and share of the shift that make the errors likeliest."""
 
     def loss(logarithms: np.ndarray) -> float:
@@ -104,17 +104,17 @@ def fitted(data: Errors, power: int) -> tuple[float, float]:
     return float(length), float(share)
 
 
-def judged(data: Errors, covariances: np.ndarray) -> dict[str, Any]:
-    """How honest covariances are: over all errors, and over those of each body."""
+def evaluate(data: Errors, covariances: np.ndarray) -> dict[str, Any]:
+    """How true covariances are: over all errors, and over those of each body."""
     squares = data.squares(covariances)
     densities = data.log_densities(covariances)
 
-    def figures(chosen: np.ndarray) -> dict[str, float]:
-        within = squares[chosen] < CHI_SQUARED_90
+    def figures(part: np.ndarray) -> dict[str, float]:
+        within = squares[part] < CHI_SQUARED_90
         return {
-            "mean": float(squares[chosen].mean()),
+            "mean": float(squares[part].mean()),
             "within_90": float(within.mean()),
-            "doubt": float(data.doubt[chosen].mean()),
+            "doubt": float(data.doubt[part].mean()),
         }
 
     return {
@@ -125,23 +125,25 @@ def judged(data: Errors, covariances: np.ndarray) -> dict[str, Any]:
     }
 
 
-def left_out(data: Errors, power: int) -> np.ndarray:
+def leave_one_body_out(data: Errors, power: int) -> np.ndarray:
     """(N, 2, 2) covariances of each body's fixes, with the constants that the other bodies give."""
     result = np.empty_like(data.limb)
     for body in np.unique(data.bodies):
         out = data.bodies == body
-        result[out] = data.of(out).covariances(power, *fitted(data.of(~out), power))
+        result[out] = data.of(out).covariances(power, *fit(data.of(~out), power))
     return result
 
 
 def compare(data: Errors) -> list[dict[str, Any]]:
-    """A row for each power, its constants fitted on all bodies and judged on each by those of the others."""
+    """A row for each power, its constants fitted on all bodies and measured on each by those of the others."""
     rows = []
     for power in POWERS if len(np.unique(data.bodies)) > 1 else ():
-        length, share = fitted(data, power)
-        rows.append({"power": power, "length": length, "share": share, **judged(data, left_out(data, power))})
+        length, share = fit(data, power)
+        rows.append(
+            {"power": power, "length": length, "share": share, **evaluate(data, leave_one_body_out(data, power))}
+        )
     flight = data.covariances(FLIGHT_POWER, CORRELATION_LENGTH, SHIFT_SHARE)
-    rows.append({"power": None, "length": CORRELATION_LENGTH, "share": SHIFT_SHARE, **judged(data, flight)})
+    rows.append({"power": None, "length": CORRELATION_LENGTH, "share": SHIFT_SHARE, **evaluate(data, flight)})
     return rows
 
 
@@ -159,7 +161,7 @@ def figures_text(record: dict[str, Any]) -> str:
     source = f"{record['set']}, {record['split']} split (sha256 `{record['sha256'][:16]}`)"
     b = record["bundle"]
     measured_on = f"{record['images']} images of {source}; {b['name']} {b['version']}, {b['passes']} passes."
-    return "\n".join(["", *table_lines(head, rows), "", measured_on, ""])
+    return "\n".join(["", *markdown_table(head, rows), "", measured_on, ""])
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -183,9 +185,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         check_limits(arguments, {"passes": (1, 100), "images": (2, 1_000_000)})
         if arguments.write is not None:
-            check_marks(arguments.write / "gnc.md", "covariance figures")
+            check_section(arguments.write / "gnc.md", "covariance figures")
         bundle = load_bundle(arguments.bundle)
-        data = measured(arguments.set, arguments.split, bundle, arguments.passes, arguments.images)
+        data = measure(arguments.set, arguments.split, bundle, arguments.passes, arguments.images)
         record = {
             "set": read_description(arguments.set)["name"],
             "sha256": digest(arguments.set),
@@ -197,7 +199,7 @@ def main(argv: list[str] | None = None) -> int:
         print(figures_text(record))
         if arguments.write is not None:
             page, file = arguments.write / "gnc.md", arguments.write / "covariance.json"
-            write_marked(page, "covariance figures", figures_text(record), record, file)
+            write_section(page, "covariance figures", figures_text(record), record, file)
     except (ValueError, OSError) as error:
         print(f"covariance: {error}", file=sys.stderr)
         return 2

@@ -27,7 +27,7 @@ DISTURBANCES: dict[str, tuple[str, float]] = {
 }
 
 
-def disturbed_frame(image: np.ndarray, name: str, noisy: bool) -> np.ndarray:
+def disturb_frame(image: np.ndarray, name: str, noisy: bool) -> np.ndarray:
     """An image as a camera gives it, disturbed in one of the ways of DISTURBANCES.
 
     Order: gain and clipping, blur, the paper's noise (noisy: not on real images, which have their own), more noise.

@@ -10,21 +10,30 @@ import numpy as np
 
 from flight.bundle import Bundle
 from flight.inference.quality import QualityLimits, entropy_is_high
-from ground_tools.evaluation import reliability
 from ground_tools.evaluation.choices import GAMMA_SWEEP, THRESHOLD_SWEEP, THRESHOLDS
 from ground_tools.evaluation.disturbances import DISTURBANCES
 from ground_tools.evaluation.paper import BETTER_MODES, REFERENCE_MODES, TARGETS
-from ground_tools.evaluation.samples import Chosen
-from ground_tools.evaluation.segmentation import (
+from ground_tools.evaluation.selection import Selection
+from ground_tools.evaluation.statistics import ROCK_SIZES, VERSION, Arrays
+from ground_tools.metrics.calibration import expected_calibration_error
+from ground_tools.metrics.error_detection import (
+    area_of_pairs,
+    area_under_risk_coverage,
+    area_under_roc,
+    area_under_roc_error,
+    average_precision,
+    certainty_of_marks,
+    risk_at,
+)
+from ground_tools.metrics.iou import (
     image_ious,
+    mean_iou,
     miou_interval,
     over_images,
     paper_iou,
     precision_recall_f1,
     set_iou,
 )
-from ground_tools.evaluation.statistics import ROCK_SIZES, VERSION, Arrays
-from ground_tools.training.metrics import mean_iou
 from ground_tools.training.records import set_name, sets_used
 
 Record = dict[str, Any]
@@ -58,19 +67,19 @@ def plain(value: Any) -> Any:
     return value
 
 
-def provenance(bundle: Bundle, chosen: Chosen, passes: int) -> Record:
+def provenance(bundle: Bundle, selection: Selection, passes: int) -> Record:
     """What figures were measured on, and by which evaluation."""
     return {
         "bundle": bundle.identity,
         "passes": passes,
         "statistics_version": VERSION,
-        "dataset": chosen.name,
-        "dataset_sha256": chosen.sha256,
-        "split": chosen.split,
-        "split_by": chosen.split_by,
-        "views": len(np.unique(chosen.views)),
-        "images": len(chosen),
-        "of_images": chosen.total,
+        "dataset": selection.name,
+        "dataset_sha256": selection.sha256,
+        "split": selection.split,
+        "split_by": selection.split_by,
+        "views": len(np.unique(selection.views)),
+        "images": len(selection),
+        "of_images": selection.total,
     }
 
 
@@ -82,7 +91,7 @@ def trained_on(bundle: Bundle, mode: str) -> list[str]:
     return sorted({set_name({**s, "campaign": {"split_by": s.get("split_by")}}) for s in sets if "name" in s})
 
 
-def mode_figures(bundle: Bundle, chosen: Chosen, passes: int, statistics: Arrays, mode: str) -> Record:
+def mode_figures(bundle: Bundle, selection: Selection, passes: int, statistics: Arrays, mode: str) -> Record:
     """All figures of one mode on one set."""
     number = bundle.modes.index(mode)
     names = [definition.name for definition in bundle.classes]
@@ -99,10 +108,10 @@ def mode_figures(bundle: Bundle, chosen: Chosen, passes: int, statistics: Arrays
     of_images = np.nanmean(ious, axis=1)
     figures: Record = {
         "mode": mode,
-        **provenance(bundle, chosen, passes),
+        **provenance(bundle, selection, passes),
         "trained_on": trained_on(bundle, mode),
         "miou": mean_iou(paper_iou(confusions)),
-        "miou_interval": miou_interval(ious, chosen.views),
+        "miou_interval": miou_interval(ious, selection.views),
         "iou": by_class(paper_iou(confusions)),
         "iou_min": by_class(over_images(ious, "min")),
         "iou_max": by_class(over_images(ious, "max")),
@@ -124,7 +133,7 @@ def mode_figures(bundle: Bundle, chosen: Chosen, passes: int, statistics: Arrays
             "iou": by_class(paper_iou(single)),
             "nll": statistics["nll_deterministic"][:, number].mean(),
             "brier": statistics["brier_deterministic"][:, number].mean(),
-            "ece": reliability.expected_calibration_error(statistics["calibration_deterministic"][number]),
+            "ece": expected_calibration_error(statistics["calibration_deterministic"][number]),
         },
         "enhanced": {
             "threshold": bundle.uncertainty_threshold,
@@ -136,8 +145,8 @@ def mode_figures(bundle: Bundle, chosen: Chosen, passes: int, statistics: Arrays
     }
     if bundle.fusion is not None and mode == bundle.fusion.mode:
         figures["gamma"] = bundle.gamma
-    if np.isfinite(chosen.samples.times_s).all():
-        figures["along"] = flyby_rows(names, chosen, ious, statistics["entropy"][:, number])
+    if np.isfinite(selection.samples.times_s).all():
+        figures["along"] = flyby_rows(names, selection, ious, statistics["entropy"][:, number])
     return dict(plain(figures))
 
 
@@ -146,30 +155,30 @@ def uncertainty_figures(bundle: Bundle, statistics: Arrays, number: int) -> Reco
     calibration = statistics["calibration"][number]
     entropy, mutual = (statistics[f"{name}_histogram"][number] for name in ("entropy", "mutual"))
     marked = statistics["confusion_enhanced"][:, number].sum(axis=0)
-    accurate, uncertain = reliability.certainty_of_marks(statistics["confusion"][:, number].sum(axis=0), marked)
+    accurate, uncertain = certainty_of_marks(statistics["confusion"][:, number].sum(axis=0), marked)
     pixels, right, confidence = calibration
     with np.errstate(invalid="ignore", divide="ignore"):
         bins = {"pixels": pixels.astype(np.int64), "accuracy": right / pixels, "confidence": confidence / pixels}
     return {
-        "ece": reliability.expected_calibration_error(calibration),
-        "auroc": reliability.area_under_roc(entropy),
-        "auroc_bin_error": reliability.area_under_roc_error(entropy),
-        "aupr": reliability.average_precision(entropy),
-        "auroc_mutual_information": reliability.area_under_roc(mutual),
-        "auroc_mutual_information_bin_error": reliability.area_under_roc_error(mutual),
-        "aupr_mutual_information": reliability.average_precision(mutual),
+        "ece": expected_calibration_error(calibration),
+        "auroc": area_under_roc(entropy),
+        "auroc_bin_error": area_under_roc_error(entropy),
+        "aupr": average_precision(entropy),
+        "auroc_mutual_information": area_under_roc(mutual),
+        "auroc_mutual_information_bin_error": area_under_roc_error(mutual),
+        "aupr_mutual_information": average_precision(mutual),
         "error_rate": entropy[1].sum() / entropy.sum(),
         "p_accurate_certain": accurate,
         "p_uncertain_inaccurate": uncertain,
-        "aurc": reliability.area_under_risk_coverage(entropy),
-        "risk": {f"{coverage:g}": reliability.risk_at(entropy, coverage) for coverage in COVERAGES},
+        "aurc": area_under_risk_coverage(entropy),
+        "risk": {f"{coverage:g}": risk_at(entropy, coverage) for coverage in COVERAGES},
         "reliability": bins,
     }
 
 
-def flyby_rows(names: list[str], chosen: Chosen, ious: np.ndarray, entropies: np.ndarray) -> list[Record]:
+def flyby_rows(names: list[str], selection: Selection, ious: np.ndarray, entropies: np.ndarray) -> list[Record]:
     """The figures of each image of a flyby, in order of time."""
-    times, ranges = chosen.samples.times_s, chosen.samples.ranges_d0
+    times, ranges = selection.samples.times_s, selection.samples.ranges_d0
     return [
         {
             "time_s": times[row],
@@ -182,7 +191,7 @@ def flyby_rows(names: list[str], chosen: Chosen, ious: np.ndarray, entropies: np
     ]
 
 
-def sweep_figures(bundle: Bundle, chosen: Chosen, passes: int, statistics: Arrays) -> Record:
+def sweep_figures(bundle: Bundle, selection: Selection, passes: int, statistics: Arrays) -> Record:
     """What the choices look like on a validation set."""
     names = [definition.name for definition in bundle.classes]
     by_threshold = {}
@@ -195,7 +204,7 @@ def sweep_figures(bundle: Bundle, chosen: Chosen, passes: int, statistics: Array
             "best": max(THRESHOLDS, key=value_of.__getitem__),
         }
     figures: Record = {
-        **provenance(bundle, chosen, passes),
+        **provenance(bundle, selection, passes),
         "threshold": {"chosen": bundle.uncertainty_threshold, "modes": by_threshold},
     }
     if "gamma_confusion" in statistics:
@@ -216,7 +225,7 @@ def sweep_figures(bundle: Bundle, chosen: Chosen, passes: int, statistics: Array
     return dict(plain(figures))
 
 
-def disturbance_figures(bundle: Bundle, chosen: Chosen, passes: int, by_name: dict[str, Arrays]) -> Record:
+def disturbance_figures(bundle: Bundle, selection: Selection, passes: int, by_name: dict[str, Arrays]) -> Record:
     """How the mean entropy of the same images rises when they are disturbed.
 
     told_apart: area under the ROC curve of telling a disturbed image from an undisturbed one by its mean entropy.
@@ -235,13 +244,13 @@ def disturbance_figures(bundle: Bundle, chosen: Chosen, passes: int, by_name: di
                 "mutual_information": mutual.mean(),
                 "ratio": entropy.mean() / calm.mean() if calm.mean() > 0.0 else None,
                 "risen_share": (entropy > calm).mean(),
-                "told_apart": reliability.area_of_pairs(calm, entropy),
+                "told_apart": area_of_pairs(calm, entropy),
             }
             if number == 0 and bundle.validation_entropy is not None:
                 high = [entropy_is_high(float(value), bundle.validation_entropy, limits) for value in entropy]
                 rows[name]["flagged_share"] = np.mean(high)
         modes[result_key(mode)] = rows
-    return dict(plain({**provenance(bundle, chosen, passes), "modes": modes}))
+    return dict(plain({**provenance(bundle, selection, passes), "modes": modes}))
 
 
 def reference_mode(name: str, modes: Record) -> str:
@@ -250,7 +259,7 @@ def reference_mode(name: str, modes: Record) -> str:
     return wanted if wanted in modes else next(iter(modes))
 
 
-def with_conclusions(record: Record) -> Record:
+def add_conclusions(record: Record) -> Record:
     """The record with what follows from its sets: the uncertainty on D-1 (else on the first set), and the targets."""
     sets = sets_of(record)
     result = dict(record)

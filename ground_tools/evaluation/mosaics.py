@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 
 from flight.bundle import Bundle
-from ground_tools.classes import UNCERTAIN_COLOR
-from ground_tools.evaluation.samples import Chosen
+from ground_tools.evaluation.selection import Selection
 from ground_tools.evaluation.statistics import Arrays
+from ground_tools.labels.classes import UNCERTAIN_COLOR
 
 EACH = 4
 _PAPER = (30, 32, 40)
@@ -43,7 +43,7 @@ def along_time(times: np.ndarray) -> list[tuple[str, np.ndarray]]:
 
 def mosaic(
     bundle: Bundle,
-    chosen: Chosen,
+    selection: Selection,
     groups: list[tuple[str, np.ndarray]],
     statistics: Arrays,
     values: np.ndarray,
@@ -51,14 +51,16 @@ def mosaic(
 ) -> np.ndarray:
     """Columns of image, true mask, predicted mask, the same with uncertain pixels marked, entropy.
 
-    groups: names and places in `chosen`. statistics: of all of `chosen`, as `statistics.judged` gives them. values:
-    (N,) mIoU of all of `chosen`. Images that may not be shown are left out. Returns (H, W, 3) uint8, red green blue.
+    groups: names and places in `selection`. statistics: of all of it, as `statistics.evaluate_image` gives them.
+    values: (N,) mIoU of all of it. Images that may not be shown are left out. Returns (H, W, 3) uint8, red green blue.
     """
-    truths = chosen.samples.masks
+    truths = selection.samples.masks
     shown = np.concatenate([places for _, places in groups])
-    frames = dict(zip(shown.tolist(), replace(chosen, samples=chosen.samples.chosen(shown)).frames(), strict=True))
+    frames = dict(
+        zip(shown.tolist(), replace(selection, samples=selection.samples.chosen(shown)).frames(), strict=True)
+    )
     table = np.array([*(definition.color for definition in bundle.classes), UNCERTAIN_COLOR], dtype=np.uint8)
-    rows = ["image"] * chosen.publish_images + ["truth", "predicted", "uncertain", "entropy"]
+    rows = ["image"] * selection.publish_images + ["truth", "predicted", "uncertain", "entropy"]
     height, width = truths.shape[1:]
     picture = np.full(
         (
@@ -86,18 +88,20 @@ def mosaic(
             for line, name in enumerate(rows):
                 top = 2 * _LINE + line * (height + _GAP)
                 picture[top : top + height, left : left + width] = cells[name]
-            _write(picture, _caption(chosen, place, values), (left, 2 * _LINE + len(rows) * (height + _GAP) + 11), 0.36)
+            _write(
+                picture, _caption(selection, place, values), (left, 2 * _LINE + len(rows) * (height + _GAP) + 11), 0.36
+            )
             left += width + _GAP
         left += 3 * _GAP
     _legend(picture, bundle)
     return picture
 
 
-def _caption(chosen: Chosen, place: int, values: np.ndarray) -> str:
-    time = chosen.samples.times_s[place]
+def _caption(selection: Selection, place: int, values: np.ndarray) -> str:
+    time = selection.samples.times_s[place]
     if np.isfinite(time):
-        return f"{100 * values[place]:.0f} %  {chosen.samples.ranges_d0[place]:.2f} D0"
-    return f"{100 * values[place]:.0f} %  {chosen.samples.bodies[place]}"[:20]
+        return f"{100 * values[place]:.0f} %  {selection.samples.ranges_d0[place]:.2f} D0"
+    return f"{100 * values[place]:.0f} %  {selection.samples.bodies[place]}"[:20]
 
 
 def _heat(shades: np.ndarray) -> np.ndarray:

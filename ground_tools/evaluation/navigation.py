@@ -26,24 +26,21 @@ from flight.icd.limits import TOPIC_NAVIGATION
 from flight.icd.products import Product
 from flight.inference.engine import Engine, default_settings
 from flight.inference.planes import topic_planes
-from ground_tools.arguments import check_limits
-from ground_tools.classes import BACKGROUND, CLASS_NAMES, SURFACE, TERMINATOR
 from ground_tools.datasets.store import LoadedSet, digest, load, read_description
-from ground_tools.evaluation.passes import set_inputs
-from ground_tools.evaluation.tables import table_lines
-from ground_tools.marked import write_marked
+from ground_tools.evaluation.passes import camera_frames
+from ground_tools.foundation.arguments import check_limits
+from ground_tools.foundation.sampling import evenly
+from ground_tools.labels.classes import CLASS_NAMES, CLASS_ROLES
+from ground_tools.pages.markdown import markdown_table
+from ground_tools.pages.sections import write_section
 from ground_tools.rendering.geometry import View, camera_axes
-from ground_tools.training.pixels import evenly
 
 RANGES_D0 = (0.4, 0.7, 1.0, 1.3, 2.0, 5.0)
 PHASES_DEG = (0.0, 30.0, 60.0, 75.0, 90.0, 180.0)
 # Of a chi-squared variable with two degrees of freedom: 90 % lie below.
 CHI_SQUARED_90 = 4.605
 
-_ROLES = {BACKGROUND: "background", SURFACE: "safe", TERMINATOR: "terminator"}
-_TRUTH_CLASSES = [
-    {"index": index, "name": name, "role": _ROLES.get(index, "hazard")} for index, name in enumerate(CLASS_NAMES)
-]
+_TRUTH_CLASSES = [{"index": index, "name": name, "role": CLASS_ROLES[name]} for index, name in enumerate(CLASS_NAMES)]
 Row = dict[str, Any]
 
 
@@ -193,10 +190,10 @@ def phase_line(rows: list[Row]) -> tuple[np.ndarray, np.ndarray]:
     return np.array([row["phase_deg"] for row in chosen]), np.array([row["sun_strength"] for row in chosen])
 
 
-def phase_figures(fitted: list[Row], judged: list[Row]) -> dict[str, float] | None:
-    """Whether the terminator's distance tells the phase angle: a line fitted on one set, judged on another."""
+def phase_figures(fitted: list[Row], measured: list[Row]) -> dict[str, float] | None:
+    """Whether the terminator's distance tells the phase angle: a line fitted on one set, measured on another."""
     phases, strengths = phase_line(fitted)
-    other_phases, other_strengths = phase_line(judged)
+    other_phases, other_strengths = phase_line(measured)
     if min(len(phases), len(other_phases)) < 10:
         return None
     slope, start = np.polyfit(strengths, phases, 1)
@@ -224,7 +221,7 @@ def measure(path: Path, split: str | None, bundle: Bundle | None, passes: int, i
     }
     # Evenly through the set, so that every part of it is seen.
     chosen = evenly(len(samples), images if bundle is not None else 0)
-    noisy = set_inputs(samples.images[chosen], description["noise"])
+    noisy = camera_frames(samples.images[chosen], description["noise"])
     pairs = [(trues[index], image) for index, image in zip(chosen, noisy, strict=True)]
     figures["brightness"] = summaries([centroid_row(true, brightness_centroid(image)) for true, image in pairs])
     if bundle is not None:
@@ -244,7 +241,7 @@ def _sun(sun: dict[str, Any], images: int) -> list[str]:
 
 
 def _table(head: list[str], lines: list[list[str]]) -> list[str]:
-    return [*table_lines(head, lines), ""]
+    return [*markdown_table(head, lines), ""]
 
 
 _SUN_HEAD = ["sun: with sign + axis only", "error, deg", "opposite", "axis error, deg"]
@@ -285,7 +282,7 @@ def figures_text(record: Row) -> str:
     lines = [""]
     for figures in record["sets"]:
         part = "" if figures["split"] is None else f", {figures['split']} split"
-        use = "constants chosen on it" if figures["chosen_on"] else "judged on it only"
+        use = "constants chosen on it" if figures["chosen_on"] else "measured on it only"
         lines += [f"### {figures['name']}{part}: {use}", ""]
         lines += [f"{figures['images']} images, sha256 `{figures['sha256'][:16]}`.", "", *_truth_table(figures)]
         if "network" in figures:
@@ -304,7 +301,7 @@ def figures_text(record: Row) -> str:
 
 def write_figures(record: Row, docs: Path) -> None:
     """Write DOCS/gnc.json and the figures' part of DOCS/gnc.md. Raises ValueError when that has no place for them."""
-    write_marked(docs / "gnc.md", "navigation figures", figures_text(record), record, docs / "gnc.json")
+    write_section(docs / "gnc.md", "navigation figures", figures_text(record), record, docs / "gnc.json")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -312,7 +309,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="python -m ground_tools.evaluation.navigation", description="errors of the navigation consumer"
     )
     parser.add_argument(
-        "--set", type=Path, required=True, action="append", metavar="DIR", help="judged; repeat for more"
+        "--set", type=Path, required=True, action="append", metavar="DIR", help="evaluated; repeat for more"
     )
     parser.add_argument(
         "--choice", type=Path, metavar="DIR", help="the set on whose validation split constants were chosen"

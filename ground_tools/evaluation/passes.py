@@ -16,7 +16,7 @@ from flight.inference.uncertainty import Accumulator
 from ground_tools.datasets.noise import network_inputs
 
 
-def set_inputs(images: np.ndarray, noise: dict[str, Any] | None) -> np.ndarray:
+def camera_frames(images: np.ndarray, noise: dict[str, Any] | None) -> np.ndarray:
     """A set's images as a camera gives them: with the fixed noise of validation and test, quantized to 8 bits.
 
     images: (N, H, W) uint8. noise: the set's, from its description; None for real images, which have their own. Returns
@@ -25,12 +25,12 @@ def set_inputs(images: np.ndarray, noise: dict[str, Any] | None) -> np.ndarray:
     return np.rint(network_inputs(images, noise)[..., 0] * 255.0).astype(np.uint8)
 
 
-def passes_of(bundle: Bundle, asked: int) -> int:
+def count_passes(bundle: Bundle, asked: int) -> int:
     """How many passes the flight engine would make: one where no network has dropout masks."""
     return asked if any(network.dropout_masks for network in bundle.networks) else 1
 
 
-def begin(bundle: Bundle, networks: list[Network], frame: np.ndarray, seed: int, passes: int) -> None:
+def begin_image(bundle: Bundle, networks: list[Network], frame: np.ndarray, seed: int, passes: int) -> None:
     """Give an image to all networks. frame: (H, W) uint8, of the networks' input size. seed: of the masks."""
     image = np.repeat((frame / np.float32(255.0))[:, :, None], bundle.channels, axis=2).astype(np.float32)
     for network in networks:
@@ -42,14 +42,14 @@ def image_scores(networks: list[Network], passes: int) -> np.ndarray:
     return np.stack([[network.run(number) for network in networks] for number in range(passes)])
 
 
-def passes_over(bundle: Bundle, frames: np.ndarray, passes: int, threads: int = 2) -> Iterator[np.ndarray]:
+def run_passes(bundle: Bundle, frames: np.ndarray, passes: int, threads: int = 2) -> Iterator[np.ndarray]:
     """Raw scores of every pass of every network, image after image: (P, networks, K, H, W) float32.
 
     frames: (N, H, W) uint8, of the networks' input size. The seed of image i is i.
     """
     networks = load_networks(bundle, threads)
     for seed, frame in enumerate(tqdm(frames, unit="image", file=sys.stderr)):
-        begin(bundle, networks, frame, seed, passes)
+        begin_image(bundle, networks, frame, seed, passes)
         yield image_scores(networks, passes)
 
 

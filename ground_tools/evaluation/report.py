@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
-import cv2
-import numpy as np
-from PIL import Image
-
-from ground_tools.datasets.store import write_whole
-from ground_tools.evaluation.figures import Record, sets_of, with_conclusions
-from ground_tools.evaluation.page import page
+from ground_tools.evaluation.figures import Record, add_conclusions, sets_of
 from ground_tools.evaluation.statistics import VERSION
-from ground_tools.evaluation.tables import blocks, markdown
-from ground_tools.marked import check_marks, write_marked
+from ground_tools.evaluation.tables import blocks
+from ground_tools.foundation.files import write_whole
+from ground_tools.pages.html_page import html_page
+from ground_tools.pages.markdown import markdown
+from ground_tools.pages.sections import check_section, write_section
 
-_JPEG_QUALITY = 80
-_DOTS_PER_INCH = 80
 TITLE = "Rubblemap: evaluation"
 
 
 def check_docs(docs: Path) -> None:
     """Raise ValueError unless DOCS/results.md has a place for figures: before hours of work, not after."""
-    check_marks(docs / "results.md", "figures")
+    check_section(docs / "results.md", "figures")
 
 
 def read_record(path: Path) -> Record:
@@ -42,7 +35,7 @@ def read_record(path: Path) -> Record:
     return record
 
 
-def merged(record: Record, new: Record) -> Record:
+def merge(record: Record, new: Record) -> Record:
     """A record with new figures in place of older ones of the same set and mode; what is not new stays.
 
     Figures of another version of a bundle or of a set that is in `new` go, and so do those of an older evaluation:
@@ -71,7 +64,7 @@ def merged(record: Record, new: Record) -> Record:
             result[name] = together
     left = [(name, figures) for name, modes in result.items() for figures in modes.values()]
     owners = {(name, _origin(figures)) for name, figures in left}
-    # Choices are by set, whatever the split that is judged.
+    # Choices are by set, whatever the split that is evaluated.
     owners_of_choices = {(figures["dataset"], _origin(figures)) for _, figures in left}
     for part, allowed in (("choices", owners_of_choices), ("unlike_training", owners)):
         result[part] = {}
@@ -86,7 +79,7 @@ def merged(record: Record, new: Record) -> Record:
             kept = {item["file"]: item for item in items if (name, _origin(item)) in owners}
             pictures.setdefault(name, {}).update(kept)
     result["pictures"] = {name: [*items.values()] for name, items in pictures.items() if items}
-    return with_conclusions({**dict(sorted(result.items()))})
+    return add_conclusions({**dict(sorted(result.items()))})
 
 
 def _origin(item: Record) -> tuple[str, str | None]:
@@ -101,9 +94,9 @@ def write_record(path: Path, record: Record) -> None:
 
 def write_out(out: Path, new: Record) -> list[Path]:
     """Add figures to OUT/results.json and write OUT/report.html anew; returns the files."""
-    record = merged(read_record(out / "results.json"), new)
+    record = merge(read_record(out / "results.json"), new)
     write_record(out / "results.json", record)
-    text = page(blocks(record), TITLE, out / "images")
+    text = html_page(blocks(record), TITLE, out / "images")
     write_whole(out / "report.html", text.encode())
     return [out / "results.json", out / "report.html"]
 
@@ -112,9 +105,9 @@ def write_docs(docs: Path, out: Path, new: Record) -> list[Path]:
     """Add figures to DOCS/results.json, DOCS/results.md and DOCS/images/results; returns the files."""
     check_docs(docs)
     former = read_record(docs / "results.json")
-    record = merged(former, new)
+    record = merge(former, new)
     written = [docs / "results.json", docs / "results.md"]
-    write_marked(written[1], "figures", markdown(blocks(record), "images/results", deeper=1), record, written[0])
+    write_section(written[1], "figures", markdown(blocks(record), "images/results", deeper=1), record, written[0])
     images = docs / "images" / "results"
     for items in new.get("pictures", {}).values():
         for item in items:
@@ -127,21 +120,3 @@ def write_docs(docs: Path, out: Path, new: Record) -> list[Path]:
 
 def _picture_files(record: Record) -> set[str]:
     return {Path(item["file"]).name for items in record.get("pictures", {}).values() for item in items}
-
-
-def write_chart(path: Path, figure: Any) -> None:
-    """Write a matplotlib figure as PNG."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH)
-    # A table of 128 colours makes a chart a third of its size, and nobody sees it.
-    small = io.BytesIO()
-    Image.open(buffer).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
-    write_whole(path, small.getvalue())
-
-
-def write_picture(path: Path, picture: np.ndarray) -> None:
-    """Write a picture, (H, W, 3) uint8 red green blue, as JPEG."""
-    done, data = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    if not done:
-        raise ValueError(f"{path}: JPEG encoding failed")
-    write_whole(path, data.tobytes())

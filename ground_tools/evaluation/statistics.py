@@ -16,23 +16,19 @@ import numpy as np
 from flight.bundle import Bundle
 from flight.inference.network import Network
 from flight.inference.uncertainty import enhanced
-from ground_tools.classes import BOULDER_IDENTIFIERS
-from ground_tools.evaluation.boundaries import TOLERANCE, boundary_f_scores
 from ground_tools.evaluation.choices import GAMMA_SWEEP, THRESHOLD_SWEEP
-from ground_tools.evaluation.passes import begin, image_scores, mode_moments
-from ground_tools.evaluation.reliability import (
-    BINS,
+from ground_tools.evaluation.passes import begin_image, image_scores, mode_moments
+from ground_tools.labels.classes import BOULDER_IDENTIFIERS
+from ground_tools.metrics.boundaries import TOLERANCE, boundary_f_scores
+from ground_tools.metrics.calibration import (
     CALIBRATION_BINS,
     LEAST_PROBABILITY,
-    LEAST_SCORE,
-    SCORE_BINS,
     brier_score,
     calibration_counts,
     negative_log_likelihood,
-    scaled_histogram,
-    score_histogram,
 )
-from ground_tools.training.metrics import confusion_matrix
+from ground_tools.metrics.error_detection import BINS, LEAST_SCORE, SCORE_BINS, scaled_histogram, score_histogram
+from ground_tools.metrics.iou import confusion_matrix
 
 # Changed when the meaning of what is kept changes, so that nothing older is used.
 VERSION = 3
@@ -64,7 +60,7 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Image:
-    """One image to be judged. frame, truth: (H, W) uint8. identifiers: (H, W) uint16, or empty. seed: of the masks."""
+    """One image to evaluate. frame, truth: (H, W) uint8. identifiers: (H, W) uint16, or empty. seed: of the masks."""
 
     frame: np.ndarray
     truth: np.ndarray
@@ -72,20 +68,20 @@ class Image:
     seed: int
 
 
-def judged(bundle: Bundle, networks: list[Network], image: Image, passes: int) -> Arrays:
+def evaluate_image(bundle: Bundle, networks: list[Network], image: Image, passes: int) -> Arrays:
     """Everything that tells how good each mode is on an image; M modes, K classes.
 
     Rows (M, ...): confusion and confusion_deterministic (K, K), confusion_enhanced (K, K + 1) at the bundle's
     threshold, boundary (K,), nll, nll_deterministic, brier, brier_deterministic, entropy and mutual (means, nats).
-    Sums (M, ...): see SUMMED and `reliability`. For pictures, of the default mode: class_map and marked (H, W) uint8,
+    Sums (M, ...): see SUMMED and `metrics`. For pictures, of the default mode: class_map and marked (H, W) uint8,
     entropy_map (H, W) uint8, 255 being ln K nats.
     """
-    begin(bundle, networks, image.frame, image.seed, passes)
+    begin_image(bundle, networks, image.frame, image.seed, passes)
     scores = image_scores(networks, passes)
     without = np.stack([network.run_without_dropout() for network in networks])[None]
     rows: dict[str, list[Any]] = {}
     for mode in bundle.modes:
-        values = _mode_judged(bundle, scores, without, mode, image.truth)
+        values = _evaluate_mode(bundle, scores, without, mode, image.truth)
         for name, value in values.items():
             rows.setdefault(name, []).append(value)
     result = {name: np.stack(values) if name in SUMMED else np.stack(values)[None] for name, values in rows.items()}
@@ -93,7 +89,7 @@ def judged(bundle: Bundle, networks: list[Network], image: Image, passes: int) -
 
 
 def _maps(bundle: Bundle, scores: np.ndarray) -> Arrays:
-    """The default mode's maps of an image, for pictures: see `judged`."""
+    """The default mode's maps of an image, for pictures: see `evaluate_image`."""
     classes = len(bundle.classes)
     mean, entropy, _ = mode_moments(bundle, scores, bundle.modes[0], bundle.gamma)
     class_map = mean.argmax(axis=0).astype(np.uint8)
@@ -102,7 +98,7 @@ def _maps(bundle: Bundle, scores: np.ndarray) -> Arrays:
     return {"class_map": class_map[None], "marked": marked[None], "entropy_map": shades[None]}
 
 
-def _mode_judged(
+def _evaluate_mode(
     bundle: Bundle, scores: np.ndarray, without: np.ndarray, mode: str, truth: np.ndarray
 ) -> dict[str, np.ndarray]:
     classes = len(bundle.classes)
@@ -130,13 +126,13 @@ def _mode_judged(
     }
 
 
-def swept(bundle: Bundle, networks: list[Network], image: Image, passes: int) -> Arrays:
+def sweep_image(bundle: Bundle, networks: list[Network], image: Image, passes: int) -> Arrays:
     """What the choices on validation sets look like: every threshold in every mode, and every gamma of the fusion.
 
     Rows: threshold_confusion (M, T, K, K + 1); with a fusion, gamma_confusion (G, K, K) and gamma_rocks (G, S, 2):
     pixels of rocks by size (see ROCK_SIZES) that the map calls boulders, and all of them.
     """
-    begin(bundle, networks, image.frame, image.seed, passes)
+    begin_image(bundle, networks, image.frame, image.seed, passes)
     scores = image_scores(networks, passes)
     classes = len(bundle.classes)
     by_threshold = []
@@ -161,9 +157,9 @@ def swept(bundle: Bundle, networks: list[Network], image: Image, passes: int) ->
     return result
 
 
-def felt(bundle: Bundle, networks: list[Network], image: Image, passes: int) -> Arrays:
+def measure_entropy(bundle: Bundle, networks: list[Network], image: Image, passes: int) -> Arrays:
     """How uncertain each mode is about an image, whatever it shows: rows entropy and mutual (M,), means in nats."""
-    begin(bundle, networks, image.frame, image.seed, passes)
+    begin_image(bundle, networks, image.frame, image.seed, passes)
     scores = image_scores(networks, passes)
     means = []
     for mode in bundle.modes:
@@ -174,9 +170,7 @@ def felt(bundle: Bundle, networks: list[Network], image: Image, passes: int) -> 
 
 
 JOBS: dict[str, Callable[[Bundle, list[Network], Image, int], Arrays]] = {
-    "judged": judged,
-    "swept": swept,
-    "felt": felt,
+    job.__name__: job for job in (evaluate_image, sweep_image, measure_entropy)
 }
 
 
@@ -201,7 +195,7 @@ def rock_range(least: str) -> str:
     return f"{least} to {larger[0] - 1}" if larger else f"{least} and more"
 
 
-def gathered(parts: Iterable[Arrays]) -> Arrays:
+def gather(parts: Iterable[Arrays]) -> Arrays:
     """The statistics of several images or parts as one: rows put together, sums added, one part in memory at a time."""
     rows: dict[str, list[np.ndarray]] = {}
     sums: Arrays = {}

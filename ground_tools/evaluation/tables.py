@@ -1,56 +1,20 @@
-"""The report of an evaluation as blocks of headings, text, tables and pictures, and those as Markdown."""
+"""The report of an evaluation as blocks of headings, text, tables and pictures."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 
 from ground_tools.evaluation.figures import Record, sets_of
 from ground_tools.evaluation.paper import PAPER_IOU, PAPER_LARGEST_CHANGE, PAPER_THRESHOLDS
 from ground_tools.evaluation.statistics import rock_range
+from ground_tools.pages.blocks import Block, Heading, Picture, Table, Text, number, percent
 
 # Least and largest range of the rows that sum up a flyby, D0; training images lie within 0.4 to 1.3.
 _RANGES_D0 = (0.0, 1.0, 1.3, 2.0, 3.0, 5.0, math.inf)
-
-
-@dataclass(frozen=True)
-class Heading:
-    text: str
-    level: int
-
-
-@dataclass(frozen=True)
-class Text:
-    text: str
-
-
-@dataclass(frozen=True)
-class Table:
-    head: list[str]
-    rows: list[list[str]]
-
-
-@dataclass(frozen=True)
-class Picture:
-    file: str
-    caption: str
-
-
-Block = Heading | Text | Table | Picture
-
-
-def percent(value: float | None, digits: int = 1) -> str:
-    """A fraction in per cent, a dash where there is none."""
-    return "-" if value is None else f"{100.0 * value:.{digits}f}"
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """A number, a dash where there is none."""
-    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def blocks(record: Record) -> list[Block]:
@@ -59,7 +23,7 @@ def blocks(record: Record) -> list[Block]:
     sets = sets_of(record)
     if not sets:
         return [Text("Nothing has been evaluated yet.")]
-    result += _judged(sets)
+    result += _evaluated(sets)
     result += _targets(record["targets"])
     result += _iou(sets)
     result += _unseen(sets)
@@ -74,7 +38,7 @@ def blocks(record: Record) -> list[Block]:
     return result
 
 
-def _judged(sets: dict[str, Record]) -> list[Block]:
+def _evaluated(sets: dict[str, Record]) -> list[Block]:
     rows = []
     for name, modes in sets.items():
         for figures in modes.values():
@@ -85,13 +49,13 @@ def _judged(sets: dict[str, Record]) -> list[Block]:
             cells += [f"{bundle['name']} {bundle['version']} `{bundle['sha256'][:12]}`"]
             rows.append([*cells, f"`{figures['dataset_sha256'][:12]}`"])
     part = any(figures["images"] < figures["of_images"] for modes in sets.values() for figures in modes.values())
-    result: list[Block] = [Heading("What was judged", 2)]
+    result: list[Block] = [Heading("What was evaluated", 2)]
     if part:
         result.append(
             Text(
-                "Where a part of a split was judged, it is an even share of every body, evenly through its images. The "
-                "interval beside a mean tells how far that of the whole split may be off; with few images, the IoU of "
-                "craters and boulders is uncertain by several points."
+                "Where a part of a split was evaluated, it is an even share of every body, evenly through its images. "
+                "The interval beside a mean tells how far that of the whole split may be off; with few images, the IoU "
+                "of craters and boulders is uncertain by several points."
             )
         )
     return [*result, Table(["set", "mode", "split", "images", "views", "passes", "bundle", "set's sha256"], rows)]
@@ -282,7 +246,7 @@ def _uncertainty(sets: dict[str, Record]) -> list[Block]:
     head = ["set", "mode", "wrong, %", "ECE, %", "AUROC", "AUPR", "AUROC, mutual inf.", "AUPR, mutual inf."]
     head += ["p(acc. / certain), %", "p(unc. / wrong), %"]
     return [
-        Heading("Uncertainty, judged", 2),
+        Heading("Quality of the uncertainty", 2),
         Text(
             "Detection of wrong pixels by predictive entropy, and by mutual information. AUPR is to be read beside the "
             "share of wrong pixels, which blind guessing reaches. The bins change no AUROC by entropy by more than "
@@ -391,7 +355,8 @@ def _unlike(unlike: dict[str, Record], sets: dict[str, Record]) -> list[Block]:
             Heading(f"Images unlike training, made of {name}, {bundle}", 2),
             Text(
                 f"The same {u['images']} images of the {u['split']} split in every row. Rows of sets compare all "
-                f"judged images of another set, of which the mode's networks saw none in training, with all of {name}. "
+                f"evaluated images of another set, of which the mode's networks saw none in training, with all of "
+                f"{name}. "
                 "AUROC: of telling a disturbed image from an undisturbed one by its mean entropy. Flagged: share of "
                 "the images on which the service raises `high_entropy` in the bundle's default mode."
             ),
@@ -401,7 +366,7 @@ def _unlike(unlike: dict[str, Record], sets: dict[str, Record]) -> list[Block]:
 
 
 def _other_sets(sets: dict[str, Record], name: str, mode: str, sha256: str) -> list[list[str]]:
-    """Rows on sets other than `name` and those of the mode's training, where the bundle of this hash was judged."""
+    """Rows on sets other than `name` and those of the mode's training, where the bundle of this hash was evaluated."""
     base = sets.get(name, {}).get(mode)
     if base is None or base["bundle"]["sha256"] != sha256:
         return []
@@ -424,25 +389,3 @@ def _pictures(pictures: dict[str, list[Record]]) -> list[Block]:
         result.append(Heading(f"Pictures of {name}", 2))
         result += [Picture(item["file"], item["caption"]) for item in items]
     return result
-
-
-def table_lines(head: list[str], rows: list[list[str]]) -> list[str]:
-    """A Markdown table."""
-    return ["| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *rows]]
-
-
-def markdown(content: list[Block], images: str, deeper: int = 0) -> str:
-    """Blocks as Markdown. images: the pictures' folder as seen from the page. deeper: levels to add to headings."""
-    lines: list[str] = []
-    for block in content:
-        lines.append("")
-        match block:
-            case Heading(text, level):
-                lines.append("#" * (level + deeper) + " " + text)
-            case Text(text):
-                lines.append(text)
-            case Table(head, rows):
-                lines += table_lines(head, rows)
-            case Picture(file, caption):
-                lines += [caption + ":", "", f"![{caption}]({images}/{file})"]
-    return "\n".join(lines) + "\n\n"

@@ -17,37 +17,30 @@ from flight.inference.engine import Engine, default_settings
 from flight.inference.interpreter import make_interpreter
 from flight.inference.network import Network
 from flight.inference.self_test import decoded
-from ground_tools.classes import CLASS_NAMES, COLORS
 from ground_tools.datasets.store import png_bytes, read_description
-from ground_tools.export.card import card, description, limits
-from ground_tools.export.convert import convert
-from ground_tools.export.graph import (
-    MASK_INPUTS,
-    flight_graph,
-    keep_probabilities,
-    mask_shapes,
-)
-from ground_tools.export.judging import (
-    JudgedSet,
+from ground_tools.export.bundle_sets import (
+    BundleSet,
     choose,
     images_for_ranges,
     measure,
     publishable_image,
     read_set,
-    spread,
+    take_evenly,
     validation_images,
 )
+from ground_tools.export.card import card, description, limits
+from ground_tools.export.conversion import convert
+from ground_tools.export.graph import (
+    MASK_INPUTS,
+    build_flight_graph,
+    keep_probabilities,
+    mask_shapes,
+)
 from ground_tools.export.temperature import report, sampled_scores, sampled_truth, score_factor
+from ground_tools.labels.classes import CLASS_NAMES, CLASS_ROLES, COLORS
 from ground_tools.networks.unet import UNetDropout, build_unet
 from ground_tools.training.records import check_unseen, sets_used
 
-ROLES = {
-    "background": "background",
-    "surface": "safe",
-    "craters": "hazard",
-    "boulders": "hazard",
-    "terminator": "terminator",
-}
 PASSES = 20
 _PARITY_IMAGES = 16
 _TEMPERATURE_IMAGES = 64
@@ -103,10 +96,11 @@ def write_bundle(
     for dataset in datasets:
         check_unseen(f"bundle {name}", used, dataset)
     sets = [read_set(dataset, test_images) for dataset in datasets]
-    names = [judged.name for judged in sets]
+    names = [bundle_set.name for bundle_set in sets]
     if len(set(names)) < len(names):
         raise ValueError(f"--dataset: expected sets of different names, got {' and '.join(names)}")
-    unseen = np.concatenate([judged.frames(spread(judged.test, _PARITY_IMAGES // len(sets))) for judged in sets])
+    each = _PARITY_IMAGES // len(sets)
+    unseen = np.concatenate([bundle_set.frames(take_evenly(bundle_set.test, each)) for bundle_set in sets])
     ranges = images_for_ranges(sets)
     self_test = _self_test_image(datasets if self_test_from is None else [self_test_from])
     with tempfile.TemporaryDirectory(prefix="rubblemap_bundle_") as scratch:
@@ -121,14 +115,10 @@ def write_bundle(
         manifest["metrics"]["temperature"] = temperature
         _add_self_test(folder, manifest, self_test)
         _write_manifest(folder, manifest)
-        chosen = choose(load_bundle(folder), sets, passes)
-        manifest["defaults"].update(chosen["defaults"])
-        manifest["input"]["orientations"] = chosen["orientations"]
-        manifest["validation_entropy"] = chosen["validation_entropy"]
-        manifest["metrics"]["validation"] = chosen["report"]
+        _add_choices(manifest, choose(load_bundle(folder), sets, passes))
         _write_manifest(folder, manifest)
         bundle = load_bundle(folder)
-        manifest["metrics"]["test"] = {judged.name: measure(bundle, judged, passes) for judged in sets}
+        manifest["metrics"]["test"] = {bundle_set.name: measure(bundle, bundle_set, passes) for bundle_set in sets}
         _record_self_test(folder, manifest)
         (folder / "card.md").write_text(card(manifest), encoding="utf-8")
         write_sums(folder)
@@ -173,7 +163,7 @@ def _put_in_place(folder: Path, out: Path) -> None:
 
 
 def _export_network(
-    network: TrainedNetwork, ranges: np.ndarray, sets: list[JudgedSet], unseen: np.ndarray, folder: Path
+    network: TrainedNetwork, ranges: np.ndarray, sets: list[BundleSet], unseen: np.ndarray, folder: Path
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """Convert one network; returns its manifest entry, what its scores' factor changes, and int8's parity."""
     recipe = network.record["recipe"]
@@ -181,10 +171,10 @@ def _export_network(
     unet.load_weights(network.weights)
     shapes, keep = mask_shapes(unet), keep_probabilities(unet)
     images, masks = validation_images(network.record, sets, _TEMPERATURE_IMAGES)
-    scores = sampled_scores(flight_graph(unet), images, shapes, keep, _TEMPERATURE_PASSES)
+    scores = sampled_scores(build_flight_graph(unet), images, shapes, keep, _TEMPERATURE_PASSES)
     truth = sampled_truth(masks)
     factor = score_factor(scores, truth)
-    module = flight_graph(unet, equalize_on=ranges, score_factor=factor)
+    module = build_flight_graph(unet, equalize_on=ranges, score_factor=factor)
     content = convert(module, ranges, shapes, keep)
     file = f"{network.role}.tflite"
     (folder / file).write_bytes(content)
@@ -243,7 +233,8 @@ def _manifest(
         "version": version,
         "description": description({network.role: network.record for network in trained}),
         "classes": [
-            {"index": index, "name": c, "color": COLORS[c], "role": ROLES[c]} for index, c in enumerate(CLASS_NAMES)
+            {"index": index, "name": c, "color": COLORS[c], "role": CLASS_ROLES[c]}
+            for index, c in enumerate(CLASS_NAMES)
         ],
         "input": {"height": 128, "width": 128, "channels": 1},
         "networks": networks,
@@ -266,6 +257,14 @@ def _manifest(
             ],
         }
     return manifest
+
+
+def _add_choices(manifest: dict[str, Any], chosen: dict[str, Any]) -> None:
+    """State what was chosen on the validation splits, and how it did there."""
+    manifest["defaults"].update(chosen["defaults"])
+    manifest["input"]["orientations"] = chosen["orientations"]
+    manifest["validation_entropy"] = chosen["validation_entropy"]
+    manifest["metrics"]["validation"] = chosen["report"]
 
 
 def _add_self_test(folder: Path, manifest: dict[str, Any], image: np.ndarray) -> None:

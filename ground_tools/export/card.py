@@ -37,6 +37,7 @@ def limits(records: dict[str, Record]) -> list[str]:
     ]
 
 
+# Long because it is one page, from top to bottom.
 def card(manifest: dict[str, Any]) -> str:
     """The model card, Markdown, from the manifest's own figures."""
     names = [definition["name"] for definition in manifest["classes"]]

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ground_tools.export.equalize import channel_factors, equalized
+from ground_tools.export.equalization import channel_factors, equalize
 from ground_tools.networks.unet import DECODER_CHANNELS, ENCODER_CHANNELS, HEAD_CHANNELS, LEAKY_SLOPE
 
 MASK_INPUTS = tuple(f"mask_{index}" for index in range(1, len(DECODER_CHANNELS) + len(HEAD_CHANNELS) + 1))
@@ -55,7 +55,9 @@ def flight_convolutions(unet: keras.Model) -> dict[str, tuple[np.ndarray, np.nda
     return result
 
 
-def flight_graph(unet: keras.Model, equalize_on: np.ndarray | None = None, score_factor: float = 1.0) -> tf.Module:
+def build_flight_graph(
+    unet: keras.Model, equalize_on: np.ndarray | None = None, score_factor: float = 1.0
+) -> tf.Module:
     """A module whose `forward(image, mask_1, ..., mask_6)` gives {"scores": (1, H, W, K) float32}.
 
     Masks hold 0 where a value is dropped and 1 / keep probability where it is kept; all ones is the
@@ -67,7 +69,7 @@ def flight_graph(unet: keras.Model, equalize_on: np.ndarray | None = None, score
     kernel, bias = (array * np.float32(score_factor) for array in convolutions[last])
     convolutions[last] = (kernel, bias)
     if equalize_on is not None:
-        convolutions = equalized(convolutions, channel_factors(unet, equalize_on))
+        convolutions = equalize(convolutions, channel_factors(unet, equalize_on))
     image_shape = (1, *unet.input.shape[1:])
     specifications = [tf.TensorSpec(image_shape, tf.float32, name="image")] + [
         tf.TensorSpec((1, *shape), tf.float32, name=name)

@@ -14,12 +14,8 @@ import tensorflow as tf
 from scipy.optimize import minimize_scalar
 
 from flight.inference.uncertainty import Accumulator
-from ground_tools.evaluation.reliability import (
-    calibration_counts,
-    expected_calibration_error,
-    negative_log_likelihood,
-)
 from ground_tools.export.graph import random_masks
+from ground_tools.metrics.calibration import calibration_counts, expected_calibration_error, negative_log_likelihood
 
 # One number needs few pixels; neighbours tell the same.
 _PIXEL_STRIDE = 4

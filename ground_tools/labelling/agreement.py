@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ground_tools.classes import CLASS_NAMES
 from ground_tools.labelling.annotations import Annotation
 from ground_tools.labelling.checks import usable
 from ground_tools.labelling.collection import ImageEntry, Rules, read_labels
-from ground_tools.labelling.rasterise import NETWORK_SIZE, crop_of, mask_of
+from ground_tools.labelling.rasterisation import NETWORK_SIZE, crop_of, mask_of
+from ground_tools.labels.classes import CLASS_NAMES
 
 
 def agreement(

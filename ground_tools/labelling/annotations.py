@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ground_tools.datasets.store import write_whole
+from ground_tools.foundation.files import write_whole
 from ground_tools.labelling.shapes import SILHOUETTES, Shape
 
 LABELME_VERSION = "5.5.0"

@@ -8,19 +8,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ground_tools.classes import BACKGROUND, CLASS_NAMES
 from ground_tools.labelling.annotations import Annotation
 from ground_tools.labelling.collection import ImageEntry, Rules, read_image, read_labels
-from ground_tools.labelling.rasterise import (
+from ground_tools.labelling.rasterisation import (
     NETWORK_SIZE,
     across_at_network_size,
     body_in_image,
-    covered,
+    crop_image,
     crop_of,
-    cut,
     is_too_small,
     mask_of,
     place_in,
+    rasterise,
     region_of,
     sky_level,
 )
@@ -34,6 +33,7 @@ from ground_tools.labelling.shapes import (
     is_proposal,
     outline,
 )
+from ground_tools.labels.classes import BACKGROUND, CLASS_NAMES
 
 # A crater, boulder or terminator of which less lies on the body is outside of it. A terminator counts on the body
 # alone, so that a person may draw its outer side loosely across the limb: half of it off the body is no mistake.
@@ -100,8 +100,8 @@ def check(labels: Path, images: Path, entries: dict[str, ImageEntry], rules: Rul
         ]
         presence += np.bincount(mask.ravel(), minlength=len(CLASS_NAMES)) > 0
         level = sky_level(image, body_in_image(annotation))
-        remarks += _bright_terminators(annotation, crop, cut(image, crop, NETWORK_SIZE, level), level)
-        crops[file] = cut(image, crop, _ALIKE_SIZE, level)
+        remarks += _bright_terminators(annotation, crop, crop_image(image, crop, NETWORK_SIZE, level), level)
+        crops[file] = crop_image(image, crop, _ALIKE_SIZE, level)
     remarks += _not_labelled(annotations, entries, rules)
     if crops:
         remarks += [
@@ -148,7 +148,7 @@ def _outside_body(annotation: Annotation, crop: tuple[int, int, int]) -> list[st
     body = region_of(bodies, crop, size)
     found = []
     for number, shape in enumerate(annotation.shapes):
-        region = covered(outline(shape), crop, size)
+        region = rasterise(outline(shape), crop, size)
         share = float(body[region].mean()) if region.any() else 0.0
         if shape.label != BODY and region.any() and share < _LEAST_ON_BODY[shape.label]:
             found.append(
@@ -176,7 +176,7 @@ def _bright_terminators(annotation: Annotation, crop: tuple[int, int, int], grey
     day = max(float(np.quantile(grey[body], _DAY_SHARE)) - level, 1.0)
     found = []
     for number, shape in enumerate(annotation.shapes):
-        region = body & covered(outline(shape), crop, NETWORK_SIZE)
+        region = body & rasterise(outline(shape), crop, NETWORK_SIZE)
         if shape.label != TERMINATOR or not region.any():
             continue
         brightness = (float(np.median(grey[region])) - level) / day

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ground_tools.datasets.store import write_whole
+from ground_tools.foundation.files import write_whole
 from ground_tools.labelling.annotations import Annotation
 from ground_tools.labelling.collection import ImageEntry, find_image
 from ground_tools.labelling.shapes import LABELS, Shape, area, bounds, outline

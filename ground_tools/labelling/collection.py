@@ -13,9 +13,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ground_tools.datasets.store import write_whole
+from ground_tools.foundation.files import write_whole
 from ground_tools.labelling.annotations import Annotation, default_name, read_annotation
 
+_HERE = Path(__file__).parent
+# The labels of the set D-4, and those of a second person.
+D4_LABELS, D4_SECOND = _HERE / "d4", _HERE / "d4_second"
 MANIFEST_FILE, RULES_FILE = "manifest.csv", "set.toml"
 _MANIFEST_COLUMNS = ("file", "body", "width_px", "height_px", "sha256", "obtained_from")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")

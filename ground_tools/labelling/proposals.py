@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 
 from ground_tools.labelling.annotations import Annotation
-from ground_tools.labelling.rasterise import body_in_image, crop_of, cut, sky_level
+from ground_tools.labelling.rasterisation import body_in_image, crop_image, crop_of, sky_level
 from ground_tools.labelling.shapes import BODY, TERMINATOR, Shape, as_proposal, is_proposal
-from ground_tools.rendering.terminator import SMOOTHING, acceptance_mask, disk, edge_region, without_specks
+from ground_tools.labels.terminator import SMOOTHING, acceptance_mask, disk, edge_region, remove_specks
 
 METHODS = ("band", "canny", "none")
 # A pixel shows the body when it is brighter than the sky by this many levels, and by this many times the sky's spread.
@@ -115,8 +115,8 @@ def terminator_outlines(image: np.ndarray, annotation: Annotation, margin: float
     crop = crop_of(annotation, margin)
     body = body_in_image(annotation)
     level = sky_level(image, body)
-    grey = cut(image, crop, _GRID, level)
-    inside = cut((body * 255).astype(np.uint8), crop, _GRID, 0) >= 128
+    grey = crop_image(image, crop, _GRID, level)
+    inside = crop_image((body * 255).astype(np.uint8), crop, _GRID, 0) >= 128
     lit = np.clip(grey.astype(np.float32) - level, 0.0, None)
     if method == "canny":
         bright = float(np.percentile(lit[inside], 95)) if inside.any() else 0.0
@@ -141,7 +141,7 @@ def _band(lit: np.ndarray, inside: np.ndarray) -> np.ndarray:
     day = float(np.percentile(smooth[inside], 100 * _DAY_SHARE))
     band = inside & (smooth > _BAND[0] * day) & (smooth < _BAND[1] * day)
     opened = cv2.morphologyEx(band.astype(np.uint8), cv2.MORPH_OPEN, disk(1))
-    return without_specks(cv2.morphologyEx(opened, cv2.MORPH_CLOSE, disk(1)) > 0, inside)
+    return remove_specks(cv2.morphologyEx(opened, cv2.MORPH_CLOSE, disk(1)) > 0, inside)
 
 
 def outlines(

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from ground_tools.classes import CLASS_NAMES, COLORS
 from ground_tools.datasets.pictures import mask_picture
 from ground_tools.labelling.annotations import Annotation
-from ground_tools.labelling.rasterise import (
+from ground_tools.labelling.rasterisation import (
     NETWORK_SIZE,
     across_at_network_size,
     crop_of,
@@ -19,6 +18,7 @@ from ground_tools.labelling.rasterise import (
     place_in,
 )
 from ground_tools.labelling.shapes import BODY, TERMINATOR, Shape, is_proposal, outline
+from ground_tools.labels.classes import CLASS_NAMES, COLORS
 
 PANELS = ("plain", "labels", "mask")
 # A sheet is made as large as fits in a square of this side, so that no viewer makes it smaller again (pixels).

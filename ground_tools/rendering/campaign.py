@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ground_tools.brought import read_table
 from ground_tools.datasets.store import SPLITS
+from ground_tools.foundation.descriptions import read_toml
 from ground_tools.rendering.geometry import View, hyperbolic_flyby, random_view
 
 CAMPAIGNS = Path(__file__).with_name("campaigns")
@@ -31,12 +31,12 @@ class Flyby:
 class Campaign:
     """What to render: random views of bodies, or a flyby of one.
 
-    samples: light paths per pixel. bodies: name -> (train, validation, test) counts.
+    light_paths: per pixel, `samples` in the file. bodies: name -> (train, validation, test) counts.
     """
 
     name: str
     seed: int
-    samples: int
+    light_paths: int
     bodies: dict[str, tuple[int, int, int]]
     flyby: Flyby | None = None
 
@@ -83,14 +83,14 @@ class Shard:
 
 
 def load_campaign(name_or_path: str) -> Campaign:
-    """Read a campaign: a TOML file, or the name of one that the project brings, with or without ".toml".
+    """Read a campaign: a TOML file, or the name of one that is shipped with the project, with or without ".toml".
 
     Raises ValueError naming the file and field where it is malformed.
     """
     path = Path(name_or_path)
     if not path.exists() and path.parent == Path():
         path = CAMPAIGNS / f"{path.stem.replace('-', '_')}.toml"
-    table = read_table("campaign", path, CAMPAIGNS, called=name_or_path)
+    table = read_toml("campaign", path, CAMPAIGNS, called=name_or_path)
 
     def fail(field: str, expected: str, got: object) -> ValueError:
         return ValueError(f"campaign {path}: {field}: expected {expected}, got {got!r}")
@@ -98,18 +98,18 @@ def load_campaign(name_or_path: str) -> Campaign:
     unknown = set(table) - {"name", "seed", "samples", "bodies", "flyby"}
     if unknown:
         raise fail(sorted(unknown)[0], "name, seed, samples, bodies or flyby", table[sorted(unknown)[0]])
-    name, seed, samples = (table.get(key) for key in ("name", "seed", "samples"))
+    name, seed, light_paths = (table.get(key) for key in ("name", "seed", "samples"))
     if not isinstance(name, str) or not name:
         raise fail("name", "a name", name)
     if not isinstance(seed, int) or seed < 0:
         raise fail("seed", "an integer >= 0", seed)
-    if not isinstance(samples, int) or not 1 <= samples <= 4096:
-        raise fail("samples", "1..4096", samples)
+    if not isinstance(light_paths, int) or not 1 <= light_paths <= 4096:
+        raise fail("samples", "1..4096", light_paths)
     if ("bodies" in table) == ("flyby" in table):
         raise fail("bodies", "either bodies or flyby", sorted(table))
     if "flyby" in table:
         flyby = _flyby(table["flyby"], fail)
-        return Campaign(name, seed, samples, {flyby.body: (0, 0, flyby.frames)}, flyby)
+        return Campaign(name, seed, light_paths, {flyby.body: (0, 0, flyby.frames)}, flyby)
     bodies = table["bodies"]
     if not isinstance(bodies, dict) or not bodies:
         raise fail("bodies", "a table of bodies", bodies)
@@ -120,7 +120,7 @@ def load_campaign(name_or_path: str) -> Campaign:
             or not all(isinstance(count, int) and count >= 0 for count in counts)
         ):
             raise fail(f"bodies.{body}", "[train, validation, test] counts", counts)
-    return Campaign(name, seed, samples, {body: (c[0], c[1], c[2]) for body, c in bodies.items()})
+    return Campaign(name, seed, light_paths, {body: (c[0], c[1], c[2]) for body, c in bodies.items()})
 
 
 def _flyby(table: Any, fail: Any) -> Flyby:

@@ -19,21 +19,15 @@ from dask.distributed import Client, KilledWorker, LocalCluster, as_completed
 from tqdm import tqdm
 
 from ground_tools.bodies.catalogue import BodyRecipe
-from ground_tools.bodies.enhance import BodyParts, read_parts
+from ground_tools.bodies.enhanced_body import BodyParts, read_parts
 from ground_tools.bodies.meshes import largest_extent, mean_radius
-from ground_tools.classes import CLASS_NAMES
 from ground_tools.datasets.noise import NOISE
-from ground_tools.datasets.store import (
-    FORMAT_VERSION,
-    read_description,
-    remove_parts,
-    write_description,
-    write_index,
-    write_whole,
-)
+from ground_tools.datasets.store import FORMAT_VERSION, read_description, write_description, write_index
+from ground_tools.foundation.files import remove_parts, write_whole
+from ground_tools.labels.classes import CLASS_NAMES
 from ground_tools.rendering.campaign import Campaign, Shard, plan
 from ground_tools.rendering.geometry import FIELD_OF_VIEW_DEG, reference_range
-from ground_tools.rendering.work import RenderedShard, render_shard
+from ground_tools.rendering.shard_worker import RenderedShard, render_shard
 
 WORKER_MEMORY = "8GB"
 # How many workers may die over one shard before the campaign gives up.
@@ -62,7 +56,7 @@ def render_campaign(
     """Render every shard that is not there yet, then write the index and the set's digest into dataset.json.
 
     Killed and started again, it continues and ends with the same bytes. A finished set grows when it is rendered again
-    with larger counts or more bodies. What came about when is told in rendering.jsonl, which is no part of the set.
+    with larger counts or more bodies. What came about when stands in rendering.jsonl, which is no part of the set.
 
     Raises ValueError for a body that the catalogue lacks, an unfit file, or a folder that holds another campaign;
     FileNotFoundError for a missing file; RuntimeError when workers die again and again or no scheduler answers; OSError
@@ -74,16 +68,16 @@ def render_campaign(
     parts = {body: read_parts(catalogue[body], shapes, crater_maps) for body in campaign.bodies}
     description = _description(campaign, parts)
     if (out / "dataset.json").exists():
-        _must_be_part_of(out, description)
-        remove_parts(out)
+        _check_same_campaign(out, description)
+        remove_parts(out, out / "shards")
     write_description(out, description)
 
     shards = plan(campaign)
     planned = {shard.file_name for shard in shards}
-    strangers = sorted(path.name for path in (out / "shards").glob("*.parquet") if path.name not in planned)
-    if strangers:
-        raise ValueError(f"dataset {out}: shards/{strangers[0]} is no part of campaign {campaign.name}; remove it")
-    missing = [shard for shard in shards if not _is_there(out / "shards" / shard.file_name, shard)]
+    unplanned = sorted(path.name for path in (out / "shards").glob("*.parquet") if path.name not in planned)
+    if unplanned:
+        raise ValueError(f"dataset {out}: shards/{unplanned[0]} is no part of campaign {campaign.name}; remove it")
+    missing = [shard for shard in shards if not _is_written(out / "shards" / shard.file_name, shard)]
     total = sum(shard.count for shard in shards)
     done = total - sum(shard.count for shard in missing)
     with tqdm(total=total, initial=done, unit="image", desc=campaign.name, file=sys.stderr) as bar:
@@ -175,7 +169,7 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
         yield client
 
 
-def _is_there(path: Path, shard: Shard) -> bool:
+def _is_written(path: Path, shard: Shard) -> bool:
     """Whether a shard's file holds what the plan wants; the last one of a split grows with the split."""
     try:
         return bool(pq.read_metadata(path).num_rows == shard.count)
@@ -193,7 +187,7 @@ def _description(campaign: Campaign, parts: dict[str, BodyParts]) -> dict[str, A
         "noise": NOISE,
         "campaign": {
             "seed": campaign.seed,
-            "samples": campaign.samples,
+            "samples": campaign.light_paths,
             "bodies": {body: list(counts) for body, counts in campaign.bodies.items()},
             "flyby": asdict(campaign.flyby) if campaign.flyby is not None else None,
         },
@@ -213,7 +207,7 @@ def _body_record(parts: BodyParts) -> dict[str, Any]:
     }
 
 
-def _must_be_part_of(out: Path, description: dict[str, Any]) -> None:
+def _check_same_campaign(out: Path, description: dict[str, Any]) -> None:
     """Raise ValueError unless the set in `out` is a part of the described one, or all of it."""
     present = read_description(out)
     same = all(present["campaign"][key] == description["campaign"][key] for key in ("seed", "samples", "flyby"))

@@ -11,11 +11,12 @@ import numpy as np
 from tqdm import tqdm
 
 from ground_tools.bodies.catalogue import BodyRecipe
-from ground_tools.bodies.enhance import enhance, read_parts
-from ground_tools.datasets.store import png_bytes, write_whole
+from ground_tools.bodies.enhanced_body import enhance, read_parts
+from ground_tools.datasets.store import png_bytes
+from ground_tools.foundation.files import write_whole
 from ground_tools.rendering.geometry import FIELD_OF_VIEW_DEG, camera_axes, hyperbolic_flyby, reference_range
+from ground_tools.rendering.shard_worker import quiet
 from ground_tools.rendering.studio import Studio
-from ground_tools.rendering.work import quiet
 
 FRAMES = 56
 # Ranges in D0: the training shell is 0.4 to 1.3.

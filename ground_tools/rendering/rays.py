@@ -10,7 +10,7 @@ import numpy as np
 from embreex import rtcore_scene
 from embreex.mesh_construction import TriangleMesh
 
-from ground_tools.bodies.enhance import EnhancedBody
+from ground_tools.bodies.enhanced_body import EnhancedBody
 from ground_tools.bodies.meshes import Mesh, vertex_normals
 from ground_tools.rendering.geometry import FIELD_OF_VIEW_DEG, View, camera_axes
 

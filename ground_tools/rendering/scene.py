@@ -14,7 +14,7 @@ import bpy
 import mathutils
 import numpy as np
 
-from ground_tools.bodies.enhance import EnhancedBody
+from ground_tools.bodies.enhanced_body import EnhancedBody
 from ground_tools.bodies.meshes import Mesh
 from ground_tools.rendering.geometry import FIELD_OF_VIEW_DEG, View, camera_axes
 
@@ -31,10 +31,10 @@ _ROUGHNESS = 0.3
 class GreyRenderer:
     """Renders grey images of one enhanced body.
 
-    size: image side in pixels. samples: light paths per pixel. threads: of Cycles.
+    size: image side in pixels. light_paths: per pixel. threads: of Cycles.
     """
 
-    def __init__(self, body: EnhancedBody, size: int, samples: int, threads: int = 1) -> None:
+    def __init__(self, body: EnhancedBody, size: int, light_paths: int, threads: int = 1) -> None:
         bpy.ops.wm.read_factory_settings(use_empty=True)
         self._unit = body.extent  # the scene is built in units of the body's extent
         self._size = size
@@ -54,7 +54,7 @@ class GreyRenderer:
         self._sun.data.energy = _SUN_IRRADIANCE
         self._sun.data.angle = np.radians(0.27)
         bodies = [ground, rocks] if len(body.rocks.faces) else [ground]
-        self._scene = self._make_scene(bodies, samples, threads)
+        self._scene = self._make_scene(bodies, light_paths, threads)
 
     def render(self, view: View, seed: int) -> np.ndarray:
         """The grey image, (size, size) float32, linear radiance, first row at the top.
@@ -83,7 +83,7 @@ class GreyRenderer:
         bpy.ops.wm.read_factory_settings(use_empty=True)
         self._scratch.cleanup()
 
-    def _make_scene(self, objects: list[Any], samples: int, threads: int) -> Any:
+    def _make_scene(self, objects: list[Any], light_paths: int, threads: int) -> Any:
         scene = bpy.data.scenes.new("grey")
         for item in [*objects, self._camera, self._sun]:
             scene.collection.objects.link(item)
@@ -104,7 +104,7 @@ class GreyRenderer:
         render.image_settings.exr_codec = "NONE"
         cycles = scene.cycles
         cycles.device = "CPU"
-        cycles.samples = samples
+        cycles.samples = light_paths
         cycles.use_adaptive_sampling = cycles.use_denoising = False
         # Small bodies are dark: light scattered twice is a few per cent of the direct light.
         cycles.max_bounces = 0

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ground_tools.bodies.enhance import EnhancedBody
-from ground_tools.datasets.labels import seen_rocks, stacked_mask
-from ground_tools.rendering.encoding import display_encoded
+from ground_tools.bodies.enhanced_body import EnhancedBody
+from ground_tools.labels.encoding import encode_for_display
+from ground_tools.labels.stacking import merge_gravel, stack_masks
+from ground_tools.labels.terminator import terminator_mask
 from ground_tools.rendering.geometry import View
 from ground_tools.rendering.rays import BodyRays
 from ground_tools.rendering.scene import GreyRenderer
-from ground_tools.rendering.terminator import terminator_mask
 
 SIZE = 128
 
@@ -22,7 +22,7 @@ class Picture:
     """One view of a body, as it is stored; all (SIZE, SIZE).
 
     image: uint8, display-encoded, no noise. mask: uint8, classes. identifiers, ground: uint16, of the full model and of
-    the ground alone, as in ground_tools.bodies.enhance, 0 off the body.
+    the ground alone, as in ground_tools.bodies.enhanced_body, 0 off the body.
     """
 
     image: np.ndarray
@@ -34,18 +34,18 @@ class Picture:
 class Studio:
     """Pictures one body. One in a process at a time, and only from the thread that made it (Blender's rule)."""
 
-    def __init__(self, body: EnhancedBody, samples: int, threads: int = 1) -> None:
+    def __init__(self, body: EnhancedBody, light_paths: int, threads: int = 1) -> None:
         self.extent = body.extent
         self._rays = BodyRays(body, SIZE)
-        self._grey = GreyRenderer(body, SIZE, samples, threads)
+        self._grey = GreyRenderer(body, SIZE, light_paths, threads)
 
     def picture(self, view: View, seed: int) -> Picture:
         """Picture one view. The same body, view and seed give the same bytes."""
-        image = display_encoded(self._grey.render(view, seed))
+        image = encode_for_display(self._grey.render(view, seed))
         found, ground = self._rays.identifiers(view)
-        identifiers = seen_rocks(found)
+        identifiers = merge_gravel(found)
         terminator = terminator_mask(*self._rays.clean(view), found > 0)
-        return Picture(image, stacked_mask(identifiers, ground, terminator), identifiers, ground.astype(np.uint16))
+        return Picture(image, stack_masks(identifiers, ground, terminator), identifiers, ground.astype(np.uint16))
 
     def close(self) -> None:
         self._grey.close()

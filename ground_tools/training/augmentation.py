@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ground_tools.classes import BACKGROUND, BOULDERS, SURFACE, TERMINATOR
 from ground_tools.datasets.noise import NOISE_MEAN, NOISE_SIGMA, paper_noise
-from ground_tools.rendering.terminator import TERMINATOR_GROWTH, acceptance_mask, disk
+from ground_tools.labels.classes import BACKGROUND, BOULDERS, SURFACE, TERMINATOR
+from ground_tools.labels.terminator import TERMINATOR_GROWTH, acceptance_mask, disk
 
 # At strength 1: the largest logarithm of a scale, and the largest shift in images.
 _LOG_SCALE = 0.3
@@ -17,7 +17,7 @@ _BEYOND = cv2.BORDER_REPLICATE
 _FARTHEST = 0.3
 
 
-def disturbed(image: np.ndarray, strength: float, generator: np.random.Generator, noisy: bool = True) -> np.ndarray:
+def disturb(image: np.ndarray, strength: float, generator: np.random.Generator, noisy: bool = True) -> np.ndarray:
     """Random exposure, contrast curve, pedestal, blur and noise about the paper's, wider with `strength`.
 
     image: (H, W) uint8. strength: 0 gives exactly the paper's noise, 1 the spread seen in published mission
@@ -40,13 +40,7 @@ def disturbed(image: np.ndarray, strength: float, generator: np.random.Generator
     return np.clip(x, 0.0, 1.0)
 
 
-def oriented(array: np.ndarray, orientation: int) -> np.ndarray:
-    """One of the eight flips and quarter turns of a square array. orientation: 0..7; 0 leaves it as it is."""
-    turned = np.rot90(array, orientation % 4)
-    return turned[:, ::-1] if orientation >= 4 else turned
-
-
-def moved(
+def move(
     image: np.ndarray, mask: np.ndarray, strength: float, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """The image and its mask turned by any angle, scaled and shifted alike; beyond its edges, their pixels go on.
@@ -69,7 +63,7 @@ def moved(
     return warped(image, cv2.INTER_LINEAR), warped(mask, cv2.INTER_NEAREST)
 
 
-def farther(
+def move_away(
     image: np.ndarray, mask: np.ndarray, minimum_boulder_pixels: int, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """The body as from farther away: the image made smaller, by up to 0.3, with sky around it.

@@ -7,8 +7,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from ground_tools.classes import BOULDERS, CRATERS
-from ground_tools.training.augmentation import disturbed, farther, moved, oriented
+from flight.inference.orientations import turned
+from ground_tools.labels.classes import BOULDERS, CRATERS
+from ground_tools.training.augmentation import disturb, move, move_away
 from ground_tools.training.pixels import Pixels
 from ground_tools.training.recipes import Recipe
 
@@ -52,8 +53,8 @@ class BodyBatches(keras.utils.PyDataset):
         batch = []
         for sample in chosen:
             orientation = int(generator.integers(8)) if self._recipe.orientations else 0
-            image = np.ascontiguousarray(oriented(self._images[sample], orientation))
-            batch.append(disturbed(image, self._recipe.photometric, generator))
+            image = turned(self._images[sample], orientation)
+            batch.append(disturb(image, self._recipe.photometric, generator))
         return np.stack(batch)[..., None], self._labels[chosen]
 
 
@@ -92,12 +93,12 @@ class UNetBatches(keras.utils.PyDataset):
         images, labels, offsets = [], [], []
         for pixels, sample in samples:
             orientation = int(generator.integers(8)) if recipe.orientations else 0
-            image = np.ascontiguousarray(oriented(pixels.images[sample], orientation))
-            mask = oriented(pixels.masks[sample], orientation)
-            image, mask = moved(image, mask, recipe.geometric, generator)
+            image = turned(pixels.images[sample], orientation)
+            mask = turned(pixels.masks[sample], orientation)
+            image, mask = move(image, mask, recipe.geometric, generator)
             if recipe.farther and generator.random() < recipe.farther:
-                image, mask = farther(image, mask, recipe.minimum_boulder_pixels, generator)
-            images.append(disturbed(image, recipe.photometric, generator, pixels.noisy))
+                image, mask = move_away(image, mask, recipe.minimum_boulder_pixels, generator)
+            images.append(disturb(image, recipe.photometric, generator, pixels.noisy))
             if recipe.head == "folded":
                 labels.append(mask)
                 continue

@@ -1,4 +1,4 @@
-"""What each choice of a recipe brings: short trainings that differ in one thing, on the validation split.
+"""What each choice of a recipe gains: short trainings that differ in one thing, on the validation split.
 
 python -m ground_tools.training.compare unet-s --dataset datasets/d1 --begin out/train/encoder/encoder.weights.h5 \\
     --out out/comparisons/unet_s --write docs
@@ -21,12 +21,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ground_tools.brought import file_called, read_table
-from ground_tools.classes import CLASS_NAMES
 from ground_tools.datasets.noise import network_inputs
-from ground_tools.datasets.store import read_description, write_whole
-from ground_tools.marked import check_marks, write_marked
-from ground_tools.training.metrics import iou_per_class, mean_iou
+from ground_tools.datasets.store import read_description
+from ground_tools.foundation.descriptions import find_file, read_toml
+from ground_tools.foundation.files import write_whole
+from ground_tools.labels.classes import CLASS_NAMES
+from ground_tools.metrics.iou import iou_per_class, mean_iou
+from ground_tools.pages.sections import check_section, write_section
 from ground_tools.training.origins import start_digest
 from ground_tools.training.pixels import read_pixels
 from ground_tools.training.recipes import Recipe, load_recipe
@@ -54,12 +55,12 @@ class Comparison:
 
 
 def load_comparison(name_or_path: str) -> Comparison:
-    """Read a comparison: the name of one that the project brings, or a TOML file.
+    """Read a comparison: the name of one that is shipped with the project, or a TOML file.
 
     Raises ValueError naming the file and what is wrong in it, also for a recipe or value that the recipe does not take.
     """
-    path = file_called(name_or_path, COMPARISONS)
-    table = read_table("comparison", path, COMPARISONS)
+    path = find_file(name_or_path, COMPARISONS)
+    table = read_toml("comparison", path, COMPARISONS)
     fields = {
         "title": str,
         "recipe": str,
@@ -111,9 +112,9 @@ def compare(
 ) -> dict[str, Any]:
     """Train what is not trained yet, each in a folder of OUT and a process of its own; returns the figures.
 
-    also: further sets on whose validation splits the networks are judged. beside: the set for changes that have images
-    of another one in each batch. Raises RuntimeError naming the log of a training that failed, ValueError where the
-    folder holds another training or a set is missing.
+    also: further sets on whose validation splits the networks are evaluated. beside: the set for changes that
+    have images of another one in each batch. Raises RuntimeError naming the log of a training that failed, ValueError
+    where the folder holds another training or a set is missing.
     """
     runs = [(name, seed) for name in comparison.changes for seed in comparison.seeds]
     runs += [(AS_IT_IS, seed) for seed in comparison.more_seeds]
@@ -155,7 +156,7 @@ def _train(
     recipe = load_recipe(comparison.recipe, fields)
     if recipe.beside and beside is None:
         raise ValueError(f"--beside: {name} needs a set of which images are in each batch")
-    command = [sys.executable, "-m", "ground_tools.cli", "train", "--recipe", comparison.recipe]
+    command = [sys.executable, "-m", "ground_tools.commands.main", "train", "--recipe", comparison.recipe]
     command += ["--dataset", str(dataset), "--out", str(out)]
     command += ["--encoder" if comparison.begin == "encoder" else "--start-from", str(begin)]
     if recipe.beside:
@@ -173,11 +174,11 @@ def _train(
     run = {"seed": seed, "epoch": record["validation"]["epoch"], "minutes": record["minutes"]}
     run |= {"miou": record["validation"]["miou"], "iou": record["validation"]["iou"]}
     if also:
-        run["also"] = _judged_once(out, also, recipe.minimum_boulder_pixels)
+        run["also"] = _evaluate_once(out, also, recipe.minimum_boulder_pixels)
     return run
 
 
-def _judged_once(out: Path, sets: list[Path], minimum_boulder_pixels: int) -> dict[str, float]:
+def _evaluate_once(out: Path, sets: list[Path], minimum_boulder_pixels: int) -> dict[str, float]:
     """Name of a set -> validation mIoU of the training in OUT, which keeps it there."""
     file = out / "also.json"
     known = json.loads(file.read_text()) if file.exists() else {}
@@ -211,13 +212,13 @@ def _check(record: dict[str, Any], recipe: Recipe, dataset: Path, begin: Path, o
 def validation_miou(weights: Path, dataset: Path, minimum_boulder_pixels: int) -> float:
     """mIoU, as the paper defines it, of a UNet's float weights without dropout on a set's validation split."""
     from ground_tools.networks.unet import UNetDropout, build_unet
-    from ground_tools.training.heads import folded
+    from ground_tools.training.heads import fold_head
 
     pixels = read_pixels(dataset, "validation", minimum_boulder_pixels)
     unet = build_unet(len(CLASS_NAMES), UNetDropout(0.0, 0.0), size=pixels.images.shape[1])
     unet.load_weights(weights)
     inputs = network_inputs(pixels.images, read_description(dataset)["noise"])
-    labels = folded(unet).predict(inputs, batch_size=16, verbose=0).argmax(axis=-1)
+    labels = fold_head(unet).predict(inputs, batch_size=16, verbose=0).argmax(axis=-1)
     return mean_iou(iou_per_class(np.asarray(pixels.masks), labels, len(CLASS_NAMES)))
 
 
@@ -276,7 +277,7 @@ def write_docs(name: str, figures: dict[str, Any], docs: Path) -> None:
     file = docs / "comparisons.json"
     record = json.loads(file.read_text()) if file.exists() else {}
     record = dict(sorted({**record, name: figures}.items()))
-    write_marked(docs / "training.md", MARK, as_text(record), record, file)
+    write_section(docs / "training.md", MARK, as_text(record), record, file)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -292,13 +293,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--begin", type=Path, required=True, metavar="H5", help="weights, or a bundle, to start from")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder per training comes there")
     parser.add_argument("--beside", type=Path, metavar="DIR", help="for changes with images of another set in a batch")
-    parser.add_argument("--also", type=Path, action="append", default=[], metavar="DIR", help="judge on this set, too")
+    parser.add_argument(
+        "--also", type=Path, action="append", default=[], metavar="DIR", help="evaluate on this set, too"
+    )
     parser.add_argument("--write", type=Path, metavar="DOCS", help="put the table into DOCS/training.md")
     arguments = parser.parse_args(argv)
     try:
         comparison = load_comparison(arguments.comparison)
         if arguments.write is not None:
-            check_marks(arguments.write / "training.md", MARK)
+            check_section(arguments.write / "training.md", MARK)
         figures = compare(
             comparison, arguments.dataset, arguments.begin, arguments.out, arguments.also, arguments.beside
         )

@@ -35,7 +35,7 @@ class Window(keras.layers.Layer):
         return (batch, self._size, self._size, channels)
 
 
-def windowed(unet: keras.Model, window: int) -> keras.Model:
+def add_window(unet: keras.Model, window: int) -> keras.Model:
     """The UNet for training, its head computed inside a window only; it shares every layer with `unet`.
 
     Inputs: image (N, S, S, C) and window_offset (N, 2) int32; output (N, window, window, K) scores.
@@ -78,7 +78,7 @@ class FoldedHead(keras.layers.Layer):
         return (*input_shape[:3], self._layers_folded[-1].filters)
 
 
-def folded(unet: keras.Model) -> keras.Model:
+def fold_head(unet: keras.Model) -> keras.Model:
     """The UNet with its head folded, for training without dropout in the head; it shares every weight with `unet`.
 
     Input (N, S, S, C); output (N, S, S, K) scores.

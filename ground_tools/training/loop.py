@@ -12,10 +12,12 @@ import h5py
 import keras
 import numpy as np
 
-from ground_tools.classes import CLASS_NAMES
-from ground_tools.datasets.derived import body_set
+from ground_tools.datasets.body_sets import derive_body_set
 from ground_tools.datasets.noise import network_inputs
 from ground_tools.datasets.store import read_description
+from ground_tools.foundation.sampling import evenly
+from ground_tools.labels.classes import CLASS_NAMES
+from ground_tools.metrics.iou import iou_per_class, mean_iou
 from ground_tools.networks.unet import (
     UNetDropout,
     build_encoder_cnn,
@@ -23,16 +25,15 @@ from ground_tools.networks.unet import (
     take_encoder,
 )
 from ground_tools.training.batches import BodyBatches, UNetBatches
-from ground_tools.training.heads import folded, windowed
+from ground_tools.training.bundle_weights import load_bundle_weights
+from ground_tools.training.hardware import compilation, devices, hardware
+from ground_tools.training.heads import add_window, fold_head
 from ground_tools.training.losses import segmentation_loss
-from ground_tools.training.machine import compilation, devices, hardware
-from ground_tools.training.metrics import iou_per_class, mean_iou
-from ground_tools.training.origins import origin, single_network, start_digest
-from ground_tools.training.pixels import evenly, read_pixels
+from ground_tools.training.origins import describe_origin, load_single_network, start_digest
+from ground_tools.training.pixels import read_pixels
 from ground_tools.training.progress import LOG_FILE, Curves, EpochLine, StepBar, read_log
 from ground_tools.training.recipes import Recipe
 from ground_tools.training.records import provenance
-from ground_tools.training.shipped import take_shipped
 
 # Whose statistics the batch normalization begins with when a training starts from a bundle.
 _NORMALIZATION_IMAGES = 256
@@ -47,7 +48,7 @@ class KeepBestIoU(keras.callbacks.Callback):
     def __init__(self, unet: keras.Model, inputs: np.ndarray, masks: np.ndarray, path: Path) -> None:
         super().__init__()
         self._unet, self._masks, self._path = unet, masks, path
-        self._folded = folded(unet)
+        self._folded = fold_head(unet)
         self._inputs = inputs
         record = path.with_suffix(".best.json")
         self.best = json.loads(record.read_text())["miou"] if record.exists() else -1.0
@@ -124,7 +125,7 @@ def train_encoder(recipe: Recipe, dataset: Path, out: Path) -> Path:
     """Train the encoder CNN to name the body (C-1). Returns the weights of the epoch with the lowest loss."""
     keras.utils.set_random_seed(recipe.seed)
     done = _begin(recipe, dataset, out, None)
-    bodies = body_set(dataset)
+    bodies = derive_body_set(dataset)
     names = bodies.names
     noise = read_description(dataset)["noise"]
     validation_inputs = network_inputs(bodies.images[bodies.validation], noise)
@@ -201,11 +202,11 @@ def train_unet(
     else:
         if start.is_dir():
             seen = network_inputs(train.images[evenly(len(train), _NORMALIZATION_IMAGES)], noise)
-            take_shipped(unet, single_network(start).networks[0], seen)
+            load_bundle_weights(unet, load_single_network(start).networks[0], seen)
         else:
             unet.load_weights(start)
         take_encoder(unet, unet, freeze=recipe.freeze_encoder)
-    model = windowed(unet, recipe.window) if recipe.head == "windowed" else folded(unet)
+    model = add_window(unet, recipe.window) if recipe.head == "windowed" else fold_head(unet)
     batches = UNetBatches(train, recipe, more, devices() > 1, done)
     model.compile(
         jit_compile=compilation(),
@@ -217,7 +218,7 @@ def train_unet(
     model.fit(batches, epochs=recipe.epochs, callbacks=[keep, *_callbacks(recipe, out)], verbose=0)
     best = json.loads(path.with_suffix(".best.json").read_text())
     images = {"train": len(train), "validation": len(validation)}
-    measured = {"images": images, "validation": best, "began_from": origin(start)}
+    measured = {"images": images, "validation": best, "began_from": describe_origin(start)}
     if beside is not None:
         measured["beside"] = provenance(beside)
     _write_record(recipe, dataset, out, path, measured)

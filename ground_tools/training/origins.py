@@ -10,7 +10,7 @@ from typing import Any
 from flight.bundle import Bundle, load_bundle
 
 
-def single_network(folder: Path) -> Bundle:
+def load_single_network(folder: Path) -> Bundle:
     """A bundle that has one network.
 
     Raises flight.bundle.BundleError when it is damaged, ValueError naming it when it has more networks.
@@ -24,15 +24,15 @@ def single_network(folder: Path) -> Bundle:
 
 def start_digest(path: Path) -> str:
     """SHA-256 of a file of weights, or of the network's file in a bundle."""
-    content = single_network(path).networks[0].content if path.is_dir() else path.read_bytes()
+    content = load_single_network(path).networks[0].content if path.is_dir() else path.read_bytes()
     return hashlib.sha256(content).hexdigest()
 
 
-def origin(path: Path) -> dict[str, Any]:
+def describe_origin(path: Path) -> dict[str, Any]:
     """What is known of a starting point: for `began_from` in the record of the training that starts there."""
     known: dict[str, Any] = {"weights_sha256": start_digest(path)}
     if path.is_dir():
-        bundle = single_network(path)
+        bundle = load_single_network(path)
         known["bundle"] = bundle.identity
         record = bundle.manifest["training"].get(bundle.networks[0].role)
         return {**known, "training": record} if record else known

@@ -10,17 +10,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ground_tools.classes import TERMINATOR
-from ground_tools.datasets.labels import stacked_mask
 from ground_tools.datasets.store import (
     PIXEL_COLUMNS,
-    batches,
     chosen_rows,
     content_digest,
+    read_batches,
     read_description,
     read_index,
     webp_array,
 )
+from ground_tools.foundation.sampling import evenly
+from ground_tools.labels.classes import TERMINATOR
+from ground_tools.labels.stacking import stack_masks
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,6 @@ class Pixels:
             chosen = evenly(len(self), count)
             return Pixels(self.images[chosen], self.masks[chosen], self.noisy)
         return self
-
-
-def evenly(length: int, count: int) -> np.ndarray:
-    """`count` indices evenly through `length`, so that each part of a set is seen; all for 0 or too many."""
-    if not 0 < count < length:
-        return np.arange(length)
-    return np.linspace(0, length - 1, count).round().astype(int)
 
 
 def read_pixels(dataset: Path, split: str, minimum_boulder_pixels: int, folder: Path | None = None) -> Pixels:
@@ -88,7 +82,7 @@ def _unpack(dataset: Path, split: str, minimum_boulder_pixels: int, count: int, 
     both: np.ndarray | None = None
     done = 0
     with ThreadPoolExecutor() as pool:
-        for table in batches(dataset, ["split", "body", *PIXEL_COLUMNS]):
+        for table in read_batches(dataset, ["split", "body", *PIXEL_COLUMNS]):
             rows = chosen_rows(table, [split], None)
             images = list(pool.map(lambda data: webp_array(data, "image"), rows["image"].to_pylist()))
             masks = list(pool.map(lambda row: _mask(row, minimum_boulder_pixels), _rows(rows)))
@@ -116,4 +110,4 @@ def _rows(table: pa.Table) -> list[dict[str, bytes]]:
 
 def _mask(row: dict[str, bytes], minimum_boulder_pixels: int) -> np.ndarray:
     mask, identifiers, ground = (webp_array(row[name], name) for name in ("mask", "identifiers", "ground"))
-    return stacked_mask(identifiers, ground, mask == TERMINATOR, minimum_boulder_pixels)
+    return stack_masks(identifiers, ground, mask == TERMINATOR, minimum_boulder_pixels)

@@ -97,7 +97,7 @@ def draw_curves(rows: list[dict[str, str]], path: Path) -> None:
     """Learning curves as PNG: the loss on the left, what was measured on the validation split on the right."""
     from matplotlib.figure import Figure
 
-    from ground_tools.classes import COLORS
+    from ground_tools.labels.classes import COLORS
 
     epochs = [int(row["epoch"]) + 1 for row in rows]
     measured = [name for name in rows[0] if name.startswith("val_") and name != "val_loss"]

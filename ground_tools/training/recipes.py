@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ground_tools.brought import file_called, read_table
-from ground_tools.classes import CLASS_NAMES
+from ground_tools.foundation.descriptions import find_file, read_toml
+from ground_tools.labels.classes import CLASS_NAMES
 
 RECIPES = Path(__file__).with_name("recipes")
 
@@ -59,13 +59,13 @@ class Recipe:
 
 
 def load_recipe(name_or_path: str, overrides: dict[str, Any] | None = None) -> Recipe:
-    """Read a recipe: the name of one that the project brings, or a TOML file; then apply overrides.
+    """Read a recipe: the name of one that is shipped with the project, or a TOML file; then apply overrides.
 
     overrides: by field, with a dot between a table and its field ("dropout.head"). Raises ValueError naming the file
     and field where it is malformed.
     """
-    path = file_called(name_or_path, RECIPES)
-    table = read_table("recipe", path, RECIPES)
+    path = find_file(name_or_path, RECIPES)
+    table = read_toml("recipe", path, RECIPES)
     for field, value in (overrides or {}).items():
         *tables, last = field.split(".")
         at = table
@@ -90,6 +90,7 @@ def override(text: str) -> tuple[str, Any]:
         ) from None
 
 
+# Long because it checks one field after the other, in the order of the file.
 def _recipe(path: Path, table: dict[str, Any]) -> Recipe:
     def take(source: dict[str, Any], field: str, kinds: Any, low: float, high: float) -> Any:
         value: Any = source.pop(field, None)

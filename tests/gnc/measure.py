@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from ground_tools.marked import write_marked
+from ground_tools.pages.sections import write_section
 from tests.gnc.building import ROOT
 
 _CONSUMERS = {
@@ -119,7 +119,7 @@ def as_text(figures: dict[str, Any]) -> str:
 
 def write_figures(figures: dict[str, Any], docs: Path) -> None:
     """Put them into DOCS/gnc_client.json and between the marks of DOCS/gnc.md."""
-    write_marked(docs / "gnc.md", "client figures", as_text(figures), figures, docs / "gnc_client.json")
+    write_section(docs / "gnc.md", "client figures", as_text(figures), figures, docs / "gnc_client.json")
 
 
 def main() -> None:

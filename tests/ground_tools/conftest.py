@@ -20,7 +20,7 @@ SETS = ("d1", "d2a", "d2b", "d3")
 
 def ground_tools(*arguments: object, timeout: float = 280.0) -> subprocess.CompletedProcess[str]:
     """Run `ground-tools` as a process."""
-    command = [sys.executable, "-m", "ground_tools.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "ground_tools.commands.main", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout)
 
 
@@ -47,3 +47,20 @@ def hundredth(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = ground_tools("render", "--campaign", *SETS, "--procedural", "--fraction", 0.01, "--out", out, timeout=900)
     assert done.returncode == 0, done.stderr
     return out
+
+
+@pytest.fixture(scope="session")
+def trained(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Encoder, UNetS with a folded head and UNetAS in windows, one epoch each, through the command line."""
+    out = tmp_path_factory.mktemp("trained")
+    common = ("--dataset", dataset, "--epochs", 1, "--set", "batch=4")
+    windows = ("--set", "head='windowed'", "--set", "window=64", "--set", "feature_windows=0.5")
+    starts = {
+        "encoder": ("best-encoder",),
+        "unet_s": ("best-cpu-unet-s-start", "--encoder", out / "encoder" / "encoder.weights.h5"),
+        "unet_as": ("best-cpu-unet-as", *windows, "--start-from", out / "unet_s" / "unet.weights.h5"),
+    }
+    for name, (recipe, *start) in starts.items():
+        done = ground_tools("train", "--recipe", recipe, *common, *start, "--out", out / name)
+        assert done.returncode == 0, done.stderr
+    return {name: out / name for name in starts}

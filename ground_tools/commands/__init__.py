@@ -1,0 +1,1 @@
+"""Every command line of `ground-tools`; no other folder imports this one."""

@@ -1,0 +1,149 @@
+"""Many images through a bundle: one process per core with one thread each, and what is done stays done.
+
+A pass of these networks does not gain by a second thread what a second image in a second process gains. Statistics are
+kept in files of a few images each, in a folder named by the hash of all they depend on, so that an evaluation that was
+stopped goes on where it was, and nothing is ever mixed with another bundle, set or setting.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import io
+import json
+import multiprocessing
+import multiprocessing.connection
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from flight.bundle import Bundle
+from flight.inference.network import Network, load_networks
+from ground_tools.evaluation.statistics import JOBS, SETTINGS, Arrays, Image, gather
+from ground_tools.foundation.files import write_whole
+
+# What a kill can cost each process: a quarter of a minute at 20 passes of two networks.
+_PART_IMAGES = 4
+_DIGEST_BYTES = hashlib.sha256().digest_size
+
+# Of a worker process, set once at its start.
+_loaded: dict[str, Any] = {}
+
+
+def usable_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def start_workers(bundle: Bundle, passes: int, count: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes with the bundle loaded, for `statistics_of`."""
+    # Not forked: the interpreter's threads would not survive it.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_start, initargs=(bundle, passes))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start(bundle: Bundle, passes: int) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    cv2.setNumThreads(1)
+    _loaded.update(bundle=bundle, networks=load_networks(bundle, 1), passes=passes)
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever; so it watches its parent."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+
+def _compute_part(job: str, images: list[Image]) -> Arrays:
+    bundle: Bundle = _loaded["bundle"]
+    networks: list[Network] = _loaded["networks"]
+    return gather([JOBS[job](bundle, networks, image, _loaded["passes"]) for image in images])
+
+
+def compute_statistics(
+    pool: ProcessPoolExecutor,
+    job: str,
+    images: list[Image],
+    parameters: dict[str, Any],
+    store: Path,
+    label: str,
+) -> Arrays:
+    """The statistics of a job over images, from the store where they are there, else computed and stored.
+
+    parameters: what the statistics depend on beyond the images, the settings of all statistics and the software, as
+    plain values; all of these and the images' hash name the folder in `store`. label: of the progress bar. Raises
+    ValueError naming the file when a stored part is damaged.
+    """
+    own: dict[str, Any] = {"job": job, "settings": SETTINGS, "software": software()}
+    own |= {"images_sha256": _digest(images), "part_images": _PART_IMAGES}
+    text = json.dumps({**parameters, **own}, sort_keys=True)
+    folder = store / hashlib.sha256(text.encode()).hexdigest()[:20]
+    write_whole(folder / "parameters.json", (text + "\n").encode())
+    parts = [images[first : first + _PART_IMAGES] for first in range(0, len(images), _PART_IMAGES)]
+    files = [folder / f"{number:05}.npz" for number in range(len(parts))]
+    missing = [number for number, file in enumerate(files) if not file.exists()]
+    done = len(images) - sum(len(parts[number]) for number in missing)
+    with tqdm(total=len(images), initial=done, unit="image", desc=label, file=sys.stderr) as bar:
+        pending: dict[Future[Arrays], int] = {
+            pool.submit(_compute_part, job, parts[number]): number for number in missing
+        }
+        while pending:
+            finished, _ = wait(pending, return_when=FIRST_COMPLETED)
+            for future in finished:
+                number = pending.pop(future)
+                write_whole(files[number], _encode_part(future.result()))
+                bar.update(len(parts[number]))
+    return gather(_read_part(file) for file in files)
+
+
+def software() -> dict[str, str]:
+    """The versions of what computes: the interpreter that the flight code takes, and the libraries of the counts."""
+    # In the order of flight.inference.interpreter.
+    names = ("ai_edge_litert", "tflite_runtime")
+    name = next((name for name in names if importlib.util.find_spec(name) is not None), None)
+    versions = {} if name is None else {name: str(getattr(importlib.import_module(name), "__version__", "unknown"))}
+    return {**versions, "numpy": np.__version__, "opencv": cv2.__version__}
+
+
+def _digest(images: list[Image]) -> str:
+    """SHA-256 over the pixels, truths and seeds: two splits of one set must never share statistics."""
+    total = hashlib.sha256()
+    for image in images:
+        for array in (image.frame, image.truth, image.identifiers):
+            total.update(np.ascontiguousarray(array).tobytes())
+        total.update(image.seed.to_bytes(8, "big"))
+    return total.hexdigest()
+
+
+def _encode_part(part: Arrays) -> bytes:
+    """A part as a file's bytes: a compressed archive of NumPy arrays, and its SHA-256."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **part)  # type: ignore[arg-type]
+    return buffer.getvalue() + hashlib.sha256(buffer.getvalue()).digest()
+
+
+def _read_part(file: Path) -> Arrays:
+    stored = file.read_bytes()
+    content, digest = stored[:-_DIGEST_BYTES], stored[-_DIGEST_BYTES:]
+    # Of the whole file, and first: a damaged archive fails to be read in a dozen ways, or misses an array in silence.
+    if hashlib.sha256(content).digest() != digest:
+        raise ValueError(f"{file}: damaged; delete it and give the command again")
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}

@@ -1,0 +1,1 @@
+"""What every other folder may use: files written whole, sampling, descriptions, arguments."""

@@ -1,0 +1,1 @@
+"""The classes of a pixel, and how masks come about."""

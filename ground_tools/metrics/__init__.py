@@ -1,0 +1,1 @@
+"""Figures of maps against truth, as pure functions of arrays."""

@@ -1,0 +1,116 @@
+"""What a rendering worker does: one shard of views of one body, from values to the bytes of a file.
+
+Nothing is read from or written to the worker's disk, so that it can run on any machine.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ground_tools.bodies.enhanced_body import BodyParts, enhance
+from ground_tools.datasets.store import sample_digest, shard_bytes, webp_bytes
+from ground_tools.labels.classes import CLASS_NAMES
+from ground_tools.rendering.campaign import Campaign, Shard, shard_views
+from ground_tools.rendering.geometry import View, reference_range
+
+
+@dataclass(frozen=True)
+class RenderedShard:
+    """A shard's file and how it came about. seconds: in all; set_up_seconds: of them for the body's model."""
+
+    shard: Shard
+    data: bytes
+    seconds: float
+    set_up_seconds: float
+    peak_memory_mib: float
+
+
+# Blender's state is global and tied to a thread: one thread of its own renders, with the body that it rendered last.
+_RENDERING_THREAD = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rendering")
+_studio: tuple[Any, Any] | None = None
+
+
+def render_shard(campaign: Campaign, parts: BodyParts, shard: Shard) -> RenderedShard:
+    """Render one shard. The same arguments give the same bytes."""
+    return _RENDERING_THREAD.submit(_render_shard, campaign, parts, shard).result()
+
+
+def _render_shard(campaign: Campaign, parts: BodyParts, shard: Shard) -> RenderedShard:
+    start = time.perf_counter()
+    studio = _open_studio(campaign, parts)
+    ready = time.perf_counter()
+    rows = []
+    for number, (view, time_s) in enumerate(shard_views(campaign, shard, parts.recipe.seed, studio.extent)):
+        index = shard.first + number
+        with quiet():
+            picture = studio.picture(view, index)
+        rows.append(_row(campaign, shard, index, view, time_s, studio.extent, picture))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024.0 if sys.platform != "darwin" else 1024.0**2)
+    return RenderedShard(shard, shard_bytes(rows), time.perf_counter() - start, ready - start, peak)
+
+
+def _open_studio(campaign: Campaign, parts: BodyParts) -> Any:
+    """The studio of this body, from the shard before or anew."""
+    global _studio
+    key = (parts.recipe, tuple(sorted(parts.sha256.items())), campaign.light_paths)
+    if _studio is None or _studio[0] != key:
+        with quiet():
+            from ground_tools.rendering.studio import Studio
+
+            if _studio is None:
+                # Blender tells of its own leaks when the process ends; what is registered last runs first.
+                atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))
+            else:
+                _studio[1].close()
+                _studio = None
+            _studio = (key, Studio(enhance(parts), campaign.light_paths))
+    return _studio[1]
+
+
+def _row(
+    campaign: Campaign, shard: Shard, index: int, view: View, time_s: float | None, extent: float, picture: Any
+) -> dict[str, Any]:
+    """One view as a row of SAMPLE_SCHEMA."""
+    return {
+        "body": shard.body,
+        "split": shard.split,
+        "index": index,
+        "seed": campaign.seed,
+        "camera_km": view.camera.tolist(),
+        "sun_direction": view.sun.tolist(),
+        "range_km": view.range_km,
+        "range_d0": view.range_km / reference_range(extent),
+        "phase_angle_deg": view.phase_angle_deg,
+        "time_s": time_s,
+        "class_pixels": np.bincount(picture.mask.ravel(), minlength=len(CLASS_NAMES)).tolist(),
+        "sha256": sample_digest(picture.image, picture.mask, picture.identifiers, picture.ground),
+        "image": webp_bytes(picture.image),
+        "mask": webp_bytes(picture.mask),
+        "identifiers": webp_bytes(picture.identifiers),
+        "ground": webp_bytes(picture.ground),
+    }
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Nothing that is printed meanwhile reaches standard output: Blender reports every frame there."""
+    sys.stdout.flush()
+    kept, nothing = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nothing)

@@ -1,0 +1,112 @@
+"""Comparisons of recipes: short trainings that differ in one thing, and the table of what each brings."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ground_tools.labels.classes import CLASS_NAMES
+from ground_tools.networks.unet import UNetDropout, build_unet
+from ground_tools.training.compare import COMPARISONS, load_comparison
+
+TWO = """
+title = "Two losses"
+recipe = "best-cpu-unet-as"
+begin = "unet"
+seeds = [1]
+more_seeds = [2]
+
+[common]
+epochs = 1
+batch = 4
+images = 4
+
+[changes]
+"no soft Jaccard index" = { jaccard = 0.0, dropout.blocks = 0.5 }
+"""
+
+
+def compare(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ground_tools.training.compare", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
+
+
+def test_a_comparison_fills_its_table_and_trains_nothing_twice(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "two.toml").write_text(TWO)
+    weights = tmp_path / "begin.weights.h5"
+    build_unet(len(CLASS_NAMES), UNetDropout(0.2, 0.4)).save_weights(weights)
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "training.md").write_text("before\n<!-- comparisons: begin -->\n<!-- comparisons: end -->\nafter\n")
+    arguments = (tmp_path / "two.toml", "--dataset", dataset, "--begin", weights, "--out", tmp_path / "out")
+    done = compare(*arguments, "--also", dataset, "--write", docs)
+    assert done.returncode == 0, done.stderr
+
+    figures = json.loads((docs / "comparisons.json").read_text())["two"]
+    recipe, again = figures["changes"]["the recipe"]["runs"]
+    (changed,) = figures["changes"]["no soft Jaccard index"]["runs"]
+    assert [recipe["seed"], again["seed"], changed["seed"]] == [1, 2, 1]
+    assert figures["changes"]["the recipe"]["gain"] == 0.0
+    assert figures["changes"]["no soft Jaccard index"]["gain"] == pytest.approx(changed["miou"] - recipe["miou"])
+    # Judged once in the training and once after it, from the file: the same network on the same images.
+    assert changed["also"] == {"tiny": pytest.approx(changed["miou"], abs=1e-3)}
+    records = [json.loads(path.read_text()) for path in sorted((tmp_path / "out").glob("*/training.json"))]
+    assert [record["recipe"]["jaccard"] for record in records] == [0.3, 0.3, 0.0]
+    assert [record["recipe"]["dropout_blocks"] for record in records] == [0.2, 0.2, 0.5]
+    assert [record["recipe"]["dropout_head"] for record in records] == [0.4, 0.4, 0.4]
+    assert {record["images"]["train"] for record in records} == {4}
+    page = (docs / "training.md").read_text()
+    assert page.startswith("before\n")
+    assert page.endswith("after\n")
+    assert f"| no soft Jaccard index | {100 * changed['miou']:.1f} |" in page
+
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")}
+    done = compare(*arguments, "--also", dataset)
+    assert done.returncode == 0, done.stderr
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")} == times
+    (tmp_path / "two.toml").write_text(TWO.replace("jaccard = 0.0", "jaccard = 0.5"))
+    done = compare(*arguments)
+    assert done.returncode == 2
+    assert "holds another training; choose another --out (recipe, jaccard: expected 0.5, got 0.0)" in done.stderr
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in COMPARISONS.glob("*.toml")))
+def test_the_comparisons_shipped_with_the_project_are_sound(name: str) -> None:
+    assert len(load_comparison(name).changes) > 5
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ('begin = "unet"', 'begin = "nothing"', 'begin: expected "encoder" or "unet", got'),
+        ("seeds = [1]", "seeds = []", "seeds: expected whole numbers, got []"),
+        ("more_seeds = [2]", "more_seeds = [1]", "more_seeds: expected whole numbers not in seeds, got [1]"),
+        ("jaccard = 0.0", "jaccard = -1", "no soft Jaccard index: recipe "),
+        ("jaccard = 0.0", "jacard = 0.0", "unknown field jacard"),
+        ('"no soft Jaccard index" = { jaccard = 0.0, dropout.blocks = 0.5 }', "x = 3", "x: expected a table of fields"),
+        ("[common]", "[comon]", "common: expected a dict"),
+        ('title = "Two losses"', 'title = "Two losses"\nsubtitle = ""', "unknown field subtitle"),
+    ],
+)
+def test_a_malformed_comparison_is_named(tmp_path: Path, before: str, after: str, message: str) -> None:
+    path = tmp_path / "two.toml"
+    path.write_text(TWO.replace(before, after))
+    with pytest.raises(ValueError, match=f"comparison {path}: ") as raised:
+        load_comparison(str(path))
+    assert message in str(raised.value)
+
+
+def test_a_training_that_fails_is_told_with_its_log(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "two.toml").write_text(TWO)
+    (tmp_path / "begin.weights.h5").write_bytes(b"no weights")
+    begin = ("--begin", tmp_path / "begin.weights.h5")
+    done = compare(tmp_path / "two.toml", "--dataset", dataset, *begin, "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "00_seed_1: exit code 2; see" in done.stderr
+    done = compare("nothing", "--dataset", dataset, *begin, "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "(shipped with the project: unet-as, unet-s)" in done.stderr
