@@ -35,7 +35,7 @@ class CenteredImage:
     search: BodySearch
 
 
-def unit_scaled(pixels: NDArray[np.uint8] | NDArray[np.uint16], bit_depth: int) -> NDArray[np.float32]:
+def scale_to_unit(pixels: NDArray[np.uint8] | NDArray[np.uint16], bit_depth: int) -> NDArray[np.float32]:
     """Pixels as float32 in [0, 1], full scale of the bit depth being 1; values above full scale are clipped."""
     scaled = pixels.astype(np.float32)
     scaled *= np.float32(1.0 / ((1 << bit_depth) - 1))
@@ -56,7 +56,7 @@ def center(
     taken. A colour frame is averaged for a one-channel network, a grey one repeated for three channels. What lies
     outside the frame is filled with the frame's darkest decile, so that its edge does not look like a limb.
     """
-    frame = unit_scaled(pixels, bit_depth)
+    frame = scale_to_unit(pixels, bit_depth)
     grey = frame if frame.ndim == 2 else np.ascontiguousarray(frame.mean(axis=2, dtype=np.float32))
     search = search_body(grey)
     box = search.box if locate else None
@@ -68,14 +68,14 @@ def center(
         # Not beyond the frame: what the camera did not see cannot be mapped.
         scale = min(max(scale, 1.0 / _LARGEST_ENLARGEMENT), max(columns / width, rows / height))
         crop_width, crop_height = max(round(scale * width), 1), max(round(scale * height), 1)
-        x = _placed(0.5 * (left + right), crop_width, columns)
-        y = _placed(0.5 * (top + bottom), crop_height, rows)
+        x = _place_crop(0.5 * (left + right), crop_width, columns)
+        y = _place_crop(0.5 * (top + bottom), crop_height, rows)
     else:
         scale = max(columns / width, rows / height)
         crop_width, crop_height = max(round(scale * width), columns), max(round(scale * height), rows)
         x, y = -((crop_width - columns) // 2), -((crop_height - rows) // 2)
     source = frame if channels == 3 and frame.ndim == 3 else grey
-    crop = _crop(source, x, y, crop_width, crop_height)
+    crop = _cut_out(source, x, y, crop_width, crop_height)
     if (crop_height, crop_width) != (height, width):
         shrinking = crop_width >= width and crop_height >= height
         method = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
@@ -90,13 +90,13 @@ def center(
     return CenteredImage(np.ascontiguousarray(crop, dtype=np.float32), affine, seen, grey, search)
 
 
-def _placed(middle: float, length: int, limit: int) -> int:
+def _place_crop(middle: float, length: int, limit: int) -> int:
     """First pixel of a stretch of `length` about `middle`, kept inside 0..limit where it fits."""
     first = round(middle - 0.5 * length)
     return min(max(first, 0), limit - length) if length <= limit else -((length - limit) // 2)
 
 
-def _crop(frame: NDArray[np.float32], x: int, y: int, width: int, height: int) -> NDArray[np.float32]:
+def _cut_out(frame: NDArray[np.float32], x: int, y: int, width: int, height: int) -> NDArray[np.float32]:
     rows, columns = frame.shape[:2]
     x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + width, columns), min(y + height, rows)
     inside = frame[y0:y1, x0:x1]

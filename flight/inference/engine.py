@@ -14,8 +14,8 @@ from flight.bundle import Bundle
 from flight.inference.centering import Affine, center
 from flight.inference.fusion import fuse, fusion_weights
 from flight.inference.network import Network, load_networks
-from flight.inference.quality import QualityLimits, entropy_is_high, frame_flags
-from flight.inference.uncertainty import Accumulator, enhanced
+from flight.inference.quality import QualityLimits, assess_frame, entropy_is_high
+from flight.inference.uncertainty import Accumulator, mark_uncertain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,8 +113,8 @@ class Engine:
         bundle = self.bundle
         located = settings.centering == "auto" and not centered
         view = center(pixels, bit_depth, bundle.height, bundle.width, bundle.channels, located)
-        networks, weights = self._chosen(settings)
-        flags = frame_flags(view.grey, view.search, settings)
+        networks, weights = self._select_networks(settings)
+        flags = assess_frame(view.grey, view.search, settings)
         if located and view.search.box is None:
             flags.append("body_not_found")
         passes = settings.passes
@@ -129,7 +129,7 @@ class Engine:
             network.begin(view.image, seed, passes)
         accumulator = Accumulator((len(bundle.classes), bundle.height, bundle.width))
         fusing = 0.0
-        pending = self._submit(networks, 0)
+        pending = self._submit_pass(networks, 0)
         for number in range(passes):
             pass_began = time.perf_counter()
             scores = [future.result() for future in pending]
@@ -139,7 +139,7 @@ class Engine:
                 flags.append("deadline")
                 last = True
             if not last:
-                pending = self._submit(networks, number + 1)
+                pending = self._submit_pass(networks, number + 1)
             fuse_began = time.perf_counter()
             accumulator.add(fuse(scores, weights) if len(scores) > 1 else scores[0])
             fusing += time.perf_counter() - fuse_began
@@ -151,7 +151,7 @@ class Engine:
 
         mean, entropy, mutual = accumulator.result()
         class_map = mean.argmax(axis=0).astype(np.uint8)
-        marked = enhanced(class_map, entropy, settings.uncertainty_threshold, len(bundle.classes))
+        marked = mark_uncertain(class_map, entropy, settings.uncertainty_threshold, len(bundle.classes))
         marked[~view.seen] = len(bundle.classes)
         if view.seen.any() and entropy_is_high(float(entropy[view.seen].mean()), bundle.validation_entropy, settings):
             flags.append("high_entropy")
@@ -172,7 +172,7 @@ class Engine:
             },
         )
 
-    def _chosen(self, settings: Settings) -> tuple[list[Network], NDArray[np.float32]]:
+    def _select_networks(self, settings: Settings) -> tuple[list[Network], NDArray[np.float32]]:
         """The networks that a mode runs, and the fusion weights."""
         rule = self.bundle.fusion
         if rule is not None and settings.mode == rule.mode:
@@ -181,7 +181,7 @@ class Engine:
         single = [network for network in self._networks if network.role == settings.mode]
         return single, np.ones((len(self.bundle.classes), 1), dtype=np.float32)
 
-    def _submit(self, networks: list[Network], number: int) -> list[Future[NDArray[np.float32]]]:
+    def _submit_pass(self, networks: list[Network], number: int) -> list[Future[NDArray[np.float32]]]:
         return [self._pool.submit(network.run, number) for network in networks]
 
     def _would_overrun(self, settings: Settings, done: int, started: float | None) -> bool:

@@ -25,7 +25,7 @@ def draw_pool(length: int, keep_probability: float, kept: Any, dropped: Any, dty
     return np.where(draws < round(keep_probability * 65536), dtype.type(kept), dtype.type(dropped)).astype(dtype)
 
 
-def pool_offsets(seed: int, network: int, passes: int, lengths: list[int], sizes: list[int]) -> NDArray[np.int64]:
+def draw_offsets(seed: int, network: int, passes: int, lengths: list[int], sizes: list[int]) -> NDArray[np.int64]:
     """First element in the pool for every mask of every pass.
 
     seed: the frame's. network: index of the network, so that networks get different masks. lengths, sizes: of

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from flight.bundle import Bundle, BundleError, DropoutMask, NetworkFile
 from flight.inference.interpreter import make_interpreter
-from flight.inference.masks import draw_pool, pool_offsets
-from flight.inference.orientations import turned, turned_back
+from flight.inference.masks import draw_offsets, draw_pool
+from flight.inference.orientations import apply_orientation, undo_orientation
 
 
 class Network:
@@ -40,16 +40,16 @@ class Network:
             self._interpreter = make_interpreter(file.content, threads)
         except ValueError as error:
             raise BundleError(f"network {file.role}: not a TFLite model that can run here ({error})") from error
-        inputs = {_plain_name(detail["name"]): detail for detail in self._interpreter.get_input_details()}
-        outputs = {_plain_name(detail["name"]): detail for detail in self._interpreter.get_output_details()}
-        self._image = _bound(file.role, inputs, file.image_input, shape)
-        self._scores = _bound(file.role, outputs, file.scores_output, (*shape[:2], classes))
-        self._masks = [_bound(file.role, inputs, mask.input, mask.shape) for mask in file.dropout_masks]
+        inputs = {_strip_decoration(detail["name"]): detail for detail in self._interpreter.get_input_details()}
+        outputs = {_strip_decoration(detail["name"]): detail for detail in self._interpreter.get_output_details()}
+        self._image = _bind_tensor(file.role, inputs, file.image_input, shape)
+        self._scores = _bind_tensor(file.role, outputs, file.scores_output, (*shape[:2], classes))
+        self._masks = [_bind_tensor(file.role, inputs, mask.input, mask.shape) for mask in file.dropout_masks]
         unbound = set(inputs) - {file.image_input, *(mask.input for mask in file.dropout_masks)}
         if unbound:
             raise BundleError(f"network {file.role}: inputs that the manifest does not name: {sorted(unbound)}")
         self._sizes = [int(np.prod(mask.shape)) for mask in file.dropout_masks]
-        self._pools = _pools(file.dropout_masks, self._masks, self._sizes)
+        self._pools = _draw_pools(file.dropout_masks, self._masks, self._sizes)
         self._offsets = np.zeros((0, len(self._masks)), dtype=np.int64)
 
     @property
@@ -59,11 +59,11 @@ class Network:
 
     def begin(self, image: NDArray[np.float32], seed: int, passes: int) -> None:
         """Set the image, (H, W, C) float32 in [0, 1], and choose the masks of all passes by the seed."""
-        pixels = _quantized(image, self._image)
-        self._images = [turned(pixels, number)[None] for number in range(min(self._orientations, passes))]
+        pixels = _quantize(image, self._image)
+        self._images = [apply_orientation(pixels, number)[None] for number in range(min(self._orientations, passes))]
         if self._masks:
             lengths = [len(pool) for pool in self._pools]
-            self._offsets = pool_offsets(seed, self._index, passes, lengths, self._sizes)
+            self._offsets = draw_offsets(seed, self._index, passes, lengths, self._sizes)
 
     def masks_checksum(self, checksum: int) -> int:
         """CRC-32 over the pools, continued from `checksum`."""
@@ -74,7 +74,7 @@ class Network:
     def float_masks(self, number: int) -> list[NDArray[np.float32]]:
         """The dropout masks of pass `number` as float32, (1, H, W, C) each: for comparison with a float network."""
         masks = []
-        for detail, mask in zip(self._masks, self._pass_masks(number), strict=True):
+        for detail, mask in zip(self._masks, self._select_masks(number), strict=True):
             if detail["dtype"] == np.float32:
                 masks.append(mask)
             else:
@@ -84,7 +84,7 @@ class Network:
 
     def run(self, number: int) -> NDArray[np.float32]:
         """Run pass `number`; returns the raw scores, (K, H, W) float32."""
-        return self._run(self._pass_masks(number), number % len(self._images))
+        return self._run(self._select_masks(number), number % len(self._images))
 
     def run_without_dropout(self) -> NDArray[np.float32]:
         """Run the image once, as it is, all masks 1, nothing dropped and nothing scaled; for comparison with passes.
@@ -93,17 +93,17 @@ class Network:
         within 0.4 % at any from 0.5 on. Returns the raw scores, (K, H, W) float32.
         """
         ones = [np.ones(detail["shape"], dtype=np.float32) for detail in self._masks]
-        return self._run([_quantized(mask, detail) for mask, detail in zip(ones, self._masks, strict=True)], 0)
+        return self._run([_quantize(mask, detail) for mask, detail in zip(ones, self._masks, strict=True)], 0)
 
     def _run(self, masks: list[NDArray[Any]], orientation: int) -> NDArray[np.float32]:
         self._interpreter.set_tensor(self._image["index"], self._images[orientation])
         for detail, mask in zip(self._masks, masks, strict=True):
             self._interpreter.set_tensor(detail["index"], mask)
         self._interpreter.invoke()
-        scores = _dequantized(self._interpreter.get_tensor(self._scores["index"])[0], self._scores)
-        return turned_back(scores, orientation)
+        scores = _dequantize(self._interpreter.get_tensor(self._scores["index"])[0], self._scores)
+        return undo_orientation(scores, orientation)
 
-    def _pass_masks(self, number: int) -> list[NDArray[Any]]:
+    def _select_masks(self, number: int) -> list[NDArray[Any]]:
         """Views of the pools: the masks of pass `number`, in the manifest's order."""
         if not self._masks:
             return []
@@ -124,12 +124,12 @@ def load_networks(bundle: Bundle, threads: int) -> list[Network]:
     ]
 
 
-def _plain_name(name: str) -> str:
+def _strip_decoration(name: str) -> str:
     """A tensor's name without the decoration that converters add: serving_default_image:0 -> image."""
     return name.removeprefix("serving_default_").split(":")[0]
 
 
-def _bound(role: str, details: dict[str, Any], name: str, shape: tuple[int, ...]) -> dict[str, Any]:
+def _bind_tensor(role: str, details: dict[str, Any], name: str, shape: tuple[int, ...]) -> dict[str, Any]:
     if name not in details:
         raise BundleError(f"network {role}: expected a tensor {name}, got {', '.join(sorted(details))}")
     detail: dict[str, Any] = details[name]
@@ -140,12 +140,12 @@ def _bound(role: str, details: dict[str, Any], name: str, shape: tuple[int, ...]
     return detail
 
 
-def _pools(masks: tuple[DropoutMask, ...], details: list[dict[str, Any]], sizes: list[int]) -> list[NDArray[Any]]:
+def _draw_pools(masks: tuple[DropoutMask, ...], details: list[dict[str, Any]], sizes: list[int]) -> list[NDArray[Any]]:
     """One pool per mask; masks of one keep probability and one quantization share theirs."""
     values = []
     for mask, detail in zip(masks, details, strict=True):
         # Inverted dropout: what is kept is scaled by 1 / keep probability.
-        kept, dropped = _quantized(np.array([1.0 / mask.keep_probability, 0.0], dtype=np.float32), detail)
+        kept, dropped = _quantize(np.array([1.0 / mask.keep_probability, 0.0], dtype=np.float32), detail)
         values.append((mask.keep_probability, kept.item(), dropped.item(), np.dtype(detail["dtype"])))
     lengths: dict[Any, int] = {}
     for key, size in zip(values, sizes, strict=True):
@@ -154,7 +154,7 @@ def _pools(masks: tuple[DropoutMask, ...], details: list[dict[str, Any]], sizes:
     return [drawn[key] for key in values]
 
 
-def _quantized(values: NDArray[np.float32], detail: dict[str, Any]) -> NDArray[Any]:
+def _quantize(values: NDArray[np.float32], detail: dict[str, Any]) -> NDArray[Any]:
     if detail["dtype"] == np.float32:
         return values
     scale, zero_point = detail["quantization"]
@@ -162,7 +162,7 @@ def _quantized(values: NDArray[np.float32], detail: dict[str, Any]) -> NDArray[A
     return quantized
 
 
-def _dequantized(values: NDArray[Any], detail: dict[str, Any]) -> NDArray[np.float32]:
+def _dequantize(values: NDArray[Any], detail: dict[str, Any]) -> NDArray[np.float32]:
     """(H, W, K) as the interpreter gives it to (K, H, W) float32: planes make the arithmetic that follows fast."""
     planes = np.ascontiguousarray(values.transpose(2, 0, 1)).astype(np.float32)
     if detail["dtype"] != np.float32:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 _STEPS = tuple((rows, columns, axes) for axes in (False, True) for rows, columns in ((0, 0), (1, 1), (0, 1), (1, 0)))
 
 
-def turned(image: NDArray[Any], orientation: int) -> NDArray[Any]:
+def apply_orientation(image: NDArray[Any], orientation: int) -> NDArray[Any]:
     """The image in orientation 0..7, of which 0 is the image itself. image: (H, W, C); returns it contiguous."""
     rows, columns, axes = _STEPS[orientation]
     if rows:
@@ -28,8 +28,8 @@ def turned(image: NDArray[Any], orientation: int) -> NDArray[Any]:
     return np.ascontiguousarray(image.swapaxes(0, 1) if axes else image)
 
 
-def turned_back(planes: NDArray[np.float32], orientation: int) -> NDArray[np.float32]:
-    """Undo `turned` on what a network made of the image. planes: (K, H, W); returns them contiguous."""
+def undo_orientation(planes: NDArray[np.float32], orientation: int) -> NDArray[np.float32]:
+    """Undo `apply_orientation` on what a network made of the image. planes: (K, H, W); returns them contiguous."""
     rows, columns, axes = _STEPS[orientation]
     if axes:
         planes = planes.swapaxes(1, 2)

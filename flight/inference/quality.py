@@ -33,7 +33,7 @@ class QualityLimits:
     entropy_factor: float = 1.2
 
 
-def frame_flags(grey: NDArray[np.float32], search: BodySearch, limits: QualityLimits) -> list[str]:
+def assess_frame(grey: NDArray[np.float32], search: BodySearch, limits: QualityLimits) -> list[str]:
     """The flags of a frame: saturated, dark, empty_sky, body_cut, body_small, several_bodies.
 
     grey: (H, W) float32 in [0, 1], full scale being 1. search: of the same frame.
@@ -54,7 +54,7 @@ def frame_flags(grey: NDArray[np.float32], search: BodySearch, limits: QualityLi
         flags.append("body_cut")
     elif max(right - left, bottom - top) < limits.smallest_body_pixels:
         flags.append("body_small")
-    if _several(search.parts, limits.second_body_fraction):
+    if _has_other_body(search.parts, limits.second_body_fraction):
         flags.append("several_bodies")
     return flags
 
@@ -67,7 +67,7 @@ def entropy_is_high(mean_entropy: float, validation_entropy: float | None, limit
     return validation_entropy is not None and mean_entropy > limits.entropy_factor * validation_entropy
 
 
-def _several(parts: NDArray[np.int32], fraction: float) -> bool:
+def _has_other_body(parts: NDArray[np.int32], fraction: float) -> bool:
     """Whether a part that is large enough lies apart from the largest one."""
     area = parts[:, cv2.CC_STAT_AREA]
     largest = int(area.argmax())

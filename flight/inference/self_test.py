@@ -45,8 +45,8 @@ def run_self_test(engine: Engine, progress: Callable[[int], None] | None = None)
     """
     bundle = engine.bundle
     test = bundle.self_test
-    image = decoded(bundle, test.image, "image")
-    expected = decoded(bundle, test.class_map, "class_map")
+    image = decode_test_image(bundle, test.image, "image")
+    expected = decode_test_image(bundle, test.class_map, "class_map")
     if expected.shape != (bundle.height, bundle.width):
         raise BundleError(
             f"bundle {bundle.name}: self_test.class_map: expected {bundle.height} x {bundle.width}, "
@@ -64,16 +64,16 @@ def run_self_test(engine: Engine, progress: Callable[[int], None] | None = None)
             f"as recorded, got {agreement:.3f}"
         )
     digest = hashlib.sha256(repr(engine.masks_checksum()).encode("ascii"))
-    _add_answer(digest, maps, bundle)
+    _update_digest(digest, maps, bundle)
     settings = replace(settings, passes=1)
-    for number, exercise in enumerate(exercise_images(image)):
+    for number, exercise in enumerate(make_exercise_images(image)):
         seed = (test.seed + 1 + number) % 2**64
         answer = engine.segment(exercise, bit_depth=8, centered=True, seed=seed, settings=settings, progress=progress)
-        _add_answer(digest, answer, bundle)
+        _update_digest(digest, answer, bundle)
     return SelfTestResult(agreement, digest.hexdigest())
 
 
-def exercise_images(image: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+def make_exercise_images(image: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     """Images that drive the networks hard: the negative of `image`, and noise in grains of 1, 4 and 16 pixels.
 
     Same shape and dtype as `image`; the same on every machine.
@@ -87,7 +87,7 @@ def exercise_images(image: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     return [255 - image, *grains]
 
 
-def _add_answer(digest: Any, maps: Maps, bundle: Bundle) -> None:
+def _update_digest(digest: Any, maps: Maps, bundle: Bundle) -> None:
     digest.update(maps.mean_probability.tobytes())
     for topic in TOPIC_PLANES:
         for _, plane, _ in topic_planes(maps, bundle.classes, topic):
@@ -95,7 +95,7 @@ def _add_answer(digest: Any, maps: Maps, bundle: Bundle) -> None:
     digest.update(repr((maps.map_to_sensor, maps.flags)).encode("ascii"))
 
 
-def environment(threads: int) -> str:
+def describe_environment(threads: int) -> str:
     """What the bits of an answer may depend on besides the bundle: processor, libraries, threads."""
     versions = []
     for name in ("ai-edge-litert", "tflite-runtime", "numpy", "opencv-python-headless"):
@@ -106,7 +106,7 @@ def environment(threads: int) -> str:
     return ", ".join([platform.machine(), *versions, f"{threads} threads"])
 
 
-def decoded(bundle: Bundle, png: bytes, field: str) -> NDArray[np.uint8]:
+def decode_test_image(bundle: Bundle, png: bytes, field: str) -> NDArray[np.uint8]:
     """Decode one of the self-test's PNG images."""
     array = cv2.imdecode(np.frombuffer(png, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None or array.dtype != np.uint8:

@@ -46,7 +46,7 @@ def predictive_entropy(probability: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.maximum(entropy, np.float32(0.0))
 
 
-def enhanced(
+def mark_uncertain(
     class_map: NDArray[np.uint8], entropy: NDArray[np.float32], threshold: float, uncertain: int
 ) -> NDArray[np.uint8]:
     """The class map with uncertain pixels marked.

@@ -26,7 +26,7 @@ from hypothesis.extra.numpy import arrays
 from flight.bundle import load_bundle, write_sums
 from flight.inference.engine import Engine, default_settings
 from flight.inference.network import load_networks
-from flight.inference.uncertainty import enhanced
+from flight.inference.uncertainty import mark_uncertain
 from ground_tools.datasets.store import (
     digest,
     load,
@@ -285,7 +285,7 @@ def test_certainty_is_that_of_the_pixels_which_the_flight_code_marks(seed: int, 
     generator = np.random.default_rng(seed)
     entropy = np.round(generator.random((8, 9)), 2).astype(np.float32)
     right = generator.random((8, 9)) > 0.4
-    marked = enhanced(np.zeros((8, 9), dtype=np.uint8), entropy, threshold, 1) == 1
+    marked = mark_uncertain(np.zeros((8, 9), dtype=np.uint8), entropy, threshold, 1) == 1
     accurate, uncertain = reliability.certainty(reliability.scaled_histogram(entropy, right))
     place = round(threshold * reliability.BINS)
     assert accurate[place] == pytest.approx(right[~marked].mean())
