@@ -176,9 +176,9 @@ class Engine:
         """The networks that a mode runs, and the fusion weights."""
         rule = self.bundle.fusion
         if rule is not None and settings.mode == rule.mode:
-            roles = [network.role for network in self._networks]
-            return self._networks, fusion_weights(rule, roles, settings.gamma)
-        single = [network for network in self._networks if network.role == settings.mode]
+            names = [network.name for network in self._networks]
+            return self._networks, fusion_weights(rule, names, settings.gamma)
+        single = [network for network in self._networks if network.name == settings.mode]
         return single, np.ones((len(self.bundle.classes), 1), dtype=np.float32)
 
     def _submit_pass(self, networks: list[Network], number: int) -> list[Future[NDArray[np.float32]]]:
