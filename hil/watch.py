@@ -97,20 +97,20 @@ def picture(navigation: Product, hazard: Product, source: FrameSource | None) ->
     if source is not None:
         frame = source.frame(header["frame_id"])
         depth = 8 * frame.dtype.itemsize
-        panels.append(("frame", pictures.frame_on_map(frame, depth, header["map_to_sensor"], height, width)))
+        panels.append(("frame", pictures.resample_frame(frame, depth, header["map_to_sensor"], height, width)))
     panels += [
-        ("class map", pictures.class_picture(navigation.planes["enhanced_class_map"], classes=len(names))),
+        ("class map", pictures.draw_class_map(navigation.planes["enhanced_class_map"], classes=len(names))),
         (
             f"entropy, 0..{math.log(len(names)):.2f} nat",
-            pictures.entropy_picture(navigation.planes["predictive_entropy"], len(names)),
+            pictures.draw_entropy(navigation.planes["predictive_entropy"], len(names)),
         ),
-        ("hazard probability", pictures.hazard_picture(hazard.planes["hazard_probability"])),
+        ("hazard probability", pictures.draw_hazard(hazard.planes["hazard_probability"])),
     ]
     caption = (
         f"{header['source']} frame {header['frame_id']}   {navigation.status}   "
         f"{header['passes_used']} passes   {header['bundle']['name']} {header['bundle']['version']}"
     )
-    return pictures.side_by_side(panels, pictures.class_legend(names), caption)
+    return pictures.join_panels(panels, pictures.make_legend(names), caption)
 
 
 def animate(files: list[Path], path: Path) -> None:

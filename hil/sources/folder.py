@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from flight.client.images import image_files, read_frame
+from flight.client.images import list_images, read_frame
 
 FLYBY = Path(__file__).parents[1] / "flyby"
 SHIPPED = "flyby"
@@ -41,9 +41,9 @@ def open_source(where: str) -> FrameSource:
     folder = FLYBY if where == SHIPPED else Path(where)
     description = folder / "flyby.json"
     if not description.is_file():
-        return FrameSource(folder.name, image_files(folder), [])
+        return FrameSource(folder.name, list_images(folder), [])
     geometry = json.loads(description.read_text(encoding="utf-8"))["frames"]
-    files = image_files(folder / "frames")
+    files = list_images(folder / "frames")
     if len(files) != len(geometry):
         raise ValueError(f"{description}: expected {len(files)} entries as there are images, got {len(geometry)}")
     fields = ("range_km", "sun_direction_camera")
