@@ -232,11 +232,11 @@ def read_files(path: Path) -> dict[str, bytes]:
         BundleError: a file is missing, too large, not a regular file, or does not have its hash.
     """
     files = {SUMS: _read(path / SUMS, SUMS_BYTES)}
-    room = BUNDLE_BYTES
+    bytes_left = BUNDLE_BYTES
     for name, expected in _read_sums(path, files[SUMS]).items():
-        files[name] = _read(path / name, min(room, MANIFEST_BYTES if name == "manifest.json" else room))
+        files[name] = _read(path / name, min(bytes_left, MANIFEST_BYTES if name == "manifest.json" else bytes_left))
         _check_hash(path / name, files[name], expected)
-        room -= len(files[name])
+        bytes_left -= len(files[name])
     return files
 
 

@@ -50,5 +50,5 @@ def draw_offsets(seed: int, network: int, passes: int, lengths: list[int], sizes
         (passes, masks) int64 offsets.
     """
     raw = np.random.PCG64(np.random.SeedSequence([seed, network])).random_raw((passes, len(sizes)))
-    room = np.asarray(lengths, dtype=np.uint64) - np.asarray(sizes, dtype=np.uint64) + np.uint64(1)
-    return (np.asarray(raw, dtype=np.uint64) % room).astype(np.int64)
+    positions = np.asarray(lengths, dtype=np.uint64) - np.asarray(sizes, dtype=np.uint64) + np.uint64(1)
+    return (np.asarray(raw, dtype=np.uint64) % positions).astype(np.int64)
