@@ -224,13 +224,15 @@ def _write_maps(out: Path, stem: str, frame: Any, maps: Maps, bundle: Bundle) ->
 
     count = len(bundle.classes)
     colors = tuple(c.color for c in bundle.classes)
-    classes = pictures.class_picture(maps.class_map, colors, count)
-    enhanced = pictures.class_picture(maps.enhanced_class_map, colors, count)
-    entropy = pictures.entropy_picture(maps.predictive_entropy, count)
-    mutual = pictures.entropy_picture(maps.mutual_information, count)
-    hazard = pictures.hazard_picture(hazard_probability(maps.mean_probability, bundle.classes))
-    seen = pictures.frame_on_map(frame, 8 * frame.dtype.itemsize, list(maps.map_to_sensor), bundle.height, bundle.width)
-    row = pictures.side_by_side(
+    classes = pictures.draw_class_map(maps.class_map, colors, count)
+    enhanced = pictures.draw_class_map(maps.enhanced_class_map, colors, count)
+    entropy = pictures.draw_entropy(maps.predictive_entropy, count)
+    mutual = pictures.draw_entropy(maps.mutual_information, count)
+    hazard = pictures.draw_hazard(hazard_probability(maps.mean_probability, bundle.classes))
+    seen = pictures.resample_frame(
+        frame, 8 * frame.dtype.itemsize, list(maps.map_to_sensor), bundle.height, bundle.width
+    )
+    row = pictures.join_panels(
         [
             ("frame", seen),
             ("class map", classes),
@@ -238,7 +240,7 @@ def _write_maps(out: Path, stem: str, frame: Any, maps: Maps, bundle: Bundle) ->
             (f"entropy, 0..{math.log(count):.2f} nat", entropy),
             ("hazard probability", hazard),
         ],
-        pictures.class_legend([c.name for c in bundle.classes], colors),
+        pictures.make_legend([c.name for c in bundle.classes], colors),
         f"{stem}   {maps.passes_used} passes   bundle {bundle.name} {bundle.version}",
     )
     for name, picture in zip(_PICTURES, (row, classes, enhanced, entropy, mutual), strict=True):

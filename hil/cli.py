@@ -7,18 +7,22 @@ import contextlib
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from flight.icd.limits import DEFAULT_ENDPOINTS, PRODUCT_TOPICS, TOPIC_HAZARD, TOPIC_NAVIGATION
 
+if TYPE_CHECKING:
+    from flight.client import SubscriberStatistics
+    from hil.watch import WatchLog
+
 _STREAM_EXAMPLES = """examples:
   hil stream                                  the shipped flyby, 2 frames/s
-  hil stream --source DIR --rate 1 --loop     any folder of images, again and again
+  hil stream --source DIR --rate 1 --loop     any folder of images, without end
 """
 _WATCH_EXAMPLES = """examples:
   hil watch
   hil watch --topics map.navigation --count 10
-  hil watch --save out/maps --source flyby    with pictures; the source is where the frames come from
+  hil watch --save out/maps --source flyby    with pictures; --source: the same as of hil stream
 """
 _METRICS_EXAMPLES = """examples:
   hil metrics
@@ -35,29 +39,29 @@ housekeeping comes. For Prometheus:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line of `hil`."""
+    """Make the parser of `hil`."""
     parser = argparse.ArgumentParser(prog="hil", description="Hardware-in-the-loop tools for Rubblemap.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     raw = argparse.RawDescriptionHelpFormatter
 
-    stream = commands.add_parser("stream", help="be the camera", epilog=_STREAM_EXAMPLES, formatter_class=raw)
+    stream = commands.add_parser("stream", help="send frames as a camera", epilog=_STREAM_EXAMPLES, formatter_class=raw)
     stream.add_argument("--source", default="flyby", help='"flyby" (shipped, the default) or a folder of images')
     stream.add_argument("--rate", type=float, default=2.0, help="frames per second (default: 2)")
-    stream.add_argument("--loop", action="store_true", help="start over at the end")
+    stream.add_argument("--loop", action="store_true", help="start again after the last frame")
     stream.add_argument("--count", type=int, help="stop after this many frames")
     stream.add_argument("--name", default="hil-camera", help="the camera's source name (default: hil-camera)")
     stream.add_argument("--endpoint", default=DEFAULT_ENDPOINTS["frames"], help="the service's frames socket")
     stream.add_argument("--keys", type=Path, metavar="DIR", help="the camera's keys, if the service has keys")
 
-    watch = commands.add_parser("watch", help="be a consumer", epilog=_WATCH_EXAMPLES, formatter_class=raw)
+    watch = commands.add_parser("watch", help="receive maps as a consumer", epilog=_WATCH_EXAMPLES, formatter_class=raw)
     watch.add_argument(
         "--topics", nargs="+", default=[TOPIC_NAVIGATION, TOPIC_HAZARD], choices=PRODUCT_TOPICS, metavar="TOPIC"
     )
     watch.add_argument("--every", action="store_true", help="show every product, not only the newest")
     watch.add_argument("--count", type=int, help="stop after this many products")
-    watch.add_argument("--until-idle", type=float, metavar="SECONDS", help="stop when none came for this long")
+    watch.add_argument("--until-idle", type=float, metavar="SECONDS", help="stop when no product came for so long")
     watch.add_argument("--save", type=Path, metavar="DIR", help="write pictures and demo.gif there")
-    watch.add_argument("--source", help="where the streamed frames come from, to show them in the pictures")
+    watch.add_argument("--source", help="source of the streamed frames, to show them in the pictures")
     watch.add_argument("--endpoint", default=DEFAULT_ENDPOINTS["products"], help="the service's products socket")
     watch.add_argument("--keys", type=Path, metavar="DIR", help="the consumer's keys, if the service has keys")
 
@@ -76,7 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _positive(name: str, value: float | None) -> None:
+def _check_positive(name: str, value: float | None) -> None:
     if value is not None and not 0 < value < float("inf"):
         raise ValueError(f"{name}: expected a number > 0, got {value:g}")
 
@@ -86,8 +90,8 @@ def _stream(arguments: argparse.Namespace) -> int:
     from hil.sources.folder import open_source
     from hil.stream import stream
 
-    _positive("--rate", arguments.rate)
-    _positive("--count", arguments.count)
+    _check_positive("--rate", arguments.rate)
+    _check_positive("--count", arguments.count)
     source = open_source(arguments.source)
     with FrameSender(arguments.endpoint, arguments.name, keys=arguments.keys) as sender:
         sent = stream(source, sender, arguments.rate, arguments.loop, arguments.count)
@@ -98,83 +102,90 @@ def _stream(arguments: argparse.Namespace) -> int:
 def _watch(arguments: argparse.Namespace) -> int:
     from flight.client import Subscriber
     from hil.sources.folder import open_source
-    from hil.watch import Watched, animate, watch
+    from hil.watch import WatchLog, watch, write_gif
 
-    _positive("--count", arguments.count)
-    _positive("--until-idle", arguments.until_idle)
+    _check_positive("--count", arguments.count)
+    _check_positive("--until-idle", arguments.until_idle)
     source = open_source(arguments.source) if arguments.source else None
     if arguments.save is not None:
         arguments.save.mkdir(parents=True, exist_ok=True)
 
-    def say(text: str) -> None:
+    def write_line(text: str) -> None:
         print(text, flush=True)
 
     if arguments.save is not None and not {TOPIC_NAVIGATION, TOPIC_HAZARD} <= set(arguments.topics):
         raise ValueError(f"--save: needs the topics {TOPIC_NAVIGATION} and {TOPIC_HAZARD}")
-    watched = Watched()
+    log = WatchLog()
     with Subscriber(
         arguments.endpoint, arguments.topics, newest=not arguments.every, keys=arguments.keys
     ) as subscriber:
-        with contextlib.suppress(KeyboardInterrupt):  # the usual way to end it; what was seen is still of use
+        with contextlib.suppress(KeyboardInterrupt):  # the usual way to end; the summary is still printed
             watch(
                 subscriber,
                 save=arguments.save,
                 source=source,
                 count=arguments.count,
                 until_idle_s=arguments.until_idle,
-                watched=watched,
-                say=say,
+                log=log,
+                write_line=write_line,
             )
         statistics = subscriber.statistics
-    say(summary(watched, statistics))
-    if watched.pictures:
-        animate(watched.pictures, arguments.save / "demo.gif")
+    write_line(_format_summary(log, statistics))
+    if log.pictures:
+        write_gif(log.pictures, arguments.save / "demo.gif")
     return 0
 
 
-def summary(watched: Any, statistics: Any) -> str:
-    """What a session of watching saw, in one line."""
-    statuses = ", ".join(f"{count} {status}" for status, count in sorted(watched.statuses.items())) or "none"
+def _format_summary(log: WatchLog, statistics: SubscriberStatistics) -> str:
+    """One line about all products received."""
+    statuses = ", ".join(f"{count} {status}" for status, count in sorted(log.statuses.items())) or "none"
     text = f"products: {statuses}; lost {statistics.lost}, malformed {statistics.malformed}"
-    if watched.latencies_ms:
-        ordered = sorted(watched.latencies_ms)
+    if log.latencies_ms:
+        ordered = sorted(log.latencies_ms)
         text += f"; latency median {ordered[len(ordered) // 2]:.0f} ms, largest {ordered[-1]:.0f} ms"
-        used = sorted(used for used, _ in watched.passes)
-        text += f"; passes used, median {used[len(used) // 2]} of {watched.passes[0][1]}"
+        used = sorted(used for used, _ in log.passes)
+        text += f"; passes used, median {used[len(used) // 2]} of {log.passes[0][1]}"
     return text
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from hil.demo import demonstrate
+    from hil.demo import run_demo
     from hil.sources.folder import open_source
 
-    _positive("--rate", arguments.rate)
-    open_source(arguments.source)  # a wrong folder is said before anything starts
-    return demonstrate(arguments.bundle, arguments.source, arguments.rate, arguments.out)
+    _check_positive("--rate", arguments.rate)
+    open_source(arguments.source)  # a wrong folder is an error before anything starts
+    return run_demo(arguments.bundle, arguments.source, arguments.rate, arguments.out)
 
 
 def _metrics(arguments: argparse.Namespace) -> int:
     from flight.client import TelemetryListener
-    from hil.metrics import TelemetryCollector, metrics_server
+    from hil.metrics import TelemetryCollector, serve_metrics
 
     if not 0 <= arguments.port <= 65535:
         raise ValueError(f"--port: expected 0..65535, got {arguments.port}")
     collector = TelemetryCollector()
     with (
-        contextlib.suppress(KeyboardInterrupt),  # the only way to end it
+        contextlib.suppress(KeyboardInterrupt),  # the only way to end
         TelemetryListener(arguments.endpoint, keys=arguments.keys) as telemetry,
-        metrics_server(collector, arguments.port) as port,
+        serve_metrics(collector, arguments.port) as port,
     ):
         print(f"metrics: http://127.0.0.1:{port}/metrics", flush=True)
         while True:
             received = telemetry.receive(1.0)
             if received is not None:
-                collector.take(*received)
+                collector.update(*received)
     return 0
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code: 0, or 2 with one line that says what is wrong and where."""
+    """Run the command line.
+
+    Args:
+        argv: arguments; None for those of the process.
+
+    Returns:
+        Exit code: 0, 2 after one line on stderr that says what is wrong and where, or 130 after Ctrl-C.
+    """
     arguments = build_parser().parse_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

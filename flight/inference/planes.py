@@ -1,4 +1,4 @@
-"""The arrays behind the planes that each topic carries (flight.icd.products.TOPIC_PLANES)."""
+"""The planes of each topic, made from an engine's maps; flight.icd.products.TOPIC_PLANES lists them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,19 @@ _ARRAYS: dict[str, Callable[[Maps, tuple[ClassDefinition, ...]], NDArray[Any]]] 
 
 
 def topic_planes(maps: Maps, classes: tuple[ClassDefinition, ...], topic: str) -> list[tuple[str, NDArray[Any], str]]:
-    """The planes of one topic in order: (name, uint8 or float16 array, units). Raises ValueError for no topic."""
+    """Planes of one topic, in the ICD's order and dtypes.
+
+    Args:
+        maps: the engine's answer to a frame.
+        classes: the bundle's classes.
+        topic: a product topic, such as "map.navigation".
+
+    Returns:
+        (name, uint8 or float16 array, units) per plane.
+
+    Raises:
+        ValueError: `topic` is not a product topic.
+    """
     if topic not in TOPIC_PLANES:
         raise ValueError(f"topic: no product {topic}")
     return [

@@ -47,7 +47,7 @@ class BundleStore:
 
     def keep(self, files: dict[str, bytes]) -> tuple[str, Path]:
         """Write a bundle from its verified files (see copy_in); one that is there and damaged is replaced."""
-        sha256 = Bundle.sha256_of(files)
+        sha256 = Bundle.hash_manifest(files)
         final = self._folder / sha256
         try:
             if read_files(final) == files:

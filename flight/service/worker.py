@@ -22,7 +22,7 @@ from flight.bundle import BundleError, load_bundle
 from flight.icd.products import describe_plane
 from flight.inference.engine import Engine, Settings
 from flight.inference.planes import topic_planes
-from flight.inference.self_test import environment, run_self_test
+from flight.inference.self_test import describe_environment, run_self_test
 from flight.service.protocol import pack, unpack
 
 Answer = tuple[dict[str, Any], list[bytes]]
@@ -66,7 +66,7 @@ def self_tested(engine: Engine, progress: Callable[[int], None]) -> dict[str, An
     result = run_self_test(engine, progress)
     return {
         "sha256": engine.bundle.sha256,
-        "environment": environment(engine.threads),
+        "environment": describe_environment(engine.threads),
         "agreement": result.agreement,
         "digest": result.digest,
     }

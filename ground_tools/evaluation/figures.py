@@ -85,7 +85,7 @@ def provenance(bundle: Bundle, selection: Selection, passes: int) -> Record:
 
 def trained_on(bundle: Bundle, mode: str) -> list[str]:
     """Names of the sets that a mode's networks go back to, the encoder's too, as far as the bundle states them."""
-    roles = [network.role for network in bundle.networks]
+    roles = [network.name for network in bundle.networks]
     used = sets_used(bundle.manifest["training"], {})
     sets = [stated for role in ([mode] if mode in roles else roles) for stated in used.get(role, [])]
     return sorted({set_name({**s, "campaign": {"split_by": s.get("split_by")}}) for s in sets if "name" in s})

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from flight.inference.orientations import turned
+from flight.inference.orientations import apply_orientation
 from ground_tools.labels.classes import BOULDERS, CRATERS
 from ground_tools.training.augmentation import disturb, move, move_away
 from ground_tools.training.pixels import Pixels
@@ -53,7 +53,7 @@ class BodyBatches(keras.utils.PyDataset):
         batch = []
         for sample in chosen:
             orientation = int(generator.integers(8)) if self._recipe.orientations else 0
-            image = turned(self._images[sample], orientation)
+            image = apply_orientation(self._images[sample], orientation)
             batch.append(disturb(image, self._recipe.photometric, generator))
         return np.stack(batch)[..., None], self._labels[chosen]
 
@@ -93,8 +93,8 @@ class UNetBatches(keras.utils.PyDataset):
         images, labels, offsets = [], [], []
         for pixels, sample in samples:
             orientation = int(generator.integers(8)) if recipe.orientations else 0
-            image = turned(pixels.images[sample], orientation)
-            mask = turned(pixels.masks[sample], orientation)
+            image = apply_orientation(pixels.images[sample], orientation)
+            mask = apply_orientation(pixels.masks[sample], orientation)
             image, mask = move(image, mask, recipe.geometric, generator)
             if recipe.farther and generator.random() < recipe.farther:
                 image, mask = move_away(image, mask, recipe.minimum_boulder_pixels, generator)
