@@ -16,7 +16,8 @@ from flight.keys import ROLES
 
 if TYPE_CHECKING:
     from flight.bundle import Bundle
-    from flight.inference.engine import Maps, Settings
+    from flight.inference.engine import Maps
+    from flight.settings import Settings
 
 _SERVE_EXAMPLES = """examples:
   flight serve --bundle models/unet_h
@@ -198,9 +199,8 @@ def _segment(arguments: argparse.Namespace) -> None:
 
 
 def _settings(arguments: argparse.Namespace, bundle: Bundle) -> Settings:
-    from flight.inference.engine import default_settings
     from flight.schema import check
-    from flight.service.parameters import PARAMETER_SCHEMAS
+    from flight.settings import PARAMETER_SCHEMAS, default_settings
 
     settings = default_settings(bundle)
     given = {

@@ -14,21 +14,9 @@ from flight.bundle import Bundle
 from flight.inference.centering import Affine, center
 from flight.inference.fusion import fuse, fusion_weights
 from flight.inference.network import Network, load_networks
-from flight.inference.quality import QualityLimits, entropy_is_high, frame_flags
+from flight.inference.quality import entropy_is_high, frame_flags
 from flight.inference.uncertainty import Accumulator, enhanced
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings(QualityLimits):
-    """How a frame is processed; the parameters of the ICD. deadline_ms: 0 for none."""
-
-    mode: str
-    passes: int
-    gamma: float
-    uncertainty_threshold: float
-    deadline_ms: int = 0
-    minimum_passes: int = 1
-    centering: str = "auto"
+from flight.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -49,16 +37,6 @@ class Maps:
     passes_used: int
     flags: tuple[str, ...]
     timing_ms: dict[str, float]
-
-
-def default_settings(bundle: Bundle) -> Settings:
-    """The settings that a bundle's manifest states."""
-    return Settings(
-        mode=bundle.modes[0],
-        passes=bundle.passes,
-        gamma=bundle.gamma,
-        uncertainty_threshold=bundle.uncertainty_threshold,
-    )
 
 
 class Engine:

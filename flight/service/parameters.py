@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from flight.bundle import Bundle
-from flight.inference.engine import Settings, default_settings
-from flight.schema import SchemaError, check, load_schema, shown
+from flight.schema import SchemaError, check, shown
 from flight.service.commands import CommandError
 from flight.service.record import RecordStore
-
-PARAMETER_SCHEMAS: dict[str, Any] = load_schema("flight.schemas", "configuration")["properties"]["parameters"][
-    "properties"
-]
+from flight.settings import PARAMETER_SCHEMAS, Settings, default_parameters, settings_from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,12 +20,12 @@ class Parameters(Settings):
     0: on command only.
     """
 
-    publish_full: bool = False
-    self_test_interval: int = 100
+    publish_full: bool
+    self_test_interval: int
 
-    def settings(self) -> dict[str, Any]:
-        """What the engine needs of them: the fields of Settings."""
-        return {field.name: getattr(self, field.name) for field in fields(Settings)}
+    def settings(self) -> Settings:
+        """What the engine needs of them."""
+        return settings_from(self.values())
 
     def values(self) -> dict[str, Any]:
         """All of them by name."""
@@ -68,7 +64,7 @@ class ParameterTable:
 
     def follow(self, bundle: Bundle) -> list[str]:
         """Let a bundle's defaults count; returns a line for each recorded value that it does not take."""
-        values = {**asdict(default_settings(bundle)), **self._configured}
+        values = {**default_parameters(bundle), **self._configured}
         problems = []
         for name, value in self._records.record.parameters.items():
             try:

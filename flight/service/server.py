@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from flight.bundle import Bundle, BundleError, load_bundle
 from flight.icd.control import encode_message
 from flight.icd.frames import FrameError
 from flight.icd.limits import TOPIC_FULL, TOPIC_HAZARD, TOPIC_HOUSEKEEPING, TOPIC_NAVIGATION
-from flight.inference.seeds import frame_seed
 from flight.schema import shown
 from flight.service.bundles import Bundles, Staged
 from flight.service.candidate import CandidateSlot
@@ -36,6 +35,7 @@ from flight.service.statistics import Counters, Latencies, cpu_temperature_c, re
 from flight.service.storage_thread import StorageThread
 from flight.service.supervision import Worker
 from flight.service.systemd import Notifier
+from flight.settings import frame_seed
 
 _TICK_MS = 50
 _MESSAGES_PER_TURN = 32
@@ -244,7 +244,7 @@ class Service:
             "job": work.job,
             **{key: header[key] for key in ("height", "width", "channels", "dtype", "bit_depth", "centered")},
             "seed": work.seed,
-            "settings": self._parameters.now.settings(),
+            "settings": asdict(self._parameters.now.settings()),
             # The deadline counts from the frame's arrival; CLOCK_MONOTONIC is one clock for both processes.
             "started": pending.received,
             "topics": work.topics,

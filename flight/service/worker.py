@@ -20,10 +20,11 @@ import zmq
 
 from flight.bundle import BundleError, load_bundle
 from flight.icd.products import describe_plane
-from flight.inference.engine import Engine, Settings
+from flight.inference.engine import Engine
 from flight.inference.planes import topic_planes
 from flight.inference.self_test import environment, run_self_test
 from flight.service.protocol import pack, unpack
+from flight.settings import Settings
 
 Answer = tuple[dict[str, Any], list[bytes]]
 

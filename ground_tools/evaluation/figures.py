@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from flight.bundle import Bundle
-from flight.inference.quality import QualityLimits, entropy_is_high
+from flight.inference.quality import entropy_is_high
+from flight.settings import default_settings
 from ground_tools.evaluation import reliability
 from ground_tools.evaluation.choices import GAMMA_SWEEP, THRESHOLD_SWEEP, THRESHOLDS
 from ground_tools.evaluation.disturbances import DISTURBANCES
@@ -223,7 +224,7 @@ def disturbance_figures(bundle: Bundle, chosen: Chosen, passes: int, by_name: di
     flagged: share of the images on which the flight service would raise `high_entropy`; default mode only, whose
     entropies on the validation set the bundle states.
     """
-    limits = QualityLimits()
+    limits = default_settings(bundle)
     modes: Record = {}
     for number, mode in enumerate(bundle.modes):
         calm = by_name["none"]["entropy"][:, number]

@@ -24,8 +24,9 @@ from flight.client import Refusal, navigation_fix
 from flight.icd.catalogue import status_of
 from flight.icd.limits import TOPIC_NAVIGATION
 from flight.icd.products import Product
-from flight.inference.engine import Engine, default_settings
+from flight.inference.engine import Engine
 from flight.inference.planes import topic_planes
+from flight.settings import default_settings
 from ground_tools.arguments import check_limits
 from ground_tools.classes import BACKGROUND, CLASS_NAMES, SURFACE, TERMINATOR
 from ground_tools.datasets.store import LoadedSet, digest, load, read_description

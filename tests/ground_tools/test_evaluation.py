@@ -24,9 +24,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from flight.bundle import load_bundle, write_sums
-from flight.inference.engine import Engine, default_settings
+from flight.inference.engine import Engine
 from flight.inference.network import load_networks
 from flight.inference.uncertainty import enhanced
+from flight.settings import default_settings
 from ground_tools.datasets.store import (
     digest,
     load,

@@ -19,8 +19,9 @@ from flight.bundle import Bundle, write_sums
 from flight.client import Commander
 from flight.icd.catalogue import EVENTS
 from flight.icd.products import Product
-from flight.inference.engine import Engine, default_settings
+from flight.inference.engine import Engine
 from flight.inference.planes import topic_planes
+from flight.settings import default_settings
 from tests.flight.service_process import RunningService, running_service
 from tests.tiny_bundle import body_frame
 

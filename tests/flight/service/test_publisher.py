@@ -14,11 +14,11 @@ import zmq
 from flight.bundle import load_bundle
 from flight.icd.frames import decode_frame, encode_frame
 from flight.icd.products import decode_product, describe_plane
-from flight.inference.engine import default_settings
 from flight.service.intake import PendingFrame
 from flight.service.parameters import Parameters
 from flight.service.publisher import Publisher, Work
 from flight.service.statistics import Counters, Latencies
+from flight.settings import default_parameters
 from tests.tiny_bundle import body_frame
 
 TOPICS = ("map.navigation",)
@@ -41,7 +41,7 @@ def wire() -> Iterator[tuple[Publisher, Any]]:
 def work(bundle: Path) -> Work:
     parts = encode_frame(body_frame(40, 60, 14), source="s", epoch=1, frame_id=2, capture_time_ns=3, centered=True)
     loaded = load_bundle(bundle)
-    parameters = Parameters(**vars(default_settings(loaded)))
+    parameters = Parameters(**default_parameters(loaded))
     pending = PendingFrame(decode_frame(parts), parts[1], 4, time.monotonic())
     return Work(1, pending, loaded, parameters, 7, TOPICS, time.monotonic())
 
