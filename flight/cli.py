@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from flight import __version__
 from flight.keys import ROLES
+from flight.service.fields import help_text
 
 if TYPE_CHECKING:
     from flight.bundle import Bundle
@@ -23,41 +24,7 @@ _SERVE_EXAMPLES = """examples:
   flight serve --bundle models/unet_h
   flight serve --bundle models/unet_h --config flight.toml
 
-a configuration file, every field optional (these are the defaults; passes, gamma and uncertainty_threshold
-come from the bundle):
-  [endpoints]
-  frames = "tcp://127.0.0.1:5601"
-  products  = "tcp://127.0.0.1:5602"
-  telemetry = "tcp://127.0.0.1:5603"
-  commands  = "tcp://127.0.0.1:5604"
-  [parameters]
-  deadline_ms = 0            # 0: none
-  minimum_passes = 1
-  publish_full = false
-  centering = "auto"         # or "off"
-  saturated_fraction = 0.05  # and dark_level, smallest_body_pixels, second_body_fraction, entropy_factor:
-                             # when a frame or a map is flagged, see docs/icd.md
-  self_test_interval = 100   # frames; 0: on command only
-  [inference]
-  threads = 2
-  base_seed = 0
-  [worker]
-  start_timeout_s = 60.0
-  answer_timeout_s = 60.0
-  hang_timeout_s = 1.5       # without a sign of life, or hang_factor times a long pause lately
-  hang_factor = 5.0
-  restart_limit = 5          # more restarts than this in restart_window_s seconds: safe state
-  restart_window_s = 60.0
-  [storage]
-  state = "DIR"              # default: none, nothing survives a restart
-  bundles = "DIR"            # default: none, no load_bundle
-  [security]
-  keys = "DIR"               # default: none, loopback and ipc:// only
-  [limits]
-  frames_per_second = 1000
-  commands_per_second = 100
-  [integrity]
-  file_check_interval_s = 300.0
+the configuration file is TOML; every field is optional, and these are the defaults:
 """
 _SEGMENT_EXAMPLES = """examples:
   flight segment --bundle models/unet_h --out out/maps frame.png
@@ -95,7 +62,9 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     raw = argparse.RawDescriptionHelpFormatter
 
-    serve = commands.add_parser("serve", help="run the service", epilog=_SERVE_EXAMPLES, formatter_class=raw)
+    serve = commands.add_parser(
+        "serve", help="run the service", epilog=_SERVE_EXAMPLES + help_text(), formatter_class=raw
+    )
     serve.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="the model bundle to serve")
     serve.add_argument("--config", type=Path, metavar="TOML", help="configuration file")
 

@@ -60,12 +60,12 @@ class Service:
     def __init__(self, configuration: Configuration, bundle: Path) -> None:
         self._configuration = configuration
         try:
-            self._records = RecordStore(configuration.state)
-            self._bundles = Bundles(self._records, configuration.state, configuration.uplink, bundle)
+            self._records = RecordStore(configuration.storage.state)
+            self._bundles = Bundles(self._records, configuration.storage.state, configuration.storage.bundles, bundle)
         except OSError as error:
             raise ServiceError(f"storage.state: {error.filename}: {error.strerror}") from error
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._gatekeeper = Gatekeeper(self._context, configuration.keys)
+        self._gatekeeper = Gatekeeper(self._context, configuration.security.keys)
         try:
             self._sockets = bind_sockets(self._context, configuration.endpoints, self._gatekeeper)
         except ServiceError:
@@ -73,8 +73,8 @@ class Service:
             self._context.term()
             raise
         self._frames, self._commands = self._sockets["frames"], self._sockets["commands"]
-        self._frame_limit = RateLimit(configuration.frames_per_second)
-        self._command_limit = RateLimit(configuration.commands_per_second)
+        self._frame_limit = RateLimit(configuration.limits.frames_per_second)
+        self._command_limit = RateLimit(configuration.limits.commands_per_second)
         self._publisher = Publisher(self._sockets["products"])
         self._events = EventSender(self._publish_telemetry)
         self._counters = Counters()
@@ -86,11 +86,11 @@ class Service:
         )
         self._work: Work | None = None
         self._job = 0
-        self._restarts = Restarts(configuration.restart_limit, configuration.restart_window_s)
+        self._restarts = Restarts(configuration.worker.restart_limit, configuration.worker.restart_window_s)
         self._restart_at = 0.0
         self._self_tests = SelfTests(self._records.record.references)
         self._self_test_wanted = False
-        self._file_check = FileCheck(configuration.file_check_interval_s)
+        self._file_check = FileCheck(configuration.integrity.file_check_interval_s)
         self._damaged = False
         self._repair: Procedure | None = None
         self._running_command: _Running | None = None
@@ -211,7 +211,7 @@ class Service:
             self._counters.frames_received += 1
             try:
                 if not self._frame_limit.take():
-                    limit = self._configuration.frames_per_second
+                    limit = self._configuration.limits.frames_per_second
                     raise FrameError("rate_limited", f"frame: expected at most {limit:g} frames per second, got more")
                 superseded = self._intake.accept(parts)
             except FrameError as error:
@@ -258,7 +258,9 @@ class Service:
     def _work_for(self, pending: PendingFrame) -> Work:
         header = pending.frame.header
         self._job += 1
-        seed = frame_seed(self._configuration.base_seed, header["source"], header["epoch"], header["frame_id"])
+        seed = frame_seed(
+            self._configuration.inference.base_seed, header["source"], header["epoch"], header["frame_id"]
+        )
         topics = (TOPIC_NAVIGATION, TOPIC_HAZARD) + ((TOPIC_FULL,) if self._parameters.now.publish_full else ())
         return Work(self._job, pending, self._bundles.serving, self._parameters.now, seed, topics, time.monotonic())
 
@@ -272,7 +274,7 @@ class Service:
     # Worker
 
     def _new_worker(self) -> Worker:
-        return Worker(self._context, self._configuration.threads, self._configuration.patience)
+        return Worker(self._context, self._configuration.inference.threads, self._configuration.worker)
 
     def _start_worker(self) -> None:
         try:
@@ -364,7 +366,7 @@ class Service:
                 self._publisher.invalid(work, "safe_state" if start is None else "worker_failed", self._counters)
         if start is None:
             self._set_state("safe")
-            limit, window = self._configuration.restart_limit, self._configuration.restart_window_s
+            limit, window = self._configuration.worker.restart_limit, self._configuration.worker.restart_window_s
             self._events.send("safe_state_entered", f"more than {limit} worker restarts in {window:g} s")
             self._notifier.ready("safe state, waiting for a command")
         else:
@@ -546,7 +548,7 @@ class Service:
     # Bundle commands
 
     def _load_bundle(self, path: Any) -> Procedure:
-        if self._configuration.uplink is None:
+        if self._configuration.storage.bundles is None:
             raise CommandError("not_configured", "load_bundle: storage.bundles and storage.state are not configured")
         try:
             source = self._bundles.store.source(path)

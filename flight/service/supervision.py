@@ -11,12 +11,12 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import zmq
 
+from flight.service.configuration import WorkerSection
 from flight.service.protocol import pack, unpack
 
 # An idle worker is asked for a sign of life this often.
@@ -28,20 +28,6 @@ _RESPONSIVE_S = 1.0
 _GAPS_KEPT = 50
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How long to wait for what. start_s: for a worker to be ready. answer_s: for any one answer.
-
-    hang_s and factor: a worker is taken to hang when no sign of life came for the longer of hang_s and factor times
-    a long pause between two signs, one that nine in ten lately did not reach.
-    """
-
-    start_s: float = 60.0
-    answer_s: float = 60.0
-    hang_s: float = 1.5
-    factor: float = 5.0
-
-
 class Worker:
     """One worker process on a private socket, over one bundle.
 
@@ -49,7 +35,7 @@ class Worker:
     (with `job`), or "dead". Nothing here blocks. Raises OSError when no scratch folder can be made.
     """
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], threads: int, patience: Patience) -> None:
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], threads: int, patience: WorkerSection) -> None:
         self._context = context
         self._threads = threads
         self._patience = patience
@@ -129,9 +115,9 @@ class Worker:
         if status is not None:
             return "worker_died", f"pid {self.pid}: {_how_it_ended(status)}"
         if self.state == "starting":
-            limit, quiet = self._patience.start_s, now - self.since
-        elif self.state == "busy" and now - self.since > self._patience.answer_s:
-            limit, quiet = self._patience.answer_s, now - self.since
+            limit, quiet = self._patience.start_timeout_s, now - self.since
+        elif self.state == "busy" and now - self.since > self._patience.answer_timeout_s:
+            limit, quiet = self._patience.answer_timeout_s, now - self.since
         elif self.state == "busy" or self._pinged:
             limit, quiet = self.hang_limit_s, now - self.last_sign
         else:
@@ -143,7 +129,7 @@ class Worker:
     @property
     def hang_limit_s(self) -> float:
         """How long the present job may go on without a sign of life."""
-        return self._patience_for(self._patience.hang_s)
+        return self._patience_for(self._patience.hang_timeout_s)
 
     @property
     def responsive(self) -> bool:
@@ -160,7 +146,7 @@ class Worker:
         """How much silence to bear: least_s, or more where the pauses lately or the present frame ask for it."""
         # Not the longest: a machine that stood still once must not make for long patience ever after.
         ordered = sorted(self._gaps) or [0.0]
-        usual = self._patience.factor * ordered[int(0.9 * (len(ordered) - 1))]
+        usual = self._patience.hang_factor * ordered[int(0.9 * (len(ordered) - 1))]
         return max(least_s, usual) + self._megapixels * _PATIENCE_S_PER_MEGAPIXEL
 
     def kill(self) -> None:
