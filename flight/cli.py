@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
+import os
 import sys
 import time
+import traceback
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,11 +113,19 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _serve(arguments: argparse.Namespace) -> None:
+def _serve(arguments: argparse.Namespace) -> int:
     from flight.service.configuration import load_configuration
     from flight.service.server import Service
 
-    Service(load_configuration(arguments.config), arguments.bundle).run()
+    # What is wrong with a start is one line of main()'s; what goes wrong from then on is a fault of the program.
+    service = Service(load_configuration(arguments.config), arguments.bundle)
+    try:
+        service.run()
+    except Exception:
+        with contextlib.suppress(OSError):  # Nobody may read the log any more.
+            traceback.print_exc()
+        return os.EX_SOFTWARE
+    return 0
 
 
 def _segment(arguments: argparse.Namespace) -> None:
@@ -276,17 +287,20 @@ def _keys(arguments: argparse.Namespace) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code: 0, or 2 with one line that says what is wrong and where."""
+    """Run the command line.
+
+    Returns the exit code: 0, or 2 with one line that says what is wrong and where, or of `serve` os.EX_SOFTWARE with a
+    traceback when a fault of its own ended the service.
+    """
     arguments = build_parser().parse_args(argv)
     run = {"serve": _serve, "segment": _segment, "check": _check, "command": _command, "keys": _keys}[arguments.command]
     try:
-        run(arguments)
+        return run(arguments) or 0
     except (ValueError, OSError, RuntimeError) as error:
         print(f"flight {arguments.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
-    return 0
 
 
 if __name__ == "__main__":

@@ -12,12 +12,26 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import zmq
 
 from flight.service.configuration import WorkerSection
-from flight.service.protocol import pack, unpack
+from flight.service.protocol import (
+    Alive,
+    Answer,
+    Failed,
+    FrameJob,
+    MapsAnswer,
+    Ping,
+    Progress,
+    ProtocolError,
+    Ready,
+    Refused,
+    SelfTestJob,
+    Tested,
+    encode,
+    parse_answer,
+)
 
 # An idle worker is asked for a sign of life this often.
 _PING_S = 0.5
@@ -31,8 +45,9 @@ _GAPS_KEPT = 50
 class Worker:
     """One worker process on a private socket, over one bundle.
 
-    state: "starting" (loading and testing itself, or about to end because it refused the bundle), "idle", "busy"
-    (with `job`), or "dead". Nothing here blocks. Raises OSError when no scratch folder can be made.
+    state: "starting" (loading and testing itself, or about to end because it refused the bundle), "idle", "busy", or
+    "dead". job: the one in flight, None unless busy. Nothing here blocks. Raises OSError when no scratch folder can
+    be made.
     """
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], threads: int, patience: WorkerSection) -> None:
@@ -48,7 +63,7 @@ class Worker:
         self._pinged = False
         self.socket: zmq.Socket[bytes] | None = None
         self.state = "dead"
-        self.job = 0
+        self.job: FrameJob | SelfTestJob | None = None
         self.since = 0.0
         self.last_sign = 0.0
         self.last_answer: float | None = None
@@ -80,31 +95,36 @@ class Worker:
         self._gaps.clear()
         self._enter("starting")
 
-    def dispatch(self, job: dict[str, Any], pixels: bytes | memoryview = b"", megapixels: float = 0.0) -> None:
+    def dispatch(self, job: FrameJob | SelfTestJob) -> None:
         """Hand over a job. The worker must be idle. Raises zmq.Again when its end of the socket is gone."""
         assert self.state == "idle"
-        self._send([pack(job), pixels])
-        self.job, self._megapixels = job["job"], megapixels
+        self._send(encode(job))
         self._enter("busy")
+        self.job = job
+        self._megapixels = 1e-6 * job.height * job.width if isinstance(job, FrameJob) else 0.0
 
-    def receive(self) -> tuple[dict[str, Any], list[bytes]] | None:
-        """The next message that is more than a sign of life, with its planes, or None."""
+    def receive(self) -> Ready | Refused | Tested | MapsAnswer | Failed | None:
+        """The next answer that is more than a sign of life, or None.
+
+        Raises ProtocolError for what is no answer, or none that is due.
+        """
         while self.socket is not None:
             try:
                 parts = self.socket.recv_multipart(flags=zmq.NOBLOCK)
             except zmq.Again:
                 return None
-            message = unpack(parts[0])
-            self._note_sign(message)
-            if message["type"] not in ("alive", "progress"):
-                return message, parts[1:]
+            answer = parse_answer(parts)
+            self._check_due(answer)
+            self._note_sign(answer)
+            if not isinstance(answer, Alive | Progress):
+                return answer
         return None
 
     def ping_if_quiet(self, now: float) -> None:
         """Ask an idle worker for a sign of life, if it is time to."""
         if self.state == "idle" and not self._pinged and now - self.last_sign >= _PING_S:
             with contextlib.suppress(zmq.Again):
-                self._send([pack({"type": "ping"}), b""])
+                self._send(encode(Ping()))
                 self._pinged, self.last_sign = True, now
 
     def problem(self, now: float) -> tuple[str, str] | None:
@@ -179,20 +199,37 @@ class Worker:
         self.socket.send_multipart(parts, flags=zmq.NOBLOCK, copy=False)
 
     def _enter(self, state: str) -> None:
-        self.state, self.since, self._pinged = state, time.monotonic(), False
+        self.state, self.since, self.job, self._pinged = state, time.monotonic(), None, False
         self.last_sign = self.since
 
-    def _note_sign(self, message: dict[str, Any]) -> None:
+    def _check_due(self, answer: Answer) -> None:
+        """Raise ProtocolError for an answer that a worker in this state, with this job, has no reason to give."""
+        due = {
+            Alive: True,
+            Ready: self.state == "starting",
+            Refused: self.state == "starting",
+            Progress: self.state in ("starting", "busy"),
+            Tested: isinstance(self.job, SelfTestJob),
+            MapsAnswer: isinstance(self.job, FrameJob),
+            Failed: self.job is not None,
+        }[type(answer)]
+        if due and isinstance(answer, Tested | MapsAnswer | Failed):
+            due = self.job is not None and answer.job == self.job.job
+        if not due:
+            at_work = "" if self.job is None else f" with {self.job.KIND} {self.job.job}"
+            which = f" {answer.job}" if isinstance(answer, Tested | MapsAnswer | Failed) else ""
+            raise ProtocolError(f"answer: expected what is due while {self.state}{at_work}, got {answer.KIND}{which}")
+
+    def _note_sign(self, answer: Answer) -> None:
         now = time.monotonic()
-        kind = message["type"]
-        if kind == "progress":
+        if isinstance(answer, Progress):
             # Up to the first pass (0 done) it is centering, whose time depends on the frame.
-            if message["passes"] > 0:
+            if answer.passes > 0:
                 self._gaps.append(now - self.last_sign)
             self._megapixels = 0.0
-        elif kind == "alive":
+        elif isinstance(answer, Alive):
             self._pinged = False
-        elif kind != "refused":
+        elif not isinstance(answer, Refused):
             self.last_answer = now
             self._enter("idle")
         self.last_sign = now

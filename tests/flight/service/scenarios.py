@@ -53,6 +53,17 @@ def storage(folder: Path) -> str:
     return f'[storage]\nstate = "{folder / "state"}"\nbundles = "{folder / "uplink"}"\n'
 
 
+class EventsHeard:
+    """A sink that keeps what it is sent, in place of the service's."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, str]] = []
+
+    def send(self, name: str, message: str, /, **arguments: Any) -> None:
+        assert name in EVENTS
+        self.sent.append((name, message))
+
+
 class Journal:
     """The events that a service has written to its standard error, those of its start included."""
 
