@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 from flight.service.fields import fields_table
+from flight.service.state import transitions_table
 
-_PARTS = {"fields": fields_table}
+_PARTS = {"fields": fields_table, "transitions": transitions_table}
 
 
 def filled_in(text: str) -> str:

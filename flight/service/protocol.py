@@ -112,7 +112,7 @@ class Refused:
 
 
 @dataclass(frozen=True)
-class Tested:
+class SelfTestAnswer:
     """The answer to a self-test; fields as those of Ready."""
 
     KIND: ClassVar = "tested"
@@ -166,10 +166,10 @@ class Progress:
 
 
 Job = FrameJob | SelfTestJob | Ping
-Answer = Ready | Refused | Tested | MapsAnswer | Failed | Alive | Progress
+Answer = Ready | Refused | SelfTestAnswer | MapsAnswer | Failed | Alive | Progress
 
 _JOBS: tuple[type[Job], ...] = (FrameJob, SelfTestJob, Ping)
-_ANSWERS: tuple[type[Answer], ...] = (Ready, Refused, Tested, MapsAnswer, Failed, Alive, Progress)
+_ANSWERS: tuple[type[Answer], ...] = (Ready, Refused, SelfTestAnswer, MapsAnswer, Failed, Alive, Progress)
 # Kinds with parts behind their map; these are the fields that have no schema.
 _WITH_PARTS = (FrameJob, MapsAnswer)
 _SCHEMAS = {

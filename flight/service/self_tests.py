@@ -8,7 +8,7 @@ from typing import Any
 from flight.bundle import Bundle
 from flight.service.events import EventSink
 from flight.service.parameters import ParameterTable
-from flight.service.protocol import Ready, Tested
+from flight.service.protocol import Ready, SelfTestAnswer
 from flight.service.record import RecordStore
 from flight.service.statistics import Counters
 
@@ -53,7 +53,7 @@ class SelfTests:
         """A frame was answered."""
         self._frames_since += 1
 
-    def judge(self, bundle: Bundle, answer: Ready | Tested) -> bool:
+    def judge(self, bundle: Bundle, answer: Ready | SelfTestAnswer) -> bool:
         """Whether a worker's self-test over a bundle gave the known answer.
 
         The first answer becomes the known one; so does one that two fresh workers in a row gave. A Ready comes from

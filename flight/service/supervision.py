@@ -27,8 +27,8 @@ from flight.service.protocol import (
     ProtocolError,
     Ready,
     Refused,
+    SelfTestAnswer,
     SelfTestJob,
-    Tested,
     encode,
     parse_answer,
 )
@@ -103,7 +103,7 @@ class Worker:
         self.job = job
         self._megapixels = 1e-6 * job.height * job.width if isinstance(job, FrameJob) else 0.0
 
-    def receive(self) -> Ready | Refused | Tested | MapsAnswer | Failed | None:
+    def receive(self) -> Ready | Refused | SelfTestAnswer | MapsAnswer | Failed | None:
         """The next answer that is more than a sign of life, or None.
 
         Raises ProtocolError for what is no answer, or none that is due.
@@ -209,15 +209,15 @@ class Worker:
             Ready: self.state == "starting",
             Refused: self.state == "starting",
             Progress: self.state in ("starting", "busy"),
-            Tested: isinstance(self.job, SelfTestJob),
+            SelfTestAnswer: isinstance(self.job, SelfTestJob),
             MapsAnswer: isinstance(self.job, FrameJob),
             Failed: self.job is not None,
         }[type(answer)]
-        if due and isinstance(answer, Tested | MapsAnswer | Failed):
+        if due and isinstance(answer, SelfTestAnswer | MapsAnswer | Failed):
             due = self.job is not None and answer.job == self.job.job
         if not due:
             at_work = "" if self.job is None else f" with {self.job.KIND} {self.job.job}"
-            which = f" {answer.job}" if isinstance(answer, Tested | MapsAnswer | Failed) else ""
+            which = f" {answer.job}" if isinstance(answer, SelfTestAnswer | MapsAnswer | Failed) else ""
             raise ProtocolError(f"answer: expected what is due while {self.state}{at_work}, got {answer.KIND}{which}")
 
     def _note_sign(self, answer: Answer) -> None:

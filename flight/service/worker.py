@@ -34,8 +34,8 @@ from flight.service.protocol import (
     Progress,
     Ready,
     Refused,
+    SelfTestAnswer,
     SelfTestJob,
-    Tested,
     encode,
     parse_job,
 )
@@ -73,7 +73,7 @@ def process_frame(engine: Engine, job: FrameJob, progress: Callable[[int], None]
     )
 
 
-def self_tested(engine: Engine, progress: Callable[[int], None]) -> Ready:
+def self_test(engine: Engine, progress: Callable[[int], None]) -> Ready:
     """Run the self-test; its result, and what the service needs to know which one it must be. Raises BundleError."""
     result = run_self_test(engine, progress)
     return Ready(engine.bundle.sha256, environment(engine.threads), result.agreement, result.digest)
@@ -85,7 +85,7 @@ def answer_job(engine: Engine, job: Job, progress: Callable[[int], None]) -> Ans
         return Alive()
     try:
         if isinstance(job, SelfTestJob):
-            return Tested(job.job, **vars(self_tested(engine, progress)))
+            return SelfTestAnswer(job.job, **vars(self_test(engine, progress)))
         return process_frame(engine, job, progress)
     except Exception as error:
         return Failed(job.job, f"{type(error).__name__}: {error}")
@@ -119,7 +119,7 @@ def main(arguments: list[str]) -> int:
     try:
         engine = Engine(load_bundle(bundle_path), threads)
         # Also the warm-up, without which the first frame would be the slowest.
-        ready = self_tested(engine, progress)
+        ready = self_test(engine, progress)
     except (BundleError, RuntimeError) as error:
         send(Refused(str(error)))
         socket.close()

@@ -21,8 +21,8 @@ from flight.service.protocol import (
     ProtocolError,
     Ready,
     Refused,
+    SelfTestAnswer,
     SelfTestJob,
-    Tested,
 )
 from flight.service.restarts import Restarts
 from flight.service.self_tests import SelfTests
@@ -188,14 +188,14 @@ class WorkerCare:
 
     # Answers
 
-    def _handle(self, answer: Ready | Refused | Tested | MapsAnswer | Failed) -> None:
+    def _handle(self, answer: Ready | Refused | SelfTestAnswer | MapsAnswer | Failed) -> None:
         match answer:
             case Ready():
                 self._accept_worker(answer)
             case Refused():
                 self._events.send("bundle_refused", answer.message)
                 self._serving.write_anew()
-            case Tested():
+            case SelfTestAnswer():
                 if self._self_tests.judge(self._serving.bundle, answer):
                     agreement = f"{100 * answer.agreement:.2f} % of the pixels as recorded"
                     self._events.send("self_test_passed", agreement)

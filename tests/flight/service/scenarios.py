@@ -70,9 +70,13 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
 
+    def text(self) -> str:
+        """Everything that was written so far."""
+        return self._path.read_text(errors="replace")
+
     def events(self) -> list[tuple[str, str]]:
         """(name, message) of every event so far."""
-        matches = map(_LINE.match, self._path.read_text(errors="replace").splitlines())
+        matches = map(_LINE.match, self.text().splitlines())
         return [(match[1], match[2]) for match in matches if match and match[1] in EVENTS]
 
     def messages(self, name: str) -> list[str]:
@@ -92,11 +96,18 @@ class Journal:
 
 @contextmanager
 def journaled_service(
-    folder: Path, bundle: Path, settings: str = "", ready: str = "ready"
+    folder: Path,
+    bundle: Path,
+    settings: str = "",
+    ready: str = "ready",
+    environment: dict[str, str] | None = None,
 ) -> Iterator[tuple[RunningService, Journal]]:
     """A running service and its events from this start on."""
     path = folder / f"events{time.monotonic_ns()}.log"
-    with path.open("w") as log, running_service(folder, bundle, settings, ready, stderr=log.fileno()) as service:
+    with (
+        path.open("w") as log,
+        running_service(folder, bundle, settings, ready, log.fileno(), environment) as service,
+    ):
         yield service, Journal(path)
 
 
