@@ -3,60 +3,31 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
+import os
 import sys
 import time
+import traceback
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flight import __version__
 from flight.keys import ROLES
+from flight.service.fields import help_text
 
 if TYPE_CHECKING:
     from flight.bundle import Bundle
-    from flight.inference.engine import Maps, Settings
+    from flight.inference.engine import Maps
+    from flight.settings import Settings
 
 _SERVE_EXAMPLES = """examples:
   flight serve --bundle models/unet_h
   flight serve --bundle models/unet_h --config flight.toml
 
-a configuration file, every field optional (these are the defaults; passes, gamma and uncertainty_threshold
-come from the bundle):
-  [endpoints]
-  frames = "tcp://127.0.0.1:5601"
-  products  = "tcp://127.0.0.1:5602"
-  telemetry = "tcp://127.0.0.1:5603"
-  commands  = "tcp://127.0.0.1:5604"
-  [parameters]
-  deadline_ms = 0            # 0: none
-  minimum_passes = 1
-  publish_full = false
-  centering = "auto"         # or "off"
-  saturated_fraction = 0.05  # and dark_level, smallest_body_pixels, second_body_fraction, entropy_factor:
-                             # when a frame or a map is flagged, see docs/icd.md
-  self_test_interval = 100   # frames; 0: on command only
-  [inference]
-  threads = 2
-  base_seed = 0
-  [worker]
-  start_timeout_s = 60.0
-  answer_timeout_s = 60.0
-  hang_timeout_s = 1.5       # without a sign of life, or hang_factor times a long pause lately
-  hang_factor = 5.0
-  restart_limit = 5          # more restarts than this in restart_window_s seconds: safe state
-  restart_window_s = 60.0
-  [storage]
-  state = "DIR"              # default: none, nothing survives a restart
-  bundles = "DIR"            # default: none, no load_bundle
-  [security]
-  keys = "DIR"               # default: none, loopback and ipc:// only
-  [limits]
-  frames_per_second = 1000
-  commands_per_second = 100
-  [integrity]
-  file_check_interval_s = 300.0
+the configuration file is TOML; every field is optional, and these are the defaults:
 """
 _SEGMENT_EXAMPLES = """examples:
   flight segment --bundle models/unet_h --out out/maps frame.png
@@ -94,7 +65,9 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     raw = argparse.RawDescriptionHelpFormatter
 
-    serve = commands.add_parser("serve", help="run the service", epilog=_SERVE_EXAMPLES, formatter_class=raw)
+    serve = commands.add_parser(
+        "serve", help="run the service", epilog=_SERVE_EXAMPLES + help_text(), formatter_class=raw
+    )
     serve.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="the model bundle to serve")
     serve.add_argument("--config", type=Path, metavar="TOML", help="configuration file")
 
@@ -140,11 +113,19 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _serve(arguments: argparse.Namespace) -> None:
+def _serve(arguments: argparse.Namespace) -> int:
     from flight.service.configuration import load_configuration
     from flight.service.server import Service
 
-    Service(load_configuration(arguments.config), arguments.bundle).run()
+    # What is wrong with a start is one line of main()'s; what goes wrong from then on is a fault of the program.
+    service = Service(load_configuration(arguments.config), arguments.bundle)
+    try:
+        service.run()
+    except Exception:
+        with contextlib.suppress(OSError):  # Nobody may read the log any more.
+            traceback.print_exc()
+        return os.EX_SOFTWARE
+    return 0
 
 
 def _segment(arguments: argparse.Namespace) -> None:
@@ -198,9 +179,8 @@ def _segment(arguments: argparse.Namespace) -> None:
 
 
 def _settings(arguments: argparse.Namespace, bundle: Bundle) -> Settings:
-    from flight.inference.engine import default_settings
     from flight.schema import check
-    from flight.service.parameters import PARAMETER_SCHEMAS
+    from flight.settings import PARAMETER_SCHEMAS, default_settings
 
     settings = default_settings(bundle)
     given = {
@@ -309,17 +289,20 @@ def _keys(arguments: argparse.Namespace) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code: 0, or 2 with one line that says what is wrong and where."""
+    """Run the command line.
+
+    Returns the exit code: 0, or 2 with one line that says what is wrong and where, or of `serve` os.EX_SOFTWARE with a
+    traceback when a fault of its own ended the service.
+    """
     arguments = build_parser().parse_args(argv)
     run = {"serve": _serve, "segment": _segment, "check": _check, "command": _command, "keys": _keys}[arguments.command]
     try:
-        run(arguments)
+        return run(arguments) or 0
     except (ValueError, OSError, RuntimeError) as error:
         print(f"flight {arguments.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
-    return 0
 
 
 if __name__ == "__main__":

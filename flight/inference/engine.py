@@ -14,21 +14,11 @@ from flight.bundle import Bundle
 from flight.inference.centering import Affine, CenteredImage, center
 from flight.inference.fusion import fuse, fusion_weights
 from flight.inference.network import Network, load_networks
-from flight.inference.quality import QualityLimits, assess_frame, entropy_is_high
+from flight.inference.quality import assess_frame, entropy_is_high
 from flight.inference.uncertainty import Accumulator, mark_uncertain
+from flight.settings import Settings, default_settings
 
-
-@dataclass(frozen=True, kw_only=True)
-class Settings(QualityLimits):
-    """How a frame is processed; the parameters of the ICD. deadline_ms: 0 for none."""
-
-    mode: str
-    passes: int
-    gamma: float
-    uncertainty_threshold: float
-    deadline_ms: int = 0
-    minimum_passes: int = 1
-    centering: str = "auto"
+__all__ = ["Engine", "Maps", "Settings", "default_settings"]
 
 
 @dataclass(frozen=True)
@@ -56,16 +46,6 @@ class Maps:
     passes_used: int
     flags: tuple[str, ...]
     timing_ms: dict[str, float]
-
-
-def default_settings(bundle: Bundle) -> Settings:
-    """Settings from a bundle's manifest: its first mode, and its default passes, gamma and threshold."""
-    return Settings(
-        mode=bundle.modes[0],
-        passes=bundle.passes,
-        gamma=bundle.gamma,
-        uncertainty_threshold=bundle.uncertainty_threshold,
-    )
 
 
 @dataclass(frozen=True)

@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from flight.inference.body_search import BodySearch, bounding_box
+from flight.settings import QualityLimits
 
 # A part counts as another body only if its gap to the largest part is at least this fraction of that part's larger
 # side: two lobes of one body, with the neck in shadow, are closer together.
 _GAP_FRACTION = 0.25
-
-
-@dataclass(frozen=True)
-class QualityLimits:
-    """Thresholds of the flags; parameters of the ICD.
-
-    saturated_fraction: of the body's pixels at full scale, above which a frame is saturated. dark_level: of full
-    scale, below which the brightest of a frame is dark. smallest_body_pixels: sensor pixels that the larger side
-    of the body's box must have. second_body_fraction: area of another body over the largest one's from which it
-    counts. entropy_factor: times the validation images' 99th percentile of the mean entropy, above which a map's
-    mean entropy is high.
-    """
-
-    saturated_fraction: float = 0.05
-    dark_level: float = 0.03
-    smallest_body_pixels: int = 24
-    second_body_fraction: float = 0.05
-    entropy_factor: float = 1.2
 
 
 def assess_frame(grey: NDArray[np.float32], search: BodySearch, limits: QualityLimits) -> list[str]:

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from flight.bundle import Bundle, BundleError
 from flight.icd.products import TOPIC_PLANES
-from flight.inference.engine import Engine, Maps, default_settings
+from flight.inference.engine import Engine, Maps
 from flight.inference.planes import topic_planes
+from flight.settings import default_settings
 
 _EXERCISE_SEED = 0x5445_5354  # "TEST"; the same for all bundles
 

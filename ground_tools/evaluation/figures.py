@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from flight.bundle import Bundle
-from flight.inference.quality import QualityLimits, entropy_is_high
+from flight.inference.quality import entropy_is_high
 from ground_tools.evaluation.choices import GAMMA_SWEEP, THRESHOLD_SWEEP, THRESHOLDS
 from ground_tools.evaluation.disturbances import DISTURBANCES
 from ground_tools.evaluation.paper import BETTER_MODES, REFERENCE_MODES, TARGETS
@@ -232,7 +232,7 @@ def disturbance_figures(bundle: Bundle, selection: Selection, passes: int, by_na
     flagged: share of the images on which the flight service would raise `high_entropy`; default mode only, whose
     entropies on the validation set the bundle states.
     """
-    limits = QualityLimits()
+    limits = default_settings(bundle)
     modes: Record = {}
     for number, mode in enumerate(bundle.modes):
         calm = by_name["none"]["entropy"][:, number]

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from flight.bundle import Bundle, DropoutMask, NetworkFile, load_bundle, write_sums
-from flight.inference.engine import Engine, default_settings
+from flight.inference.engine import Engine
 from flight.inference.interpreter import make_interpreter
 from flight.inference.network import Network
 from flight.inference.self_test import decode_test_image
+from flight.settings import default_settings
 from ground_tools.datasets.store import png_bytes, read_description
 from ground_tools.export.bundle_sets import (
     BundleSet,

@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flight.bundle import BundleError, load_bundle
-from flight.inference.engine import Engine, Maps, default_settings
+from flight.inference.engine import Engine, Maps
 from flight.inference.network import Network
 from flight.inference.orientations import apply_orientation, undo_orientation
 from flight.inference.planes import topic_planes
 from flight.inference.self_test import run_self_test
+from flight.settings import default_settings
 from hil.sources.folder import open_source
 from tests.tiny_bundle import body_frame
 

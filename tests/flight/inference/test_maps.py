@@ -11,8 +11,8 @@ from flight.bundle import ClassDefinition, FusionRule
 from flight.inference.fusion import fuse, fusion_weights
 from flight.inference.hazard import clearance, hazard_probability
 from flight.inference.masks import draw_offsets, draw_pool
-from flight.inference.seeds import frame_seed
 from flight.inference.uncertainty import Accumulator, mark_uncertain
+from flight.settings import frame_seed
 
 UNETH = FusionRule("UNetH", (("S", None), ("S", None), ("AS", None), ("S", "AS"), ("S", None)))
 CLASSES = tuple(

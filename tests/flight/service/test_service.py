@@ -20,8 +20,9 @@ from flight.client.images import list_images, read_frame
 from flight.icd.frames import encode_frame
 from flight.icd.packing import pack_map, unpack_map
 from flight.icd.products import Product
-from flight.inference.engine import Engine, default_settings
+from flight.inference.engine import Engine
 from flight.inference.planes import topic_planes
+from flight.settings import default_settings
 from hil.sources.folder import open_source
 from tests.flight.service_process import RunningService, running_service
 from tests.tiny_bundle import body_frame, put_garbage_for_a_network
