@@ -10,6 +10,7 @@ import numpy as np
 
 from flight.bundle import Bundle
 from flight.inference.quality import entropy_is_high
+from flight.settings import default_settings
 from ground_tools.evaluation.choices import GAMMA_SWEEP, THRESHOLD_SWEEP, THRESHOLDS
 from ground_tools.evaluation.disturbances import DISTURBANCES
 from ground_tools.evaluation.paper import BETTER_MODES, REFERENCE_MODES, TARGETS
