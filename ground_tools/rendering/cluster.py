@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import dask
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from dask.distributed import Client, KilledWorker, LocalCluster, as_completed
@@ -189,7 +190,7 @@ def _description(campaign: Campaign, parts: dict[str, BodyParts]) -> dict[str, A
             "seed": campaign.seed,
             "samples": campaign.light_paths,
             "bodies": {body: list(counts) for body, counts in campaign.bodies.items()},
-            "flyby": asdict(campaign.flyby) if campaign.flyby is not None else None,
+            "flyby": msgspec.structs.asdict(campaign.flyby) if campaign.flyby is not None else None,
         },
         "bodies": {body: _body_record(body_parts) for body, body_parts in parts.items()},
     }
