@@ -56,7 +56,7 @@ class Campaign(TomlTable, frozen=True):
 
     def __post_init__(self) -> None:
         if (self.random_views is None) == (self.flyby is None):
-            raise FieldError("bodies", "either bodies or flyby", "neither" if self.flyby is None else "both")
+            raise FieldError("", "either bodies or flyby", "neither" if self.flyby is None else "both")
 
     @property
     def bodies(self) -> dict[str, Counts]:

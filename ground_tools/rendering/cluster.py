@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +199,7 @@ def _body_record(parts: BodyParts) -> dict[str, Any]:
     """The recipe, the digests of its files, and the measures that geometry is understood by."""
     extent = largest_extent(parts.base)
     return {
-        "recipe": json.loads(json.dumps(asdict(parts.recipe))),
+        "recipe": parts.recipe.record(),
         "sha256": parts.sha256,
         "extent_km": extent,
         "mean_radius_km": mean_radius(parts.base),
