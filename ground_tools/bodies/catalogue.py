@@ -39,15 +39,18 @@ class Axes(NamedTuple):
 class ProceduralShape(TomlTable, frozen=True):
     """A shape that the project makes itself, by `bodies.procedural`."""
 
-    kind: Annotated[Literal["ellipsoid", "top", "bilobate"], Meta(description="what it looks like")]
-    axes_km: Annotated[Axes, Meta(description="extents, kilometres")]
+    kind: Annotated[
+        Literal["ellipsoid", "top", "bilobate"],
+        Meta(description="shape of a body without `shape`, and of its stand-in with `--procedural`"),
+    ]
+    axes_km: Annotated[Axes, Meta(description="extents of that shape, kilometres")]
 
 
 class BodyRecipe(TomlTable, frozen=True):
     """How a body is enhanced. Its name is its table's; height_maps: those among its crater maps."""
 
     name: str
-    seed: Annotated[int, Meta(ge=0, description="of every random choice in the enhancement")]
+    seed: Annotated[int, Meta(ge=0, description="seed of every random choice in the enhancement")]
     craters: Annotated[int, Meta(ge=0, le=500, description="number of craters")]
     boulders: Annotated[Boulders, Meta(description="numbers of rocks")]
     roughness: Annotated[

@@ -39,10 +39,10 @@ class CraterMap(TomlTable, frozen=True):
     file: Annotated[
         str, Meta(description="image in the folder of crater maps, one channel, any depth: brighter is higher")
     ]
-    centre: Annotated[Centre | None, Meta(description="of its crater, pixels; with `rim_radius`, or else `labels`")] = (
-        None
-    )
-    rim_radius: Annotated[Annotated[float, Meta(gt=0)] | None, Meta(description="of its crater, pixels")] = None
+    centre: Annotated[Centre | None, Meta(description="centre of its one crater, pixels; or else `labels`")] = None
+    rim_radius: Annotated[
+        Annotated[float, Meta(gt=0)] | None, Meta(description="radius of that crater's rim, pixels")
+    ] = None
     labels: Annotated[
         str | None,
         Meta(description="a second image of the same size, one grey level for each of many craters, 0 elsewhere"),

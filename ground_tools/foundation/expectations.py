@@ -44,7 +44,8 @@ def _phrase(kind: inspect.Type, many: bool) -> str:
         case inspect.FloatType():
             return ("numbers" if many else "a number") + _limits(kind)
         case inspect.StrType():
-            return ("strings" if many else "a string") + (" that is not empty" if kind.min_length else "")
+            filled = (" that are not empty" if many else " that is not empty") if kind.min_length else ""
+            return ("strings" if many else "a string") + filled
         case inspect.VarTupleType():
             return _list_phrase(kind, many)
         case inspect.NamedTupleType():

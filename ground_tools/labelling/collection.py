@@ -41,7 +41,7 @@ class LeastSizes(TomlTable, frozen=True):
     """Least sizes of features that are labelled, pixels of a 128 x 128 crop."""
 
     crater: Annotated[float, Meta(ge=1, le=128, description="least size of a crater, pixels of a 128 x 128 crop")] = 6.0
-    boulder: Annotated[float, Meta(ge=1, le=128, description="of a boulder")] = 6.0
+    boulder: Annotated[float, Meta(ge=1, le=128, description="least size of a boulder, as of a crater")] = 6.0
 
 
 class SplitByImage(TomlTable, frozen=True):
@@ -77,8 +77,8 @@ class SplitByBody(TomlTable, frozen=True):
 class Rules(TomlTable, frozen=True):
     """What set.toml says of a set of real images."""
 
-    name: Annotated[str, Meta(description='of the set; "": the folder\'s')] = ""
-    seed: Annotated[int, Meta(ge=0, le=2**32, description="of the splits")] = 0
+    name: Annotated[str, Meta(description="name of the set; empty: the folder's")] = ""
+    seed: Annotated[int, Meta(ge=0, le=2**32, description="seed of the splits")] = 0
     least_sizes: LeastSizes = field(name="minimum_across", default=LeastSizes())
     margin: Annotated[float, Meta(ge=1, le=4, description="side of the crop over the largest extent of the body")] = (
         1.15

@@ -31,11 +31,11 @@ class Counts(NamedTuple):
 class Flyby(TomlTable, frozen=True):
     """A pass by one body. Ranges are in D0, at which the body's largest extent fills the image."""
 
-    body: Annotated[str, Meta(description="that is passed by, a name of the catalogue")]
-    frames: Annotated[int, Meta(ge=2, le=100_000, description="equally spaced in time")]
+    body: Annotated[str, Meta(description="body that is passed by")]
+    frames: Annotated[int, Meta(ge=2, le=100_000, description="number of frames, equally spaced in time")]
     closest: Annotated[float, Meta(gt=0, description="range of the closest approach, D0")]
     farthest: Annotated[float, Meta(gt=0, description="range of the first and the last frame, D0")]
-    duration_s: Annotated[float, Meta(gt=0, description="of the pass, seconds")]
+    duration_s: Annotated[float, Meta(gt=0, description="duration of the pass, seconds")]
 
     def __post_init__(self) -> None:
         if self.farthest <= self.closest:
@@ -45,8 +45,8 @@ class Flyby(TomlTable, frozen=True):
 class Campaign(TomlTable, frozen=True):
     """What to render: random views of bodies, or a flyby of one."""
 
-    name: Annotated[str, Meta(min_length=1, description="of the set")]
-    seed: Annotated[int, Meta(ge=0, description="of the views")]
+    name: Annotated[str, Meta(min_length=1, description="name of the set")]
+    seed: Annotated[int, Meta(ge=0, description="seed of the views")]
     light_paths: Annotated[int, Meta(ge=1, le=4096, description="light paths of a pixel")] = field(name="samples")
     random_views: Annotated[
         Annotated[dict[str, Counts], Meta(min_length=1)] | None,

@@ -43,20 +43,20 @@ class Comparison(TomlTable, frozen=True):
     """Short trainings by one recipe that differ in one thing each. Its name is its file's."""
 
     name: str
-    title: Annotated[str, Meta(description="of the table in docs/training.md")]
-    recipe: Annotated[str, Meta(description="that is trained by, a name or a TOML file")]
-    begin: Annotated[Literal["encoder", "unet"], Meta(description="whose weights the trainings start from")]
-    seeds: Annotated[tuple[Seed, ...], Meta(min_length=1, description="of the trainings of each change")]
-    common: Annotated[dict[str, Any], Meta(description="fields of the recipe that have other values in every training")]
+    title: Annotated[str, Meta(description="title of the table in docs/training.md")]
+    recipe: Annotated[str, Meta(description="recipe of the trainings, a name or a TOML file")]
+    begin: Annotated[Literal["encoder", "unet"], Meta(description="network whose weights the trainings start from")]
+    seeds: Annotated[tuple[Seed, ...], Meta(min_length=1, description="seeds of the trainings of each change")]
+    common: Annotated[dict[str, Any], Meta(description="other values for fields of the recipe, in every training")]
     changes: Annotated[
         dict[str, dict[str, Any]],
-        Meta(description="by what a row of the table says, the fields of the recipe that are other there"),
+        Meta(description="what each row of the table says, and its other values for fields of the recipe"),
     ]
     more_seeds: Annotated[
         tuple[Seed, ...],
         Meta(
-            description="of further trainings by the recipe as it is: their spread is what the draw of batches and "
-            "weights alone does"
+            description="seeds of further trainings by the recipe as it is: their spread is what the draw of "
+            "batches and weights alone does"
         ),
     ] = ()
 

@@ -48,8 +48,8 @@ class Augmentation(TomlTable, frozen=True):
 class Dropout(TomlTable, frozen=True):
     """Rates of dropout."""
 
-    blocks: Annotated[float, Meta(ge=0, le=0.95, description="rate of DO1 to DO4")]
-    head: Annotated[float, Meta(ge=0, le=0.95, description="rate of DO5 and DO6")]
+    blocks: Annotated[float, Meta(ge=0, le=0.95, description="dropout rate of DO1 to DO4")]
+    head: Annotated[float, Meta(ge=0, le=0.95, description="dropout rate of DO5 and DO6")]
 
 
 class Recipe(TomlTable, frozen=True):
@@ -57,25 +57,25 @@ class Recipe(TomlTable, frozen=True):
 
     name: str
     network: Annotated[Literal["encoder_cnn", "unet"], Meta(description="what is trained")]
-    seed: Annotated[Seed, Meta(description="of weights, batches and augmentation")]
-    epochs: Annotated[int, Meta(ge=1, le=100_000, description="over all training images")]
-    batch: Annotated[int, Meta(ge=1, le=4096, description="images a step")]
-    learning_rate: Annotated[float, Meta(ge=1e-9, le=1, description="Adam's")]
+    seed: Annotated[Seed, Meta(description="seed of weights, batches and augmentation")]
+    epochs: Annotated[int, Meta(ge=1, le=100_000, description="passes over the training images")]
+    batch: Annotated[int, Meta(ge=1, le=4096, description="images in each step")]
+    learning_rate: Annotated[float, Meta(ge=1e-9, le=1, description="learning rate of Adam")]
     augmentation: Augmentation
     schedule: Annotated[
         Literal["constant", "cosine"],
         Meta(
-            description="of the learning rate: constant as the paper's, or a cosine that rises shortly and falls to a "
-            "tenth"
+            description="course of the learning rate: constant as the paper's, or a cosine that rises shortly and "
+            "falls to a tenth"
         ),
     ] = "cosine"
-    role: Annotated[str, Meta(description="what the network is in a bundle", extra=_UNET)] = "UNet"
+    role: Annotated[str, Meta(description="role of the network in a bundle", extra=_UNET)] = "UNet"
     class_weights: Annotated[
         tuple[Annotated[float, Meta(ge=0)], ...],
         Meta(
             min_length=_CLASSES,
             max_length=_CLASSES,
-            description="in the cross-entropy, of a pixel by its true class",
+            description="weight of a pixel in the cross-entropy, by its true class",
             extra=_EVERY_UNET,
         ),
     ] = ()
@@ -89,11 +89,16 @@ class Recipe(TomlTable, frozen=True):
     head: Annotated[
         Literal["folded", "windowed"],
         Meta(
-            description="folded: computed as one layer, without dropout; windowed: as it is, in a part of the image",
+            description="how the head is computed: as one layer without dropout, or as it is in a part of the image",
             extra=_UNET,
         ),
     ] = "windowed"
-    window: Annotated[int, Meta(ge=16, le=4096, description="side of that part, pixels", extra=_EVERY_WINDOW)] = 128
+    window: Annotated[
+        int,
+        Meta(
+            ge=16, le=4096, description="side of the part of the image for a windowed head, pixels", extra=_EVERY_WINDOW
+        ),
+    ] = 128
     feature_windows: Annotated[
         float,
         Meta(ge=0, le=1, description="share of the windows laid about a crater or boulder", extra=_EVERY_WINDOW),
@@ -111,18 +116,18 @@ class Recipe(TomlTable, frozen=True):
         float,
         Meta(
             ge=0,
-            le=1e6,
-            description="to which the gradients of a step are scaled down where they are larger; 0: never, as the "
-            "paper's",
+            le=1_000_000,
+            description="norm to which the gradients of a step are scaled down where theirs is larger; 0: never, as in "
+            "the paper",
             extra=_UNET,
         ),
     ] = 1.0
     beside: Annotated[
         int,
-        Meta(ge=0, le=4096, description="images of another set in each batch, beside those of `batch`", extra=_UNET),
+        Meta(ge=0, le=4096, description="images of another set in each batch, beside `batch` of the own", extra=_UNET),
     ] = 0
     images: Annotated[
-        int, Meta(ge=0, le=2**31, description="so many of the training images, evenly through them; 0: all")
+        int, Meta(ge=0, le=2**31, description="train on so many of the training images, taken evenly from all; 0: all")
     ] = 0
 
     def record(self) -> dict[str, Any]:
