@@ -38,7 +38,7 @@ benchmark-rendering: .venv-dev/ready
 	$(DEV)/python -m ground_tools.benchmark.rendering --write docs
 
 benchmark-gnc: .venv-dev/ready
-	$(DEV)/python -m tests.gnc.measure --write docs
+	$(DEV)/python -m tests.flight.gnc.measure --write docs
 
 datasets: .venv-dev/ready
 	$(DEV)/ground-tools render --campaign d1 d2a d2b d3 --shapes "$(SHAPES)" --crater-maps "$(CRATER_MAPS)" --out datasets

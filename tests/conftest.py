@@ -25,7 +25,7 @@ class ByFile(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::", 1)[0]
-        return "tests/gnc" if file.startswith("tests/gnc/") else file
+        return "tests/flight/gnc" if file.startswith("tests/flight/gnc/") else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:

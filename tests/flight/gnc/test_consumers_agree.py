@@ -19,7 +19,7 @@ from flight.icd.products import TOPIC_PLANES, Product, decode_product
 from flight.inference.hazard import clearance
 from tests.golden.vectors import GOLDEN, product, product_header, read_vector
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FLAG_NAMES = (*FLAGS, UNKNOWN_FLAG)
 ROLES = ("background", "safe", "hazard", "terminator")
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror")
@@ -33,7 +33,7 @@ BUILDS = {
 @pytest.fixture(scope="module", params=BUILDS)
 def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp(request.param) / "consumers_test"
-    sources = [ROOT / "flight/gnc/src/consumers.cpp", ROOT / "tests/gnc/consumers_test.cpp"]
+    sources = [ROOT / "flight/gnc/src/consumers.cpp", ROOT / "tests/flight/gnc/consumers_test.cpp"]
     command = ["g++", "-std=c++17", *WARNINGS, *BUILDS[request.param], "-I", ROOT / "flight/gnc/include"]
     done = subprocess.run([*command, *sources, "-o", path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
