@@ -19,8 +19,10 @@ import zmq
 import zmq.auth
 from zmq.utils import z85
 
+from flight.icd.catalogue import SOCKETS
+
 ROLES = {"camera": "cameras", "consumer": "consumers", "commander": "commanders"}
-SOCKET_ROLES = {"frames": "camera", "products": "consumer", "telemetry": "consumer", "commands": "commander"}
+SOCKET_ROLES = {name: socket.client for name, socket in SOCKETS.items()}
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 

@@ -7,23 +7,18 @@ raster order, so that they agree to the last printed digit: np.cumsum adds in or
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flight.icd.catalogue import FLAGS
+from flight.icd.catalogue import FLAGS, Consumer, flags_forbidding
 from flight.icd.products import Product
 
 Doubles = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-# Of the ICD's flags, in its order, those that say not to navigate on the map. high_entropy says to trust no class: the
-# outline may still serve as a fix with a warning, a landing site may not.
-NO_NAVIGATION_FLAGS = ("body_not_found", "dark", "empty_sky")
-NO_LANDING_FLAGS = (*NO_NAVIGATION_FLAGS, "high_entropy")
 # In place of a flag that a later version of the service may know.
 UNKNOWN_FLAG = "unknown_flag"
 
@@ -131,8 +126,11 @@ class Spread:
         return (x, -y) if self.xy < 0.0 else (x, y)
 
 
-def view_of(product: Product, topic: str, forbidding: Sequence[str]) -> MapView | Refusal:
-    """The map of a product of `topic`, or why it must not be used. Raises ValueError for a product of another topic."""
+def view_of(product: Product, topic: str, consumer: Consumer) -> MapView | Refusal:
+    """The map of a product of `topic`, or why the consumer must not use it.
+
+    Raises ValueError for a product of another topic.
+    """
     if product.topic != topic:
         raise ValueError(f"product: expected topic {topic}, got {product.topic}")
     header = product.header
@@ -141,6 +139,7 @@ def view_of(product: Product, topic: str, forbidding: Sequence[str]) -> MapView 
     raised = [flag for flag in FLAGS if flag in header["flags"]]
     if not FLAGS.keys() >= set(header["flags"]):
         raised.append(UNKNOWN_FLAG)
+    forbidding = flags_forbidding(consumer)
     for flag in raised:
         if flag in forbidding:
             return Refusal(flag)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from flight.client.map_view import NO_NAVIGATION_FLAGS, Doubles, MapView, Mask, Refusal, Spread, total, view_of
+from flight.client.map_view import Doubles, MapView, Mask, Refusal, Spread, total, view_of
 from flight.icd.limits import TOPIC_NAVIGATION
 from flight.icd.products import Product
 
@@ -164,7 +164,7 @@ def error_terms(product: Product) -> ErrorTerms | Refusal:
 
 
 def _outline_of(product: Product) -> _Outline | Refusal:
-    view = view_of(product, TOPIC_NAVIGATION, NO_NAVIGATION_FLAGS)
+    view = view_of(product, TOPIC_NAVIGATION, "navigation_fix")
     if isinstance(view, Refusal):
         return view
     background = view.with_role("class_map", "background")
