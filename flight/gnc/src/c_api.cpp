@@ -123,8 +123,16 @@ void copy(rubblemap_landing& out, const rm::consumers::LandingCircles& found) no
   out.count = static_cast<std::uint32_t>(found.count);
   for (std::size_t i = 0; i < found.count; ++i) {
     const rm::consumers::LandingCircle& circle = found.circles[i];
-    out.circles[i] = {circle.x, circle.y, circle.radius, circle.column, circle.row, circle.worst_probability,
-                      circle.worst_x, circle.worst_y, circle.worst_entropy, circle.mean_probability};
+    out.circles[i] = {circle.x,
+                      circle.y,
+                      circle.radius,
+                      circle.column,
+                      circle.row,
+                      circle.worst_probability,
+                      circle.worst_x,
+                      circle.worst_y,
+                      circle.worst_entropy,
+                      circle.mean_probability};
   }
   out.dropped = found.dropped;
   out.complete = found.complete ? 1 : 0;
@@ -223,8 +231,8 @@ struct rubblemap_gnc {
   // What the caller holds at this address, if it is of the topic; otherwise nullptr, with the refusal and the error.
   const rm::Product* product_held(const rubblemap_product* product, rm::Topic topic, const char* function,
                                   rubblemap_refusal& refusal) noexcept {
-    const auto place = std::find_if(held.begin(), held.end(),
-                                    [product](const Held& h) { return h.taken && &h.product == product; });
+    const auto place =
+        std::find_if(held.begin(), held.end(), [product](const Held& h) { return h.taken && &h.product == product; });
     if (place == held.end()) {
       refusal = RUBBLEMAP_REFUSAL_INVALID_ARGUMENT;
       std::snprintf(error, sizeof error, "%s: product: expected one that is held, got another", function);

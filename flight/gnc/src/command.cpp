@@ -23,8 +23,8 @@ std::size_t encode_command(std::uint64_t id, std::string_view name, const Argume
     return 0;
   }
   if (!is_right(inside, 0, 64)) {
-    std::snprintf(error, sizeof error,
-                  "command.inside: expected nothing or 1..64 bytes of UTF-8, got %zu bytes", inside.size());
+    std::snprintf(error, sizeof error, "command.inside: expected nothing or 1..64 bytes of UTF-8, got %zu bytes",
+                  inside.size());
     return 0;
   }
   for (std::size_t i = 0; i < count; ++i) {

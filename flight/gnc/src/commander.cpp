@@ -142,8 +142,7 @@ struct Commander::State {
     Text<64> type;
     if (!fields.whole("schema", 1, 1, schema) || !fields.text("type", type)) return false;
     if (type != "reply") return fields.refuse("type", "'reply'", fields.value("type"));
-    return fields.whole("id", reply.id) &&
-           fields.choice("status", "completed | rejected | failed", 3, reply.status) &&
+    return fields.whole("id", reply.id) && fields.choice("status", "completed | rejected | failed", 3, reply.status) &&
            fields.text("code", reply.code) && fields.text("message", reply.message) && fields.map("result") != nullptr;
   }
 

@@ -24,9 +24,9 @@ constexpr double pi = 3.14159265358979323846;
 constexpr double degrees_per_radian = 180.0 / pi;
 
 constexpr std::array<std::string_view, flag_count> flag_names = {
-    "deadline",     "single_pass",  "body_not_found", "dark",           "empty_sky",
-    "saturated",    "body_small",   "body_cut",       "several_bodies", "high_entropy",
-    "bundle_damaged", "worker_failed", "frame_refused", "safe_state",   "unknown_flag",
+    "deadline",       "single_pass",   "body_not_found", "dark",           "empty_sky",
+    "saturated",      "body_small",    "body_cut",       "several_bodies", "high_entropy",
+    "bundle_damaged", "worker_failed", "frame_refused",  "safe_state",     "unknown_flag",
 };
 
 // Flags that forbid the map's use, in the ICD's order. high_entropy says to trust no class: the outline may still serve
@@ -300,8 +300,7 @@ SunDirection direction(Vector unit, SunSource source, double strength, bool sign
 // see a dark sky behind a dark surface are unsure of the night side. Where entropy does not tell, the larger part of
 // the body, seen from the terminator, is the lit one, as phase angles below 90 degrees have it.
 SunDirection sun_direction(const View& view, const std::uint8_t* body, const std::uint8_t* class_map,
-                           const double* entropy, std::uint32_t body_pixels,
-                           std::uint32_t terminator_pixels) noexcept {
+                           const double* entropy, std::uint32_t body_pixels, std::uint32_t terminator_pixels) noexcept {
   if (terminator_pixels < least_terminator_pixels) return {};
   const auto in_terminator = [&](std::size_t pixel) {
     return body[pixel] != 0 && view.roles[class_map[pixel]] == Role::terminator;

@@ -56,8 +56,8 @@ bool Fields::refuse(const char* name, const char* expected, const Token* got, Re
   if (place_.number < 0) {
     return rubblemap::refuse(fault_, reason, "%s.%s: expected %s, got %s", place_.name, name, expected, shown.text);
   }
-  return rubblemap::refuse(fault_, reason, "%s[%d].%s: expected %s, got %s", place_.name, place_.number, name,
-                           expected, shown.text);
+  return rubblemap::refuse(fault_, reason, "%s[%d].%s: expected %s, got %s", place_.name, place_.number, name, expected,
+                           shown.text);
 }
 
 bool Fields::refuse_text(const char* name, const Token& token, std::size_t most) noexcept {

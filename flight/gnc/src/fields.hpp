@@ -70,8 +70,7 @@ public:
 
   template <std::size_t Capacity>
   bool text(const char* name, const Token& token, Text<Capacity>& result) noexcept {
-    return (token.kind == Kind::text && result.assign({token.text, token.size})) ||
-           refuse_text(name, token, Capacity);
+    return (token.kind == Kind::text && result.assign({token.text, token.size})) || refuse_text(name, token, Capacity);
   }
 
   // Always false: writes the fault "place.name: expected ..., got ...".

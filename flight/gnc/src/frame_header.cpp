@@ -62,8 +62,8 @@ std::size_t encode_frame_header(const Frame& frame, const FrameStamp& stamp, std
                                 char (&error)[256]) noexcept {
   if (!is_right(frame, stamp, error)) return 0;
   const unsigned bits = frame.type == PixelType::u8 ? 8 : 16;
-  const std::size_t optional = (frame.exposure_s ? 1u : 0u) + (frame.range_km ? 1u : 0u) +
-                               (frame.sun_direction_camera ? 1u : 0u);
+  const std::size_t optional =
+      (frame.exposure_s ? 1u : 0u) + (frame.range_km ? 1u : 0u) + (frame.sun_direction_camera ? 1u : 0u);
   FixedBuffer bytes{buffer, capacity};
   Packer out(bytes);
   // In the order of flight.icd.frames.

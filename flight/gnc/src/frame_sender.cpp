@@ -115,8 +115,8 @@ struct FrameSender::State {
     copy_pixels(frame, slot->pixels());
     stamp.crc32 = static_cast<std::uint32_t>(crc32_z(0, slot->pixels(), size));
     const std::size_t header_size = encode_frame_header(frame, stamp, slot->header(), header_bytes, error);
-    const bool sent = send_part(*slot, slot->header(), header_size, ZMQ_SNDMORE) &&
-                      send_part(*slot, slot->pixels(), size, 0);
+    const bool sent =
+        send_part(*slot, slot->header(), header_size, ZMQ_SNDMORE) && send_part(*slot, slot->pixels(), size, 0);
     return sent ? Sent::yes : Sent::not_taken;
   }
 

@@ -60,7 +60,11 @@ struct Stated {
 class Decoding {
 public:
   Decoding(const MapReader& reader, const Part* parts, std::size_t count, Product& product, Fault& fault) noexcept
-      : reader_(reader), parts_(parts), count_(count), product_(product), fault_(fault),
+      : reader_(reader),
+        parts_(parts),
+        count_(count),
+        product_(product),
+        fault_(fault),
         header_(reader, reader.root(), {"map"}, fault) {}
 
   bool run() noexcept {
@@ -76,8 +80,8 @@ private:
       return false;
     }
     // Of all numbers that JSON Schema takes for 1.
-    const bool known = (version->kind == Kind::whole && version->whole == 1) ||
-                       (version->kind == Kind::real && version->real == 1.0);
+    const bool known =
+        (version->kind == Kind::whole && version->whole == 1) || (version->kind == Kind::real && version->real == 1.0);
     if (!known) return header_.refuse("schema", "1", version, Reason::unknown_schema);
     const Token* type = header_.value("type");
     if (type == nullptr) return false;
@@ -199,8 +203,8 @@ private:
   bool planes_are_the_topics() noexcept {
     const auto& planes = product_.planes;
     if (planes.size() != count_ - 2) {
-      return refuse(fault_, Reason::wrong_planes, "map.planes: expected %zu entries as parts came, got %zu",
-                    count_ - 2, planes.size());
+      return refuse(fault_, Reason::wrong_planes, "map.planes: expected %zu entries as parts came, got %zu", count_ - 2,
+                    planes.size());
     }
     if (product_.status == Status::invalid) {
       if (planes.empty()) return true;
@@ -297,9 +301,9 @@ std::string_view name_of(Role role) noexcept {
 }
 
 const char* name_of(Reason reason) noexcept {
-  constexpr const char* names[reason_count] = {"wrong_parts",   "oversized_part", "malformed_header",
+  constexpr const char* names[reason_count] = {"wrong_parts",    "oversized_part", "malformed_header",
                                                "unknown_schema", "invalid_field",  "topic_mismatch",
-                                               "wrong_planes",  "size_mismatch",  "crc_mismatch"};
+                                               "wrong_planes",   "size_mismatch",  "crc_mismatch"};
   return names[static_cast<std::size_t>(reason)];
 }
 

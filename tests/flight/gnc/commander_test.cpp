@@ -1,10 +1,11 @@
 // The commander against a pretended service: replies matched, time-outs, late and malformed replies.
+#include "rubblemap/commander.hpp"
+
 #include <cstring>
 #include <msgpack.hpp>
 
 #include "fake_service.hpp"
 #include "forked_service.hpp"
-#include "rubblemap/commander.hpp"
 #include "silent_link.hpp"
 
 namespace {

@@ -7,14 +7,14 @@
 // Printed: first a line "flag NAME" for each flag. Then for each case a line "navigation" or "hazard", and "refused
 // REASON", or one line "name value" for each field in the order of the Python classes, a circle's after a line
 // "circle"; numbers as %.9g, warnings as flag bits.
+#include "rubblemap/consumers.hpp"
+
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <new>
 #include <vector>
-
-#include "rubblemap/consumers.hpp"
 
 namespace {
 

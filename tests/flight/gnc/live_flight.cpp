@@ -1,8 +1,8 @@
 // Camera, consumer and operator in one program against a running service, for test_live.py: sends frames, waits for the
 // product of each, and commands. Prints what the service counted.
 //   rubblemap_live_flight FRAMES_ENDPOINT PRODUCTS_ENDPOINT COMMANDS_ENDPOINT CAMERA_KEYS CONSUMER_KEYS COMMANDER_KEYS
-#include <cinttypes>
 #include <chrono>
+#include <cinttypes>
 
 #include "check.hpp"
 #include "rubblemap/commander.hpp"

@@ -120,8 +120,11 @@ void check_planes(Judge& judge) {
   refuses([](Planes p) { p[2].dtype = "u8", p[2].bytes.resize(96); }, Reason::wrong_planes, "map.planes");
   refuses([](Planes p) { p[0].shape = {1, 8, 12}; }, Reason::wrong_planes, "map.planes");
   refuses([](Planes p) { p[0].shape = {12, 8}; }, Reason::wrong_planes, "expected one height and width");
-  refuses([](Planes p) { p[0].shape = {0, 12}; }, Reason::invalid_field,
-          "map.planes[0].shape: expected 1..4096, got 0");
+  refuses(
+      [](Planes p) {
+        p[0].shape = {0, 12};
+      },
+      Reason::invalid_field, "map.planes[0].shape: expected 1..4096, got 0");
   refuses([](Planes p) { p[1].dtype = "f32"; }, Reason::invalid_field, "map.planes[1].dtype: expected u8 | f16");
   refuses([](Planes p) { p[1].bytes.push_back(0); }, Reason::size_mismatch,
           "plane enhanced_class_map: expected 96 bytes, got 97");
@@ -154,14 +157,14 @@ void check_headers(Judge& judge) {
     judge.refuses(message, Reason::malformed_header, "product header: expected ");
   };
   refuses({});
-  refuses({0xC0});                          // nil
-  refuses({0x90});                          // an array
-  refuses({0x81, 0x01, 0x01});              // a key that is no text
+  refuses({0xC0});                            // nil
+  refuses({0x90});                            // an array
+  refuses({0x81, 0x01, 0x01});                // a key that is no text
   refuses({0x81, 0xA1, 'a', 0xC4, 0x01, 0});  // binary data
   refuses({0x81, 0xA1, 'a', 0xD4, 0x01, 0});  // an extension
-  refuses({0x81, 0xA1, 0xFF, 0x01});        // no UTF-8
-  refuses({0x81, 0xA1, 'a', 0xC1});         // the byte that msgpack never uses
-  refuses({0xDF, 0xFF, 0xFF, 0xFF, 0xFF});  // more pairs than bytes
+  refuses({0x81, 0xA1, 0xFF, 0x01});          // no UTF-8
+  refuses({0x81, 0xA1, 'a', 0xC1});           // the byte that msgpack never uses
+  refuses({0xDF, 0xFF, 0xFF, 0xFF, 0xFF});    // more pairs than bytes
   Bytes longer = maker.message()[1];
   longer.push_back(0xC0);
   refuses(longer);

@@ -22,8 +22,8 @@ struct Frame {
   std::uint32_t width = 0;
   std::uint32_t channels = 1;
   PixelType type = PixelType::u8;
-  unsigned bit_depth = 0;        // significant bits; 0: all of the type's
-  std::size_t row_bytes = 0;     // from a row to the next one; 0: rows without gaps
+  unsigned bit_depth = 0;     // significant bits; 0: all of the type's
+  std::size_t row_bytes = 0;  // from a row to the next one; 0: rows without gaps
   std::uint64_t capture_time_ns = 0;
   bool centered = false;  // the body is in the middle, and the frame is to be taken whole
   std::optional<double> exposure_s;

@@ -35,9 +35,9 @@ struct TopicStatistics {
 };
 
 struct ReceiverStatistics {
-  std::array<TopicStatistics, topic_count> topics{};       // by Topic
-  std::array<std::uint64_t, reason_count> malformed{};     // by Reason; never handed over
-  std::uint64_t not_taken = 0;                             // take() while max_taken were held
+  std::array<TopicStatistics, topic_count> topics{};    // by Topic
+  std::array<std::uint64_t, reason_count> malformed{};  // by Reason; never handed over
+  std::uint64_t not_taken = 0;                          // take() while max_taken were held
 
   const TopicStatistics& of(Topic topic) const noexcept { return topics[static_cast<std::size_t>(topic)]; }
   std::uint64_t all_malformed() const noexcept;
