@@ -99,7 +99,7 @@ typedef enum rubblemap_reason {
 /* Pixels row by row. */
 typedef struct rubblemap_plane {
   char name[33];  /* "clearance" and so on, as docs/icd.md names them */
-  char units[17]; /* "nats" and so on; empty for a number without unit */
+  char units[17]; /* "nat" and so on; "1" for a number without unit */
   rubblemap_dtype dtype;
   uint32_t dimensions;  /* 2 or 3 */
   uint32_t shape[3];    /* H, W, 0; with 3 dimensions K, H, W: a layer for each class */

@@ -14,22 +14,39 @@
 
 namespace rm = rubblemap;
 
-static_assert(RUBBLEMAP_MOST_FLAGS == rm::most_flags && RUBBLEMAP_MOST_CLASSES == rm::most_classes);
-static_assert(RUBBLEMAP_MOST_PLANES == rm::most_planes && RUBBLEMAP_TOPICS == rm::topic_count);
-static_assert(RUBBLEMAP_REASONS == rm::reason_count);
-static_assert(RUBBLEMAP_FULL == static_cast<int>(rm::Topic::full));
-static_assert(RUBBLEMAP_INVALID == static_cast<int>(rm::Status::invalid));
-static_assert(RUBBLEMAP_F16 == static_cast<int>(rm::Dtype::f16));
-static_assert(RUBBLEMAP_TERMINATOR == static_cast<int>(rm::Role::terminator));
-static_assert(RUBBLEMAP_CRC_MISMATCH == static_cast<int>(rm::Reason::crc_mismatch));
-static_assert(RUBBLEMAP_MAP == static_cast<int>(rm::Value::Type::map));
-static_assert(RUBBLEMAP_TOPIC_NAVIGATION == 1 << RUBBLEMAP_NAVIGATION);
-static_assert(RUBBLEMAP_TOPIC_HAZARD == 1 << RUBBLEMAP_HAZARD && RUBBLEMAP_TOPIC_FULL == 1 << RUBBLEMAP_FULL);
-static_assert(RUBBLEMAP_FLAGS == rm::consumers::flag_count && RUBBLEMAP_MOST_CIRCLES == rm::consumers::most_circles);
-static_assert(RUBBLEMAP_REFUSAL_INVALID_ARGUMENT == static_cast<int>(rm::consumers::Refusal::invalid_argument));
-static_assert(RUBBLEMAP_REFUSAL_HIGH_ENTROPY == static_cast<int>(rm::consumers::Refusal::high_entropy));
-static_assert(RUBBLEMAP_SUN_TERMINATOR == static_cast<int>(rm::consumers::SunSource::terminator));
-static_assert(RUBBLEMAP_FAILED == static_cast<int>(rm::ReplyStatus::failed));
+// The C header's numbers are the C++ library's, one by one.
+#define SAME(c_name, cpp_value) static_assert((c_name) == static_cast<int>(cpp_value))
+SAME(RUBBLEMAP_MOST_FLAGS, rm::most_flags);
+SAME(RUBBLEMAP_MOST_CLASSES, rm::most_classes);
+SAME(RUBBLEMAP_MOST_PLANES, rm::most_planes);
+SAME(RUBBLEMAP_MOST_CIRCLES, rm::consumers::most_circles);
+SAME(RUBBLEMAP_TOPICS, rm::topic_count);
+SAME(RUBBLEMAP_REASONS, rm::reason_count);
+SAME(RUBBLEMAP_FLAGS, rm::consumers::flag_count);
+SAME(RUBBLEMAP_NAVIGATION, rm::Topic::navigation);
+SAME(RUBBLEMAP_HAZARD, rm::Topic::hazard);
+SAME(RUBBLEMAP_FULL, rm::Topic::full);
+SAME(RUBBLEMAP_TOPIC_NAVIGATION, 1u << RUBBLEMAP_NAVIGATION);
+SAME(RUBBLEMAP_TOPIC_HAZARD, 1u << RUBBLEMAP_HAZARD);
+SAME(RUBBLEMAP_TOPIC_FULL, 1u << RUBBLEMAP_FULL);
+SAME(RUBBLEMAP_VALID, rm::Status::valid);
+SAME(RUBBLEMAP_DEGRADED, rm::Status::degraded);
+SAME(RUBBLEMAP_INVALID, rm::Status::invalid);
+SAME(RUBBLEMAP_U8, rm::Dtype::u8);
+SAME(RUBBLEMAP_F16, rm::Dtype::f16);
+SAME(RUBBLEMAP_BACKGROUND, rm::Role::background);
+SAME(RUBBLEMAP_SAFE, rm::Role::safe);
+SAME(RUBBLEMAP_HAZARDOUS, rm::Role::hazard);
+SAME(RUBBLEMAP_TERMINATOR, rm::Role::terminator);
+SAME(RUBBLEMAP_COMPLETED, rm::ReplyStatus::completed);
+SAME(RUBBLEMAP_REJECTED, rm::ReplyStatus::rejected);
+SAME(RUBBLEMAP_FAILED, rm::ReplyStatus::failed);
+SAME(RUBBLEMAP_CRC_MISMATCH, rm::Reason::crc_mismatch);
+SAME(RUBBLEMAP_MAP, rm::Value::Type::map);
+SAME(RUBBLEMAP_REFUSAL_HIGH_ENTROPY, rm::consumers::Refusal::high_entropy);
+SAME(RUBBLEMAP_REFUSAL_INVALID_ARGUMENT, rm::consumers::Refusal::invalid_argument);
+SAME(RUBBLEMAP_SUN_TERMINATOR, rm::consumers::SunSource::terminator);
+#undef SAME
 
 namespace {
 

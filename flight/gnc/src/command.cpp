@@ -41,7 +41,7 @@ std::size_t encode_command(std::uint64_t id, std::string_view name, const Argume
   Packer out(bytes);
   out.map(5);
   out.text("schema");
-  out.whole(1);
+  out.whole(schema_version);
   out.text("type");
   out.text("command");
   out.text("id");

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "rubblemap/half.hpp"
+
 namespace rubblemap::consumers {
 
 // The planes of scratch memory that a call may use.
@@ -23,33 +25,44 @@ namespace {
 constexpr double pi = 3.14159265358979323846;
 constexpr double degrees_per_radian = 180.0 / pi;
 
-constexpr std::array<std::string_view, flag_count> flag_names = {
-    "deadline",       "single_pass",   "body_not_found", "dark",           "empty_sky",
-    "saturated",      "body_small",    "body_cut",       "several_bodies", "high_entropy",
-    "bundle_damaged", "worker_failed", "frame_refused",  "safe_state",     "unknown_flag",
+// By Refusal.
+constexpr std::array<std::string_view, 12> refusal_names = {
+    "none",
+    "invalid_product",
+    "body_not_found",
+    "dark",
+    "empty_sky",
+    "high_entropy",
+    "no_body",
+    "no_certainty",
+    "degenerate_affine",
+    "malformed_input",
+    "map_too_large",
+    "invalid_argument",
 };
 
-// Flags that forbid the map's use, in the ICD's order. high_entropy says to trust no class: the outline may still serve
-// as a fix with a warning, a landing site may not.
-constexpr std::array<Refusal, 4> forbidding = {Refusal::body_not_found, Refusal::dark, Refusal::empty_sky,
-                                               Refusal::high_entropy};
-constexpr std::size_t forbidding_navigation = 3;
-constexpr std::size_t forbidding_landing = 4;
+static_assert(static_cast<std::size_t>(Refusal::invalid_argument) + 1 == refusal_names.size());
 
-// The value of one IEEE 754 binary16 number, little-endian.
-double half(const std::uint8_t* data) noexcept {
-  const unsigned bits = static_cast<unsigned>(data[0]) | (static_cast<unsigned>(data[1]) << 8);
-  const int exponent = static_cast<int>((bits >> 10) & 0x1Fu);
-  const double fraction = static_cast<double>(bits & 0x3FFu);
-  double value = 0.0;
-  if (exponent == 31) {
-    value = fraction > 0.0 ? std::nan("") : HUGE_VAL;
-  } else if (exponent == 0) {
-    value = std::ldexp(fraction, -24);
-  } else {
-    value = std::ldexp(1024.0 + fraction, exponent - 25);
+// The refusal of a flag's name; none when there is no such.
+constexpr Refusal refusal_of(std::string_view flag) noexcept {
+  for (std::size_t i = 0; i < refusal_names.size(); ++i) {
+    if (refusal_names[i] == flag) return static_cast<Refusal>(i);
   }
-  return (bits & 0x8000u) != 0u ? -value : value;
+  return Refusal::none;
+}
+
+constexpr bool every_forbidding_flag_has_a_refusal() noexcept {
+  for (const FlagDefinition& flag : flag_definitions) {
+    const bool forbids = flag.forbids_navigation_fix || flag.forbids_landing_circles;
+    if (forbids && refusal_of(flag.name) == Refusal::none) return false;
+  }
+  return true;
+}
+static_assert(every_forbidding_flag_has_a_refusal(), "a flag of the ICD forbids a map: give it a Refusal of its name");
+
+// Value number `index` of a plane of binary16.
+double half_at(const std::uint8_t* plane, std::size_t index) noexcept {
+  return static_cast<double>(half_to_float(plane + 2 * index));
 }
 
 // Limited to [0, 1]; what is no number counts as 1, the worst.
@@ -122,20 +135,30 @@ private:
   double a_, b_, c_, d_, e_, f_;
 };
 
-// A map that may be used: sizes checked, roles by class index.
+constexpr std::uint8_t bit_of(Role role) noexcept {
+  return static_cast<std::uint8_t>(1u << static_cast<unsigned>(role));
+}
+static_assert(role_count <= 8, "a bit for each role");
+constexpr std::uint8_t body_roles = bit_of(Role::safe) | bit_of(Role::hazard) | bit_of(Role::terminator);
+
+// A map that may be used: sizes checked, the role's bit by class index, 0 of an index that is no class.
 struct View {
   std::uint32_t width;
   std::uint32_t height;
   std::size_t pixels;
   Affine affine;
   double largest_entropy;
-  std::array<Role, 256> roles;
+  std::array<std::uint8_t, 256> role_bits;
+
+  bool has_role(std::uint8_t index, Role role) const noexcept { return role_bits[index] == bit_of(role); }
+  bool is_body(std::uint8_t index) const noexcept { return (role_bits[index] & body_roles) != 0; }
 };
 
-Refusal check(const MapHeader& header, const Workspace& workspace, std::size_t forbidding_count) noexcept {
+// forbids: the member of FlagDefinition that tells whether a flag forbids the consumer.
+Refusal check(const MapHeader& header, const Workspace& workspace, bool FlagDefinition::*forbids) noexcept {
   if (!header.valid) return Refusal::invalid_product;
-  for (std::size_t i = 0; i < forbidding_count; ++i) {
-    if ((header.flags & flag_of(name_of(forbidding[i]))) != 0u) return forbidding[i];
+  for (const FlagDefinition& flag : flag_definitions) {
+    if (flag.*forbids && (header.flags & flag_of(flag.name)) != 0u) return refusal_of(flag.name);
   }
   if (header.width == 0 || header.height == 0 || header.classes.count < 2 || header.classes.count > most_classes) {
     return Refusal::malformed_input;
@@ -153,8 +176,7 @@ View view_of(const MapHeader& header) noexcept {
             Affine(header.map_to_sensor),
             std::log(static_cast<double>(header.classes.count)),
             {}};
-  view.roles.fill(Role::unlisted);
-  for (std::size_t i = 0; i < header.classes.count; ++i) view.roles[i] = header.classes.roles[i];
+  for (std::size_t i = 0; i < header.classes.count; ++i) view.role_bits[i] = bit_of(header.classes.roles[i]);
   return view;
 }
 
@@ -175,8 +197,6 @@ void add_scatter(Spread& sum, double weight, double du, double dv) noexcept {
   sum.xy += weight * du * dv;
   sum.yy += weight * dv * dv;
 }
-
-bool is_body(Role role) noexcept { return role == Role::safe || role == Role::hazard || role == Role::terminator; }
 
 // Labels the 8-connected component of `start`, whose pixels have label 0 before; returns its number of pixels.
 std::uint32_t fill_component(const View& view, std::uint32_t* labels, std::uint32_t* queue, std::size_t start,
@@ -303,10 +323,10 @@ SunDirection sun_direction(const View& view, const std::uint8_t* body, const std
                            const double* entropy, std::uint32_t body_pixels, std::uint32_t terminator_pixels) noexcept {
   if (terminator_pixels < least_terminator_pixels) return {};
   const auto in_terminator = [&](std::size_t pixel) {
-    return body[pixel] != 0 && view.roles[class_map[pixel]] == Role::terminator;
+    return body[pixel] != 0 && view.has_role(class_map[pixel], Role::terminator);
   };
   const auto plain = [&](std::size_t pixel) {
-    return body[pixel] != 0 && view.roles[class_map[pixel]] != Role::terminator;
+    return body[pixel] != 0 && !view.has_role(class_map[pixel], Role::terminator);
   };
   const double size = static_cast<double>(body_pixels);
   const double radius = std::sqrt(size * view.affine.pixel_area() / pi);
@@ -364,11 +384,11 @@ public:
         worst_(scratch.doubles(2)),
         state_(scratch.bytes(0)) {
     for_each_pixel(view_, [&](std::size_t pixel, double u, double v) {
-      probability_[pixel] = unit_range(half(map_.hazard_probability + 2 * pixel));
+      probability_[pixel] = unit_range(half_at(map_.hazard_probability, pixel));
       const double across = std::min(u, static_cast<double>(view_.width) - 1.0 - u) + 0.5;
       const double down = std::min(v, static_cast<double>(view_.height) - 1.0 - v) + 0.5;
       const double border = std::min(across, down);
-      const double free = half(map_.clearance + 2 * pixel) * (1.0 - half_rounding) - std::sqrt(0.5);
+      const double free = half_at(map_.clearance, pixel) * (1.0 - half_rounding) - std::sqrt(0.5);
       // Comparisons, not minimum and maximum: they leave out what is no number.
       radii_[pixel] = free > 0.0 ? (free < border ? free : border) : 0.0;
       state_[pixel] = radii_[pixel] > 0.0 && radii_[pixel] * scale_ >= minimum_radius_px ? unseen : gone;
@@ -430,7 +450,7 @@ private:
     double worst = 0.0;
     bool holds = true;
     for_each_touched(place, [&](std::size_t pixel, std::uint32_t, std::uint32_t) {
-      holds = view_.roles[map_.enhanced_class_map[pixel]] == Role::safe;
+      holds = view_.has_role(map_.enhanced_class_map[pixel], Role::safe);
       worst = std::max(worst, probability_[pixel]);
       return holds;
     });
@@ -497,7 +517,7 @@ private:
         const Vector worst = view_.affine.point(column, row);
         result.worst_x = worst.x;
         result.worst_y = worst.y;
-        result.worst_entropy = limited(half(map_.predictive_entropy + 2 * pixel), view_.largest_entropy);
+        result.worst_entropy = limited(half_at(map_.predictive_entropy, pixel), view_.largest_entropy);
       }
       return true;
     });
@@ -529,33 +549,16 @@ private:
 }  // namespace
 
 Flags flag_of(std::string_view name) noexcept {
-  for (std::size_t i = 0; i + 1 < flag_count; ++i) {
-    if (flag_names[i] == name) return Flags{1} << i;
-  }
-  return Flags{1} << (flag_count - 1);
+  std::size_t index = 0;
+  while (index < flag_definitions.size() && flag_definitions[index].name != name) ++index;
+  return Flags{1} << index;
 }
 
 std::string_view flag_name(std::size_t index) noexcept {
-  return index < flag_count ? flag_names[index] : flag_names[flag_count - 1];
+  return index < flag_definitions.size() ? flag_definitions[index].name : "unknown_flag";
 }
 
-std::string_view name_of(Refusal refusal) noexcept {
-  switch (refusal) {
-    case Refusal::none: return "none";
-    case Refusal::invalid_product: return "invalid_product";
-    case Refusal::body_not_found: return "body_not_found";
-    case Refusal::dark: return "dark";
-    case Refusal::empty_sky: return "empty_sky";
-    case Refusal::high_entropy: return "high_entropy";
-    case Refusal::no_body: return "no_body";
-    case Refusal::no_certainty: return "no_certainty";
-    case Refusal::degenerate_affine: return "degenerate_affine";
-    case Refusal::malformed_input: return "malformed_input";
-    case Refusal::map_too_large: return "map_too_large";
-    case Refusal::invalid_argument: return "invalid_argument";
-  }
-  return "malformed_input";
-}
+std::string_view name_of(Refusal refusal) noexcept { return refusal_names[static_cast<std::size_t>(refusal)]; }
 
 std::string_view name_of(SunSource source) noexcept {
   switch (source) {
@@ -573,14 +576,14 @@ Workspace::Workspace(std::size_t most_pixels) : most_pixels_(std::min(most_pixel
 }
 
 Refusal navigation_fix(const NavigationMap& map, Workspace& workspace, NavigationFix& fix) noexcept {
-  const Refusal refusal = check(map.header, workspace, forbidding_navigation);
+  const Refusal refusal = check(map.header, workspace, &FlagDefinition::forbids_navigation_fix);
   if (refusal != Refusal::none) return refusal;
   if (map.class_map == nullptr || map.predictive_entropy == nullptr) return Refusal::malformed_input;
   const View view = view_of(map.header);
   const Scratch scratch(workspace);
   std::uint8_t* body = scratch.bytes(0);
   for (std::size_t pixel = 0; pixel < view.pixels; ++pixel) {
-    body[pixel] = is_body(view.roles[map.class_map[pixel]]) ? std::uint8_t{1} : std::uint8_t{0};
+    body[pixel] = view.is_body(map.class_map[pixel]) ? std::uint8_t{1} : std::uint8_t{0};
   }
   const std::uint32_t body_pixels = keep_largest_component(view, body, scratch);
   if (body_pixels == 0) return Refusal::no_body;
@@ -591,9 +594,9 @@ Refusal navigation_fix(const NavigationMap& map, Workspace& workspace, Navigatio
   double* entropy = scratch.doubles(0);
   double* probability = scratch.doubles(1);
   for (std::size_t pixel = 0; pixel < view.pixels; ++pixel) {
-    entropy[pixel] = unit_range(half(map.predictive_entropy + 2 * pixel) / view.largest_entropy);
+    entropy[pixel] = unit_range(half_at(map.predictive_entropy, pixel) / view.largest_entropy);
     const double doubt = 0.5 * entropy[pixel];
-    const bool background = view.roles[map.class_map[pixel]] == Role::background;
+    const bool background = view.has_role(map.class_map[pixel], Role::background);
     probability[pixel] = body[pixel] != 0 ? 1.0 - doubt : (background && near[pixel] != 0 ? doubt : 0.0);
   }
 
@@ -610,7 +613,7 @@ Refusal navigation_fix(const NavigationMap& map, Workspace& workspace, Navigatio
     sum_u += probability[pixel] * u;
     sum_v += probability[pixel] * v;
     if (body[pixel] == 0) return;
-    if (view.roles[map.class_map[pixel]] == Role::terminator) ++result.terminator_pixels;
+    if (view.has_role(map.class_map[pixel], Role::terminator)) ++result.terminator_pixels;
     const bool edge = u == 0.0 || v == 0.0 || u == static_cast<double>(view.width) - 1.0 ||
                       v == static_cast<double>(view.height) - 1.0;
     if (edge) ++result.edge_pixels;
@@ -656,7 +659,7 @@ Refusal landing_circles(const HazardMap& map, double minimum_radius_px, std::siz
   if (!(minimum_radius_px >= 0.0 && std::isfinite(minimum_radius_px)) || count < 1 || count > most_circles) {
     return Refusal::invalid_argument;
   }
-  const Refusal refusal = check(map.header, workspace, forbidding_landing);
+  const Refusal refusal = check(map.header, workspace, &FlagDefinition::forbids_landing_circles);
   if (refusal != Refusal::none) return refusal;
   if (map.hazard_probability == nullptr || map.predictive_entropy == nullptr || map.enhanced_class_map == nullptr ||
       map.clearance == nullptr) {

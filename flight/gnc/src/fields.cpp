@@ -66,6 +66,16 @@ bool Fields::refuse_text(const char* name, const Token& token, std::size_t most)
   return refuse(name, expected, &token);
 }
 
+bool Fields::refuse_choice(const char* name, const Token& token, const std::string_view* names,
+                           std::size_t count) noexcept {
+  Text<120> expected;
+  for (std::size_t i = 0; i < count; ++i) {
+    expected.append(i == 0 ? "" : " | ");
+    expected.append(names[i]);
+  }
+  return refuse(name, expected.c_str(), &token);
+}
+
 const Token* Fields::value(const char* name) noexcept {
   const Token* token = reader_.find(map_, name);
   if (token == nullptr) refuse(name, "a value", nullptr);

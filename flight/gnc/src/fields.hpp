@@ -1,6 +1,7 @@
 // Checked reading of the fields of a message's map, with faults that name the field.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <limits>
 #include <string_view>
@@ -30,17 +31,17 @@ public:
   bool number(const char* name, double low, double high, double& result) noexcept;
   bool number(const char* name, const Token& token, double low, double high, double& result) noexcept;
 
-  // A text that is name_of one of the first `count` values of an enumeration. expected: all of them, for the fault.
-  template <typename Choice>
-  bool choice(const char* name, const char* expected, unsigned count, Choice& result) noexcept {
+  // A text that is one of the names of an enumeration, in its order.
+  template <typename Choice, std::size_t Count>
+  bool choice(const char* name, const std::array<std::string_view, Count>& names, Choice& result) noexcept {
     const Token* token = value(name);
     if (token == nullptr) return false;
-    for (unsigned i = 0; token->kind == Kind::text && i < count; ++i) {
-      if (name_of(static_cast<Choice>(i)) != std::string_view(token->text, token->size)) continue;
+    for (std::size_t i = 0; token->kind == Kind::text && i < Count; ++i) {
+      if (names[i] != std::string_view(token->text, token->size)) continue;
       result = static_cast<Choice>(i);
       return true;
     }
-    return refuse(name, expected, token);
+    return refuse_choice(name, *token, names.data(), Count);
   }
 
   template <typename Whole>
@@ -80,6 +81,7 @@ private:
   bool wide_whole(const char* name, const Token& token, std::uint64_t low, std::uint64_t high,
                   std::uint64_t& result) noexcept;
   bool refuse_text(const char* name, const Token& token, std::size_t most) noexcept;
+  bool refuse_choice(const char* name, const Token& token, const std::string_view* names, std::size_t count) noexcept;
 
   const MapReader& reader_;
   const Token& map_;

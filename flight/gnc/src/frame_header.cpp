@@ -10,9 +10,6 @@
 namespace rubblemap {
 namespace {
 
-constexpr std::uint32_t smallest_side = 16;
-constexpr std::uint32_t largest_side = 4096;
-
 using Error = char (&)[256];
 
 [[gnu::format(printf, 2, 3)]] bool refuse(Error error, const char* format, ...) noexcept {
@@ -69,7 +66,7 @@ std::size_t encode_frame_header(const Frame& frame, const FrameStamp& stamp, std
   // In the order of flight.icd.frames.
   out.map(13 + optional);
   out.text("schema");
-  out.whole(1);
+  out.whole(schema_version);
   out.text("type");
   out.text("frame");
   out.text("source");

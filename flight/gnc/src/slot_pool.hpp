@@ -9,12 +9,13 @@
 #include <vector>
 
 #include "rubblemap/context.hpp"
+#include "rubblemap/icd.hpp"
 
 namespace rubblemap {
 
 class SlotPool : public Lent {
 public:
-  static constexpr std::size_t header_bytes = 4096;  // the ICD's limit
+  static constexpr std::size_t header_bytes = most_frame_header_bytes;
 
   class Slot {
   public:

@@ -1,4 +1,5 @@
 // Each way in which a product can break the contract is refused for its own reason, with a line that names the field.
+#include <cmath>
 #include <cstring>
 #include <limits>
 
@@ -176,6 +177,23 @@ void check_headers(Judge& judge) {
   }
 }
 
+// Every binary16 number against its definition.
+void check_halves() {
+  for (unsigned bits = 0; bits <= 0xFFFFu; ++bits) {
+    const std::uint8_t bytes[] = {static_cast<std::uint8_t>(bits & 0xFFu), static_cast<std::uint8_t>(bits >> 8u)};
+    const float value = rubblemap::half_to_float(bytes);
+    const int exponent = static_cast<int>((bits >> 10u) & 0x1Fu);
+    const auto fraction = static_cast<double>(bits & 0x3FFu);
+    REQUIRE(std::signbit(value) == ((bits & 0x8000u) != 0) || std::isnan(value));
+    if (exponent == 31) {
+      REQUIRE(fraction == 0.0 ? std::isinf(value) : std::isnan(value));
+    } else {
+      const double magnitude = exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(1024.0 + fraction, exponent - 25);
+      REQUIRE(std::fabs(static_cast<double>(value)) == magnitude);
+    }
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -184,6 +202,7 @@ int main() {
   check_fields(judge);
   check_planes(judge);
   check_headers(judge);
+  check_halves();
   std::puts("products: the right ones taken, each fault refused for its reason");
   return 0;
 }

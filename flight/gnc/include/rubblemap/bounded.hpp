@@ -21,6 +21,15 @@ public:
     return true;
   }
 
+  // False, and unchanged, when there is no room for it.
+  bool append(std::string_view value) noexcept {
+    if (value.size() > Capacity - size_) return false;
+    if (!value.empty()) std::memcpy(bytes_ + size_, value.data(), value.size());
+    size_ = static_cast<std::uint16_t>(size_ + value.size());
+    bytes_[size_] = '\0';
+    return true;
+  }
+
   std::string_view view() const noexcept { return {bytes_, size_}; }
   operator std::string_view() const noexcept { return view(); }
   const char* c_str() const noexcept { return bytes_; }

@@ -9,6 +9,7 @@
 #include "rubblemap/bounded.hpp"
 #include "rubblemap/context.hpp"
 #include "rubblemap/frame_sender.hpp"
+#include "rubblemap/icd.hpp"
 #include "rubblemap/value.hpp"
 
 namespace rubblemap {
@@ -16,15 +17,12 @@ namespace rubblemap {
 inline constexpr std::size_t most_commands_under_way = 16;
 
 struct CommanderOptions {
-  std::string endpoint = "tcp://127.0.0.1:5604";
+  std::string endpoint = default_commands_endpoint;
   std::string keys;         // a client's folder, for a service with CURVE keys
   int heartbeat_ms = 2000;  // silent for three of these: a service gets no commands; 0..600000, 0: never
 };
 
-enum class ReplyStatus : std::uint8_t { completed, rejected, failed };
-std::string_view name_of(ReplyStatus status) noexcept;
-
-// The answer to the command of this id. code: of the ICD's catalogue.
+// The answer to the command of this id. code: one of reply_codes, or of a later version of the service.
 struct Reply {
   std::uint64_t id = 0;
   ReplyStatus status = ReplyStatus::failed;

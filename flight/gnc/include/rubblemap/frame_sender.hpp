@@ -9,6 +9,7 @@
 #include <string>
 
 #include "rubblemap/context.hpp"
+#include "rubblemap/icd.hpp"
 
 namespace rubblemap {
 
@@ -35,7 +36,7 @@ inline constexpr std::size_t most_frames = 1024;
 inline constexpr int longest_linger_ms = 60000;
 
 struct FrameSenderOptions {
-  std::string endpoint = "tcp://127.0.0.1:5601";
+  std::string endpoint = default_frames_endpoint;
   std::string source = "camera";           // the camera's name
   std::optional<std::uint32_t> epoch;      // its boot count; if not given, seconds since 1970, which rise too
   std::size_t max_pixel_bytes = 4u << 20;  // of one frame; set aside max_frames times

@@ -16,7 +16,7 @@ namespace rubblemap {
 // What is set aside at opening follows from these: per kept product 7 KB and, per map pixel, 4 bytes (navigation),
 // 7 (hazard) or 6 + 2 max_classes (full). Kept are one product per topic, max_taken, and the one coming in.
 struct ReceiverOptions {
-  std::string endpoint = "tcp://127.0.0.1:5602";
+  std::string endpoint = default_products_endpoint;
   std::vector<Topic> topics = {Topic::navigation};
   std::uint32_t max_height = 256;  // of a map, pixels; products beyond these three are refused as oversized_part
   std::uint32_t max_width = 256;
