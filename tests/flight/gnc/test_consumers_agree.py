@@ -33,7 +33,8 @@ BUILDS = {
 @pytest.fixture(scope="module", params=BUILDS)
 def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp(request.param) / "consumers_test"
-    sources = [ROOT / "flight/gnc/src/consumers.cpp", ROOT / "tests/flight/gnc/consumers_test.cpp"]
+    sources = [ROOT / "flight/gnc/src" / f"{name}.cpp" for name in ("map_view", "navigation", "hazard")]
+    sources.append(ROOT / "tests/flight/gnc/consumers_test.cpp")
     command = ["g++", "-std=c++17", *WARNINGS, *BUILDS[request.param], "-I", ROOT / "flight/gnc/include"]
     done = subprocess.run([*command, *sources, "-o", path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
