@@ -160,13 +160,13 @@ std::string text_of(const char* text) { return text == nullptr ? std::string() :
 
 rm::Value to_value(const rubblemap_value& value) noexcept {
   switch (value.type) {
-    case RUBBLEMAP_BOOLEAN: return rm::Value(value.boolean != 0);
-    case RUBBLEMAP_WHOLE: return rm::Value(value.whole);
-    case RUBBLEMAP_NEGATIVE: return rm::Value(value.negative);
-    case RUBBLEMAP_REAL: return rm::Value(value.real);
+    case RUBBLEMAP_BOOLEAN: return {value.boolean != 0};
+    case RUBBLEMAP_WHOLE: return {value.whole};
+    case RUBBLEMAP_NEGATIVE: return {value.negative};
+    case RUBBLEMAP_REAL: return {value.real};
     case RUBBLEMAP_TEXT:
-      if (value.text == nullptr) return rm::Value("");
-      return rm::Value(value.text_size > 0 ? std::string_view(value.text, value.text_size) : value.text);
+      if (value.text == nullptr) return {""};
+      return {value.text_size > 0 ? std::string_view(value.text, value.text_size) : std::string_view(value.text)};
     case RUBBLEMAP_NIL:
     case RUBBLEMAP_LIST:
     case RUBBLEMAP_MAP: break;

@@ -11,7 +11,7 @@ bool is_right(std::string_view text, std::size_t low, std::size_t high) noexcept
   return text.size() >= low && text.size() <= high && is_utf8(text);
 }
 
-constexpr std::size_t longest_text = 60 * 1024;
+constexpr std::size_t longest_text = std::size_t{60} * 1024;
 
 }  // namespace
 

@@ -102,9 +102,9 @@ private:
   };
 
   Window window_of(std::size_t place) const noexcept {
-    const std::uint32_t row = static_cast<std::uint32_t>(place / view_.width);
-    const std::uint32_t column = static_cast<std::uint32_t>(place % view_.width);
-    const std::uint32_t reach = static_cast<std::uint32_t>(std::ceil(radii_[place] + 0.5));
+    const auto row = static_cast<std::uint32_t>(place / view_.width);
+    const auto column = static_cast<std::uint32_t>(place % view_.width);
+    const auto reach = static_cast<std::uint32_t>(std::ceil(radii_[place] + 0.5));
     return {row - std::min(row, reach), column - std::min(column, reach), std::min(row + reach, view_.height - 1),
             std::min(column + reach, view_.width - 1)};
   }
@@ -113,8 +113,8 @@ private:
   // to go on.
   template <typename Action>
   void for_each_touched(std::size_t place, Action action) const noexcept {
-    const std::uint32_t row = static_cast<std::uint32_t>(place / view_.width);
-    const std::uint32_t column = static_cast<std::uint32_t>(place % view_.width);
+    const auto row = static_cast<std::uint32_t>(place / view_.width);
+    const auto column = static_cast<std::uint32_t>(place % view_.width);
     const double radius = radii_[place];
     const Window window = window_of(place);
     for (std::uint32_t v = window.top; v <= window.bottom; ++v) {
@@ -160,8 +160,9 @@ private:
   }
 
   void drop_overlapping(std::size_t place) noexcept {
-    const double column = static_cast<double>(place % view_.width);
-    const double row = static_cast<double>(place / view_.width);
+    const auto column = static_cast<double>(place % view_.width);
+    const std::size_t whole_rows = place / view_.width;
+    const auto row = static_cast<double>(whole_rows);
     for_each_pixel(view_, [&](std::size_t pixel, double u, double v) {
       const double reach = radii_[pixel] + radii_[place];
       const double du = u - column;

@@ -118,7 +118,8 @@ struct MapView {
 
 // Whether a consumer may use the map, or why not. forbids: the member of FlagDefinition that tells whether a flag
 // forbids it.
-Refusal check_map(const MapHeader& header, const Workspace& workspace, bool FlagDefinition::*forbids) noexcept;
+[[nodiscard]] Refusal check_map(const MapHeader& header, const Workspace& workspace,
+                                bool FlagDefinition::*forbids) noexcept;
 
 // The view of a map that passed the check.
 MapView view_of(const MapHeader& header) noexcept;

@@ -148,7 +148,7 @@ SunDirection sun_direction(const MapView& view, const std::uint8_t* body, const 
   const auto plain = [&](std::size_t pixel) {
     return body[pixel] != 0 && !view.has_role(class_map[pixel], Role::terminator);
   };
-  const double size = static_cast<double>(body_pixels);
+  const auto size = static_cast<double>(body_pixels);
   const double radius = std::sqrt(size * view.affine.pixel_area() / pi);
 
   double doubts = 0.0;

@@ -95,7 +95,7 @@ struct Receiver::State {
         slots(options.topics.size() + options.max_taken + 1),
         topic_part(new std::uint8_t[topic_bytes]),
         header_part(new std::uint8_t[most_header_bytes]) {
-    for (Slot& slot : slots) slot.bytes.reset(new std::uint8_t[slot_bytes]());
+    for (Slot& slot : slots) slot.bytes = std::make_unique<std::uint8_t[]>(slot_bytes);
     socket.set(ZMQ_RCVHWM, options.queue);
     socket.set(ZMQ_LINGER, 0);
     socket.set_heartbeat(options.heartbeat_ms);

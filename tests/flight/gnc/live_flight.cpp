@@ -37,7 +37,7 @@ rubblemap::Reply command(rubblemap::Commander& commander, const char* name,
   const auto deadline = Clock::now() + std::chrono::seconds(20);
   while (commander.send(name, arguments.data(), arguments.size(), 20000, id, inside) != rubblemap::Sent::yes) {
     REQUIRE(Clock::now() < deadline);
-    commander.poll(reply, 10);
+    static_cast<void>(commander.poll(reply, 10));  // no command is under way: a pause
   }
   REQUIRE(commander.poll(reply, 20000) == rubblemap::Answer::reply && reply.id == id);
   return reply;

@@ -203,7 +203,7 @@ void check_that_a_poll_ends() {
   REQUIRE(receiver.poll(10000) == 1 && judged(receiver) >= 1 && judged(receiver) <= 16 + 256);
   Message damaged = message;
   damaged[2][0] ^= 1;
-  while (receiver.poll(100) > 0) receiver.take();
+  while (receiver.poll(100) > 0) receiver.take().reset();
   for (int i = 0; i < 4000; ++i) service.send(damaged);
   std::uint64_t before = judged(receiver);
   REQUIRE(receiver.poll(0) == 0 && judged(receiver) <= before + 16 + 256);
@@ -299,7 +299,7 @@ void check_overload() {
       last_taken = product->sequence;
     }
   }
-  while (receiver.poll(200) > 0) receiver.take();
+  while (receiver.poll(200) > 0) receiver.take().reset();
   service.send(maker.message());
   REQUIRE(receiver.poll(10000) == 1 && receiver.take()->sequence == total - 1);
   const auto& counts = receiver.statistics().of(Topic::navigation);

@@ -30,10 +30,10 @@ struct Reply {
   Text<1024> message;
 };
 
-enum class Answer : std::uint8_t {
-  none,       // nothing came
-  reply,      // the reply to a command that is under way
-  timed_out,  // no reply to the command `id` came in its time
+enum class [[nodiscard]] Answer : std::uint8_t{
+    none,       // nothing came
+    reply,      // the reply to a command that is under way
+    timed_out,  // no reply to the command `id` came in its time
 };
 
 struct CommanderStatistics {
@@ -68,7 +68,7 @@ public:
 
   // A value of the last reply's result, by its keys with dots between them ("counters.frames_received"). False when
   // there is none. Texts are valid until the next poll().
-  bool result(std::string_view path, Value& value) const noexcept;
+  [[nodiscard]] bool result(std::string_view path, Value& value) const noexcept;
 
   const CommanderStatistics& statistics() const noexcept;
   const char* last_error() const noexcept;
@@ -80,8 +80,8 @@ private:
 
 // Encodes a command as flight.icd.control does, byte for byte. error: room for one line. Returns the bytes used, 0,
 // with the error, for a command that breaks the contract or a buffer that is too short.
-std::size_t encode_command(std::uint64_t id, std::string_view name, const Argument* arguments, std::size_t count,
-                           std::string_view inside, std::uint8_t* buffer, std::size_t capacity,
-                           char (&error)[256]) noexcept;
+[[nodiscard]] std::size_t encode_command(std::uint64_t id, std::string_view name, const Argument* arguments,
+                                         std::size_t count, std::string_view inside, std::uint8_t* buffer,
+                                         std::size_t capacity, char (&error)[256]) noexcept;
 
 }  // namespace rubblemap

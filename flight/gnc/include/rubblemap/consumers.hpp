@@ -60,19 +60,9 @@ struct HazardMap {
 
 // Why there is no answer; none: there is one. malformed_input, map_too_large and invalid_argument are the caller's
 // doing.
-enum class Refusal : std::uint8_t {
-  none,
-  invalid_product,
-  body_not_found,
-  dark,
-  empty_sky,
-  high_entropy,
-  no_body,
-  no_certainty,
-  degenerate_affine,
-  malformed_input,
-  map_too_large,
-  invalid_argument,
+enum class [[nodiscard]] Refusal : std::uint8_t{
+    none,         invalid_product,   body_not_found,  dark,          empty_sky,        high_entropy, no_body,
+    no_certainty, degenerate_affine, malformed_input, map_too_large, invalid_argument,
 };
 std::string_view name_of(Refusal refusal) noexcept;
 
@@ -141,7 +131,7 @@ inline constexpr std::size_t most_circles = 16;
 // have, as in a small or narrow map most pixels may tie; a candidate costs its window's pixels and candidate_visits
 // more.
 inline constexpr std::uint64_t most_visits = 256;
-inline constexpr std::uint64_t least_budget_pixels = 128 * 128;
+inline constexpr std::uint64_t least_budget_pixels = std::uint64_t{128} * 128;
 inline constexpr std::uint64_t candidate_visits = 1024;
 
 // A disc of certain, safe ground, sensor pixels: see flight.client.hazard.LandingCircle.

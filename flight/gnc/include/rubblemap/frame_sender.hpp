@@ -46,10 +46,10 @@ struct FrameSenderOptions {
   std::string keys;                        // a client's folder, for a service with CURVE keys
 };
 
-enum class Sent : std::uint8_t {
-  yes,        // handed over to libzmq; a service that fell silent within the last four heartbeats may get it late
-  not_taken,  // no service, or more than it reads: try the next frame
-  refused,    // it breaks the contract or the options; last_error() says why
+enum class [[nodiscard]] Sent : std::uint8_t{
+    yes,        // handed over to libzmq; a service that fell silent within the last four heartbeats may get it late
+    not_taken,  // no service, or more than it reads: try the next frame
+    refused,    // it breaks the contract or the options; last_error() says why
 };
 
 // Sends frames of one camera. For use from one thread at a time. Never blocks. Copies the pixels into memory that was
@@ -84,7 +84,7 @@ struct FrameStamp {
 
 // Encodes a frame's header as flight.icd.frames does, byte for byte. error: room for one line. Returns the bytes used,
 // 0, with the error, for a frame that breaks the contract or a buffer that is too short.
-std::size_t encode_frame_header(const Frame& frame, const FrameStamp& stamp, std::uint8_t* buffer, std::size_t capacity,
-                                char (&error)[256]) noexcept;
+[[nodiscard]] std::size_t encode_frame_header(const Frame& frame, const FrameStamp& stamp, std::uint8_t* buffer,
+                                              std::size_t capacity, char (&error)[256]) noexcept;
 
 }  // namespace rubblemap

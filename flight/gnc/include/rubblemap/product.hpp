@@ -124,7 +124,7 @@ public:
 
   // Checks and decodes [topic, header, plane, ...]: schema, topic, sizes, CRC-32. False, with the fault, for one that
   // breaks the contract; `product` must then not be used. The planes are views of the parts.
-  bool decode(const Part* parts, std::size_t count, Product& product, Fault& fault) noexcept;
+  [[nodiscard]] bool decode(const Part* parts, std::size_t count, Product& product, Fault& fault) noexcept;
 
 private:
   std::unique_ptr<MapReader> reader_;
@@ -139,6 +139,6 @@ public:
 };
 
 // As ProductDecoder, for programs that may allocate. Throws ProductError.
-Product decode_product(const std::vector<Part>& parts);
+[[nodiscard]] Product decode_product(const std::vector<Part>& parts);
 
 }  // namespace rubblemap

@@ -70,8 +70,8 @@ public:
 
   // The newest of the topic, or of all topics the one that has waited longest; empty when there is none, or when
   // max_taken are held. Valid, planes included, until it is released or the receiver is gone.
-  TakenProduct take(Topic topic) noexcept;
-  TakenProduct take() noexcept;
+  [[nodiscard]] TakenProduct take(Topic topic) noexcept;
+  [[nodiscard]] TakenProduct take() noexcept;
 
   // What ProductRelease calls. Anything but a product that take() handed over is ignored.
   void release(const Product* product) noexcept;
