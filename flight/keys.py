@@ -19,10 +19,12 @@ import zmq
 import zmq.auth
 from zmq.utils import z85
 
+from flight.icd.catalogue import SOCKETS
+
 # Client role -> folder of the public keys allowed in it.
 ROLES = {"camera": "cameras", "consumer": "consumers", "commander": "commanders"}
 # Socket -> client role that may connect to it.
-SOCKET_ROLES = {"frames": "camera", "products": "consumer", "telemetry": "consumer", "commands": "commander"}
+SOCKET_ROLES = {name: socket.client for name, socket in SOCKETS.items()}
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 

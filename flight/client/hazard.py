@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flight.client.map_view import NO_LANDING_FLAGS, Doubles, MapView, Mask, Refusal, Spread, limit_to_unit, read_map
+from flight.client.map_view import Doubles, MapView, Mask, Refusal, Spread, limit_to_unit, read_map
 from flight.icd.limits import TOPIC_HAZARD
 from flight.icd.products import Product
 
@@ -92,7 +92,7 @@ def landing_circles(product: Product, minimum_radius_px: float, count: int) -> L
         raise ValueError(f"minimum_radius_px: expected a finite number, 0 or more, got {minimum_radius_px:g}")
     if not 1 <= count <= MOST_CIRCLES:
         raise ValueError(f"count: expected 1..{MOST_CIRCLES}, got {count}")
-    view = read_map(product, TOPIC_HAZARD, NO_LANDING_FLAGS)
+    view = read_map(product, TOPIC_HAZARD, "landing_circles")
     if isinstance(view, Refusal):
         return view
     return _Search(view, minimum_radius_px).run(count)

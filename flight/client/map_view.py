@@ -7,23 +7,18 @@ last printed digit: np.cumsum adds in order, np.sum does not.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flight.icd.catalogue import FLAGS
+from flight.icd.catalogue import FLAGS, Consumer, flags_forbidding
 from flight.icd.products import Product
 
 Doubles = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-# Of the ICD's flags, in its order, those that say not to navigate on the map. high_entropy says to trust no class: the
-# outline may still serve as a fix with a warning, a landing site may not.
-NO_NAVIGATION_FLAGS = ("body_not_found", "dark", "empty_sky")
-NO_LANDING_FLAGS = (*NO_NAVIGATION_FLAGS, "high_entropy")
 # In place of a flag that a later version of the service may know.
 UNKNOWN_FLAG = "unknown_flag"
 
@@ -140,13 +135,13 @@ class Spread:
         return (x, -y) if self.xy < 0.0 else (x, y)
 
 
-def read_map(product: Product, topic: str, forbidding: Sequence[str]) -> MapView | Refusal:
+def read_map(product: Product, topic: str, consumer: Consumer) -> MapView | Refusal:
     """Read the map of a product, and check whether it may be used.
 
     Args:
         product: as received.
         topic: that it must have.
-        forbidding: flags that forbid to use the map.
+        consumer: who will use the map; the catalogue says which flags forbid it.
 
     Returns:
         The map, or why it must not be used.
@@ -162,6 +157,7 @@ def read_map(product: Product, topic: str, forbidding: Sequence[str]) -> MapView
     raised = [flag for flag in FLAGS if flag in header["flags"]]
     if not FLAGS.keys() >= set(header["flags"]):
         raised.append(UNKNOWN_FLAG)
+    forbidding = flags_forbidding(consumer)
     for flag in raised:
         if flag in forbidding:
             return Refusal(flag)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from flight.client.map_view import NO_NAVIGATION_FLAGS, Doubles, MapView, Mask, Refusal, Spread, read_map, sum_in_order
+from flight.client.map_view import Doubles, MapView, Mask, Refusal, Spread, read_map, sum_in_order
 from flight.icd.limits import TOPIC_NAVIGATION
 from flight.icd.products import Product
 
@@ -188,7 +188,7 @@ def error_terms(product: Product) -> ErrorTerms | Refusal:
 
 def _find_outline(product: Product) -> _Outline | Refusal:
     """The largest body of a map, or why there is none."""
-    view = read_map(product, TOPIC_NAVIGATION, NO_NAVIGATION_FLAGS)
+    view = read_map(product, TOPIC_NAVIGATION, "navigation_fix")
     if isinstance(view, Refusal):
         return view
     background = view.with_role("class_map", "background")

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flight.bundle import Bundle, BundleError
-from flight.icd.products import TOPIC_PLANES
+from flight.icd.catalogue import TOPIC_PLANES
 from flight.inference.engine import Engine, Maps
 from flight.inference.planes import topic_planes
 from flight.settings import default_settings

@@ -6,8 +6,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-# pytest's record_property: name, value. `python -m tests.gnc.measure` reads what was recorded.
+ROOT = Path(__file__).parents[3]
+# pytest's record_property: name, value. `python -m tests.flight.gnc.measure` reads what was recorded.
 Record = Callable[[str, object], None]
 
 

@@ -16,8 +16,8 @@ from flight.client.map_view import Refusal
 from flight.client.navigation import NavigationFix, navigation_fix
 from flight.icd.catalogue import FLAGS
 from flight.icd.products import Product, decode_product
+from tests.flight.gnc.building import ROOT, run
 from tests.flight.service_process import running_service
-from tests.gnc.building import ROOT, run
 from tests.golden.vectors import GOLDEN, read_vector
 from tests.tiny_bundle import body_frame
 

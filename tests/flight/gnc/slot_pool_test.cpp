@@ -1,10 +1,11 @@
 // The sender's memory, passed between two threads of our own. The thread sanitizer sees both sides here, which it does
 // not where libzmq is one of them: a slot that is filled again while it is still being read is a race that it reports.
+#include "slot_pool.hpp"
+
 #include <cstring>
 #include <thread>
 
 #include "check.hpp"
-#include "slot_pool.hpp"
 
 namespace {
 

@@ -43,8 +43,8 @@ struct Maps {
     header.valid = true;
     header.map_to_sensor = {1.0, 0.0, 0.0, 0.0, 1.0, 0.0};
     header.classes.count = 5;
-    header.classes.roles = {consumers::Role::background, consumers::Role::safe, consumers::Role::hazard,
-                            consumers::Role::hazard, consumers::Role::terminator};
+    header.classes.roles = {rubblemap::Role::background, rubblemap::Role::safe, rubblemap::Role::hazard,
+                            rubblemap::Role::hazard, rubblemap::Role::terminator};
   }
 
   consumers::NavigationMap navigation() const { return {header, classes.data(), entropy.data()}; }

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gnc.building import compile_targets, configure, run
+from tests.flight.gnc.building import compile_targets, configure, run
 
 
 @pytest.fixture(scope="session")

@@ -14,14 +14,14 @@ import pytest
 from flight.bundle import ClassDefinition
 from flight.client import LandingCircles, NavigationFix, Refusal, landing_circles, navigation_fix
 from flight.client.map_view import UNKNOWN_FLAG
-from flight.icd.catalogue import FLAGS
-from flight.icd.products import TOPIC_PLANES, Product, decode_product
+from flight.icd.catalogue import CLASS_ROLES, FLAGS, TOPIC_PLANES
+from flight.icd.products import PLANE_DTYPES, Product, decode_product
 from flight.inference.hazard import clearance
 from tests.golden.vectors import GOLDEN, product, product_header, read_vector
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FLAG_NAMES = (*FLAGS, UNKNOWN_FLAG)
-ROLES = ("background", "safe", "hazard", "terminator")
+ROLE_NAMES = tuple(CLASS_ROLES)
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror")
 # Addresses and undefined behaviour are checked in the debug build; the other is how it is to be compiled for flight.
 BUILDS = {
@@ -33,7 +33,8 @@ BUILDS = {
 @pytest.fixture(scope="module", params=BUILDS)
 def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp(request.param) / "consumers_test"
-    sources = [ROOT / "flight/gnc/src/consumers.cpp", ROOT / "tests/gnc/consumers_test.cpp"]
+    sources = [ROOT / "flight/gnc/src" / f"{name}.cpp" for name in ("map_view", "navigation", "hazard")]
+    sources.append(ROOT / "tests/flight/gnc/consumers_test.cpp")
     command = ["g++", "-std=c++17", *WARNINGS, *BUILDS[request.param], "-I", ROOT / "flight/gnc/include"]
     done = subprocess.run([*command, *sources, "-o", path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -48,13 +49,13 @@ def flag_bits(flags: tuple[str, ...] | list[str]) -> int:
 def case_bytes(product: Product, minimum_radius: float, count: int) -> bytes:
     header = product.header
     height, width = next(iter(product.planes.values()), np.zeros((1, 1))).shape
-    roles = bytes(ROLES.index(entry["role"]) for entry in header["classes"])
+    roles = bytes(ROLE_NAMES.index(entry["role"]) for entry in header["classes"])
     hazard = product.topic == "map.hazard"
     sizes = struct.pack("<4I", int(hazard), width, height, len(roles))
     state = struct.pack("<2I6d", product.status != "invalid", flag_bits(header["flags"]), *header["map_to_sensor"])
     arguments = struct.pack("<dI", minimum_radius, count) if hazard else b""
     planes = [product.planes[name] for name in product.planes] or [
-        np.zeros((1, 1), np.uint8 if dtype == "u8" else np.float16) for _, dtype, *_ in TOPIC_PLANES[product.topic]
+        np.zeros((1, 1), PLANE_DTYPES[plane.dtype]) for plane in TOPIC_PLANES[product.topic]
     ]
     return sizes + roles + state + arguments + b"".join(plane.tobytes() for plane in planes)
 
@@ -99,10 +100,10 @@ def random_products(generator: np.random.Generator) -> list[Product]:
     height, width = (int(side) for side in generator.integers(1, 97, 2))
     if generator.random() < 0.5:
         height = width = int(generator.choice([32, 64, 128]))
-    extra = [ROLES[index] for index in generator.integers(0, 4, generator.integers(0, 3))]
-    roles = [*generator.permutation(ROLES), *extra]
+    extra = [ROLE_NAMES[index] for index in generator.integers(0, 4, generator.integers(0, 3))]
+    roles = [*generator.permutation(ROLE_NAMES), *extra]
     count = len(roles)
-    index = {role: roles.index(role) for role in ROLES}
+    index = {role: roles.index(role) for role in ROLE_NAMES}
     rows, columns = np.indices((height, width), dtype=np.float64)
     middle_v, middle_u = generator.uniform(0.2, 0.8, 2) * (height, width)
     angle, radius = generator.uniform(0, 2 * np.pi), generator.uniform(0.05, 0.7) * max(height, width)
@@ -145,7 +146,7 @@ def random_products(generator: np.random.Generator) -> list[Product]:
         "clearance": room,
     }
     return [
-        Product({**header, "topic": topic}, {name: planes[name] for name, *_ in TOPIC_PLANES[topic]})
+        Product({**header, "topic": topic}, {plane.name: planes[plane.name] for plane in TOPIC_PLANES[topic]})
         for topic in ("map.navigation", "map.hazard")
     ]
 

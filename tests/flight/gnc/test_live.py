@@ -19,8 +19,8 @@ import pytest
 from flight.client import FrameSender, Refusal, Subscriber, landing_circles, navigation_fix
 from flight.icd.products import Product
 from flight.keys import make_client_keys, make_service_keys
+from tests.flight.gnc.building import Record, run
 from tests.flight.service_process import RunningService, running_service
-from tests.gnc.building import Record, run
 from tests.tiny_bundle import body_frame
 
 TOPICS = ("map.navigation", "map.hazard")
@@ -135,7 +135,7 @@ def test_200_frames_with_a_pause_and_a_killed_service(
     sanitized_build: Path, tiny_bundle: Path, tmp_path: Path, keys: dict[str, Path], record_property: Record
 ) -> None:
     expected: dict[tuple[str, ...], Product] = {}
-    program = sanitized_build / "tests/gnc/rubblemap_live_consumer"
+    program = sanitized_build / "tests/flight/gnc/rubblemap_live_consumer"
     with service_with_keys(tmp_path, tiny_bundle, keys) as service:
         consumer = LiveConsumer(program, service.endpoints["products"], keys["consumer"])
         try:
@@ -190,7 +190,7 @@ def test_frames_and_commands_from_cpp(
     with service_with_keys(tmp_path, tiny_bundle, keys) as service:
         endpoints = [service.endpoints[name] for name in ("frames", "products", "commands")]
         folders = [keys[role] for role in ROLES]
-        output = run(sanitized_build / "tests/gnc/rubblemap_live_flight", *endpoints, *folders).stdout
+        output = run(sanitized_build / "tests/flight/gnc/rubblemap_live_flight", *endpoints, *folders).stdout
     assert output.split() == ["frames_accepted", "10", "gamma", "2", "lost", "0"]
 
 

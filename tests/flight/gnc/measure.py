@@ -1,6 +1,6 @@
-"""The figures of docs/gnc.md that the C++ tests measure: `python -m tests.gnc.measure --write docs`.
+"""The figures of docs/gnc.md that the C++ tests measure: `python -m tests.flight.gnc.measure --write docs`.
 
-Runs tests/gnc, the fuzzing as long as asked for, and reads what the tests recorded.
+Runs tests/flight/gnc, the fuzzing as long as asked for, and reads what the tests recorded.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from ground_tools.pages.sections import write_section
-from tests.gnc.building import ROOT
+from tests.flight.gnc.building import ROOT
 
 _CONSUMERS = {
     "fix": "`navigation_fix`",
@@ -27,17 +27,20 @@ _CONSUMERS = {
 
 
 def run_tests(fuzz_minutes: float) -> dict[str, list[str]]:
-    """Run tests/gnc; returns what was recorded: name -> values in order. Raises RuntimeError when a test failed."""
+    """Run tests/flight/gnc; returns what was recorded: name -> values in order.
+
+    Raises RuntimeError when a test failed.
+    """
     with tempfile.TemporaryDirectory(prefix="rubblemap_gnc_") as folder:
         report = Path(folder) / "report.xml"
         seconds = round(60 * fuzz_minutes)
         environment = {**os.environ, "RUBBLEMAP_FUZZ_SECONDS": str(seconds)}
         # Of the report's two forms, the one that carries what tests record.
         options = [f"--junitxml={report}", "-o", "junit_family=xunit1", f"--timeout={300 + seconds}"]
-        command = [sys.executable, "-m", "pytest", "tests/gnc", *options]
+        command = [sys.executable, "-m", "pytest", "tests/flight/gnc", *options]
         done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
         if done.returncode != 0:
-            raise RuntimeError(f"tests/gnc: expected every test to pass, got exit code {done.returncode}")
+            raise RuntimeError(f"tests/flight/gnc: expected every test to pass, got exit code {done.returncode}")
         tree = ElementTree.parse(report)
     recorded: dict[str, list[str]] = {}
     skipped = [case.get("name", "") for case in tree.iter("testcase") if case.find("skipped") is not None]
@@ -124,7 +127,7 @@ def write_figures(figures: dict[str, Any], docs: Path) -> None:
 
 def main() -> None:
     """Measure, print, and write if asked to."""
-    parser = argparse.ArgumentParser(prog="python -m tests.gnc.measure", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m tests.flight.gnc.measure", description=__doc__.split("\n")[0])
     parser.add_argument("--fuzz-minutes", type=float, default=10.0, help="how long to fuzz (default: 10)")
     parser.add_argument("--write", type=Path, metavar="DOCS", help="put the figures into DOCS/gnc.md")
     arguments = parser.parse_args()

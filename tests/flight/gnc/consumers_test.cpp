@@ -7,14 +7,14 @@
 // Printed: first a line "flag NAME" for each flag. Then for each case a line "navigation" or "hazard", and "refused
 // REASON", or one line "name value" for each field in the order of the Python classes, a circle's after a line
 // "circle"; numbers as %.9g, warnings as flag bits.
+#include "rubblemap/consumers.hpp"
+
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <new>
 #include <vector>
-
-#include "rubblemap/consumers.hpp"
 
 namespace {
 
@@ -56,7 +56,7 @@ consumers::MapHeader read_header(Input& input) {
   header.height = input.value<std::uint32_t>();
   header.classes.count = input.value<std::uint32_t>();
   for (std::size_t i = 0; i < header.classes.count; ++i) {
-    header.classes.roles.at(i) = static_cast<consumers::Role>(input.value<std::uint8_t>());
+    header.classes.roles.at(i) = static_cast<rubblemap::Role>(input.value<std::uint8_t>());
   }
   header.valid = input.value<std::uint32_t>() != 0;
   header.flags = input.value<std::uint32_t>();
@@ -162,7 +162,7 @@ int check_misuse() {
   map.header.valid = true;
   map.header.map_to_sensor = {1.0, 0.0, 0.0, 0.0, 1.0, 0.0};
   map.header.classes.count = 2;
-  map.header.classes.roles[1] = consumers::Role::safe;
+  map.header.classes.roles[1] = rubblemap::Role::safe;
   map.class_map = map.predictive_entropy = plane.data();
   consumers::NavigationFix fix;
   fix.x = 42.0;

@@ -1,4 +1,5 @@
 // Each way in which a product can break the contract is refused for its own reason, with a line that names the field.
+#include <cmath>
 #include <cstring>
 #include <limits>
 
@@ -120,8 +121,11 @@ void check_planes(Judge& judge) {
   refuses([](Planes p) { p[2].dtype = "u8", p[2].bytes.resize(96); }, Reason::wrong_planes, "map.planes");
   refuses([](Planes p) { p[0].shape = {1, 8, 12}; }, Reason::wrong_planes, "map.planes");
   refuses([](Planes p) { p[0].shape = {12, 8}; }, Reason::wrong_planes, "expected one height and width");
-  refuses([](Planes p) { p[0].shape = {0, 12}; }, Reason::invalid_field,
-          "map.planes[0].shape: expected 1..4096, got 0");
+  refuses(
+      [](Planes p) {
+        p[0].shape = {0, 12};
+      },
+      Reason::invalid_field, "map.planes[0].shape: expected 1..4096, got 0");
   refuses([](Planes p) { p[1].dtype = "f32"; }, Reason::invalid_field, "map.planes[1].dtype: expected u8 | f16");
   refuses([](Planes p) { p[1].bytes.push_back(0); }, Reason::size_mismatch,
           "plane enhanced_class_map: expected 96 bytes, got 97");
@@ -154,14 +158,14 @@ void check_headers(Judge& judge) {
     judge.refuses(message, Reason::malformed_header, "product header: expected ");
   };
   refuses({});
-  refuses({0xC0});                          // nil
-  refuses({0x90});                          // an array
-  refuses({0x81, 0x01, 0x01});              // a key that is no text
+  refuses({0xC0});                            // nil
+  refuses({0x90});                            // an array
+  refuses({0x81, 0x01, 0x01});                // a key that is no text
   refuses({0x81, 0xA1, 'a', 0xC4, 0x01, 0});  // binary data
   refuses({0x81, 0xA1, 'a', 0xD4, 0x01, 0});  // an extension
-  refuses({0x81, 0xA1, 0xFF, 0x01});        // no UTF-8
-  refuses({0x81, 0xA1, 'a', 0xC1});         // the byte that msgpack never uses
-  refuses({0xDF, 0xFF, 0xFF, 0xFF, 0xFF});  // more pairs than bytes
+  refuses({0x81, 0xA1, 0xFF, 0x01});          // no UTF-8
+  refuses({0x81, 0xA1, 'a', 0xC1});           // the byte that msgpack never uses
+  refuses({0xDF, 0xFF, 0xFF, 0xFF, 0xFF});    // more pairs than bytes
   Bytes longer = maker.message()[1];
   longer.push_back(0xC0);
   refuses(longer);
@@ -173,6 +177,23 @@ void check_headers(Judge& judge) {
   }
 }
 
+// Every binary16 number against its definition.
+void check_halves() {
+  for (unsigned bits = 0; bits <= 0xFFFFu; ++bits) {
+    const std::uint8_t bytes[] = {static_cast<std::uint8_t>(bits & 0xFFu), static_cast<std::uint8_t>(bits >> 8u)};
+    const float value = rubblemap::half_to_float(bytes);
+    const int exponent = static_cast<int>((bits >> 10u) & 0x1Fu);
+    const auto fraction = static_cast<double>(bits & 0x3FFu);
+    REQUIRE(std::signbit(value) == ((bits & 0x8000u) != 0) || std::isnan(value));
+    if (exponent == 31) {
+      REQUIRE(fraction == 0.0 ? std::isinf(value) : std::isnan(value));
+    } else {
+      const double magnitude = exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(1024.0 + fraction, exponent - 25);
+      REQUIRE(std::fabs(static_cast<double>(value)) == magnitude);
+    }
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -181,6 +202,7 @@ int main() {
   check_fields(judge);
   check_planes(judge);
   check_headers(judge);
+  check_halves();
   std::puts("products: the right ones taken, each fault refused for its reason");
   return 0;
 }

@@ -1,5 +1,7 @@
 // Frames reach a pretended service whole; a full queue and a missing service are reported at once, and none is sent
 // twice.
+#include "rubblemap/frame_sender.hpp"
+
 #include <zlib.h>
 
 #include <cstring>
@@ -7,7 +9,6 @@
 
 #include "fake_service.hpp"
 #include "forked_service.hpp"
-#include "rubblemap/frame_sender.hpp"
 #include "silent_link.hpp"
 
 namespace {

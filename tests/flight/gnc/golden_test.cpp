@@ -3,9 +3,7 @@
 
 namespace {
 
-rubblemap::Product decode(const Message& parts) {
-  return rubblemap::decode_product(views(parts));
-}
+rubblemap::Product decode(const Message& parts) { return rubblemap::decode_product(views(parts)); }
 
 bool refused(const Message& message) {
   static rubblemap::ProductDecoder decoder;

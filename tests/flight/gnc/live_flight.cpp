@@ -1,8 +1,8 @@
 // Camera, consumer and operator in one program against a running service, for test_live.py: sends frames, waits for the
 // product of each, and commands. Prints what the service counted.
 //   rubblemap_live_flight FRAMES_ENDPOINT PRODUCTS_ENDPOINT COMMANDS_ENDPOINT CAMERA_KEYS CONSUMER_KEYS COMMANDER_KEYS
-#include <cinttypes>
 #include <chrono>
+#include <cinttypes>
 
 #include "check.hpp"
 #include "rubblemap/commander.hpp"
@@ -37,7 +37,7 @@ rubblemap::Reply command(rubblemap::Commander& commander, const char* name,
   const auto deadline = Clock::now() + std::chrono::seconds(20);
   while (commander.send(name, arguments.data(), arguments.size(), 20000, id, inside) != rubblemap::Sent::yes) {
     REQUIRE(Clock::now() < deadline);
-    commander.poll(reply, 10);
+    static_cast<void>(commander.poll(reply, 10));  // no command is under way: a pause
   }
   REQUIRE(commander.poll(reply, 20000) == rubblemap::Answer::reply && reply.id == id);
   return reply;

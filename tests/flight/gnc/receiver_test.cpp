@@ -1,4 +1,6 @@
 // The receiver against a pretended service over real sockets: the newest, losses, malformed products, restarts, keys.
+#include "rubblemap/receiver.hpp"
+
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -12,7 +14,6 @@
 #include "fake_service.hpp"
 #include "make_product.hpp"
 #include "rubblemap/keys.hpp"
-#include "rubblemap/receiver.hpp"
 
 namespace {
 
@@ -130,14 +131,18 @@ void check_malformed() {
   larger.height = larger.width = 65;
   Message endless_topic = maker.message();
   endless_topic[0].resize(5000, 'x');
-  const std::pair<Message, Reason> cases[] = {
-      {flipped, Reason::crc_mismatch},           {shorter, Reason::size_mismatch},
-      {longer, Reason::oversized_part},          {topic, Reason::topic_mismatch},
-      {header, Reason::oversized_part},          {more, Reason::wrong_planes},
-      {many, Reason::oversized_part},            {fewer, Reason::wrong_parts},
-      {larger.message(), Reason::oversized_part}, {endless_topic, Reason::oversized_part},
-      {maker.with(field("gamma", 11)), Reason::invalid_field},
-      {maker.with(field("schema", 2)), Reason::unknown_schema}};
+  const std::pair<Message, Reason> cases[] = {{flipped, Reason::crc_mismatch},
+                                              {shorter, Reason::size_mismatch},
+                                              {longer, Reason::oversized_part},
+                                              {topic, Reason::topic_mismatch},
+                                              {header, Reason::oversized_part},
+                                              {more, Reason::wrong_planes},
+                                              {many, Reason::oversized_part},
+                                              {fewer, Reason::wrong_parts},
+                                              {larger.message(), Reason::oversized_part},
+                                              {endless_topic, Reason::oversized_part},
+                                              {maker.with(field("gamma", 11)), Reason::invalid_field},
+                                              {maker.with(field("schema", 2)), Reason::unknown_schema}};
   std::array<std::uint64_t, rubblemap::reason_count> expected{};
   std::uint64_t sent = 0;
   for (const auto& [message, reason] : cases) {
@@ -198,7 +203,7 @@ void check_that_a_poll_ends() {
   REQUIRE(receiver.poll(10000) == 1 && judged(receiver) >= 1 && judged(receiver) <= 16 + 256);
   Message damaged = message;
   damaged[2][0] ^= 1;
-  while (receiver.poll(100) > 0) receiver.take();
+  while (receiver.poll(100) > 0) receiver.take().reset();
   for (int i = 0; i < 4000; ++i) service.send(damaged);
   std::uint64_t before = judged(receiver);
   REQUIRE(receiver.poll(0) == 0 && judged(receiver) <= before + 16 + 256);
@@ -294,7 +299,7 @@ void check_overload() {
       last_taken = product->sequence;
     }
   }
-  while (receiver.poll(200) > 0) receiver.take();
+  while (receiver.poll(200) > 0) receiver.take().reset();
   service.send(maker.message());
   REQUIRE(receiver.poll(10000) == 1 && receiver.take()->sequence == total - 1);
   const auto& counts = receiver.statistics().of(Topic::navigation);

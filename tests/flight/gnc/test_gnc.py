@@ -15,7 +15,7 @@ import msgpack
 import pytest
 
 from flight.icd.products import ProductError, decode_product
-from tests.gnc.building import ROOT, Record, compile_targets, configure, run
+from tests.flight.gnc.building import ROOT, Record, compile_targets, configure, run
 from tests.golden.vectors import GOLDEN, read_vector
 
 
@@ -36,7 +36,7 @@ def test_the_thread_sanitizer_finds_nothing(tmp_path: Path) -> None:
 
 
 def test_nothing_is_allocated_after_opening(flight_build: Path, record_property: Record) -> None:
-    output = run(flight_build / "tests/gnc/rubblemap_allocation_test").stdout
+    output = run(flight_build / "tests/flight/gnc/rubblemap_allocation_test").stdout
     assert output.count("allocations in the caller's thread: 0 by the library") == 4, output
     record_property("allocations", output)
 
@@ -45,7 +45,7 @@ def test_a_navigation_product_is_decoded_within_a_millisecond(flight_build: Path
     """100 us are aimed at; a machine that is busy with other tests may take longer."""
     for side in (128, 256):
         for _ in range(5):
-            output = run(flight_build / "tests/gnc/rubblemap_decode_benchmark", side).stdout
+            output = run(flight_build / "tests/flight/gnc/rubblemap_decode_benchmark", side).stdout
             microseconds = float(output.split(" in ")[1].split()[0])
             record_property(f"decode_microseconds_{side}", microseconds)
             assert side > 128 or microseconds < 1000.0, output
@@ -56,7 +56,7 @@ def test_the_consumers_take_milliseconds_also_where_planes_contradict_each_other
 ) -> None:
     """A search that ends at its bound takes 7 ms where first measured, 128 x 128; a busy machine takes longer."""
     for side in (128, 256):
-        output = run(flight_build / "tests/gnc/rubblemap_consumers_benchmark", side).stdout
+        output = run(flight_build / "tests/flight/gnc/rubblemap_consumers_benchmark", side).stdout
         for line, name in zip(output.splitlines(), ("fix", "circles", "circles_to_bound"), strict=True):
             microseconds = float(line.split(": ")[1].split()[0])
             record_property(f"consumers_microseconds_{name}_{side}", microseconds)
@@ -65,7 +65,7 @@ def test_the_consumers_take_milliseconds_also_where_planes_contradict_each_other
 
 def test_an_overload_is_counted_to_the_last_product(flight_build: Path, record_property: Record) -> None:
     """3000 products for a consumer that looks now and then; the program compares what came with what was sent."""
-    output = run(flight_build / "tests/gnc/rubblemap_receiver_test").stdout
+    output = run(flight_build / "tests/flight/gnc/rubblemap_receiver_test").stdout
     received, lost = (int(word) for word in output.replace(",", "").split() if word.isdigit())
     assert received + lost == 3000
     record_property("overload_received", received)
@@ -96,7 +96,7 @@ def test_a_short_fuzzing_run_finds_nothing(tmp_path: Path, record_property: Reco
     corpus.mkdir()
     seconds = os.environ.get("RUBBLEMAP_FUZZ_SECONDS")
     extent = f"-max_total_time={seconds}" if seconds else "-runs=100000"
-    fuzzer = build / "tests/gnc/rubblemap_product_fuzzer"
+    fuzzer = build / "tests/flight/gnc/rubblemap_product_fuzzer"
     output = run(fuzzer, extent, "-max_len=4096", "-print_final_stats=1", corpus, GOLDEN).stderr
     record_property("fuzz_runs", int(output.split("stat::number_of_executed_units:")[1].split()[0]))
 
@@ -108,7 +108,7 @@ def test_what_is_compiled_for_a_board_runs_in_the_emulator(tmp_path: Path) -> No
     if not shutil.which("aarch64-linux-gnu-g++") or not shutil.which("qemu-aarch64"):
         pytest.skip("no g++-aarch64-linux-gnu, or no qemu-user")
     toolchain = ROOT / "cmake/toolchains/aarch64-linux-gnu.cmake"
-    source = ROOT / "tests/gnc/for_a_board"
+    source = ROOT / "tests/flight/gnc/for_a_board"
     run("cmake", "-S", source, "-B", tmp_path, f"-DCMAKE_TOOLCHAIN_FILE={toolchain}")
     run("cmake", "--build", tmp_path)
     assert "100% tests passed" in run("ctest", "--test-dir", tmp_path).stdout
@@ -116,7 +116,7 @@ def test_what_is_compiled_for_a_board_runs_in_the_emulator(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("project", ["with_cmake", "with_cmake_in_c"])
 def test_find_package_finds_what_was_installed(prefix: Path, tmp_path: Path, project: str) -> None:
-    source = ROOT / "tests/gnc/install" / project
+    source = ROOT / "tests/flight/gnc/install" / project
     run("cmake", "-S", source, "-B", tmp_path, f"-DCMAKE_PREFIX_PATH={prefix}")
     run("cmake", "--build", tmp_path)
     assert run(tmp_path / "consumer").stdout == "0 products\n"
@@ -128,7 +128,7 @@ def test_pkg_config_finds_what_was_installed(prefix: Path, tmp_path: Path) -> No
     environment = {**os.environ, "PKG_CONFIG_PATH": str(description.parent)}
     flags = run("pkg-config", "--cflags", "--libs", "rubblemap_gnc", environment=environment).stdout.split()
     program = tmp_path / "consumer"
-    source = ROOT / "tests/gnc/install/with_pkg_config/consumer.c"
+    source = ROOT / "tests/flight/gnc/install/with_pkg_config/consumer.c"
     run("gcc", "-std=c99", "-Wall", "-Werror", source, *flags, "-o", program)
     assert run(program).stdout == "0 products\n"
 
@@ -143,7 +143,7 @@ def test_a_shared_library_needs_nothing_else(tmp_path: Path) -> None:
     # Of 0.x, a program runs with no other minor version than the one that it was linked with.
     (shared,) = description.parents[1].glob("librubblemap_gnc.so.0.1.0")
     assert "[librubblemap_gnc.so.0.1]" in run("readelf", "--dynamic", shared).stdout
-    source = ROOT / "tests/gnc/install/with_pkg_config/consumer.c"
+    source = ROOT / "tests/flight/gnc/install/with_pkg_config/consumer.c"
     program, library = tmp_path / "consumer", description.parents[1]
     run("gcc", "-std=c99", source, f"-I{tmp_path / 'include'}", f"-L{library}", "-lrubblemap_gnc", "-o", program)
     assert run(program, environment={**os.environ, "LD_LIBRARY_PATH": str(library)}).stdout == "0 products\n"
@@ -194,7 +194,9 @@ def test_the_decoders_of_python_and_cpp_agree(sanitized_build: Path, record_prop
         struct.pack("<I", len(parts)) + b"".join(struct.pack("<I", len(part)) + part for part in parts)
         for parts in messages
     )
-    done = subprocess.run([sanitized_build / "tests/gnc/rubblemap_judge"], input=data, capture_output=True, check=True)
+    done = subprocess.run(
+        [sanitized_build / "tests/flight/gnc/rubblemap_judge"], input=data, capture_output=True, check=True
+    )
     lines = done.stdout.decode("utf-8").splitlines()
     verdicts = [line if line.startswith("taken") else "refused" for line in lines]
     expected = [python_verdict(parts) for parts in messages]
