@@ -32,7 +32,7 @@ class Maps:
         class_map: (H, W) uint8, 0..K-1, the most probable class.
         enhanced_class_map: (H, W) uint8, class_map with K where uncertain or outside the sensor frame.
         map_to_sensor: affine from map pixels to sensor pixels, see CenteredImage.
-        passes_used: passes run; fewer than the settings' if the deadline came first.
+        passes_used: passes run; fewer than the settings' if the deadline came first or no network has dropout.
         flags: names from the ICD's catalogue.
         timing_ms: milliseconds spent on "center", "passes" and "fuse".
     """
