@@ -42,8 +42,9 @@ class _Terminated(KeyboardInterrupt):
 
 def examples(commands: Mapping[str, str], note: str = "") -> str:
     """The epilog of a command's `--help`. commands: command lines with what each does, "" where that is clear."""
-    width = max(map(len, commands))
-    beside = width + max(map(len, commands.values())) < _LINE_LENGTH
+    commented = {command: comment for command, comment in commands.items() if comment}
+    width = max(map(len, commented), default=0)
+    beside = width + max(map(len, commented.values()), default=0) < _LINE_LENGTH
     lines = ["examples:"]
     for command, comment in commands.items():
         if not beside:

@@ -52,7 +52,14 @@ def build_parser() -> CommandParser:
     )
     parser.set_defaults(extra="hil")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_stream(commands)
+    _add_watch(commands)
+    _add_demo(commands)
+    _add_metrics(commands)
+    return parser
 
+
+def _add_stream(commands: Any) -> None:
     stream = commands.add_parser("stream", help="be the camera", epilog=_STREAM_EXAMPLES)
     stream.add_argument("--source", default="flyby", help='"flyby" (shipped) or a folder of images')
     stream.add_argument("--rate", type=number_above(0.0), default=2.0, metavar="HZ", help="frames per second")
@@ -68,6 +75,8 @@ def build_parser() -> CommandParser:
         "--keys", type=existing_folder, metavar="DIR", help="the camera's keys, if the service has keys (default: none)"
     )
 
+
+def _add_watch(commands: Any) -> None:
     watch = commands.add_parser("watch", help="be a consumer", epilog=_WATCH_EXAMPLES)
     watch.add_argument(
         "--topics",
@@ -101,6 +110,8 @@ def build_parser() -> CommandParser:
         help="the consumer's keys, if the service has keys (default: none)",
     )
 
+
+def _add_demo(commands: Any) -> None:
     demo = commands.add_parser("demo", help="service, camera and consumer together", epilog=examples(_DEMO_EXAMPLES))
     demo.add_argument(
         "--bundle", type=existing_folder, default=Path("models/unet_h"), metavar="DIR", help="the model bundle to serve"
@@ -111,6 +122,8 @@ def build_parser() -> CommandParser:
         "--out", type=output_folder, default=Path("out/demo"), metavar="DIR", help="folder for pictures and logs"
     )
 
+
+def _add_metrics(commands: Any) -> None:
     metrics = commands.add_parser("metrics", help="housekeeping as Prometheus metrics", epilog=_METRICS_EXAMPLES)
     metrics.add_argument(
         "--port", type=integer(0, 65535), default=9101, metavar="N", help="HTTP port on 127.0.0.1; 0: any"
@@ -124,7 +137,6 @@ def build_parser() -> CommandParser:
         metavar="DIR",
         help="the consumer's keys, if the service has keys (default: none)",
     )
-    return parser
 
 
 def _stream(arguments: argparse.Namespace) -> int:
