@@ -17,7 +17,7 @@ from flight.icd.products import Product
 
 # Map pixels over which the errors of neighbouring pixels of a limb go together, over the body's mean relative entropy;
 # and the part of the shift without doubt that counts, as a variance. Chosen on D-1's validation split, with
-# `python -m ground_tools.evaluation.covariance`.
+# `ground-tools fit-covariance`.
 CORRELATION_LENGTH = 50.0
 SHIFT_SHARE = 0.5
 # Mean relative entropy below which no map was there to choose by: surer networks are not taken to err less.
