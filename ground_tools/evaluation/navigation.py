@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from flight.bundle import Bundle
 from flight.client import Refusal, navigation_fix
@@ -27,6 +25,7 @@ from flight.inference.engine import Engine, default_settings
 from flight.inference.planes import topic_planes
 from ground_tools.datasets.store import LoadedSet, digest, load, read_description
 from ground_tools.evaluation.passes import camera_frames
+from ground_tools.foundation.progress import progress
 from ground_tools.foundation.sampling import evenly
 from ground_tools.labels.classes import CLASS_NAMES, CLASS_ROLES
 from ground_tools.pages.markdown import markdown_table
@@ -72,7 +71,7 @@ def network_products(bundle: Bundle, images: np.ndarray, passes: int) -> Iterato
     engine = Engine(bundle, threads=1)
     settings = dataclasses.replace(default_settings(bundle), passes=passes)
     classes = [{"index": c.index, "name": c.name, "role": c.role} for c in bundle.classes]
-    for seed, image in enumerate(tqdm(images, unit="image", file=sys.stderr)):
+    for seed, image in enumerate(progress(images, unit="image", label=bundle.name)):
         maps = engine.segment(image, bit_depth=8, centered=False, seed=seed, settings=settings)
         planes = {name: plane for name, plane, _ in topic_planes(maps, bundle.classes, TOPIC_NAVIGATION)}
         yield product_of(planes, classes, list(maps.flags), maps.map_to_sensor)

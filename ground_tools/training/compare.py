@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from ground_tools.datasets.noise import network_inputs
 from ground_tools.datasets.store import read_description
 from ground_tools.foundation.descriptions import find_file, read_toml
 from ground_tools.foundation.files import write_whole
+from ground_tools.foundation.progress import progress
 from ground_tools.labels.classes import CLASS_NAMES
 from ground_tools.metrics.iou import iou_per_class, mean_iou
 from ground_tools.pages.sections import write_section
@@ -114,7 +114,7 @@ def compare(
     runs = [(name, seed) for name in comparison.changes for seed in comparison.seeds]
     runs += [(AS_IT_IS, seed) for seed in comparison.more_seeds]
     rows: dict[str, Any] = {name: {"runs": []} for name in comparison.changes}
-    for name, seed in (bar := tqdm(runs, unit="training", disable=None)):
+    for name, seed in (bar := progress(runs, unit="training", label=comparison.name)):
         bar.set_postfix_str(f"{name}, seed {seed}")
         folder = out / f"{list(comparison.changes).index(name):02d}_seed_{seed}"
         rows[name]["runs"].append(_train(comparison, name, seed, dataset, begin, folder, also, beside))
