@@ -40,7 +40,7 @@ benchmark: .venv-dev/ready
 	$(DEV)/ground-tools benchmark --bundle models/unet_h --write docs/benchmark.md
 
 benchmark-rendering: .venv-dev/ready
-	$(DEV)/python -m ground_tools.benchmark.rendering --write docs
+	$(DEV)/ground-tools benchmark-rendering --write docs
 
 benchmark-gnc: .venv-dev/ready
 	$(DEV)/python -m tests.flight.gnc.measure --write docs

@@ -12,6 +12,7 @@ import numpy as np
 from ground_tools.datasets.statistics import describe
 from ground_tools.datasets.store import known_numbers, read_batches, read_description, read_index, webp_array
 from ground_tools.foundation.files import write_whole
+from ground_tools.foundation.progress import progress
 from ground_tools.labels.classes import COLORS
 
 _PAPER = (30, 32, 40)
@@ -162,16 +163,20 @@ def occurrence(path: Path) -> Any:
 def write_pictures(path: Path, out: Path, count: int = 20, seed: int = 0, enlarge: int = 1) -> list[Path]:
     """Write every picture of a set into a folder; returns the files: a sheet per body, and one each of the others."""
     bodies = list(dict.fromkeys(read_index(path)["body"].to_pylist()))
+    charts = (("classes", class_balance), ("geometry", geometry), ("occurrence", occurrence))
     written = []
-    for body in bodies:
-        written.append(out / f"sheet_{body}.png")
-        picture = sheet(path, count, seed, body, enlarge)
-        write_whole(written[-1], cv2.imencode(".png", picture[:, :, ::-1])[1].tobytes())
-    for name, draw in (("classes", class_balance), ("geometry", geometry), ("occurrence", occurrence)):
-        written.append(out / f"{name}.png")
-        figure = draw(path)
-        figure.suptitle(read_description(path)["name"], fontsize=10)
-        figure.savefig(written[-1], dpi=110)
+    with progress(total=len(bodies) + len(charts), unit="picture", label=path.name, keep=False) as bar:
+        for body in bodies:
+            written.append(out / f"sheet_{body}.png")
+            picture = sheet(path, count, seed, body, enlarge)
+            write_whole(written[-1], cv2.imencode(".png", picture[:, :, ::-1])[1].tobytes())
+            bar.update()
+        for name, draw in charts:
+            written.append(out / f"{name}.png")
+            figure = draw(path)
+            figure.suptitle(read_description(path)["name"], fontsize=10)
+            figure.savefig(written[-1], dpi=110)
+            bar.update()
     return written
 
 

@@ -13,6 +13,7 @@ from ground_tools.datasets.pictures import class_balance, geometry, occurrence, 
 from ground_tools.datasets.statistics import describe
 from ground_tools.datasets.store import read_description
 from ground_tools.foundation.files import write_whole
+from ground_tools.foundation.progress import progress
 from ground_tools.pages.sections import check_section, write_section
 
 _JPEG_QUALITY = 82
@@ -27,7 +28,7 @@ def write_report(sets: list[Path], docs: Path) -> list[Path]:
     """
     record = _read_record(docs)
     written = []
-    for path in sets:
+    for path in progress(sets, unit="set", label="report", keep=False):
         statistics = {**describe(path), "rendering": rendering_figures(path)}
         if "overview" in (description := read_description(path)):
             statistics["real"] = description["overview"]

@@ -1,4 +1,4 @@
-"""How well the navigation consumer does on rendered sets: `python -m ground_tools.evaluation.navigation`.
+"""How well the navigation consumer does on rendered sets: `ground-tools evaluate-navigation`.
 
 Measures flight.client.navigation_fix on truth masks and, with --bundle, on the maps that a bundle's int8 files make of
 the noisy images, cut out by the engine's own centering, beside the centroid of the thresholded image; writes
@@ -7,19 +7,16 @@ docs/gnc.json and the figures of docs/gnc.md.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import itertools
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
-from flight.bundle import Bundle, load_bundle
+from flight.bundle import Bundle
 from flight.client import Refusal, navigation_fix
 from flight.icd.catalogue import status_of
 from flight.icd.limits import TOPIC_NAVIGATION
@@ -29,17 +26,18 @@ from flight.inference.planes import topic_planes
 from flight.settings import default_settings
 from ground_tools.datasets.store import LoadedSet, digest, load, read_description
 from ground_tools.evaluation.passes import camera_frames
-from ground_tools.foundation.arguments import check_limits
+from ground_tools.foundation.progress import progress
 from ground_tools.foundation.sampling import evenly
 from ground_tools.labels.classes import CLASS_NAMES, CLASS_ROLES
 from ground_tools.pages.markdown import markdown_table
-from ground_tools.pages.sections import write_section
+from ground_tools.pages.sections import check_section, write_section
 from ground_tools.rendering.geometry import View, camera_axes
 
 RANGES_D0 = (0.4, 0.7, 1.0, 1.3, 2.0, 5.0)
 PHASES_DEG = (0.0, 30.0, 60.0, 75.0, 90.0, 180.0)
 # Of a chi-squared variable with two degrees of freedom: 90 % lie below.
 CHI_SQUARED_90 = 4.605
+MARK = "navigation figures"
 
 _TRUTH_CLASSES = [{"index": index, "name": name, "role": CLASS_ROLES[name]} for index, name in enumerate(CLASS_NAMES)]
 Row = dict[str, Any]
@@ -74,7 +72,7 @@ def network_products(bundle: Bundle, images: np.ndarray, passes: int) -> Iterato
     engine = Engine(bundle, threads=1)
     settings = dataclasses.replace(default_settings(bundle), passes=passes)
     classes = [{"index": c.index, "name": c.name, "role": c.role} for c in bundle.classes]
-    for seed, image in enumerate(tqdm(images, unit="image", file=sys.stderr)):
+    for seed, image in enumerate(progress(images, unit="image", label=bundle.name)):
         maps = engine.segment(image, bit_depth=8, centered=False, seed=seed, settings=settings)
         planes = {name: plane for name, plane, _ in topic_planes(maps, bundle.classes, TOPIC_NAVIGATION)}
         yield product_of(planes, classes, list(maps.flags), maps.map_to_sensor)
@@ -232,6 +230,27 @@ def measure(path: Path, split: str | None, bundle: Bundle | None, passes: int, i
     return figures, truth
 
 
+def evaluate(sets: list[Path], choice: Path | None, bundle: Bundle | None, passes: int, images: int) -> Row:
+    """The figures of every set.
+
+    choice: the set on whose validation split the constants were chosen; its figures come first. bundle: whose maps of
+    `images` images of each set are measured beside the truth masks.
+    """
+    asked: list[tuple[Path, str | None]] = [(path, None) for path in sets]
+    if choice is not None:
+        asked.insert(0, (choice, "validation"))
+    measured: list[Row] = []
+    fitted: list[Row] = []
+    for path, split in asked:
+        figures, truth = measure(path, split, bundle, passes, images)
+        fitted = fitted or (truth if split else [])
+        figures["chosen_on"] = split is not None
+        figures["phase"] = phase_figures(fitted, truth) if fitted else None
+        measured.append(figures)
+    named = {"name": bundle.name, "version": bundle.version, "passes": passes} if bundle else None
+    return {"bundle": named, "sets": measured}
+
+
 def _pair(values: list[float] | None, digits: int = 2) -> str:
     return "" if values is None else " / ".join(f"{value:.{digits}f}" for value in values)
 
@@ -300,55 +319,11 @@ def figures_text(record: Row) -> str:
     return "\n".join(lines)
 
 
+def check_docs(docs: Path) -> None:
+    """Raise ValueError when DOCS/gnc.md has no place for the figures."""
+    check_section(docs / "gnc.md", MARK)
+
+
 def write_figures(record: Row, docs: Path) -> None:
     """Write DOCS/gnc.json and the figures' part of DOCS/gnc.md. Raises ValueError when that has no place for them."""
-    write_section(docs / "gnc.md", "navigation figures", figures_text(record), record, docs / "gnc.json")
-
-
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m ground_tools.evaluation.navigation", description="errors of the navigation consumer"
-    )
-    parser.add_argument(
-        "--set", type=Path, required=True, action="append", metavar="DIR", help="evaluated; repeat for more"
-    )
-    parser.add_argument(
-        "--choice", type=Path, metavar="DIR", help="the set on whose validation split constants were chosen"
-    )
-    parser.add_argument("--bundle", type=Path, metavar="DIR", help="measure this bundle's maps, too")
-    parser.add_argument("--passes", type=int, default=20, help="dropout passes (default: 20)")
-    parser.add_argument("--images", type=int, default=100, help="images of each set for the bundle (default: 100)")
-    parser.add_argument("--write", type=Path, metavar="DIR", help="write gnc.json and gnc.md's figures in this folder")
-    return parser
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run the command; returns the exit code: 0, or 2 with one line that says what is wrong and where."""
-    arguments = build_parser().parse_args(argv)
-    try:
-        check_limits(arguments, {"passes": (1, 100), "images": (1, 1_000_000)})
-        bundle = None if arguments.bundle is None else load_bundle(arguments.bundle)
-        asked: list[tuple[Path, str | None]] = [(path, None) for path in arguments.set]
-        if arguments.choice is not None:
-            asked.insert(0, (arguments.choice, "validation"))
-        sets: list[Row] = []
-        fitted: list[Row] = []
-        for path, split in asked:
-            figures, truth = measure(path, split, bundle, arguments.passes, arguments.images)
-            fitted = fitted or (truth if split else [])
-            figures["chosen_on"] = split is not None
-            figures["phase"] = phase_figures(fitted, truth) if fitted else None
-            sets.append(figures)
-        named = {"name": bundle.name, "version": bundle.version, "passes": arguments.passes} if bundle else None
-        record = {"bundle": named, "sets": sets}
-        print(figures_text(record))
-        if arguments.write is not None:
-            write_figures(record, arguments.write)
-    except (ValueError, OSError) as error:
-        print(f"navigation: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    write_section(docs / "gnc.md", MARK, figures_text(record), record, docs / "gnc.json")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sys
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,6 +39,7 @@ from ground_tools.export.graph import (
     mask_shapes,
 )
 from ground_tools.export.temperature import report, sampled_scores, sampled_truth, score_factor
+from ground_tools.foundation.progress import progress
 from ground_tools.labels.classes import CLASS_NAMES, CLASS_ROLES, COLORS
 from ground_tools.networks.unet import UNetDropout, build_unet
 from ground_tools.training.records import check_unseen, sets_used
@@ -176,6 +178,7 @@ def _export_network(
     truth = sampled_truth(masks)
     factor = score_factor(scores, truth)
     module = build_flight_graph(unet, equalize_on=ranges, score_factor=factor)
+    print(f"{network.role}: quantize to int8, by {len(ranges)} images", file=sys.stderr)
     content = convert(module, ranges, shapes, keep)
     file = f"{network.role}.tflite"
     (folder / file).write_bytes(content)
@@ -207,7 +210,7 @@ def _parity(module: Any, entry: dict[str, Any], content: bytes, images: np.ndarr
     _, height, width, channels = images.shape
     network = Network(file, 0, (height, width, channels), len(CLASS_NAMES), 2)
     same, squares = [], []
-    for seed, image in enumerate(images):
+    for seed, image in enumerate(progress(images, unit="image", label=f"{entry['role']}: int8 beside float32")):
         network.begin(image, seed, 1)
         flown = network.run(0).transpose(1, 2, 0)
         exact = module.forward(image[None], *network.float_masks(0))["scores"].numpy()[0]

@@ -1,16 +1,11 @@
 """What each choice of a recipe gains: short trainings that differ in one thing, on the validation split.
 
-python -m ground_tools.training.compare unet-s --dataset datasets/d1 --begin out/train/encoder/encoder.weights.h5 \\
-    --out out/comparisons/unet_s --write docs
-
-A run that was stopped goes on when the same command is given again. Test splits are not looked at.
+`ground-tools compare` runs them. Test splits are not looked at.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -19,16 +14,16 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from msgspec import Meta
-from tqdm import tqdm
 
 from ground_tools.datasets.noise import network_inputs
 from ground_tools.datasets.store import read_description
 from ground_tools.foundation.descriptions import find_file, read_structure
 from ground_tools.foundation.files import write_whole
+from ground_tools.foundation.progress import progress
 from ground_tools.foundation.structures import FieldError, TomlTable
 from ground_tools.labels.classes import CLASS_NAMES
 from ground_tools.metrics.iou import iou_per_class, mean_iou
-from ground_tools.pages.sections import check_section, write_section
+from ground_tools.pages.sections import write_section
 from ground_tools.training.origins import start_digest
 from ground_tools.training.pixels import read_pixels
 from ground_tools.training.recipes import Recipe, Seed, load_recipe
@@ -106,7 +101,7 @@ def compare(
     runs = [(name, seed) for name in comparison.rows for seed in comparison.seeds]
     runs += [(AS_IT_IS, seed) for seed in comparison.more_seeds]
     rows: dict[str, Any] = {name: {"runs": []} for name in comparison.rows}
-    for name, seed in (bar := tqdm(runs, unit="training", disable=None)):
+    for name, seed in (bar := progress(runs, unit="training", label=comparison.name)):
         bar.set_postfix_str(f"{name}, seed {seed}")
         folder = out / f"{list(comparison.rows).index(name):02d}_seed_{seed}"
         rows[name]["runs"].append(_train(comparison, name, seed, dataset, begin, folder, also, beside))
@@ -143,7 +138,7 @@ def _train(
     recipe = load_recipe(comparison.recipe, fields)
     if recipe.beside and beside is None:
         raise ValueError(f"--beside: {name} needs a set of which images are in each batch")
-    command = [sys.executable, "-m", "ground_tools.commands.main", "train", "--recipe", comparison.recipe]
+    command = [sys.executable, "-m", "ground_tools.cli", "train", "--recipe", comparison.recipe]
     command += ["--dataset", str(dataset), "--out", str(out)]
     command += ["--encoder" if comparison.begin == "encoder" else "--start-from", str(begin)]
     if recipe.beside:
@@ -265,41 +260,3 @@ def write_docs(name: str, figures: dict[str, Any], docs: Path) -> None:
     record = json.loads(file.read_text()) if file.exists() else {}
     record = dict(sorted({**record, name: figures}.items()))
     write_section(docs / "training.md", MARK, as_text(record), record, file)
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run the command; returns the exit code: 0, or 2 with one line that says what is wrong and where."""
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    parser = argparse.ArgumentParser(
-        prog="python -m ground_tools.training.compare",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("comparison", help="a name from ground_tools/training/comparisons, or a TOML file")
-    parser.add_argument("--dataset", type=Path, required=True, metavar="DIR", help="to train on")
-    parser.add_argument("--begin", type=Path, required=True, metavar="H5", help="weights, or a bundle, to start from")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder per training comes there")
-    parser.add_argument("--beside", type=Path, metavar="DIR", help="for changes with images of another set in a batch")
-    parser.add_argument(
-        "--also", type=Path, action="append", default=[], metavar="DIR", help="evaluate on this set, too"
-    )
-    parser.add_argument("--write", type=Path, metavar="DOCS", help="put the table into DOCS/training.md")
-    arguments = parser.parse_args(argv)
-    try:
-        comparison = load_comparison(arguments.comparison)
-        if arguments.write is not None:
-            check_section(arguments.write / "training.md", MARK)
-        figures = compare(
-            comparison, arguments.dataset, arguments.begin, arguments.out, arguments.also, arguments.beside
-        )
-        print(as_text({comparison.name: figures}))
-        if arguments.write is not None:
-            write_docs(comparison.name, figures, arguments.write)
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"compare: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

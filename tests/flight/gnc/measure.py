@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from flight.command_line import CommandParser, run_program
+from flight.option_types import existing_folder, number
 from ground_tools.pages.sections import write_section
 from tests.flight.gnc.building import ROOT
 
@@ -125,12 +127,19 @@ def write_figures(figures: dict[str, Any], docs: Path) -> None:
     write_section(docs / "gnc.md", "client figures", as_text(figures), figures, docs / "gnc_client.json")
 
 
-def main() -> None:
-    """Measure, print, and write if asked to."""
-    parser = argparse.ArgumentParser(prog="python -m tests.flight.gnc.measure", description=__doc__.split("\n")[0])
-    parser.add_argument("--fuzz-minutes", type=float, default=10.0, help="how long to fuzz (default: 10)")
-    parser.add_argument("--write", type=Path, metavar="DOCS", help="put the figures into DOCS/gnc.md")
-    arguments = parser.parse_args()
+def main() -> int:
+    """Measure, print, and write if asked to; returns the exit code."""
+    parser = CommandParser(prog="python -m tests.flight.gnc.measure", description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "--fuzz-minutes", type=number(0.0), default=10.0, metavar="M", help="minutes of fuzzing the decoder"
+    )
+    parser.add_argument(
+        "--write", type=existing_folder, metavar="DOCS", help="put the figures into DOCS/gnc.md (default: print them)"
+    )
+    return run_program(parser, _measure)
+
+
+def _measure(arguments: argparse.Namespace) -> None:
     figures = figures_of(run_tests(arguments.fuzz_minutes), arguments.fuzz_minutes)
     print(as_text(figures))
     if arguments.write is not None:
@@ -138,4 +147,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -167,6 +167,7 @@ def test_agreement_is_one_for_equal_labels_and_falls_for_others(
     told = json.loads(capsys.readouterr().out)
     assert told["images"] == 2
     assert told["iou"]["craters"] < 0.8 < told["iou"]["background"] == 1.0
+    (tmp_path / "none").mkdir()
     label("agreement", "--second", tmp_path / "none", images=images, labels=labels, expect=2)
     assert "found none" in capsys.readouterr().err
 

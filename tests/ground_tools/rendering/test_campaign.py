@@ -64,7 +64,7 @@ def rendering_workers(process: int) -> list[int]:
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "ground_tools.commands.main", "render", *map(str, arguments)]
+    command = [sys.executable, "-m", "ground_tools.cli", "render", *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -35,7 +35,7 @@ images = 4
 
 
 def compare(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "ground_tools.training.compare", *map(str, arguments)]
+    command = [sys.executable, "-m", "ground_tools.cli", "compare", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
 
 
