@@ -203,6 +203,7 @@ def _format_summary(log: WatchLog, statistics: SubscriberStatistics) -> str:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
+    from hil.demo import run_demo
     from hil.sources.folder import open_source
 
     open_source(arguments.source)  # a wrong folder is said before anything starts
