@@ -9,14 +9,15 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ground_tools.datasets.pictures import class_balance, geometry, occurrence, sheet
+from ground_tools.datasets.charts import CHARTS
+from ground_tools.datasets.pictures import sheet
 from ground_tools.datasets.statistics import describe
 from ground_tools.datasets.store import read_description
 from ground_tools.foundation.files import write_whole
+from ground_tools.pages.charts import write_chart
 from ground_tools.pages.sections import check_section, write_section
 
 _JPEG_QUALITY = 82
-_DRAWN = {"classes": class_balance, "geometry": geometry, "occurrence": occurrence}
 
 
 def write_report(sets: list[Path], docs: Path) -> list[Path]:
@@ -139,7 +140,7 @@ def figures(record: dict[str, Any]) -> str:
 
 def _charts(statistics: dict[str, Any]) -> list[str]:
     """The charts that a set has: of real images no geometry is known."""
-    return [what for what in _DRAWN if what != "geometry" or statistics["range_d0"] is not None]
+    return [what for what in CHARTS if what != "geometry" or statistics["range_d0"] is not None]
 
 
 def _real_lines(real: dict[str, Any]) -> list[str]:
@@ -238,5 +239,5 @@ def _write_pictures(path: Path, statistics: dict[str, Any], folder: Path) -> lis
         write_whole(written[-1], cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes())
     for what in _charts(statistics):
         written.append(folder / f"{name}_{what}.png")
-        _DRAWN[what](path).savefig(written[-1], dpi=80)
+        write_chart(written[-1], CHARTS[what](path), all_colors=what == "occurrence")
     return written
