@@ -24,7 +24,8 @@ from ground_tools.evaluation.navigation import CHI_SQUARED_90, network_products,
 from ground_tools.evaluation.passes import camera_frames
 from ground_tools.foundation.arguments import check_limits
 from ground_tools.foundation.sampling import evenly
-from ground_tools.pages.markdown import markdown_table
+from ground_tools.pages.blocks import Table, Text
+from ground_tools.pages.markdown import markdown
 from ground_tools.pages.sections import check_section, write_section
 
 # Powers of the body's mean relative entropy, m in docs/gnc.md, by which the limb's variance may grow.
@@ -161,7 +162,7 @@ def figures_text(record: dict[str, Any]) -> str:
     source = f"{record['set']}, {record['split']} split (sha256 `{record['sha256'][:16]}`)"
     b = record["bundle"]
     measured_on = f"{record['images']} images of {source}; {b['name']} {b['version']}, {b['passes']} passes."
-    return "\n".join(["", *markdown_table(head, rows), "", measured_on, ""])
+    return markdown([Table(head, rows), Text(measured_on)])
 
 
 def build_parser() -> argparse.ArgumentParser:

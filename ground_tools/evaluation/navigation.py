@@ -31,7 +31,8 @@ from ground_tools.evaluation.passes import camera_frames
 from ground_tools.foundation.arguments import check_limits
 from ground_tools.foundation.sampling import evenly
 from ground_tools.labels.classes import CLASS_NAMES, CLASS_ROLES
-from ground_tools.pages.markdown import markdown_table
+from ground_tools.pages.blocks import Block, Heading, Table, Text
+from ground_tools.pages.markdown import markdown
 from ground_tools.pages.sections import write_section
 from ground_tools.rendering.geometry import View, camera_axes
 
@@ -240,26 +241,22 @@ def _sun(sun: dict[str, Any], images: int) -> list[str]:
     return [given, _pair(sun["error_deg"], 0), str(sun["opposite"]), _pair(sun["axis_error_deg"], 0)]
 
 
-def _table(head: list[str], lines: list[list[str]]) -> list[str]:
-    return [*markdown_table(head, lines), ""]
-
-
 _SUN_HEAD = ["sun: with sign + axis only", "error, deg", "opposite", "axis error, deg"]
 
 
-def _truth_table(figures: Row) -> list[str]:
+def _truth_table(figures: Row) -> Table:
     head = ["truth masks", "images", "outline's centroid to centre of mass, px", *_SUN_HEAD]
-    lines = [
+    rows = [
         [name, str(s["images"]), _pair(s["mass_error_px"]), *_sun(s["sun"], s["images"])]
         for name, s in figures["truth"].items()
     ]
-    return _table(head, lines)
+    return Table(head, rows)
 
 
-def _network_tables(figures: Row) -> list[str]:
+def _network_tables(figures: Row) -> list[Table]:
     centroid = ["network maps", "images", "to outline, px", "brightness to outline, px", "to mass, px"]
     centroid += ["brightness to mass, px", "stated sigma, px", "squared error over covariance, mean", "within 90 %"]
-    lines = []
+    rows = []
     for name, s in figures["network"].items():
         plain = figures["brightness"][name]
         cells = [_pair(s["outline_error_px"]), _pair(plain["outline_error_px"])]
@@ -268,35 +265,38 @@ def _network_tables(figures: Row) -> list[str]:
             cells += ["", ""]
         else:
             cells += [f"{s['outline_squared_mean']:.1f}", f"{100 * s['outline_within_90']:.0f} %"]
-        lines.append([name, str(s["images"]), *cells])
+        rows.append([name, str(s["images"]), *cells])
     size = ["network maps", "refused", "diameter over true", "that of body_pixels", *_SUN_HEAD, "by entropy"]
     others = []
     for name, s in figures["network"].items():
         cells = [str(s["refused"]), _pair(s["diameter_ratio"]), _pair(s["pixel_diameter_ratio"])]
         others.append([name, *cells, *_sun(s["sun"], s["images"]), str(s["sun"]["by_entropy"])])
-    return _table(centroid, lines) + _table(size, others)
+    return [Table(centroid, rows), Table(size, others)]
 
 
 def figures_text(record: Row) -> str:
     """The figures as Markdown: for each pair of numbers the median and the 90 % point."""
-    lines = [""]
+    content: list[Block] = []
     for figures in record["sets"]:
         part = "" if figures["split"] is None else f", {figures['split']} split"
         use = "constants chosen on it" if figures["chosen_on"] else "measured on it only"
-        lines += [f"### {figures['name']}{part}: {use}", ""]
-        lines += [f"{figures['images']} images, sha256 `{figures['sha256'][:16]}`.", "", *_truth_table(figures)]
+        content.append(Heading(f"{figures['name']}{part}: {use}", 3))
+        content.append(Text(f"{figures['images']} images, sha256 `{figures['sha256'][:16]}`."))
+        content.append(_truth_table(figures))
         if "network" in figures:
-            lines += _network_tables(figures)
+            content += _network_tables(figures)
         if phase := figures["phase"]:
-            lines += [
-                f"Phase angle from the terminator's distance, {phase['images']} truth masks: rms error "
-                f"{phase['rms_deg']:.0f} deg; {phase['blind_rms_deg']:.0f} deg with the mean phase angle in its place.",
-                "",
-            ]
+            content.append(
+                Text(
+                    f"Phase angle from the terminator's distance, {phase['images']} truth masks: rms error "
+                    f"{phase['rms_deg']:.0f} deg; {phase['blind_rms_deg']:.0f} deg with the mean phase angle in its "
+                    "place."
+                )
+            )
     if record["bundle"] is not None:
         b = record["bundle"]
-        lines += [f"Network maps: {b['name']} {b['version']}, int8 files, {b['passes']} passes.", ""]
-    return "\n".join(lines)
+        content.append(Text(f"Network maps: {b['name']} {b['version']}, int8 files, {b['passes']} passes."))
+    return markdown(content)
 
 
 def write_figures(record: Row, docs: Path) -> None:

@@ -107,7 +107,7 @@ def write_docs(docs: Path, out: Path, new: Record) -> list[Path]:
     former = read_record(docs / "results.json")
     record = merge(former, new)
     written = [docs / "results.json", docs / "results.md"]
-    write_section(written[1], "figures", markdown(blocks(record), "images/results", deeper=1), record, written[0])
+    write_section(written[1], "figures", section(record), record, written[0])
     images = docs / "images" / "results"
     for items in new.get("pictures", {}).values():
         for item in items:
@@ -116,6 +116,11 @@ def write_docs(docs: Path, out: Path, new: Record) -> list[Path]:
     for file in _picture_files(former) - _picture_files(record):
         (images / file).unlink(missing_ok=True)
     return written
+
+
+def section(record: Record) -> str:
+    """The figures as Markdown."""
+    return markdown(blocks(record), "images/results", deeper=1)
 
 
 def _picture_files(record: Record) -> set[str]:

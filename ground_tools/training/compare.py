@@ -27,6 +27,8 @@ from ground_tools.foundation.descriptions import find_file, read_toml
 from ground_tools.foundation.files import write_whole
 from ground_tools.labels.classes import CLASS_NAMES
 from ground_tools.metrics.iou import iou_per_class, mean_iou
+from ground_tools.pages.blocks import Block, Heading, Table, Text
+from ground_tools.pages.markdown import markdown
 from ground_tools.pages.sections import check_section, write_section
 from ground_tools.training.origins import start_digest
 from ground_tools.training.pixels import read_pixels
@@ -224,29 +226,22 @@ def validation_miou(weights: Path, dataset: Path, minimum_boulder_pixels: int) -
 
 def as_text(record: dict[str, Any]) -> str:
     """All comparisons as tables, in Markdown."""
-    parts = []
+    content: list[Block] = []
     for figures in record.values():
-        also = "".join(f" {name} |" for name in figures["also"])
-        parts += [
-            f"### {figures['title']}",
-            "",
-            _caption(figures),
-            "",
-            f"| | mIoU | gain | craters | boulders |{also} minutes |",
-            f"|---|---|---|---|---|{'---|' * len(figures['also'])}---|",
-        ]
-        for name, row in figures["changes"].items():
-            runs = row["runs"]
-            values = [run["miou"] for run in runs]
-            spread = f" ({100 * min(values):.1f} to {100 * max(values):.1f})" if len(values) > 1 else ""
-            gain = "" if name == AS_IT_IS else f"{100 * row['gain']:+.1f}"
-            cells = [f"{100 * row['miou']:.1f}{spread}", gain]
-            cells += [_percent(run["iou"][of] for run in runs) for of in ("craters", "boulders")]
-            cells += [_percent(run["also"][of] for run in runs) for of in figures["also"]]
-            cells.append(f"{statistics.median(run['minutes'] for run in runs):.0f}")
-            parts.append(f"| {name} | {' | '.join(cells)} |")
-        parts.append("")
-    return "\n".join(parts)
+        head = ["", "mIoU", "gain", "craters", "boulders", *figures["also"], "minutes"]
+        rows = [_row(name, row, figures["also"]) for name, row in figures["changes"].items()]
+        content += [Heading(figures["title"], 3), Text(_caption(figures)), Table(head, rows)]
+    return markdown(content)
+
+
+def _row(name: str, row: dict[str, Any], also: list[str]) -> list[str]:
+    runs = row["runs"]
+    values = [run["miou"] for run in runs]
+    spread = f" ({100 * min(values):.1f} to {100 * max(values):.1f})" if len(values) > 1 else ""
+    cells = [f"{100 * row['miou']:.1f}{spread}", "" if name == AS_IT_IS else f"{100 * row['gain']:+.1f}"]
+    cells += [_percent(run["iou"][of] for run in runs) for of in ("craters", "boulders")]
+    cells += [_percent(run["also"][of] for run in runs) for of in also]
+    return [name, *cells, f"{statistics.median(run['minutes'] for run in runs):.0f}"]
 
 
 def _caption(figures: dict[str, Any]) -> str:
