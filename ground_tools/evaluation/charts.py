@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.ticker
 import numpy as np
 from matplotlib.figure import Figure
+from msgspec import UNSET
 
 from flight.bundle import Bundle
-from ground_tools.evaluation.figures import Record, result_key
-from ground_tools.evaluation.statistics import Arrays, rock_range
+from ground_tools.evaluation.figures import result_key
+from ground_tools.evaluation.results import DisturbanceFigures, GammaSweep, ModeFigures, ThresholdSweeps
+from ground_tools.evaluation.statistics import ImageStatistics, rock_range
 from ground_tools.metrics.calibration import CALIBRATION_BINS, expected_calibration_error
 from ground_tools.metrics.error_detection import (
     BINS,
@@ -45,12 +48,12 @@ def _modes(bundle: Bundle) -> list[tuple[str, str]]:
 
 
 @in_style
-def cumulative_iou(bundle: Bundle, statistics: Arrays, title: str) -> Figure:
+def cumulative_iou(bundle: Bundle, statistics: ImageStatistics, title: str) -> Figure:
     """Per mode: for each class, the share of the images that show it whose IoU is no better than x."""
     figure, axes = new_figure(len(bundle.modes))
     colors = class_colors(bundle.classes)
     for number, (axis, mode) in enumerate(zip(axes[0], bundle.modes, strict=True)):
-        ious = image_ious(statistics["confusion"][:, number])
+        ious = image_ious(statistics.confusion[:, number])
         for index, (name, color) in enumerate(colors.items()):
             values = np.sort(ious[~np.isnan(ious[:, index]), index])
             if len(values):
@@ -64,15 +67,14 @@ def cumulative_iou(bundle: Bundle, statistics: Arrays, title: str) -> Figure:
 
 
 @in_style
-def confusion(bundle: Bundle, statistics: Arrays, title: str) -> Figure:
+def confusion(bundle: Bundle, statistics: ImageStatistics, title: str) -> Figure:
     """Per mode: of the pixels of each true class, per cent that were given each class."""
     figure, axes = new_figure(len(bundle.modes), width=3.4 + 1.3 / len(bundle.modes), height=4.6)
     names = [definition.name for definition in bundle.classes]
-    image = None
     for number, (axis, mode) in enumerate(zip(axes[0], bundle.modes, strict=True)):
-        counts = statistics["confusion"][:, number].sum(axis=0).astype(np.float64)
+        counts = statistics.confusion[:, number].sum(axis=0).astype(np.float64)
         shares = 100.0 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
-        image = axis.imshow(shares, cmap="Blues", vmin=0.0, vmax=100.0)
+        image: Any = axis.imshow(shares, cmap="Blues", vmin=0.0, vmax=100.0)
         for row, column in np.ndindex(shares.shape):
             ink = "white" if shares[row, column] > 55.0 else "black"
             axis.text(
@@ -88,15 +90,15 @@ def confusion(bundle: Bundle, statistics: Arrays, title: str) -> Figure:
 
 
 @in_style
-def calibration(bundle: Bundle, statistics: Arrays, title: str) -> Figure:
+def calibration(bundle: Bundle, statistics: ImageStatistics, title: str) -> Figure:
     """Reliability diagram of every mode, with and without dropout, and how the confidence is distributed."""
     figure, axes = new_figure(2, width=4.6, height=4.0)
     diagram, spread = axes[0]
     diagram.plot([0, 100], [0, 100], **CHOSEN)
     middles = (np.arange(CALIBRATION_BINS) + 0.5) / CALIBRATION_BINS * 100.0
     for number, (mode, color) in enumerate(_modes(bundle)):
-        for name, style, what in (("calibration", "-", "passes"), ("calibration_deterministic", "--", "no dropout")):
-            counts = statistics[name][number]
+        passes, single = statistics.calibration[number], statistics.calibration_deterministic[number]
+        for counts, style, what in ((passes, "-", "passes"), (single, "--", "no dropout")):
             error = expected_calibration_error(counts) * 100.0
             pixels, right, confidence = counts
             # A bin of a few pixels tells nothing.
@@ -111,7 +113,7 @@ def calibration(bundle: Bundle, statistics: Arrays, title: str) -> Figure:
                 marker=marker,
                 label=label,
             )
-        share = 100.0 * statistics["calibration"][number][0] / statistics["calibration"][number][0].sum()
+        share = 100.0 * passes[0] / passes[0].sum()
         spread.step(middles, share, where="mid", color=color, label=mode)
     diagram.set(xlabel="confidence, %", ylabel="accuracy, %", xlim=(0, 100), ylim=(0, 100), title="reliability")
     legend_below(figure, diagram)
@@ -125,14 +127,14 @@ def calibration(bundle: Bundle, statistics: Arrays, title: str) -> Figure:
 
 
 @in_style
-def error_detection(bundle: Bundle, statistics: Arrays, title: str) -> Figure:
+def error_detection(bundle: Bundle, statistics: ImageStatistics, title: str) -> Figure:
     """How well entropy and mutual information find the wrong pixels: ROC, precision, risk, and the flown threshold."""
     figure, axes = new_figure(2, 2, width=4.6, height=3.5)
     (rates, precision), (risk, certain) = axes
     thresholds = np.arange(BINS) / BINS
     for number, (mode, color) in enumerate(_modes(bundle)):
-        for name, style, what in (("entropy", "-", "entropy"), ("mutual", "--", "mutual information")):
-            histogram = statistics[f"{name}_histogram"][number]
+        entropy, mutual = statistics.entropy_histogram[number], statistics.mutual_histogram[number]
+        for histogram, style, what in ((entropy, "-", "entropy"), (mutual, "--", "mutual information")):
             areas = f"AUROC {area_under_roc(histogram):.3f}, AUPR {average_precision(histogram):.3f}"
             false, true = roc(histogram)
             rates.plot(100 * false, 100 * true, color=color, linestyle=style, label=f"{mode}, {what}: {areas}")
@@ -140,7 +142,7 @@ def error_detection(bundle: Bundle, statistics: Arrays, title: str) -> Figure:
             precision.plot(100 * recall, 100 * share, color=color, linestyle=style)
             coverage, wrong = risk_coverage(histogram)
             risk.plot(100 * coverage, 100 * wrong, color=color, linestyle=style)
-        accurate, uncertain = certainty(statistics["scaled_histogram"][number])
+        accurate, uncertain = certainty(statistics.scaled_histogram[number])
         certain.plot(thresholds, 100 * accurate, color=color)
         certain.plot(thresholds, 100 * uncertain, color=color, linestyle="--")
     certain.plot([], [], color=GUIDE_COLOR, label="p(accurate | certain)")
@@ -162,24 +164,27 @@ def error_detection(bundle: Bundle, statistics: Arrays, title: str) -> Figure:
 
 
 @in_style
-def flyby(bundle: Bundle, figures: dict[str, Record], title: str) -> Figure:
-    """IoU of each class and mean entropy along a flyby, over time and over range; one row per mode."""
-    modes = [mode for mode in bundle.modes if "along" in figures[result_key(mode)]]
-    figure, axes = new_figure(3, len(modes), width=3.9, height=3.0)
+def flyby(bundle: Bundle, figures: dict[str, ModeFigures], title: str) -> Figure:
+    """IoU of each class and mean entropy along a flyby, over time and over range; one row per mode that has flown it.
+
+    figures: by the key of the mode.
+    """
+    flown = {mode: figures[result_key(mode)].along for mode in bundle.modes}
+    along = {mode: rows for mode, rows in flown.items() if rows is not UNSET}
+    figure, axes = new_figure(3, len(along), width=3.9, height=3.0)
     colors = class_colors(bundle.classes)
-    for line, mode in zip(axes, modes, strict=True):
-        rows = figures[result_key(mode)]["along"]
-        times = np.array([row["time_s"] for row in rows]) / 60.0
-        ranges = np.array([row["range_d0"] for row in rows])
+    for line, (mode, rows) in zip(axes, along.items(), strict=True):
+        times = np.array([row.time_s for row in rows]) / 60.0
+        ranges = np.array([row.range_d0 for row in rows])
         order = np.argsort(ranges)
         for name, color in colors.items():
-            values = np.array([np.nan if row["iou"][name] is None else row["iou"][name] for row in rows]) * 100.0
+            values = np.array([row.iou[name] for row in rows], dtype=np.float64) * 100.0
             line[0].plot(times, values, color=color, label=name, marker=".", linewidth=1.2)
             line[1].plot(ranges[order], values[order], ".", color=color, markersize=4)
-        mious = np.array([row["miou"] for row in rows]) * 100.0
+        mious = np.array([row.miou for row in rows]) * 100.0
         line[0].plot(times, mious, color=MEAN_COLOR, label="mean", linewidth=2.0)
         line[1].plot(ranges[order], mious[order], ".", color=MEAN_COLOR, markersize=5)
-        entropies = np.array([row["entropy"] for row in rows])
+        entropies = np.array([row.entropy for row in rows])
         line[2].plot(times, entropies, color=PLAIN_COLOR, marker=".")
         line[0].set(xlabel="minutes from closest approach", ylabel=f"{mode}: IoU, %", ylim=(0, 101))
         line[1].set(xlabel="range / D0", ylabel="IoU, %", ylim=(0, 101))
@@ -190,23 +195,23 @@ def flyby(bundle: Bundle, figures: dict[str, Record], title: str) -> Figure:
 
 
 @in_style
-def gamma_sweep(bundle: Bundle, sweep: Record, title: str) -> Figure:
+def gamma_sweep(bundle: Bundle, sweep: GammaSweep, title: str) -> Figure:
     """mIoU, the boulders' IoU, and the share of rocks' pixels found by their size, over gamma."""
     figure, axes = new_figure(3, width=3.9, height=3.5)
     mean, boulders, rocks = axes[0]
-    gammas = sweep["gammas"]
-    mean.plot(gammas, np.array(sweep["miou"]) * 100.0, color=MEAN_COLOR, marker="o")
+    gammas = sweep.gammas
+    mean.plot(gammas, np.array(sweep.miou) * 100.0, color=MEAN_COLOR, marker="o")
     mean.set(ylabel="mIoU, %", title="all classes")
     mixed = [definition.name for definition, rule in zip(bundle.classes, _rules(bundle), strict=True) if rule[1]]
     colors = class_colors(bundle.classes)
     for name in mixed:
-        values = np.array(sweep["iou"][name], dtype=np.float64) * 100.0
+        values = np.array(sweep.iou[name], dtype=np.float64) * 100.0
         boulders.plot(gammas, values, color=colors[name], marker="o", label=name)
     boulders.set(ylabel="IoU, %", title="classes that gamma mixes")
     boulders.legend()
-    sizes = [size for size, pixels in sweep["rock_pixels"].items() if pixels]
+    sizes = [size for size, pixels in sweep.rock_pixels.items() if pixels]
     for size, shade in zip(sizes, np.linspace(0.3, 0.95, max(len(sizes), 1)), strict=True):
-        values = np.array(sweep["rock_recall"][size], dtype=np.float64) * 100.0
+        values = np.array(sweep.rock_recall[size], dtype=np.float64) * 100.0
         rocks.plot(
             gammas,
             values,
@@ -219,7 +224,7 @@ def gamma_sweep(bundle: Bundle, sweep: Record, title: str) -> Figure:
         rocks.legend()
     first, second = next((rule for rule in _rules(bundle) if rule[1]), ("", ""))
     for axis in axes[0]:
-        axis.axvline(sweep["chosen"], **CHOSEN)
+        axis.axvline(sweep.chosen, **CHOSEN)
         axis.set(xlabel=f"gamma (1: {second}, 10: {first})", xlim=(0.8, 10.2), xticks=range(1, 11))
     figure.suptitle(title)
     return figure
@@ -230,15 +235,16 @@ def _rules(bundle: Bundle) -> tuple[tuple[str, str | None], ...]:
 
 
 @in_style
-def threshold_sweep(bundle: Bundle, sweep: Record, title: str) -> Figure:
+def threshold_sweep(bundle: Bundle, sweeps: ThresholdSweeps, title: str) -> Figure:
     """mIoU of the maps with uncertain pixels marked, over the threshold."""
     figure, axes = new_figure(1, width=5.4, height=3.4)
     axis = axes[0, 0]
     for mode, color in _modes(bundle):
-        points = sweep["modes"][result_key(mode)]["miou"]
-        axis.plot([float(t) for t in points], np.array([*points.values()]) * 100.0, color=color, marker=".", label=mode)
-        axis.axhline(100.0 * sweep["modes"][result_key(mode)]["miou_unmarked"], **{**COMPARED, "color": color})
-    axis.axvline(sweep["chosen"], **CHOSEN, label="as shipped")
+        sweep = sweeps.modes[result_key(mode)]
+        mious = np.array([*sweep.miou.values()]) * 100.0
+        axis.plot([float(threshold) for threshold in sweep.miou], mious, color=color, marker=".", label=mode)
+        axis.axhline(100.0 * sweep.miou_unmarked, **{**COMPARED, "color": color})
+    axis.axvline(sweeps.chosen, **CHOSEN, label="as shipped")
     axis.plot([], [], **COMPARED, label="nothing marked")
     axis.set(xlabel="threshold on the scaled entropy", ylabel="mIoU, %", xlim=(0, 1), ylim=(0, None))
     axis.legend()
@@ -247,17 +253,17 @@ def threshold_sweep(bundle: Bundle, sweep: Record, title: str) -> Figure:
 
 
 @in_style
-def disturbances(bundle: Bundle, figures: Record, title: str) -> Figure:
+def disturbances(bundle: Bundle, figures: DisturbanceFigures, title: str) -> Figure:
     """Mean entropy on disturbed images, by mode, beside the undisturbed ones."""
     figure, axes = new_figure(1, width=8.6, height=4.0)
     axis = axes[0, 0]
-    names = list(next(iter(figures["modes"].values())))
+    names = list(next(iter(figures.modes.values())))
     width = 0.8 / len(bundle.modes)
     for number, (mode, color) in enumerate(_modes(bundle)):
-        rows = figures["modes"][result_key(mode)]
+        rows = figures.modes[result_key(mode)]
         places = np.arange(len(names)) + (number - (len(bundle.modes) - 1) / 2) * width
-        axis.bar(places, [rows[name]["entropy"] for name in names], width, color=color, label=mode)
-        axis.axhline(rows["none"]["entropy"], **{**CHOSEN, "color": color})
+        axis.bar(places, [rows[name].entropy for name in names], width, color=color, label=mode)
+        axis.axhline(rows["none"].entropy, **{**CHOSEN, "color": color})
     top = math.log(len(bundle.classes))
     axis.axhline(top, color=GUIDE_COLOR, linewidth=0.8)
     axis.text(

@@ -26,7 +26,7 @@ CHOSEN = {"color": GUIDE_COLOR, "linewidth": 1.0, "linestyle": ":"}
 COMPARED = {"color": GUIDE_COLOR, "linewidth": 0.8, "linestyle": "--"}
 SMALL_FONT = 8
 # Points; inches.
-_STYLE = {
+_STYLE: Any = {
     "font.size": 9,
     "axes.grid": True,
     "axes.axisbelow": True,

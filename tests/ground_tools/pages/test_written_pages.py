@@ -13,6 +13,7 @@ from ground_tools.datasets.report import section as datasets_section
 from ground_tools.evaluation.covariance import figures_text as covariance_section
 from ground_tools.evaluation.navigation import figures_text as navigation_section
 from ground_tools.evaluation.report import section as results_section
+from ground_tools.evaluation.results import results_of
 from ground_tools.export.card import card
 from ground_tools.pages.sections import write_section
 from ground_tools.training.compare import as_text as comparisons_section
@@ -20,7 +21,7 @@ from tests.gnc.measure import as_text as client_section
 
 ROOT = Path(__file__).parents[3]
 SECTIONS: dict[str, tuple[str, str, Callable[[Any], str]]] = {
-    "results": ("results.md", "figures", results_section),
+    "results": ("results.md", "figures", lambda record: results_section(results_of(record, "results.json"))),
     "datasets": ("datasets.md", "figures", datasets_section),
     "comparisons": ("training.md", "comparisons", comparisons_section),
     "covariance": ("gnc.md", "covariance figures", covariance_section),
