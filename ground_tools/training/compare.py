@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import UNSET
 from tqdm import tqdm
 
 from ground_tools.datasets.noise import network_inputs
@@ -27,17 +27,22 @@ from ground_tools.foundation.descriptions import find_file, read_toml
 from ground_tools.foundation.files import write_whole
 from ground_tools.labels.classes import CLASS_NAMES
 from ground_tools.metrics.iou import iou_per_class, mean_iou
-from ground_tools.pages.blocks import Block, Heading, Table, Text
-from ground_tools.pages.markdown import markdown
-from ground_tools.pages.sections import check_section, write_section
+from ground_tools.training.comparison_figures import (
+    AS_IT_IS,
+    ComparisonFigures,
+    Run,
+    SetOrigin,
+    change_figures,
+    check_place,
+    comparison_section,
+    write_comparisons,
+)
 from ground_tools.training.origins import start_digest
 from ground_tools.training.pixels import read_pixels
 from ground_tools.training.recipes import Recipe, load_recipe
 from ground_tools.training.records import provenance
 
 COMPARISONS = Path(__file__).with_name("comparisons")
-MARK = "comparisons"
-AS_IT_IS = "the recipe"
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,7 @@ def _flat(table: dict[str, Any], before: str = "") -> dict[str, Any]:
 
 def compare(
     comparison: Comparison, dataset: Path, begin: Path, out: Path, also: list[Path], beside: Path | None
-) -> dict[str, Any]:
+) -> ComparisonFigures:
     """Train what is not trained yet, each in a folder of OUT and a process of its own; returns the figures.
 
     also: further sets on whose validation splits the networks are evaluated. beside: the set for changes that
@@ -120,28 +125,23 @@ def compare(
     """
     runs = [(name, seed) for name in comparison.changes for seed in comparison.seeds]
     runs += [(AS_IT_IS, seed) for seed in comparison.more_seeds]
-    rows: dict[str, Any] = {name: {"runs": []} for name in comparison.changes}
+    trained: dict[str, list[Run]] = {name: [] for name in comparison.changes}
     for name, seed in (bar := tqdm(runs, unit="training", disable=None)):
         bar.set_postfix_str(f"{name}, seed {seed}")
         folder = out / f"{list(comparison.changes).index(name):02d}_seed_{seed}"
-        rows[name]["runs"].append(_train(comparison, name, seed, dataset, begin, folder, also, beside))
-    base = {run["seed"]: run["miou"] for run in rows[AS_IT_IS]["runs"]}
-    for row in rows.values():
-        row["miou"] = statistics.median(run["miou"] for run in row["runs"])
-        # Of the same seed, so that what the draw of batches and weights does is in both.
-        row["gain"] = statistics.median(run["miou"] - base[run["seed"]] for run in row["runs"])
+        trained[name].append(_train(comparison, name, seed, dataset, begin, folder, also, beside))
     recipe = load_recipe(comparison.recipe, comparison.changes[AS_IT_IS])
-    return {
-        "title": comparison.title,
-        "recipe": comparison.recipe,
-        "dataset": provenance(dataset),
-        "also": [read_description(path)["name"] for path in also],
-        "epochs": recipe.epochs,
-        "images": recipe.images,
-        "seeds": list(comparison.seeds),
-        "more_seeds": list(comparison.more_seeds),
-        "changes": rows,
-    }
+    return ComparisonFigures(
+        title=comparison.title,
+        recipe=comparison.recipe,
+        dataset=SetOrigin(**provenance(dataset)),
+        also=[read_description(path)["name"] for path in also],
+        epochs=recipe.epochs,
+        images=recipe.images,
+        seeds=list(comparison.seeds),
+        more_seeds=list(comparison.more_seeds),
+        changes={name: change_figures(runs, trained[AS_IT_IS]) for name, runs in trained.items()},
+    )
 
 
 def _train(
@@ -153,7 +153,7 @@ def _train(
     out: Path,
     also: list[Path],
     beside: Path | None,
-) -> dict[str, Any]:
+) -> Run:
     fields = {**comparison.changes[name], "seed": seed}
     recipe = load_recipe(comparison.recipe, fields)
     if recipe.beside and beside is None:
@@ -173,11 +173,9 @@ def _train(
             raise RuntimeError(f"training {out}: exit code {done.returncode}; see {out / 'output.txt'}")
     record = json.loads((out / "training.json").read_text())
     _check(record, recipe, dataset, begin, out)
-    run = {"seed": seed, "epoch": record["validation"]["epoch"], "minutes": record["minutes"]}
-    run |= {"miou": record["validation"]["miou"], "iou": record["validation"]["iou"]}
-    if also:
-        run["also"] = _evaluate_once(out, also, recipe.minimum_boulder_pixels)
-    return run
+    known = {name: record["validation"][name] for name in ("epoch", "miou", "iou")}
+    mious = _evaluate_once(out, also, recipe.minimum_boulder_pixels) if also else UNSET
+    return Run(seed=seed, minutes=record["minutes"], **known, also=mious)
 
 
 def _evaluate_once(out: Path, sets: list[Path], minimum_boulder_pixels: int) -> dict[str, float]:
@@ -224,57 +222,6 @@ def validation_miou(weights: Path, dataset: Path, minimum_boulder_pixels: int) -
     return mean_iou(iou_per_class(np.asarray(pixels.masks), labels, len(CLASS_NAMES)))
 
 
-def as_text(record: dict[str, Any]) -> str:
-    """All comparisons as tables, in Markdown."""
-    content: list[Block] = []
-    for figures in record.values():
-        head = ["", "mIoU", "gain", "craters", "boulders", *figures["also"], "minutes"]
-        rows = [_row(name, row, figures["also"]) for name, row in figures["changes"].items()]
-        content += [Heading(figures["title"], 3), Text(_caption(figures)), Table(head, rows)]
-    return markdown(content)
-
-
-def _row(name: str, row: dict[str, Any], also: list[str]) -> list[str]:
-    runs = row["runs"]
-    values = [run["miou"] for run in runs]
-    spread = f" ({100 * min(values):.1f} to {100 * max(values):.1f})" if len(values) > 1 else ""
-    cells = [f"{100 * row['miou']:.1f}{spread}", "" if name == AS_IT_IS else f"{100 * row['gain']:+.1f}"]
-    cells += [_percent(run["iou"][of] for run in runs) for of in ("craters", "boulders")]
-    cells += [_percent(run["also"][of] for run in runs) for of in also]
-    return [name, *cells, f"{statistics.median(run['minutes'] for run in runs):.0f}"]
-
-
-def _caption(figures: dict[str, Any]) -> str:
-    images = f"{figures['images']} images, " if figures["images"] else ""
-    caption = (
-        f"`{figures['recipe']}` on {figures['dataset']['name']}, {images}{figures['epochs']} epochs, "
-        f"{_seeds(figures['seeds'])}. Validation mIoU in %; of several seeds the median, in brackets the lowest and "
-        "highest. The gain is the difference to the recipe with the same seed."
-    )
-    if figures["more_seeds"]:
-        caption += (
-            f" The recipe itself was trained with {_seeds(figures['more_seeds'])}, too: its spread is what the draw of "
-            "batches and weights alone does."
-        )
-    return caption
-
-
-def _seeds(seeds: list[int]) -> str:
-    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
-
-
-def _percent(values: Any) -> str:
-    return f"{100 * statistics.median(values):.1f}"
-
-
-def write_docs(name: str, figures: dict[str, Any], docs: Path) -> None:
-    """Add a comparison to DOCS/comparisons.json and to the marked part of DOCS/training.md."""
-    file = docs / "comparisons.json"
-    record = json.loads(file.read_text()) if file.exists() else {}
-    record = dict(sorted({**record, name: figures}.items()))
-    write_section(docs / "training.md", MARK, as_text(record), record, file)
-
-
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code: 0, or 2 with one line that says what is wrong and where."""
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -296,13 +243,13 @@ def main(argv: list[str] | None = None) -> int:
     try:
         comparison = load_comparison(arguments.comparison)
         if arguments.write is not None:
-            check_section(arguments.write / "training.md", MARK)
+            check_place(arguments.write)
         figures = compare(
             comparison, arguments.dataset, arguments.begin, arguments.out, arguments.also, arguments.beside
         )
-        print(as_text({comparison.name: figures}))
+        print(comparison_section({comparison.name: figures}))
         if arguments.write is not None:
-            write_docs(comparison.name, figures, arguments.write)
+            write_comparisons({comparison.name: figures}, arguments.write)
     except (ValueError, OSError, RuntimeError) as error:
         print(f"compare: {error}", file=sys.stderr)
         return 2
