@@ -20,8 +20,8 @@ _NO_CLASS = (255, 0, 255)
 def class_balance(path: Path) -> Figure:
     """Bars per class: mean share of the pixels, and share of the samples that show it."""
     statistics = describe(path)
-    names = list(statistics["class_share"])
-    share, present = (np.array([*statistics[key].values()]) for key in ("class_share", "class_present"))
+    names = list(statistics.class_share)
+    share, present = (np.array([*of.values()]) for of in (statistics.class_share, statistics.class_present))
     figure, axes = new_figure(2, width=3.5)
     colors = [plot_color(COLORS.get(name, _NO_CLASS)) for name in names]
     titles = ("mean share of pixels", "samples that show it")

@@ -1,44 +1,52 @@
-"""The pages that commands have written into docs/ and models/ are those that their figures give today."""
+"""The pages and figures that commands have written into docs/ and models/ are read and written again as they are."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from ground_tools.datasets.report import section as datasets_section
-from ground_tools.evaluation.covariance import figures_text as covariance_section
-from ground_tools.evaluation.navigation import figures_text as navigation_section
-from ground_tools.evaluation.report import section as results_section
-from ground_tools.evaluation.results import results_of
+from ground_tools.datasets import report as datasets
+from ground_tools.datasets.figures import DatasetFigures
+from ground_tools.evaluation import covariance, navigation
+from ground_tools.evaluation import report as evaluation
+from ground_tools.evaluation.navigation_figures import NavigationFigures
+from ground_tools.evaluation.results import Results
 from ground_tools.export.card import card
-from ground_tools.pages.sections import write_section
-from ground_tools.training.compare import as_text as comparisons_section
-from tests.gnc.measure import as_text as client_section
+from ground_tools.foundation.json_records import from_plain, read_json
+from ground_tools.training import comparison_figures
+from tests.gnc import measure
 
 ROOT = Path(__file__).parents[3]
-SECTIONS: dict[str, tuple[str, str, Callable[[Any], str]]] = {
-    "results": ("results.md", "figures", lambda record: results_section(results_of(record, "results.json"))),
-    "datasets": ("datasets.md", "figures", datasets_section),
-    "comparisons": ("training.md", "comparisons", comparisons_section),
-    "covariance": ("gnc.md", "covariance figures", covariance_section),
-    "gnc": ("gnc.md", "navigation figures", navigation_section),
-    "gnc_client": ("gnc.md", "client figures", client_section),
+
+
+def again(kind: type, file: str, write: Callable[..., object]) -> Callable[[Path], object]:
+    """What reads figures from a folder of documents and writes them there, with their page."""
+    return lambda docs: write(from_plain(kind, read_json(docs / file), file), docs)
+
+
+WRITTEN: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "results": ("results.md", lambda docs: evaluation.write_docs(docs, docs, Results())),
+    "datasets": ("datasets.md", again(DatasetFigures, "datasets.json", datasets.write_figures)),
+    "comparisons": ("training.md", lambda docs: comparison_figures.write_comparisons({}, docs)),
+    "covariance": ("gnc.md", again(covariance.CovarianceFigures, "covariance.json", covariance.write_figures)),
+    "gnc": ("gnc.md", again(NavigationFigures, "gnc.json", navigation.write_figures)),
+    "gnc_client": ("gnc.md", again(dict, "gnc_client.json", measure.write_figures)),
 }
 
 
-@pytest.mark.parametrize("name", SECTIONS)
-def test_a_section_is_that_of_its_figures(name: str, tmp_path: Path) -> None:
-    page, mark, section = SECTIONS[name]
-    text, figures = ((ROOT / "docs" / file).read_text() for file in (page, f"{name}.json"))
-    (tmp_path / page).write_text(text)
-    record = json.loads(figures)
-    write_section(tmp_path / page, mark, section(record), record, tmp_path / f"{name}.json")
-    assert (tmp_path / page).read_text() == text
-    assert (tmp_path / f"{name}.json").read_text() == figures
+@pytest.mark.parametrize("name", WRITTEN)
+def test_figures_and_their_page_are_written_alike(name: str, tmp_path: Path) -> None:
+    page, write = WRITTEN[name]
+    files = (page, f"{name}.json")
+    for file in files:
+        shutil.copy(ROOT / "docs" / file, tmp_path)
+    write(tmp_path)
+    for file in files:
+        assert (tmp_path / file).read_text() == (ROOT / "docs" / file).read_text()
 
 
 @pytest.mark.parametrize("manifest", sorted(ROOT.glob("models/*/manifest.json")), ids=lambda path: path.parent.name)
