@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ground_tools.export.figures import IouFigures, figures_of
 from ground_tools.pages.blocks import Table, percent
 from ground_tools.pages.templates import render
 from ground_tools.training.records import Record, chain, sets_in
@@ -39,12 +40,15 @@ def limits(records: dict[str, Record]) -> list[str]:
 
 def card(manifest: dict[str, Any]) -> str:
     """The model card, Markdown, from the manifest's own figures."""
+    figures = figures_of(manifest)
     trainings = [_training_row(role, part) for role, record in manifest["training"].items() for part in chain(record)]
+    classes = [definition["name"] for definition in manifest["classes"]]
     return render(
         "export/card.md.j2",
         manifest=manifest,
+        figures=figures,
         trainings=Table(["network", "recipe", "set", "label rule", "epochs", "time", "backend"], trainings),
-        tests={name: (test, _iou_table(manifest, test)) for name, test in manifest["metrics"]["test"].items()},
+        tables={name: _iou_table(classes, test) for name, test in figures.test.items()},
     )
 
 
@@ -57,14 +61,12 @@ def _training_row(role: str, record: Record) -> list[str]:
     return [role, recipe["name"], sets, rule, str(recipe["epochs"]), time, record["backend"]]
 
 
-def _iou_table(manifest: dict[str, Any], test: dict[str, Any]) -> Table:
-    names = [definition["name"] for definition in manifest["classes"]]
+def _iou_table(classes: list[str], test: IouFigures) -> Table:
     rows = []
-    for mode, figures in test.items():
-        if isinstance(figures, dict):
-            shares = [*(figures["iou"].get(name) for name in names), figures["miou"]]
-            rows.append([mode, *("-" if share is None else f"{percent(share)} %" for share in shares)])
-    return Table(["mode", *names, "mean"], rows)
+    for mode, figures in test.modes.items():
+        shares = [*(figures.iou.get(name) for name in classes), figures.miou]
+        rows.append([mode, *("-" if share is None else f"{percent(share)} %" for share in shares)])
+    return Table(["mode", *classes, "mean"], rows)
 
 
 def _sets(record: Record) -> list[str]:

@@ -16,6 +16,7 @@ from ground_tools.evaluation import report as evaluation
 from ground_tools.evaluation.navigation_figures import NavigationFigures
 from ground_tools.evaluation.results import Results
 from ground_tools.export.card import card
+from ground_tools.export.figures import figures_of, plain_metrics
 from ground_tools.foundation.json_records import from_plain, read_json
 from ground_tools.training import comparison_figures
 from tests.gnc import measure
@@ -51,4 +52,6 @@ def test_figures_and_their_page_are_written_alike(name: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("manifest", sorted(ROOT.glob("models/*/manifest.json")), ids=lambda path: path.parent.name)
 def test_a_card_is_that_of_its_manifest(manifest: Path) -> None:
-    assert card(json.loads(manifest.read_text())) == (manifest.parent / "card.md").read_text()
+    stated = json.loads(manifest.read_text())
+    assert card(stated) == (manifest.parent / "card.md").read_text()
+    assert json.dumps(plain_metrics(figures_of(stated))) == json.dumps(stated["metrics"])
