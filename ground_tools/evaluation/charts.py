@@ -221,7 +221,7 @@ def gamma_sweep(bundle: Bundle, sweep: GammaSweep, title: str) -> Figure:
         )
     rocks.set(ylabel="pixels called boulders, %", title="rocks by visible size", ylim=(0, 101))
     if sizes:
-        rocks.legend()
+        rocks.legend(ncols=2)
     first, second = next((rule for rule in _rules(bundle) if rule[1]), ("", ""))
     for axis in axes[0]:
         axis.axvline(sweep.chosen, **CHOSEN)
