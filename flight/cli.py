@@ -3,60 +3,43 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
+import os
 import sys
 import time
+import traceback
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flight import __version__
+from flight.command_line import CommandParser, examples, run_program
+from flight.icd.limits import DEFAULT_ENDPOINTS
 from flight.keys import ROLES
+from flight.option_types import (
+    Limited,
+    endpoint,
+    existing_folder,
+    integer,
+    number,
+    number_above,
+    output_folder,
+)
+from flight.service.fields import help_text
+from flight.settings import PARAMETER_SCHEMAS
 
 if TYPE_CHECKING:
     from flight.bundle import Bundle
-    from flight.inference.engine import Maps, Settings
+    from flight.inference.engine import Maps
+    from flight.settings import Settings
 
 _SERVE_EXAMPLES = """examples:
   flight serve --bundle models/unet_h
   flight serve --bundle models/unet_h --config flight.toml
 
-a configuration file, every field optional (these are the defaults; passes, gamma and uncertainty_threshold
-come from the bundle):
-  [endpoints]
-  frames = "tcp://127.0.0.1:5601"
-  products  = "tcp://127.0.0.1:5602"
-  telemetry = "tcp://127.0.0.1:5603"
-  commands  = "tcp://127.0.0.1:5604"
-  [parameters]
-  deadline_ms = 0            # 0: none
-  minimum_passes = 1
-  publish_full = false
-  centering = "auto"         # or "off"
-  saturated_fraction = 0.05  # and dark_level, smallest_body_pixels, second_body_fraction, entropy_factor:
-                             # when a frame or a map is flagged, see docs/icd.md
-  self_test_interval = 100   # frames; 0: on command only
-  [inference]
-  threads = 2
-  base_seed = 0
-  [worker]
-  start_timeout_s = 60.0
-  answer_timeout_s = 60.0
-  hang_timeout_s = 1.5       # without a sign of life, or hang_factor times a long pause lately
-  hang_factor = 5.0
-  restart_limit = 5          # more restarts than this in restart_window_s seconds: safe state
-  restart_window_s = 60.0
-  [storage]
-  state = "DIR"              # default: none, nothing survives a restart
-  bundles = "DIR"            # default: none, no load_bundle
-  [security]
-  keys = "DIR"               # default: none, loopback and ipc:// only
-  [limits]
-  frames_per_second = 1000
-  commands_per_second = 100
-  [integrity]
-  file_check_interval_s = 300.0
+the configuration file is TOML; every field is optional, and these are the defaults:
 """
 _SEGMENT_EXAMPLES = """examples:
   flight segment --bundle models/unet_h --out out/maps frame.png
@@ -67,84 +50,150 @@ writes for each image <stem>_maps.png (everything side by side), <stem>_class_ma
 (class_map, enhanced_class_map, predictive_entropy, mutual_information, mean_probability, map_to_sensor).
 """
 _PICTURES = ("_maps", "_class_map", "_enhanced_class_map", "_predictive_entropy", "_mutual_information")
-_COMMAND_EXAMPLES = """examples:
-  flight command get_status
-  flight command set_parameter name=passes value=10
-  flight command set_parameters 'values={"passes": 10, "deadline_ms": 1500}'
-  flight command set_mode mode=UNetS
-  flight command load_bundle path=unet_h_2
-  flight command validate_bundle
-  flight command activate_bundle
-"""
+_PROGRAM_EXAMPLES = {
+    "flight check --bundle models/unet_h": "validate the networks and run their self-test",
+    "flight serve --bundle models/unet_h": "the service",
+    "flight command get_status": "talk to it",
+    "flight segment --bundle models/unet_h --out out/maps frame.png": "without sockets",
+}
+_CHECK_EXAMPLES = {"flight check --bundle models/unet_h": ""}
+_COMMAND_EXAMPLES = {
+    "flight command get_status": "",
+    "flight command set_parameter name=passes value=10": "",
+    'flight command set_parameters \'values={"passes": 10, "deadline_ms": 1500}\'': "",
+    "flight command set_mode mode=UNetS": "",
+    "flight command load_bundle path=unet_h_2": "",
+    "flight command validate_bundle": "",
+    "flight command activate_bundle": "",
+}
+_SERVICE_KEYS_EXAMPLES = {"flight keys service /etc/rubblemap/keys": ""}
+_CLIENT_KEYS_EXAMPLES = {
+    "flight keys client /etc/rubblemap/keys navcam --role camera --out navcam_keys": "",
+    "flight keys client /etc/rubblemap/keys operator --role commander --role consumer --out operator_keys": "",
+}
+_KEYS_NOTE = "A client's key is withdrawn by removing its file from the allow-list and restarting the service."
 
 
-_KEYS_EXAMPLES = """examples:
-  flight keys service /etc/rubblemap/keys
-  flight keys client /etc/rubblemap/keys navcam --role camera --out navcam_keys
-  flight keys client /etc/rubblemap/keys operator --role commander --role consumer --out operator_keys
-
-A client's key is withdrawn by removing its file from the allow-list and restarting the service.
-"""
-
-
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> CommandParser:
     """The command line of `flight`."""
-    parser = argparse.ArgumentParser(prog="flight", description="Rubblemap's onboard inference service.")
+    parser = CommandParser(
+        prog="flight", description="Rubblemap's onboard inference service.", epilog=examples(_PROGRAM_EXAMPLES)
+    )
     parser.add_argument("--version", action="version", version=f"rubblemap {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    raw = argparse.RawDescriptionHelpFormatter
 
-    serve = commands.add_parser("serve", help="run the service", epilog=_SERVE_EXAMPLES, formatter_class=raw)
+    serve = commands.add_parser("serve", help="run the service", epilog=_SERVE_EXAMPLES + help_text())
     serve.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="the model bundle to serve")
-    serve.add_argument("--config", type=Path, metavar="TOML", help="configuration file")
+    serve.add_argument("--config", type=Path, metavar="TOML", help="configuration file (default: none)")
 
-    segment = commands.add_parser(
-        "segment", help="segment image files, without sockets", epilog=_SEGMENT_EXAMPLES, formatter_class=raw
+    _add_segment(commands)
+
+    check = commands.add_parser(
+        "check", help="validate a bundle and run its self-test", epilog=examples(_CHECK_EXAMPLES)
     )
-    segment.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="PNG, JPEG or TIFF, 8 or 16 bit grey")
-    segment.add_argument("--bundle", type=Path, required=True, metavar="DIR")
-    segment.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
-    segment.add_argument("--mode", help="the bundle's fused mode (default) or one network's role")
-    segment.add_argument("--passes", type=int, help="dropout passes, 1..100 (default: the bundle's)")
-    segment.add_argument("--gamma", type=float, help="mixing of the networks, 1..10 (default: the bundle's)")
-    segment.add_argument("--uncertainty-threshold", type=float, help="0..1 (default: the bundle's)")
-    segment.add_argument("--seed", type=int, default=0, help="of the dropout masks (default: 0)")
-    segment.add_argument("--threads", type=int, default=2, help="(default: 2)")
-    segment.add_argument("--centered", action="store_true", help="take each image whole instead of finding the body")
-
-    check = commands.add_parser("check", help="validate a bundle and run its self-test")
-    check.add_argument("--bundle", type=Path, required=True, metavar="DIR")
+    check.add_argument("--bundle", type=existing_folder, required=True, metavar="DIR", help="the model bundle")
 
     command = commands.add_parser(
-        "command", help="send a command to a running service", epilog=_COMMAND_EXAMPLES, formatter_class=raw
+        "command", help="send a command to a running service", epilog=examples(_COMMAND_EXAMPLES)
     )
     command.add_argument("name", help="no_op, get_status, set_parameter, ...; see docs/icd.md")
-    command.add_argument("arguments", nargs="*", metavar="NAME=VALUE", help="values are read as JSON, else as text")
-    command.add_argument("--endpoint", help="the service's commands socket")
-    command.add_argument("--timeout", type=float, default=120.0, metavar="S", help="wait so long (default: 120)")
-    command.add_argument("--keys", type=Path, metavar="DIR", help="the client's keys, if the service has keys")
-
-    keys = commands.add_parser(
-        "keys", help="make CURVE keys for a service and its clients", epilog=_KEYS_EXAMPLES, formatter_class=raw
+    command.add_argument(
+        "arguments",
+        nargs="*",
+        type=_name_and_value,
+        metavar="NAME=VALUE",
+        help="the command's arguments; a value is read as JSON, or else as text",
     )
-    kinds = keys.add_subparsers(dest="kind", required=True, metavar="KIND")
-    for_service = kinds.add_parser("service", help="the service's pair and its empty allow-lists")
-    for_service.add_argument("folder", type=Path, metavar="DIR", help="the service's folder, security.keys")
-    for_client = kinds.add_parser("client", help="a client's pair, allowed in the given roles")
-    for_client.add_argument("folder", type=Path, metavar="DIR", help="the service's folder")
-    for_client.add_argument("name", help="the client's name in the allow-lists")
-    for_client.add_argument("--role", action="append", required=True, choices=list(ROLES), help="may be repeated")
-    for_client.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="folder for the client, to be handed over"
+    command.add_argument(
+        "--endpoint", type=endpoint, default=DEFAULT_ENDPOINTS["commands"], help="the service's commands socket"
     )
+    command.add_argument(
+        "--timeout", type=number_above(0.0), default=120.0, metavar="S", help="wait so many seconds for the reply"
+    )
+    command.add_argument(
+        "--keys", type=existing_folder, metavar="DIR", help="the client's keys, if the service has keys (default: none)"
+    )
+    _add_keys(commands)
     return parser
 
 
-def _serve(arguments: argparse.Namespace) -> None:
+def _add_segment(commands: Any) -> None:
+    segment = commands.add_parser("segment", help="segment image files, without sockets", epilog=_SEGMENT_EXAMPLES)
+    segment.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="PNG, JPEG or TIFF, 8 or 16 bit grey")
+    segment.add_argument("--bundle", type=existing_folder, required=True, metavar="DIR", help="the model bundle")
+    segment.add_argument("--out", type=output_folder, required=True, metavar="DIR", help="folder to write")
+    segment.add_argument("--mode", help="the bundle's fused mode or one of its networks (default: the bundle's)")
+    for name, text in (
+        ("passes", "dropout passes"),
+        ("gamma", "mixing of the networks"),
+        ("uncertainty_threshold", "entropy, relative to its largest value, from which a pixel is marked uncertain"),
+    ):
+        segment.add_argument(
+            f"--{name.replace('_', '-')}", type=_parameter(name), metavar="N", help=f"{text} (default: the bundle's)"
+        )
+    segment.add_argument("--seed", type=integer(0, 2**64 - 1), default=0, metavar="N", help="of the dropout masks")
+    segment.add_argument("--threads", type=integer(1, 64), default=2, metavar="N", help="threads of the networks")
+    segment.add_argument("--centered", action="store_true", help="take each image whole instead of finding the body")
+
+
+def _add_keys(commands: Any) -> None:
+    keys = commands.add_parser(
+        "keys",
+        help="make CURVE keys for a service and its clients",
+        epilog=examples(_SERVICE_KEYS_EXAMPLES | _CLIENT_KEYS_EXAMPLES, _KEYS_NOTE),
+    )
+    kinds = keys.add_subparsers(dest="kind", required=True, metavar="KIND")
+    for_service = kinds.add_parser(
+        "service", help="the service's pair and its empty allow-lists", epilog=examples(_SERVICE_KEYS_EXAMPLES)
+    )
+    for_service.add_argument("folder", type=output_folder, metavar="DIR", help="the service's folder, security.keys")
+    for_client = kinds.add_parser(
+        "client",
+        help="a client's pair, allowed in the given roles",
+        epilog=examples(_CLIENT_KEYS_EXAMPLES, _KEYS_NOTE),
+    )
+    for_client.add_argument("folder", type=existing_folder, metavar="DIR", help="the service's folder")
+    for_client.add_argument("name", help="the client's name in the allow-lists")
+    for_client.add_argument(
+        "--role", action="append", required=True, choices=list(ROLES), help="what the client may do; may be repeated"
+    )
+    for_client.add_argument(
+        "--out", type=output_folder, required=True, metavar="DIR", help="folder for the client, to be handed over"
+    )
+
+
+def _parameter(name: str) -> Limited[Any]:
+    """The type of an option that sets a parameter: it has the limits that the configuration has."""
+    schema = PARAMETER_SCHEMAS[name]
+    kind: Any = integer if schema["type"] == "integer" else number
+    limited: Limited[Any] = kind(schema["minimum"], schema["maximum"])
+    return limited
+
+
+def _name_and_value(text: str) -> tuple[str, Any]:
+    """An argument of a command; its value is read as JSON, or else as text."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, got {text!r}")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def _serve(arguments: argparse.Namespace) -> int:
     from flight.service.configuration import load_configuration
     from flight.service.server import Service
 
-    Service(load_configuration(arguments.config), arguments.bundle).run()
+    # What is wrong with a start is one line of main()'s; what goes wrong from then on is a fault of the program.
+    service = Service(load_configuration(arguments.config), arguments.bundle)
+    try:
+        service.run()
+    except Exception:
+        with contextlib.suppress(OSError):  # Nobody may read the log any more.
+            traceback.print_exc()
+        return os.EX_SOFTWARE
+    return 0
 
 
 def _segment(arguments: argparse.Namespace) -> None:
@@ -154,10 +203,6 @@ def _segment(arguments: argparse.Namespace) -> None:
 
     bundle = load_bundle(arguments.bundle)
     settings = _settings(arguments, bundle)
-    if not 0 <= arguments.seed < 2**64:
-        raise ValueError(f"--seed: expected 0..{2**64 - 1}, got {arguments.seed}")
-    if not 1 <= arguments.threads <= 64:
-        raise ValueError(f"--threads: expected 1..64, got {arguments.threads}")
     stems = [path.stem for path in arguments.images]
     repeated = sorted({stem for stem in stems if stems.count(stem) > 1})
     if repeated:
@@ -170,7 +215,7 @@ def _segment(arguments: argparse.Namespace) -> None:
                 raise ValueError(f"--out: {arguments.out}: {path.stem}{suffix}.png would overwrite an input")
     engine = Engine(bundle, arguments.threads)
     unreadable = []
-    for number, path in enumerate(arguments.images, start=1):
+    for count, path in enumerate(arguments.images, start=1):
         began = time.monotonic()
         try:
             frame = read_frame(path)
@@ -189,7 +234,7 @@ def _segment(arguments: argparse.Namespace) -> None:
         present = ", ".join(c.name for c in bundle.classes if (maps.class_map == c.index).any())
         flags = f"  [{', '.join(maps.flags)}]" if maps.flags else ""
         print(
-            f"{number}/{len(arguments.images)}  {path.name}: {present}; "
+            f"{count}/{len(arguments.images)}  {path.name}: {present}; "
             f"mean entropy {maps.predictive_entropy.mean():.3f} nat; {time.monotonic() - began:.2f} s{flags}"
         )
     engine.close()
@@ -198,9 +243,8 @@ def _segment(arguments: argparse.Namespace) -> None:
 
 
 def _settings(arguments: argparse.Namespace, bundle: Bundle) -> Settings:
-    from flight.inference.engine import default_settings
     from flight.schema import check
-    from flight.service.parameters import PARAMETER_SCHEMAS
+    from flight.settings import default_settings
 
     settings = default_settings(bundle)
     given = {
@@ -208,11 +252,8 @@ def _settings(arguments: argparse.Namespace, bundle: Bundle) -> Settings:
         for name in ("mode", "passes", "gamma", "uncertainty_threshold")
         if getattr(arguments, name) is not None
     }
-    for name, value in given.items():
-        if name == "mode":
-            check(value, {"enum": list(bundle.modes)}, "--mode")
-        else:
-            check(value, PARAMETER_SCHEMAS[name], f"--{name.replace('_', '-')}")
+    if "mode" in given:
+        check(given["mode"], {"enum": list(bundle.modes)}, "--mode")
     return replace(settings, **given)
 
 
@@ -224,13 +265,15 @@ def _write_maps(out: Path, stem: str, frame: Any, maps: Maps, bundle: Bundle) ->
 
     count = len(bundle.classes)
     colors = tuple(c.color for c in bundle.classes)
-    classes = pictures.class_picture(maps.class_map, colors, count)
-    enhanced = pictures.class_picture(maps.enhanced_class_map, colors, count)
-    entropy = pictures.entropy_picture(maps.predictive_entropy, count)
-    mutual = pictures.entropy_picture(maps.mutual_information, count)
-    hazard = pictures.hazard_picture(hazard_probability(maps.mean_probability, bundle.classes))
-    seen = pictures.frame_on_map(frame, 8 * frame.dtype.itemsize, list(maps.map_to_sensor), bundle.height, bundle.width)
-    row = pictures.side_by_side(
+    classes = pictures.draw_class_map(maps.class_map, colors, count)
+    enhanced = pictures.draw_class_map(maps.enhanced_class_map, colors, count)
+    entropy = pictures.draw_entropy(maps.predictive_entropy, count)
+    mutual = pictures.draw_entropy(maps.mutual_information, count)
+    hazard = pictures.draw_hazard(hazard_probability(maps.mean_probability, bundle.classes))
+    seen = pictures.resample_frame(
+        frame, 8 * frame.dtype.itemsize, list(maps.map_to_sensor), bundle.height, bundle.width
+    )
+    row = pictures.join_panels(
         [
             ("frame", seen),
             ("class map", classes),
@@ -238,7 +281,7 @@ def _write_maps(out: Path, stem: str, frame: Any, maps: Maps, bundle: Bundle) ->
             (f"entropy, 0..{math.log(count):.2f} nat", entropy),
             ("hazard probability", hazard),
         ],
-        pictures.class_legend([c.name for c in bundle.classes], colors),
+        pictures.make_legend([c.name for c in bundle.classes], colors),
         f"{stem}   {maps.passes_used} passes   bundle {bundle.name} {bundle.version}",
     )
     for name, picture in zip(_PICTURES, (row, classes, enhanced, entropy, mutual), strict=True):
@@ -275,22 +318,9 @@ def _check(arguments: argparse.Namespace) -> None:
 
 def _command(arguments: argparse.Namespace) -> None:
     from flight.client import Commander
-    from flight.icd.limits import DEFAULT_ENDPOINTS
 
-    values: dict[str, Any] = {}
-    for text in arguments.arguments:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise ValueError(f"argument {text}: expected NAME=VALUE")
-        try:
-            values[name] = json.loads(value)
-        except ValueError:
-            values[name] = value
-    if not 0.0 < arguments.timeout < 1e6:
-        raise ValueError(f"--timeout: expected more than 0 s, got {arguments.timeout:g}")
-    endpoint = arguments.endpoint or DEFAULT_ENDPOINTS["commands"]
-    with Commander(endpoint, arguments.timeout, arguments.keys) as commander:
-        print(json.dumps(commander.send(arguments.name, **values), indent=2))
+    with Commander(arguments.endpoint, arguments.timeout, arguments.keys) as commander:
+        print(json.dumps(commander.send(arguments.name, **dict(arguments.arguments)), indent=2))
 
 
 def _keys(arguments: argparse.Namespace) -> None:
@@ -307,17 +337,9 @@ def _keys(arguments: argparse.Namespace) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code: 0, or 2 with one line that says what is wrong and where."""
-    arguments = build_parser().parse_args(argv)
-    run = {"serve": _serve, "segment": _segment, "check": _check, "command": _command, "keys": _keys}[arguments.command]
-    try:
-        run(arguments)
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"flight {arguments.command}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    """Run the command line; returns the exit code, see flight.command_line."""
+    commands = {"serve": _serve, "segment": _segment, "check": _check, "command": _command, "keys": _keys}
+    return run_program(build_parser(), lambda arguments: commands[arguments.command](arguments), argv)
 
 
 if __name__ == "__main__":

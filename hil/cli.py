@@ -4,22 +4,37 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from flight.command_line import CommandParser, examples, run_program
 from flight.icd.limits import DEFAULT_ENDPOINTS, PRODUCT_TOPICS, TOPIC_HAZARD, TOPIC_NAVIGATION
+from flight.option_types import endpoint, existing_folder, integer, number_above, output_folder
 
+if TYPE_CHECKING:
+    from flight.client import SubscriberStatistics
+    from hil.watch import WatchLog
+
+_PROGRAM_EXAMPLES = {
+    "hil demo": "service, camera and consumer together",
+    "hil stream --source DIR --rate 2": "send frames to a running service as a camera",
+    "hil watch": "receive maps as a consumer",
+    "hil metrics": "its telemetry for Prometheus",
+}
 _STREAM_EXAMPLES = """examples:
   hil stream                                  the shipped flyby, 2 frames/s
-  hil stream --source DIR --rate 1 --loop     any folder of images, again and again
+  hil stream --source DIR --rate 1 --loop     any folder of images, without end
 """
 _WATCH_EXAMPLES = """examples:
   hil watch
   hil watch --topics map.navigation --count 10
-  hil watch --save out/maps --source flyby    with pictures; the source is where the frames come from
+  hil watch --save out/maps --source flyby    with pictures; --source: the same as of hil stream
 """
+_DEMO_EXAMPLES = {
+    "hil demo": "the shipped flyby through the shipped networks",
+    "hil demo --source DIR --out out/own": "a folder of images of your own",
+}
 _METRICS_EXAMPLES = """examples:
   hil metrics
   hil metrics --port 9200 --endpoint ipc:///run/rubblemap/telemetry
@@ -34,51 +49,98 @@ housekeeping comes. For Prometheus:
 """
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> CommandParser:
     """The command line of `hil`."""
-    parser = argparse.ArgumentParser(prog="hil", description="Hardware-in-the-loop tools for Rubblemap.")
+    parser = CommandParser(
+        prog="hil", description="Hardware-in-the-loop tools for Rubblemap.", epilog=examples(_PROGRAM_EXAMPLES)
+    )
+    parser.set_defaults(extra="hil")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    raw = argparse.RawDescriptionHelpFormatter
-
-    stream = commands.add_parser("stream", help="be the camera", epilog=_STREAM_EXAMPLES, formatter_class=raw)
-    stream.add_argument("--source", default="flyby", help='"flyby" (shipped, the default) or a folder of images')
-    stream.add_argument("--rate", type=float, default=2.0, help="frames per second (default: 2)")
-    stream.add_argument("--loop", action="store_true", help="start over at the end")
-    stream.add_argument("--count", type=int, help="stop after this many frames")
-    stream.add_argument("--name", default="hil-camera", help="the camera's source name (default: hil-camera)")
-    stream.add_argument("--endpoint", default=DEFAULT_ENDPOINTS["frames"], help="the service's frames socket")
-    stream.add_argument("--keys", type=Path, metavar="DIR", help="the camera's keys, if the service has keys")
-
-    watch = commands.add_parser("watch", help="be a consumer", epilog=_WATCH_EXAMPLES, formatter_class=raw)
-    watch.add_argument(
-        "--topics", nargs="+", default=[TOPIC_NAVIGATION, TOPIC_HAZARD], choices=PRODUCT_TOPICS, metavar="TOPIC"
-    )
-    watch.add_argument("--every", action="store_true", help="show every product, not only the newest")
-    watch.add_argument("--count", type=int, help="stop after this many products")
-    watch.add_argument("--until-idle", type=float, metavar="SECONDS", help="stop when none came for this long")
-    watch.add_argument("--save", type=Path, metavar="DIR", help="write pictures and demo.gif there")
-    watch.add_argument("--source", help="where the streamed frames come from, to show them in the pictures")
-    watch.add_argument("--endpoint", default=DEFAULT_ENDPOINTS["products"], help="the service's products socket")
-    watch.add_argument("--keys", type=Path, metavar="DIR", help="the consumer's keys, if the service has keys")
-
-    demo = commands.add_parser("demo", help="service, camera and consumer together")
-    demo.add_argument("--bundle", type=Path, default=Path("models/unet_h"), metavar="DIR")
-    demo.add_argument("--source", default="flyby", help='"flyby" (shipped, the default) or a folder of images')
-    demo.add_argument("--rate", type=float, default=2.0, help="frames per second (default: 2)")
-    demo.add_argument("--out", type=Path, default=Path("out/demo"), metavar="DIR")
-
-    metrics = commands.add_parser(
-        "metrics", help="housekeeping as Prometheus metrics", epilog=_METRICS_EXAMPLES, formatter_class=raw
-    )
-    metrics.add_argument("--port", type=int, default=9101, help="HTTP port on 127.0.0.1; 0: any (default: 9101)")
-    metrics.add_argument("--endpoint", default=DEFAULT_ENDPOINTS["telemetry"], help="the service's telemetry socket")
-    metrics.add_argument("--keys", type=Path, metavar="DIR", help="the consumer's keys, if the service has keys")
+    _add_stream(commands)
+    _add_watch(commands)
+    _add_demo(commands)
+    _add_metrics(commands)
     return parser
 
 
-def _positive(name: str, value: float | None) -> None:
-    if value is not None and not 0 < value < float("inf"):
-        raise ValueError(f"{name}: expected a number > 0, got {value:g}")
+def _add_stream(commands: Any) -> None:
+    stream = commands.add_parser("stream", help="send frames as a camera", epilog=_STREAM_EXAMPLES)
+    stream.add_argument("--source", default="flyby", help='"flyby" (shipped) or a folder of images')
+    stream.add_argument("--rate", type=number_above(0.0), default=2.0, metavar="HZ", help="frames per second")
+    stream.add_argument("--loop", action="store_true", help="start again after the last frame")
+    stream.add_argument(
+        "--count", type=integer(1), metavar="N", help="stop after this many frames (default: those of the source)"
+    )
+    stream.add_argument("--name", default="hil-camera", help="the camera's source name")
+    stream.add_argument(
+        "--endpoint", type=endpoint, default=DEFAULT_ENDPOINTS["frames"], help="the service's frames socket"
+    )
+    stream.add_argument(
+        "--keys", type=existing_folder, metavar="DIR", help="the camera's keys, if the service has keys (default: none)"
+    )
+
+
+def _add_watch(commands: Any) -> None:
+    watch = commands.add_parser("watch", help="receive maps as a consumer", epilog=_WATCH_EXAMPLES)
+    watch.add_argument(
+        "--topics",
+        nargs="+",
+        default=[TOPIC_NAVIGATION, TOPIC_HAZARD],
+        choices=PRODUCT_TOPICS,
+        metavar="TOPIC",
+        help="of the products to show",
+    )
+    watch.add_argument("--every", action="store_true", help="show every product, not only the newest")
+    watch.add_argument("--count", type=integer(1), metavar="N", help="stop after this many products (default: never)")
+    watch.add_argument(
+        "--until-idle",
+        type=number_above(0.0),
+        metavar="SECONDS",
+        help="stop when none came for this long (default: never)",
+    )
+    watch.add_argument(
+        "--save", type=output_folder, metavar="DIR", help="write pictures and demo.gif there (default: no pictures)"
+    )
+    watch.add_argument(
+        "--source", help="source of the streamed frames, to show them in the pictures (default: not shown)"
+    )
+    watch.add_argument(
+        "--endpoint", type=endpoint, default=DEFAULT_ENDPOINTS["products"], help="the service's products socket"
+    )
+    watch.add_argument(
+        "--keys",
+        type=existing_folder,
+        metavar="DIR",
+        help="the consumer's keys, if the service has keys (default: none)",
+    )
+
+
+def _add_demo(commands: Any) -> None:
+    demo = commands.add_parser("demo", help="service, camera and consumer together", epilog=examples(_DEMO_EXAMPLES))
+    demo.add_argument(
+        "--bundle", type=existing_folder, default=Path("models/unet_h"), metavar="DIR", help="the model bundle to serve"
+    )
+    demo.add_argument("--source", default="flyby", help='"flyby" (shipped) or a folder of images')
+    demo.add_argument("--rate", type=number_above(0.0), default=2.0, metavar="HZ", help="frames per second")
+    demo.add_argument(
+        "--out", type=output_folder, default=Path("out/demo"), metavar="DIR", help="folder for pictures and logs"
+    )
+
+
+def _add_metrics(commands: Any) -> None:
+    metrics = commands.add_parser("metrics", help="housekeeping as Prometheus metrics", epilog=_METRICS_EXAMPLES)
+    metrics.add_argument(
+        "--port", type=integer(0, 65535), default=9101, metavar="N", help="HTTP port on 127.0.0.1; 0: any"
+    )
+    metrics.add_argument(
+        "--endpoint", type=endpoint, default=DEFAULT_ENDPOINTS["telemetry"], help="the service's telemetry socket"
+    )
+    metrics.add_argument(
+        "--keys",
+        type=existing_folder,
+        metavar="DIR",
+        help="the consumer's keys, if the service has keys (default: none)",
+    )
 
 
 def _stream(arguments: argparse.Namespace) -> int:
@@ -86,8 +148,6 @@ def _stream(arguments: argparse.Namespace) -> int:
     from hil.sources.folder import open_source
     from hil.stream import stream
 
-    _positive("--rate", arguments.rate)
-    _positive("--count", arguments.count)
     source = open_source(arguments.source)
     with FrameSender(arguments.endpoint, arguments.name, keys=arguments.keys) as sender:
         sent = stream(source, sender, arguments.rate, arguments.loop, arguments.count)
@@ -98,92 +158,80 @@ def _stream(arguments: argparse.Namespace) -> int:
 def _watch(arguments: argparse.Namespace) -> int:
     from flight.client import Subscriber
     from hil.sources.folder import open_source
-    from hil.watch import Watched, animate, watch
+    from hil.watch import WatchLog, watch, write_gif
 
-    _positive("--count", arguments.count)
-    _positive("--until-idle", arguments.until_idle)
     source = open_source(arguments.source) if arguments.source else None
     if arguments.save is not None:
         arguments.save.mkdir(parents=True, exist_ok=True)
 
-    def say(text: str) -> None:
+    def write_line(text: str) -> None:
         print(text, flush=True)
 
     if arguments.save is not None and not {TOPIC_NAVIGATION, TOPIC_HAZARD} <= set(arguments.topics):
         raise ValueError(f"--save: needs the topics {TOPIC_NAVIGATION} and {TOPIC_HAZARD}")
-    watched = Watched()
+    log = WatchLog()
     with Subscriber(
         arguments.endpoint, arguments.topics, newest=not arguments.every, keys=arguments.keys
     ) as subscriber:
-        with contextlib.suppress(KeyboardInterrupt):  # the usual way to end it; what was seen is still of use
+        with contextlib.suppress(KeyboardInterrupt):  # the usual way to end; the summary is still printed
             watch(
                 subscriber,
                 save=arguments.save,
                 source=source,
                 count=arguments.count,
                 until_idle_s=arguments.until_idle,
-                watched=watched,
-                say=say,
+                log=log,
+                write_line=write_line,
             )
         statistics = subscriber.statistics
-    say(summary(watched, statistics))
-    if watched.pictures:
-        animate(watched.pictures, arguments.save / "demo.gif")
+    write_line(_format_summary(log, statistics))
+    if log.pictures:
+        write_gif(log.pictures, arguments.save / "demo.gif")
     return 0
 
 
-def summary(watched: Any, statistics: Any) -> str:
-    """What a session of watching saw, in one line."""
-    statuses = ", ".join(f"{count} {status}" for status, count in sorted(watched.statuses.items())) or "none"
+def _format_summary(log: WatchLog, statistics: SubscriberStatistics) -> str:
+    """One line about all products received."""
+    statuses = ", ".join(f"{count} {status}" for status, count in sorted(log.statuses.items())) or "none"
     text = f"products: {statuses}; lost {statistics.lost}, malformed {statistics.malformed}"
-    if watched.latencies_ms:
-        ordered = sorted(watched.latencies_ms)
+    if log.latencies_ms:
+        ordered = sorted(log.latencies_ms)
         text += f"; latency median {ordered[len(ordered) // 2]:.0f} ms, largest {ordered[-1]:.0f} ms"
-        used = sorted(used for used, _ in watched.passes)
-        text += f"; passes used, median {used[len(used) // 2]} of {watched.passes[0][1]}"
+        used = sorted(used for used, _ in log.passes)
+        text += f"; passes used, median {used[len(used) // 2]} of {log.passes[0][1]}"
     return text
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from hil.demo import demonstrate
+    from hil.demo import run_demo
     from hil.sources.folder import open_source
 
-    _positive("--rate", arguments.rate)
     open_source(arguments.source)  # a wrong folder is said before anything starts
-    return demonstrate(arguments.bundle, arguments.source, arguments.rate, arguments.out)
+    return run_demo(arguments.bundle, arguments.source, arguments.rate, arguments.out)
 
 
 def _metrics(arguments: argparse.Namespace) -> int:
     from flight.client import TelemetryListener
-    from hil.metrics import TelemetryCollector, metrics_server
+    from hil.metrics import TelemetryCollector, serve_metrics
 
-    if not 0 <= arguments.port <= 65535:
-        raise ValueError(f"--port: expected 0..65535, got {arguments.port}")
     collector = TelemetryCollector()
     with (
-        contextlib.suppress(KeyboardInterrupt),  # the only way to end it
+        contextlib.suppress(KeyboardInterrupt),  # the only way to end
         TelemetryListener(arguments.endpoint, keys=arguments.keys) as telemetry,
-        metrics_server(collector, arguments.port) as port,
+        serve_metrics(collector, arguments.port) as port,
     ):
         print(f"metrics: http://127.0.0.1:{port}/metrics", flush=True)
         while True:
             received = telemetry.receive(1.0)
             if received is not None:
-                collector.take(*received)
+                collector.update(*received)
     return 0
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code: 0, or 2 with one line that says what is wrong and where."""
-    arguments = build_parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        return {"stream": _stream, "watch": _watch, "demo": _demo, "metrics": _metrics}[arguments.command](arguments)
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"hil {arguments.command}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    """Run the command line; returns the exit code, see flight.command_line."""
+    commands = {"stream": _stream, "watch": _watch, "demo": _demo, "metrics": _metrics}
+    return run_program(build_parser(), lambda arguments: commands[arguments.command](arguments), argv)
 
 
 if __name__ == "__main__":

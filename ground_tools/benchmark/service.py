@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from flight.bundle import Bundle, load_bundle
 from flight.client import Commander, FrameSender, Subscriber
 from flight.inference.interpreter import make_interpreter
+from ground_tools.foundation.progress import progress
 from ground_tools.pages.blocks import Table
 from ground_tools.pages.templates import render
 
@@ -58,7 +58,7 @@ def benchmark_service(bundle_path: Path, rounds: int, passes: int, threads: int)
             _wait_until_ready(process, endpoints["commands"])
             with Subscriber(endpoints["products"]) as products, FrameSender(endpoints["frames"]) as camera:
                 time.sleep(0.5)
-                for number in tqdm(range(rounds + 1), unit="round", file=sys.stderr):
+                for number in progress(range(rounds + 1), unit="round", label="benchmark"):
                     one, other = _bare(interpreters, passes), _answered(camera, products, frame)
                     if number > 0:  # the first round warms both up
                         bare.append(one)

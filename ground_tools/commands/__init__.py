@@ -1,1 +1,1 @@
-"""Every command line of `ground-tools`; no other folder imports this one."""
+"""The commands of `ground-tools`, one module each: `add_parser` adds its options, `run` does what they ask for."""

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from ground_tools.foundation.arguments import check_limits
+from flight.command_line import examples
+from flight.option_types import existing_folder, integer, output_file
+
+_EXAMPLES = {
+    "ground-tools benchmark --bundle models/unet_h": "",
+    "ground-tools benchmark --bundle models/unet_h --rounds 3 --passes 5": "a first look",
+    "ground-tools benchmark --bundle models/unet_h --write docs/benchmark.md": "as `make benchmark`",
+}
 
 
 def add_parser(commands: Any) -> None:
     """Add the command `benchmark` to those of `ground-tools`."""
-    benchmark = commands.add_parser("benchmark", help="the service beside bare interpreter passes, as a table")
-    benchmark.add_argument("--bundle", type=Path, required=True, metavar="DIR")
-    benchmark.add_argument("--rounds", type=int, default=7, help="(default: 7)")
-    benchmark.add_argument("--passes", type=int, default=20, help="dropout passes (default: 20)")
-    benchmark.add_argument("--threads", type=int, default=2, help="(default: 2)")
-    benchmark.add_argument("--write", type=Path, metavar="MD", help="write the table to this file, too")
+    benchmark = commands.add_parser(
+        "benchmark",
+        help="measure the service beside bare interpreter passes",
+        epilog=examples(_EXAMPLES),
+    )
+    benchmark.set_defaults(extra="train")
+    benchmark.add_argument("--bundle", type=existing_folder, required=True, metavar="DIR", help="the model bundle")
+    benchmark.add_argument(
+        "--rounds", type=integer(1, 1000), default=7, metavar="N", help="frames through both, turn and turn about"
+    )
+    benchmark.add_argument("--passes", type=integer(1, 100), default=20, metavar="N", help="dropout passes of a frame")
+    benchmark.add_argument("--threads", type=integer(1, 64), default=2, metavar="N", help="threads of the networks")
+    benchmark.add_argument(
+        "--write", type=output_file, metavar="MD", help="write the table to this file, too (default: print it only)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -24,7 +39,6 @@ def run(arguments: argparse.Namespace) -> int:
     from flight.bundle import load_bundle
     from ground_tools.benchmark.service import benchmark_service, page
 
-    check_limits(arguments, {"rounds": (1, 1000), "passes": (1, 100), "threads": (1, 64)})
     measured = benchmark_service(arguments.bundle, arguments.rounds, arguments.passes, arguments.threads)
     text = page(measured, load_bundle(arguments.bundle))
     print(text)

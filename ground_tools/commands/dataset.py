@@ -8,22 +8,37 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ground_tools.commands.label import add_image_arguments
-from ground_tools.foundation.arguments import check_limits
+from flight.command_line import examples
+from flight.option_types import existing_folder, existing_path, integer, output_file, output_folder
+from ground_tools.commands.image_options import add_image_options, image_folder, label_folder
 
-_EXAMPLES = """examples:
-  ground-tools dataset info datasets/d1
-  ground-tools dataset show datasets/d1 --out out/d1        contact sheets and charts as PNG files
-  ground-tools dataset verify datasets/d1                   every pixel against its digest
-  ground-tools dataset pack datasets/d1 --out d1.parquet    one file, which loaders take in place of the folder
-  ground-tools dataset pack datasets/d1 --split test --body bennu --out bennu_test.parquet
-  ground-tools dataset export datasets/d1 --out pngs        plain PNG pairs and a CSV table for other tools
-  ground-tools dataset report datasets/d1 datasets/d3 --write docs    the figures and pictures of docs/datasets.md
-  ground-tools dataset info d4 --real-images DIR            the real images: counts, both splits, class balance
-  ground-tools dataset build d4 --real-images DIR --out datasets/d4 --split-by body
-
-A set is a folder that `ground-tools render` or `dataset build` wrote, or a packed file.
-"""
+_INFO_EXAMPLES = {
+    "ground-tools dataset info datasets/d1": "",
+    "ground-tools dataset info d4 --real-images DIR": "the real images: counts, both splits, class balance",
+}
+_BUILD_EXAMPLES = {"ground-tools dataset build d4 --real-images DIR --out datasets/d4 --split-by body": ""}
+_SHOW_EXAMPLES = {"ground-tools dataset show datasets/d1 --out out/d1": "contact sheets and charts as PNG files"}
+_VERIFY_EXAMPLES = {"ground-tools dataset verify datasets/d1": "every pixel against its digest"}
+_PACK_EXAMPLES = {
+    "ground-tools dataset pack datasets/d1 --out d1.parquet": "one file, which loaders take in place of the folder",
+    "ground-tools dataset pack datasets/d1 --split test --body bennu --out bennu_test.parquet": "a part of it",
+}
+_EXPORT_EXAMPLES = {
+    "ground-tools dataset export datasets/d1 --out pngs": "plain PNG pairs and a CSV table for other tools"
+}
+_REPORT_EXAMPLES = {
+    "ground-tools dataset report datasets/d1 datasets/d3 --write docs": "the figures and pictures of docs/datasets.md"
+}
+_EXAMPLES = (
+    _INFO_EXAMPLES
+    | _SHOW_EXAMPLES
+    | _VERIFY_EXAMPLES
+    | _PACK_EXAMPLES
+    | _EXPORT_EXAMPLES
+    | _REPORT_EXAMPLES
+    | _BUILD_EXAMPLES
+)
+_NOTE = "A set is a folder that `ground-tools render` or `dataset build` wrote, or a packed file."
 
 
 def add_parser(commands: Any) -> None:
@@ -31,47 +46,75 @@ def add_parser(commands: Any) -> None:
     dataset = commands.add_parser(
         "dataset",
         help="look at sets, check them, carry them; build sets of real images",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=examples(_EXAMPLES, _NOTE),
     )
+    dataset.set_defaults(extra="render")
     actions = dataset.add_subparsers(dest="action", required=True, metavar="ACTION")
+    _add_info_and_build(actions)
 
-    info = actions.add_parser("info", help="counts, classes, geometry, size")
-    info.add_argument("set", type=Path, help="a set; or d4, with --real-images")
-    add_image_arguments(info)
-    info.add_argument("--json", action="store_true", help="for programs")
+    show = actions.add_parser(
+        "show",
+        help="draw contact sheets per body, class balance, geometry, occurrence maps",
+        epilog=examples(_SHOW_EXAMPLES),
+    )
+    _add_set(show)
+    show.add_argument("--out", type=output_folder, required=True, metavar="DIR", help="folder to write")
+    show.add_argument("--count", type=integer(1, 1000), default=20, metavar="N", help="samples on a sheet")
+    show.add_argument("--seed", type=integer(0), default=0, metavar="N", help="of the choice of samples")
+    show.add_argument("--enlarge", type=integer(1, 16), default=1, metavar="N", help="size of a pixel")
 
-    build = actions.add_parser("build", help="make a set of real images and their hand labels")
-    build.add_argument("set", metavar="NAME", help="d4; with --labels the name in that folder's set.toml")
-    build.add_argument("--out", type=Path, required=True, metavar="DIR")
-    build.add_argument("--size", type=int, choices=(128, 256), default=128, help="side of the crops (default: 128)")
-    build.add_argument("--split-by", choices=("image", "body"), default="image", help="(default: image)")
-    add_image_arguments(build)
+    verify = actions.add_parser(
+        "verify",
+        help="check that a set is whole and holds what it says; exit 1 if not",
+        epilog=examples(_VERIFY_EXAMPLES),
+    )
+    _add_set(verify)
 
-    show = actions.add_parser("show", help="contact sheets per body, class balance, geometry, occurrence maps")
-    show.add_argument("set", type=Path)
-    show.add_argument("--out", type=Path, required=True, metavar="DIR")
-    show.add_argument("--count", type=int, default=20, help="samples on a sheet (default: 20)")
-    show.add_argument("--seed", type=int, default=0, help="of the choice of samples (default: 0)")
-    show.add_argument("--enlarge", type=int, default=1, help="size of a pixel (default: 1)")
+    pack = actions.add_parser("pack", help="write a set, or a part of it, as one file", epilog=examples(_PACK_EXAMPLES))
+    _add_set(pack)
+    pack.add_argument("--out", type=output_file, required=True, metavar="FILE", help="file to write")
+    pack.add_argument(
+        "--split",
+        action="append",
+        choices=("train", "validation", "test"),
+        help="only this split; may be repeated (default: all)",
+    )
+    pack.add_argument("--body", action="append", help="only this body; may be repeated (default: all)")
 
-    verify = actions.add_parser("verify", help="check that a set is whole and holds what it says; exit 1 if not")
-    verify.add_argument("set", type=Path)
-
-    pack = actions.add_parser("pack", help="write a set, or a part of it, as one file")
-    pack.add_argument("set", type=Path)
-    pack.add_argument("--out", type=Path, required=True, metavar="FILE")
-    pack.add_argument("--split", action="append", choices=("train", "validation", "test"), help="only this one")
-    pack.add_argument("--body", action="append", help="only this one")
-
-    export = actions.add_parser("export", help="write PNG pairs and samples.csv")
-    export.add_argument("set", type=Path)
-    export.add_argument("--out", type=Path, required=True, metavar="DIR")
+    export = actions.add_parser("export", help="write PNG pairs and samples.csv", epilog=examples(_EXPORT_EXAMPLES))
+    _add_set(export)
+    export.add_argument("--out", type=output_folder, required=True, metavar="DIR", help="folder to write")
     export.add_argument("--noise", action="store_true", help="images with the paper's noise, as networks get them")
 
-    report = actions.add_parser("report", help="write the figures and pictures of docs/datasets.md")
-    report.add_argument("sets", type=Path, nargs="+")
-    report.add_argument("--write", type=Path, required=True, metavar="DOCS", help="folder of datasets.md")
+    report = actions.add_parser(
+        "report", help="write the figures and pictures of docs/datasets.md", epilog=examples(_REPORT_EXAMPLES)
+    )
+    report.add_argument("sets", type=existing_path, nargs="+", metavar="SET", help="the sets, folders or packed files")
+    report.add_argument(
+        "--write", type=existing_folder, required=True, metavar="DOCS", help="the folder of datasets.md"
+    )
+
+
+def _add_set(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("set", type=existing_path, metavar="SET", help="a set, folder or packed file")
+
+
+def _add_info_and_build(actions: Any) -> None:
+    info = actions.add_parser("info", help="print counts, classes, geometry, size", epilog=examples(_INFO_EXAMPLES))
+    info.add_argument("set", type=Path, metavar="SET", help="a set; or d4, with --real-images")
+    add_image_options(info)
+    info.add_argument("--json", action="store_true", help="as JSON, for programs")
+
+    build = actions.add_parser(
+        "build", help="make a set of real images and their hand labels", epilog=examples(_BUILD_EXAMPLES)
+    )
+    build.add_argument("set", metavar="NAME", help="d4; with --labels the name in that folder's set.toml")
+    build.add_argument("--out", type=output_folder, required=True, metavar="DIR", help="folder to write")
+    build.add_argument("--size", type=int, choices=(128, 256), default=128, help="side of the crops, pixels")
+    build.add_argument(
+        "--split-by", choices=("image", "body"), default="image", help="whether a body may be in several splits"
+    )
+    add_image_options(build)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -92,7 +135,7 @@ def _info(arguments: argparse.Namespace) -> int:
     from ground_tools.datasets.statistics import as_text, describe
     from ground_tools.foundation.json_records import to_plain
 
-    if not arguments.set.exists() and _is_name(str(arguments.set), arguments.labels):
+    if not arguments.set.exists() and _is_name(str(arguments.set), label_folder(arguments)):
         return _info_real(arguments)
     statistics = describe(arguments.set)
     text = json.dumps(to_plain(statistics), indent=2) + "\n" if arguments.json else as_text(statistics)
@@ -107,19 +150,10 @@ def _is_name(name: str, labels: Path) -> bool:
     return labels.is_dir() and name == read_rules(labels).name
 
 
-def _real_images(arguments: argparse.Namespace) -> Path:
-    if arguments.real_images is None:
-        raise ValueError(
-            f"{arguments.set}: give --real-images DIR, the folder of its images with manifest.csv, which are no part "
-            "of the project (docs/datasets.md, D-4)"
-        )
-    return Path(arguments.real_images)
-
-
 def _info_real(arguments: argparse.Namespace) -> int:
     from ground_tools.labelling.real_sets import as_text, overview, read_real
 
-    found, rules, problems = read_real(_real_images(arguments), arguments.labels)
+    found, rules, problems = read_real(image_folder(arguments), label_folder(arguments))
     for problem in problems:
         print(problem, file=sys.stderr)
     figures = overview(found, rules)
@@ -131,11 +165,10 @@ def _build(arguments: argparse.Namespace) -> int:
     from ground_tools.labelling.collection import read_rules
     from ground_tools.labelling.real_sets import build, read_real
 
-    if not _is_name(arguments.set, arguments.labels):
-        raise ValueError(
-            f"{arguments.set}: expected {read_rules(arguments.labels).name}, the set of {arguments.labels}"
-        )
-    found, rules, problems = read_real(_real_images(arguments), arguments.labels, arguments.size)
+    labels = label_folder(arguments)
+    if not _is_name(arguments.set, labels):
+        raise ValueError(f"NAME: expected {read_rules(labels).name}, the set of {labels}, got {arguments.set!r}")
+    found, rules, problems = read_real(image_folder(arguments), labels, arguments.size)
     for problem in problems:
         print(problem, file=sys.stderr)
     description = build(found, rules, arguments.out, arguments.split_by)
@@ -146,9 +179,6 @@ def _build(arguments: argparse.Namespace) -> int:
 def _show(arguments: argparse.Namespace) -> int:
     from ground_tools.datasets.pictures import write_pictures
 
-    check_limits(arguments, {"count": (1, 1000), "enlarge": (1, 16)})
-    if arguments.seed < 0:
-        raise ValueError(f"--seed: expected 0 or more, got {arguments.seed}")
     for path in write_pictures(arguments.set, arguments.out, arguments.count, arguments.seed, arguments.enlarge):
         print(path)
     return 0

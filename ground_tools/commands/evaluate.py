@@ -6,20 +6,24 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ground_tools.foundation.arguments import check_limits
+from flight.command_line import examples
+from flight.option_types import existing_folder, existing_path, integer, output_folder
 
-_EXAMPLES = """examples:
-  ground-tools evaluate --bundle models/unet_h --dataset datasets/d1 --images 30
-      a first look: 30 images, an even share of every body; figures and pictures in out/evaluation/report.html
-  ground-tools evaluate --bundle models/unet_h --bundle models/unet_r --dataset datasets/d1 --dataset datasets/d2a \\
-      --dataset datasets/d2b --dataset datasets/d3 --dataset datasets/d4 --write docs
-      every figure and picture of docs/results.md and docs/results.json; an hour or more per thousand images
-  ground-tools evaluate --bundle models/unet_s --dataset datasets/d1 --split validation --images 100
-
+_EXAMPLES = {
+    "ground-tools evaluate --bundle models/unet_h --dataset datasets/d1 --images 30": (
+        "a first look: 30 images, an even share of every body; figures and pictures in out/evaluation/report.html"
+    ),
+    "ground-tools evaluate --bundle models/unet_h --bundle models/unet_r --dataset datasets/d1 \\\n"
+    "      --dataset datasets/d2a --dataset datasets/d2b --dataset datasets/d3 --dataset datasets/d4 --write docs": (
+        "every figure and picture of docs/results.md and docs/results.json; an hour or more per thousand images"
+    ),
+    "ground-tools evaluate --bundle models/unet_s --dataset datasets/d1 --split validation --images 100": "",
+}
+_NOTE = """
 Every mode of a bundle is evaluated from the same dropout passes of the int8 files, by the flight code. An evaluation
 that was stopped goes on where it was when the same command is given again; another bundle or set adds to the report.
-Sets with a validation split also get the sweeps of gamma and threshold on it, and the images unlike training.
-"""
+Sets with a validation split also get the sweeps of gamma and threshold on it, and the images unlike training."""
+_COUNT = integer(0, 1_000_000)
 
 
 def add_parser(commands: Any) -> None:
@@ -27,36 +31,43 @@ def add_parser(commands: Any) -> None:
     evaluate = commands.add_parser(
         "evaluate",
         help="evaluate bundles on sets: IoU, calibration, error detection, as tables, pictures and one HTML report",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=examples(_EXAMPLES, _NOTE),
     )
-    more = {"type": Path, "required": True, "action": "append"}
-    evaluate.add_argument("--bundle", metavar="DIR", help="a bundle; repeat for more", **more)
-    evaluate.add_argument("--dataset", metavar="SET", help="a set, folder or packed; repeat for more", **more)
+    evaluate.set_defaults(extra="render")
+    more: Any = {"required": True, "action": "append"}
+    evaluate.add_argument("--bundle", type=existing_folder, metavar="DIR", help="a bundle; repeat for more", **more)
     evaluate.add_argument(
-        "--split", choices=("train", "validation", "test"), default="test", help="to evaluate on (default: test)"
-    )
-    evaluate.add_argument(
-        "--images", type=int, default=0, metavar="N", help="an even share of every body, N in all (default: 0, all)"
-    )
-    evaluate.add_argument("--passes", type=int, default=20, help="dropout passes (default: 20)")
-    evaluate.add_argument(
-        "--sweep", type=int, default=105, metavar="N", help="validation images for the sweeps (default: 105; 0: none)"
+        "--dataset", type=existing_path, metavar="SET", help="a set, folder or packed; repeat for more", **more
     )
     evaluate.add_argument(
-        "--disturbed", type=int, default=21, metavar="N", help="images to disturb in 11 ways (default: 21; 0: none)"
+        "--split", choices=("train", "validation", "test"), default="test", help="of the sets, to evaluate on"
     )
-    evaluate.add_argument("--workers", type=int, default=0, metavar="N", help="processes (default: 0, one per core)")
     evaluate.add_argument(
-        "--out", type=Path, default=Path("out/evaluation"), metavar="DIR", help="(default: out/evaluation)"
+        "--images", type=_COUNT, default=0, metavar="N", help="an even share of every body, N in all; 0: all"
     )
-    evaluate.add_argument("--write", type=Path, metavar="DOCS", help="put figures and pictures into this folder, too")
+    evaluate.add_argument("--passes", type=integer(1, 100), default=20, metavar="N", help="dropout passes of an image")
+    evaluate.add_argument(
+        "--sweep", type=_COUNT, default=105, metavar="N", help="validation images for the sweeps; 0: none"
+    )
+    evaluate.add_argument(
+        "--disturbed", type=_COUNT, default=21, metavar="N", help="images to disturb in 11 ways; 0: none"
+    )
+    evaluate.add_argument(
+        "--workers", type=integer(0, 256), default=0, metavar="N", help="processes; 0: one for each core"
+    )
+    evaluate.add_argument(
+        "--out", type=output_folder, default=Path("out/evaluation"), metavar="DIR", help="folder to write"
+    )
+    evaluate.add_argument(
+        "--write",
+        type=existing_folder,
+        metavar="DOCS",
+        help="put figures and pictures into this folder, too (default: into --out only)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what `ground-tools evaluate` was asked for; returns the exit code."""
-    limits = {"images": (0, 1_000_000), "passes": (1, 100), "sweep": (0, 1_000_000), "disturbed": (0, 1_000_000)}
-    check_limits(arguments, {**limits, "workers": (0, 256)})
     from ground_tools.evaluation.evaluation import Plan, evaluate
     from ground_tools.evaluation.report import check_docs, write_docs, write_out
     from ground_tools.evaluation.worker_pool import usable_cores

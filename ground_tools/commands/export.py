@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from ground_tools.foundation.arguments import check_limits
+from flight.command_line import examples
+from flight.option_types import existing_folder, existing_path, integer, output_folder
 
-_EXAMPLES = """examples:
-  ground-tools export --network out/unet_s --network out/unet_as --dataset DIR --out models/unet_h
-  ground-tools export --network out/unet_s --dataset DIR --out models/unet_s
-"""
+_EXAMPLES = {
+    "ground-tools export --network out/unet_s --network out/unet_as --dataset DIR --out models/unet_h": "",
+    "ground-tools export --network out/unet_s --dataset DIR --out models/unet_s": "",
+}
 
 
 def add_parser(commands: Any) -> None:
     """Add the command `export` to those of `ground-tools`."""
     export = commands.add_parser(
-        "export",
-        help="quantize trained networks to int8 and write a bundle",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "export", help="quantize trained networks to int8 and write a bundle", epilog=examples(_EXAMPLES)
     )
+    export.set_defaults(extra="train")
     export.add_argument(
         "--network",
-        type=Path,
+        type=existing_folder,
         required=True,
         action="append",
         metavar="DIR",
@@ -32,29 +30,29 @@ def add_parser(commands: Any) -> None:
     )
     export.add_argument(
         "--dataset",
-        type=Path,
+        type=existing_path,
         required=True,
         action="append",
-        metavar="DIR",
+        metavar="SET",
         help="for ranges, choices, figures; give it again for another set, which then counts as much",
     )
-    export.add_argument("--out", type=Path, required=True, metavar="DIR", help="the bundle's folder")
+    export.add_argument("--out", type=output_folder, required=True, metavar="DIR", help="the bundle's folder")
     export.add_argument(
         "--self-test-from",
-        type=Path,
-        metavar="DIR",
-        help="the set whose first test image becomes the self-test's, where images of the sets may not be passed on",
+        type=existing_path,
+        metavar="SET",
+        help="the set whose first test image becomes the self-test's, where images of the sets may not be passed on "
+        "(default: the first --dataset that may)",
     )
-    export.add_argument("--bundle-version", default="0.1.0", help="(default: 0.1.0)")
-    export.add_argument("--images", type=int, help="evaluate on so many images of each split instead of all")
-    export.add_argument("--passes", type=int, default=20, help="dropout passes (default: 20)")
+    export.add_argument("--bundle-version", default="0.1.0", metavar="TEXT", help="the bundle's version")
+    export.add_argument(
+        "--images", type=integer(1), metavar="N", help="evaluate on so many images of each split (default: all)"
+    )
+    export.add_argument("--passes", type=integer(1, 100), default=20, metavar="N", help="dropout passes of an image")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what `ground-tools export` was asked for; returns the exit code."""
-    check_limits(arguments, {"passes": (1, 100)})
-    if arguments.images is not None and arguments.images < 1:
-        raise ValueError(f"--images: expected 1 or more, got {arguments.images}")
     if not 1 <= len(arguments.network) <= 2:
         raise ValueError(f"--network: expected one or two, got {len(arguments.network)}")
     from ground_tools.export.bundle_writer import read_trained, write_bundle

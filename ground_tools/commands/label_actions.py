@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ground_tools.labelling.annotations import Annotation, read_annotation, write_annotation
 from ground_tools.labelling.collection import (
+    D4_SECOND,
     ImageEntry,
     Rules,
     find_image,
@@ -165,24 +166,11 @@ def _set(arguments: argparse.Namespace, annotation: Annotation) -> Annotation:
     if arguments.note is not None:
         annotation = replace(annotation, note=arguments.note)
     if arguments.crop is not None:
-        crop = None if arguments.crop == "auto" else _integers(arguments.crop, 3, "crop")
-        if crop is not None and crop[2] < 8:
-            raise ValueError(f"--crop: expected a side of 8 or more, got {crop[2]}")
-        annotation = replace(annotation, crop=None if crop is None else (crop[0], crop[1], crop[2]))
+        annotation = replace(annotation, crop=None if arguments.crop == "auto" else arguments.crop)
     if arguments.labelled is not None:
         shapes = tuple(map(accepted, annotation.shapes)) if arguments.labelled else annotation.shapes
         annotation = replace(annotation, labelled=arguments.labelled, shapes=shapes)
     return annotation
-
-
-def _integers(text: str, count: int, name: str) -> list[int]:
-    try:
-        values = [int(part) for part in text.split(",")]
-    except ValueError:
-        values = []
-    if len(values) != count:
-        raise ValueError(f"--{name}: expected {count} integers with commas between, got {text!r}")
-    return values
 
 
 def _list(annotation: Annotation, rules: Rules, as_lines: bool) -> int:
@@ -213,18 +201,7 @@ def _sheet(arguments: argparse.Namespace, annotation: Annotation, entry: ImageEn
     from ground_tools.foundation.files import write_whole
     from ground_tools.labelling.sheets import PANELS, label_sheet
 
-    panels = ("plain",) if arguments.no_labels else tuple(arguments.panels.split(","))
-    if strange := set(panels) - set(PANELS):
-        raise ValueError(f"--panels: expected some of {','.join(PANELS)}, got {min(strange)!r}")
-    scale = None if arguments.scale == "auto" else _integers(arguments.scale, 1, "scale")[0]
-    if scale is not None and not 1 <= scale <= 16:
-        raise ValueError(f"--scale: expected auto or 1..16, got {scale}")
-    if not 0.1 <= arguments.gamma <= 10.0:
-        raise ValueError(f"--gamma: expected 0.1..10, got {arguments.gamma:g}")
-    region = None
-    if arguments.region is not None:
-        x0, y0, x1, y1 = _integers(arguments.region, 4, "region")
-        region = (x0, y0, x1, y1)
+    panels = ("plain",) if arguments.no_labels else arguments.panels or PANELS
     image = read_image(arguments.real_images, entry)
     picture = label_sheet(
         image,
@@ -232,8 +209,8 @@ def _sheet(arguments: argparse.Namespace, annotation: Annotation, entry: ImageEn
         rules.minimum_across,
         rules.margin,
         panels,
-        region,
-        scale,
+        arguments.region,
+        arguments.scale,
         arguments.gamma,
         arguments.smooth,
     )
@@ -277,7 +254,7 @@ def _agreement(arguments: argparse.Namespace, entries: dict[str, ImageEntry], ru
     from ground_tools.foundation.json_records import to_plain
     from ground_tools.labelling.agreement import agreement, as_text
 
-    result, problems = agreement(arguments.labels, arguments.second, entries, rules)
+    result, problems = agreement(arguments.labels, arguments.second or D4_SECOND, entries, rules)
     _tell(problems)
     print(json.dumps(to_plain(result), indent=2) + "\n" if arguments.json else as_text(result), end="")
     if arguments.write is not None:

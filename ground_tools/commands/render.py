@@ -3,36 +3,43 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-_EXAMPLES = """examples:
-  ground-tools render --out datasets/procedural
-      300 images of three bodies that the project makes itself; no other files needed
-  ground-tools render --campaign d1 d2a d2b d3 --shapes DIR --crater-maps DIR --out datasets
-      the sets of the reference paper, 16656 images, in datasets/d1, datasets/d2a and so on
-  ground-tools render --campaign d1 --procedural --fraction 0.01 --out datasets/small
-      a hundredth of D-1 with stand-ins for all files
-  ground-tools render --campaign d1 --splits validation test --shapes DIR --crater-maps DIR --out datasets/d1
-      what evaluation needs of D-1; without --splits, the same command adds the training split later
-  ground-tools render --campaign d1 --shapes DIR --crater-maps DIR --out datasets/d1 --scheduler tcp://10.0.0.1:8786
-      on a Dask cluster that is already there; its workers need rubblemap[render], but none of the files
-  ground-tools render --flyby itokawa --shapes DIR --crater-maps DIR --out out/flyby
-      56 frames of a flyby, with truth masks, as a folder that `hil stream` takes
+from flight.command_line import examples
+from flight.option_types import existing_file, existing_folder, integer, number, output_folder
 
+_EXAMPLES = {
+    "ground-tools render --out datasets/procedural": (
+        "300 images of three bodies that the project makes itself; no other files needed"
+    ),
+    "ground-tools render --campaign d1 d2a d2b d3 --shapes DIR --crater-maps DIR --out datasets": (
+        "the sets of the reference paper, 16656 images, in datasets/d1, datasets/d2a and so on"
+    ),
+    "ground-tools render --campaign d1 --procedural --fraction 0.01 --out datasets/small": (
+        "a hundredth of D-1 with stand-ins for all files"
+    ),
+    "ground-tools render --campaign d1 --splits validation test --shapes DIR --crater-maps DIR --out datasets/d1": (
+        "what evaluation needs of D-1; without --splits, the same command adds the training split later"
+    ),
+    "ground-tools render --campaign d1 --shapes DIR --crater-maps DIR --out datasets/d1 \\\n"
+    "      --scheduler tcp://10.0.0.1:8786": (
+        "on a Dask cluster that is already there; its workers need rubblemap[render], but none of the files"
+    ),
+    "ground-tools render --flyby itokawa --shapes DIR --crater-maps DIR --out out/flyby": (
+        "56 frames of a flyby, with truth masks, as a folder that `hil stream` takes"
+    ),
+}
+_NOTE = """
 A campaign that was stopped goes on where it was when the same command is given again, and one with larger counts
-grows the set that is there.
-"""
+grows the set that is there."""
 
 
 def add_parser(commands: Any) -> None:
     """Add the command `render` to those of `ground-tools`."""
     render = commands.add_parser(
-        "render",
-        help="render labelled images with Blender's Cycles",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "render", help="render labelled images with Blender's Cycles", epilog=examples(_EXAMPLES, _NOTE)
     )
+    render.set_defaults(extra="render")
     what = render.add_mutually_exclusive_group()
     what.add_argument(
         "--campaign",
@@ -41,15 +48,24 @@ def add_parser(commands: Any) -> None:
         help="names or TOML files of campaigns; several go to folders of their own in --out (default: procedural)",
     )
     what.add_argument("--flyby", metavar="BODY", help="render a flyby of this body instead of a campaign")
-    render.add_argument("--shapes", type=Path, metavar="DIR", help="folder of shape models (closed PLY meshes)")
-    render.add_argument("--bodies-file", type=Path, metavar="TOML", help="another catalogue of bodies")
-    render.add_argument("--crater-maps", type=Path, metavar="DIR", help="folder of height maps of craters")
+    render.add_argument(
+        "--shapes",
+        type=existing_folder,
+        metavar="DIR",
+        help="folder of shape models, closed PLY meshes (default: none)",
+    )
+    render.add_argument(
+        "--bodies-file", type=existing_file, metavar="TOML", help="another catalogue of bodies (default: the project's)"
+    )
+    render.add_argument(
+        "--crater-maps", type=existing_folder, metavar="DIR", help="folder of height maps of craters (default: none)"
+    )
     render.add_argument(
         "--procedural", action="store_true", help="procedural shapes and craters instead of files, for every body"
     )
-    render.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
+    render.add_argument("--out", type=output_folder, required=True, metavar="DIR", help="folder to write")
     render.add_argument(
-        "--fraction", type=float, default=1.0, metavar="F", help="render a part of each count only, e.g. 0.01"
+        "--fraction", type=number(1e-6, 1.0), default=1.0, metavar="F", help="render this part of each count only"
     )
     render.add_argument(
         "--splits",
@@ -57,9 +73,13 @@ def add_parser(commands: Any) -> None:
         metavar="SPLIT",
         help="render these only, of train, validation and test; evaluation needs no training split (default: all)",
     )
-    render.add_argument("--workers", type=int, default=2, help="rendering processes on this computer (default: 2)")
     render.add_argument(
-        "--scheduler", metavar="ADDRESS", help="render on the Dask cluster whose scheduler answers there (tcp://...)"
+        "--workers", type=integer(1, 256), default=2, metavar="N", help="rendering processes on this computer"
+    )
+    render.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="render on the Dask cluster whose scheduler answers there, as tcp://HOST:PORT (default: on this computer)",
     )
 
 
@@ -67,9 +87,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Do what `ground-tools render` was asked for; returns the exit code."""
     from ground_tools.bodies.catalogue import DEFAULT_CATALOGUE, load_catalogue, without_files
 
-    for name, low, high in (("workers", 1, 256), ("fraction", 1e-6, 1.0)):
-        if not low <= getattr(arguments, name) <= high:
-            raise ValueError(f"--{name}: expected {low:g}..{high:g}, got {getattr(arguments, name):g}")
     catalogue = load_catalogue(arguments.bodies_file or DEFAULT_CATALOGUE)
     if arguments.procedural:
         # A body without a stand-in is told when a campaign asks for it.

@@ -3,68 +3,78 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-_EXAMPLES = """examples:
-  ground-tools train --recipe best-encoder --dataset DIR --out out/encoder
-  ground-tools train --recipe best-cpu-unet-s-start --dataset DIR --encoder out/encoder/encoder.weights.h5 \\
-      --out out/unet_s_start
-  ground-tools train --recipe best-cpu-unet-s --dataset DIR \\
-      --start-from out/unet_s_start/unet.weights.h5 --out out/unet_s
-  ground-tools train --recipe best-cpu-unet-as --dataset DIR --start-from out/unet_s/unet.weights.h5 \\
-      --out out/unet_as
-  ground-tools train --recipe best-cpu-unet-as --dataset DIR --start-from models/unet_s --out out/own
-      the shipped UNetS fine-tuned on images of your own: no weights of its training needed
+from flight.command_line import examples
+from flight.option_types import existing_file, existing_path, integer, output_folder
 
+_EXAMPLES = {
+    "ground-tools train --recipe best-encoder --dataset DIR --out out/encoder": "",
+    "ground-tools train --recipe best-cpu-unet-s-start --dataset DIR --encoder out/encoder/encoder.weights.h5 \\\n"
+    "      --out out/unet_s_start": "",
+    "ground-tools train --recipe best-cpu-unet-s --dataset DIR --start-from out/unet_s_start/unet.weights.h5 \\\n"
+    "      --out out/unet_s": "",
+    "ground-tools train --recipe best-cpu-unet-as --dataset DIR --start-from out/unet_s/unet.weights.h5 \\\n"
+    "      --out out/unet_as": "",
+    "ground-tools train --recipe best-cpu-unet-as --dataset DIR --start-from models/unet_s --out out/own": (
+        "the shipped UNetS fine-tuned on images of your own: no weights of its training needed"
+    ),
+}
+_NOTE = """
 The backend is Keras's: set KERAS_BACKEND to tensorflow, jax or torch. A training that was stopped goes on from
-its last whole epoch when the same command is given again; curves.png in --out shows how it goes.
-"""
+its last whole epoch when the same command is given again; curves.png in --out shows how it goes."""
 
 
 def add_parser(commands: Any) -> None:
     """Add the command `train` to those of `ground-tools`."""
     train = commands.add_parser(
-        "train",
-        help="train the encoder CNN or a UNet by a recipe",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "train", help="train the encoder CNN or a UNet by a recipe", epilog=examples(_EXAMPLES, _NOTE)
     )
-    train.add_argument("--recipe", required=True, help="a recipe's name or TOML file")
-    train.add_argument("--dataset", type=Path, required=True, metavar="DIR", help="a rendered dataset")
-    train.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for weights and logs")
-    train.add_argument("--encoder", type=Path, metavar="H5", help="weights of the encoder CNN to start from")
+    train.set_defaults(extra="train")
+    train.add_argument("--recipe", required=True, metavar="NAME", help="a recipe's name or TOML file")
+    train.add_argument("--dataset", type=existing_path, required=True, metavar="SET", help="a rendered dataset")
+    train.add_argument("--out", type=output_folder, required=True, metavar="DIR", help="folder for weights and logs")
+    train.add_argument(
+        "--encoder", type=existing_file, metavar="H5", help="weights of the encoder CNN to start from (default: none)"
+    )
     train.add_argument(
         "--start-from",
-        type=Path,
+        type=existing_path,
         metavar="H5",
-        help="weights of a UNet to start from, or a bundle of one network, as models/unet_s",
+        help="weights of a UNet to start from, or a bundle of one network, as models/unet_s (default: none)",
     )
-    train.add_argument("--epochs", type=int, help="instead of the recipe's number")
+    train.add_argument("--epochs", type=integer(1), metavar="N", help="over the images (default: the recipe's)")
     train.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="FIELD=VALUE",
-        help="another value for a field of the recipe, as learning_rate=1e-3 or dropout.head=0.3; may be repeated",
+        help="another value for a field of the recipe, as learning_rate=1e-3 or dropout.head=0.3; may be repeated "
+        "(default: none)",
     )
     train.add_argument(
         "--precision",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
         default="float32",
-        help="of the arithmetic; weights stay float32 (default: float32)",
+        help="of the arithmetic; weights stay float32",
     )
     train.add_argument(
-        "--devices", type=int, metavar="N", help="spread batches over N devices, 0: all there are (backend jax)"
+        "--devices",
+        type=integer(0),
+        metavar="N",
+        help="spread batches over N devices, 0: all there are; backend jax only (default: one device)",
     )
     train.add_argument(
         "--unpack-to",
-        type=Path,
+        type=output_folder,
         metavar="DIR",
-        help="keep the training images in a file there and read them as they are needed, instead of in memory",
+        help="keep the training images in a file there and read them as they are needed (default: in memory)",
     )
     train.add_argument(
-        "--beside", type=Path, metavar="DIR", help="a second set, for recipes that have images of one in each batch"
+        "--beside",
+        type=existing_path,
+        metavar="SET",
+        help="a second set, for recipes that have images of one in each batch (default: none)",
     )
 
 
@@ -78,9 +88,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.epochs is not None:
         overrides["epochs"] = arguments.epochs
     recipe = load_recipe(arguments.recipe, overrides)
-    for path, folder in ((arguments.encoder, False), (arguments.start_from, True)):
-        if path is not None and not path.is_file() and not (folder and path.is_dir()):
-            raise FileNotFoundError(f"weights {path}: no such file")
     if recipe.network == "encoder_cnn":
         for option in ("encoder", "start_from", "unpack_to", "beside"):
             if getattr(arguments, option) is not None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
 from ground_tools.datasets.store import (
     INDEX_FILE,
@@ -24,6 +22,7 @@ from ground_tools.datasets.store import (
     shard_paths,
     webp_array,
 )
+from ground_tools.foundation.progress import progress
 from ground_tools.labels.classes import BACKGROUND
 
 _MOST_PROBLEMS = 20
@@ -49,7 +48,7 @@ def verify(path: Path) -> list[str]:
     problems += _missing(path, description, index)
     columns = [name for name in SAMPLE_SCHEMA.names if name not in PIXEL_COLUMNS]
     indexed = {_key(row): row for row in index.select(columns).to_pylist()}
-    with tqdm(total=len(index), unit="sample", file=sys.stderr, leave=False, disable=None) as bar:
+    with progress(total=len(index), unit="sample", label=path.name, keep=False) as bar:
         for place, table in _tables(path, problems):
             for number, row in enumerate(table.to_pylist()):
                 where = f"{place}, row {number}"

@@ -5,13 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
 from ground_tools.datasets.noise import own_noise
 from ground_tools.datasets.store import (
@@ -26,6 +24,7 @@ from ground_tools.datasets.store import (
     webp_array,
 )
 from ground_tools.foundation.files import write_whole
+from ground_tools.foundation.progress import progress
 
 _GROUP_SAMPLES = 500
 
@@ -49,12 +48,15 @@ def pack(path: Path, out: Path, splits: list[str] | None = None, bodies: list[st
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
-        with pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer:
+        with (
+            pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer,
+            progress(total=len(index), unit="sample", label=out.name) as bar,
+        ):
             waiting: list[pa.Table] = []
             for table in read_batches(path, SAMPLE_SCHEMA.names):
-                waiting.append(
-                    chosen_rows(table, splits, bodies).cast(SAMPLE_SCHEMA).replace_schema_metadata(schema.metadata)
-                )
+                chosen = chosen_rows(table, splits, bodies)
+                waiting.append(chosen.cast(SAMPLE_SCHEMA).replace_schema_metadata(schema.metadata))
+                bar.update(len(chosen))
                 if sum(map(len, waiting)) >= _GROUP_SAMPLES:
                     writer.write_table(pa.concat_tables(waiting))
                     waiting = []
@@ -78,7 +80,7 @@ def export(path: Path, out: Path, noise: bool = False) -> int:
         raise ValueError(f"dataset {path}: noise: its images are real and have their own; export it without --noise")
     columns = ["camera_km", "sun_direction", "range_km", "range_d0", "phase_angle_deg", "time_s", "class_pixels"]
     lines = []
-    with tqdm(total=len(index), unit="sample", file=sys.stderr) as bar:
+    with progress(total=len(index), unit="sample", label=out.name) as bar:
         for table in read_batches(path, ["body", "split", "index", "image", "mask", *columns]):
             for row in table.to_pylist():
                 name = f"{row['body']}_{row['index']:05d}.png"

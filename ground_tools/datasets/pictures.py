@@ -11,6 +11,7 @@ import numpy as np
 from ground_tools.datasets.charts import CHARTS
 from ground_tools.datasets.store import read_batches, read_description, read_index, webp_array
 from ground_tools.foundation.files import write_whole
+from ground_tools.foundation.progress import progress
 from ground_tools.labels.classes import COLORS
 from ground_tools.pages.charts import write_chart
 
@@ -106,13 +107,16 @@ def write_pictures(path: Path, out: Path, count: int = 20, seed: int = 0, enlarg
     """Write every picture of a set into a folder; returns the files: a sheet per body, and one each of the others."""
     bodies = list(dict.fromkeys(read_index(path)["body"].to_pylist()))
     written = []
-    for body in bodies:
-        written.append(out / f"sheet_{body}.png")
-        picture = sheet(path, count, seed, body, enlarge)
-        write_whole(written[-1], cv2.imencode(".png", picture[:, :, ::-1])[1].tobytes())
-    for name, draw in CHARTS.items():
-        written.append(out / f"{name}.png")
-        figure = draw(path)
-        figure.suptitle(read_description(path)["name"])
-        write_chart(written[-1], figure, all_colors=name == "occurrence")
+    with progress(total=len(bodies) + len(CHARTS), unit="picture", label=path.name, keep=False) as bar:
+        for body in bodies:
+            written.append(out / f"sheet_{body}.png")
+            picture = sheet(path, count, seed, body, enlarge)
+            write_whole(written[-1], cv2.imencode(".png", picture[:, :, ::-1])[1].tobytes())
+            bar.update()
+        for name, draw in CHARTS.items():
+            written.append(out / f"{name}.png")
+            figure = draw(path)
+            figure.suptitle(read_description(path)["name"])
+            write_chart(written[-1], figure, all_colors=name == "occurrence")
+            bar.update()
     return written

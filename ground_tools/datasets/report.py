@@ -26,6 +26,7 @@ from ground_tools.datasets.store import read_description
 from ground_tools.datasets.tables import blocks, charts_of
 from ground_tools.foundation.files import write_whole
 from ground_tools.foundation.json_records import from_plain, read_json, to_plain
+from ground_tools.foundation.progress import progress
 from ground_tools.pages.charts import write_chart
 from ground_tools.pages.markdown import markdown
 from ground_tools.pages.sections import check_section, write_section
@@ -43,7 +44,7 @@ def write_report(sets: list[Path], docs: Path) -> list[Path]:
     """
     figures = _read_figures(docs)
     measured, written = {}, []
-    for path in sets:
+    for path in progress(sets, unit="set", label="report", keep=False):
         of_set = set_figures(path)
         measured[of_set.name] = of_set
         written += _write_pictures(path, of_set, docs / "images" / "datasets")

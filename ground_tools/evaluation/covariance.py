@@ -1,4 +1,4 @@
-"""Choose the constants of the navigation fix's covariance: `python -m ground_tools.evaluation.covariance`.
+"""Choose the constants of the navigation fix's covariance: `ground-tools fit-covariance`.
 
 The squared error of a fix is to be as large as its covariance says. The constants of flight.client.navigation, and
 with them those of rubblemap/consumers.hpp, belong to the networks whose maps they were chosen on: run this for other
@@ -7,8 +7,6 @@ ones. Writes docs/covariance.json and its part of docs/gnc.md.
 
 from __future__ import annotations
 
-import argparse
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +14,13 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
-from flight.bundle import Bundle, load_bundle
+from flight.bundle import Bundle
 from flight.client import Refusal, navigation_fix
 from flight.client.navigation import CORRELATION_LENGTH, LEAST_DOUBT, SHIFT_SHARE, error_terms
 from ground_tools.datasets.store import digest, load, read_description
 from ground_tools.evaluation.navigation import network_products, true_view
 from ground_tools.evaluation.navigation_figures import CHI_SQUARED_90, BundlePasses
 from ground_tools.evaluation.passes import camera_frames
-from ground_tools.foundation.arguments import check_limits
 from ground_tools.foundation.json_records import to_plain
 from ground_tools.foundation.sampling import evenly
 from ground_tools.pages.blocks import Table, Text, percent
@@ -33,6 +30,7 @@ from ground_tools.pages.sections import check_section, write_section
 # Powers of the body's mean relative entropy, m in docs/gnc.md, by which the limb's variance may grow.
 POWERS = (0, 1, 2, 3, 4)
 FLIGHT_POWER = 2
+MARK = "covariance figures"
 
 
 @dataclass(frozen=True)
@@ -192,6 +190,19 @@ def compare(data: Errors) -> list[CovarianceRow]:
     return [*rows, evaluate(data, flight, None, CORRELATION_LENGTH, SHIFT_SHARE)]
 
 
+def fit_constants(folder: Path, split: str, bundle: Bundle, passes: int, images: int) -> CovarianceFigures:
+    """Measure a bundle's fixes on a split and compare the covariances that they could have."""
+    data = measure(folder, split, bundle, passes, images)
+    return CovarianceFigures(
+        set=read_description(folder)["name"],
+        sha256=digest(folder),
+        split=split,
+        images=len(data.errors),
+        bundle=BundlePasses(bundle.name, bundle.version, passes),
+        rows=compare(data),
+    )
+
+
 def covariance_section(figures: CovarianceFigures) -> str:
     """The rows' part of docs/gnc.md, with what they were measured on."""
     head = ["limb's variance grows with", "c", "k", "log density: mean, median", "squared error over covariance, mean"]
@@ -212,49 +223,9 @@ def covariance_section(figures: CovarianceFigures) -> str:
 def write_figures(figures: CovarianceFigures, docs: Path) -> None:
     """Write DOCS/covariance.json and its part of DOCS/gnc.md. Raises ValueError when that has no place for it."""
     text = covariance_section(figures)
-    write_section(docs / "gnc.md", "covariance figures", text, to_plain(figures), docs / "covariance.json")
+    write_section(docs / "gnc.md", MARK, text, to_plain(figures), docs / "covariance.json")
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m ground_tools.evaluation.covariance",
-        description="choose the constants of the navigation fix's covariance for a bundle",
-        epilog="example: python -m ground_tools.evaluation.covariance --set datasets/d1 --bundle models/unet_h",
-    )
-    parser.add_argument("--set", type=Path, required=True, metavar="DIR", help="with the true outlines")
-    parser.add_argument("--split", default="validation", help="of that set (default: validation)")
-    parser.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="whose maps the fixes are made of")
-    parser.add_argument("--passes", type=int, default=20, help="dropout passes (default: 20)")
-    parser.add_argument("--images", type=int, default=300, help="evenly through the split (default: 300)")
-    parser.add_argument("--write", type=Path, metavar="DIR", help="write covariance.json, gnc.md's part in this folder")
-    return parser
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run the command; returns the exit code: 0, or 2 with one line that says what is wrong and where."""
-    arguments = build_parser().parse_args(argv)
-    try:
-        check_limits(arguments, {"passes": (1, 100), "images": (2, 1_000_000)})
-        if arguments.write is not None:
-            check_section(arguments.write / "gnc.md", "covariance figures")
-        bundle = load_bundle(arguments.bundle)
-        data = measure(arguments.set, arguments.split, bundle, arguments.passes, arguments.images)
-        figures = CovarianceFigures(
-            set=read_description(arguments.set)["name"],
-            sha256=digest(arguments.set),
-            split=arguments.split,
-            images=len(data.errors),
-            bundle=BundlePasses(bundle.name, bundle.version, arguments.passes),
-            rows=compare(data),
-        )
-        print(covariance_section(figures))
-        if arguments.write is not None:
-            write_figures(figures, arguments.write)
-    except (ValueError, OSError) as error:
-        print(f"covariance: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def check_docs(docs: Path) -> None:
+    """Raise ValueError when DOCS/gnc.md has no place for the figures."""
+    check_section(docs / "gnc.md", MARK)

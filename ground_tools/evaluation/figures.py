@@ -11,7 +11,8 @@ import numpy as np
 from msgspec import UNSET
 
 from flight.bundle import Bundle
-from flight.inference.quality import QualityLimits, entropy_is_high
+from flight.inference.quality import entropy_is_high
+from flight.settings import default_settings
 from ground_tools.evaluation.choices import GAMMA_SWEEP, THRESHOLD_SWEEP, THRESHOLDS
 from ground_tools.evaluation.disturbances import DISTURBANCES
 from ground_tools.evaluation.results import (
@@ -103,7 +104,7 @@ def _provenance(bundle: Bundle, selection: Selection, passes: int) -> dict[str, 
 
 def trained_on(bundle: Bundle, mode: str) -> list[str]:
     """Names of the sets that a mode's networks go back to, the encoder's too, as far as the bundle states them."""
-    roles = [network.role for network in bundle.networks]
+    roles = [network.name for network in bundle.networks]
     used = sets_used(bundle.manifest["training"], {})
     sets = [stated for role in ([mode] if mode in roles else roles) for stated in used.get(role, [])]
     return sorted({set_name({**s, "campaign": {"split_by": s.get("split_by")}}) for s in sets if "name" in s})
@@ -261,7 +262,7 @@ def disturbance_figures(
     bundle: Bundle, selection: Selection, passes: int, by_name: dict[str, EntropyStatistics]
 ) -> DisturbanceFigures:
     """How the mean entropy of the same images rises when they are disturbed. by_name: by the disturbance."""
-    limits = QualityLimits()
+    limits = default_settings(bundle)
     modes: dict[str, dict[str, Disturbed]] = {}
     for number, mode in enumerate(bundle.modes):
         calm = by_name["none"].entropy[:, number]

@@ -1,4 +1,4 @@
-"""How well the navigation consumer does on rendered sets: `python -m ground_tools.evaluation.navigation`.
+"""How well the navigation consumer does on rendered sets: `ground-tools evaluate-navigation`.
 
 Measures flight.client.navigation_fix on truth masks and, with --bundle, on the maps that a bundle's int8 files make of
 the noisy images, cut out by the engine's own centering, beside the centroid of the thresholded image; writes
@@ -7,8 +7,6 @@ docs/gnc.json and the figures of docs/gnc.md.
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,15 +15,15 @@ from typing import Any
 import cv2
 import numpy as np
 from msgspec import UNSET, UnsetType
-from tqdm import tqdm
 
-from flight.bundle import Bundle, load_bundle
+from flight.bundle import Bundle
 from flight.client import Refusal, SunDirection, navigation_fix
 from flight.icd.catalogue import status_of
 from flight.icd.limits import TOPIC_NAVIGATION
 from flight.icd.products import Product
-from flight.inference.engine import Engine, default_settings
+from flight.inference.engine import Engine
 from flight.inference.planes import topic_planes
+from flight.settings import default_settings
 from ground_tools.datasets.store import LoadedSet, digest, load, read_description
 from ground_tools.evaluation.navigation_figures import (
     BundlePasses,
@@ -40,12 +38,14 @@ from ground_tools.evaluation.navigation_figures import (
 )
 from ground_tools.evaluation.navigation_tables import navigation_section
 from ground_tools.evaluation.passes import camera_frames
-from ground_tools.foundation.arguments import check_limits
 from ground_tools.foundation.json_records import to_plain
+from ground_tools.foundation.progress import progress
 from ground_tools.foundation.sampling import evenly
 from ground_tools.labels.classes import CLASS_NAMES, CLASS_ROLES
-from ground_tools.pages.sections import write_section
+from ground_tools.pages.sections import check_section, write_section
 from ground_tools.rendering.geometry import View, camera_axes
+
+MARK = "navigation figures"
 
 _TRUTH_CLASSES = [{"index": index, "name": name, "role": CLASS_ROLES[name]} for index, name in enumerate(CLASS_NAMES)]
 
@@ -79,7 +79,7 @@ def network_products(bundle: Bundle, images: np.ndarray, passes: int) -> Iterato
     engine = Engine(bundle, threads=1)
     settings = replace(default_settings(bundle), passes=passes)
     classes = [{"index": c.index, "name": c.name, "role": c.role} for c in bundle.classes]
-    for seed, image in enumerate(tqdm(images, unit="image", file=sys.stderr)):
+    for seed, image in enumerate(progress(images, unit="image", label=bundle.name)):
         maps = engine.segment(image, bit_depth=8, centered=False, seed=seed, settings=settings)
         planes = {name: plane for name, plane, _ in topic_planes(maps, bundle.classes, TOPIC_NAVIGATION)}
         yield product_of(planes, classes, list(maps.flags), maps.map_to_sensor)
@@ -147,25 +147,6 @@ def centroid_error(true: TrueView, centre: np.ndarray) -> FixError:
     return FixError(true, outline=outline, mass=mass)
 
 
-def evaluate_sets(
-    sets: list[Path], choice: Path | None, bundle: Bundle | None, passes: int, images: int
-) -> NavigationFigures:
-    """The figures of sets, and first of the validation split of the one on which constants were chosen, if given.
-
-    images: of each set, for the bundle's maps.
-    """
-    fitted: list[FixError] = []
-    measured = []
-    if choice is not None:
-        figures, fitted = measure(choice, "validation", bundle, passes, images)
-        measured.append(replace(figures, chosen_on=True, phase=phase_figures(fitted, fitted)))
-    for path in sets:
-        figures, truth = measure(path, None, bundle, passes, images)
-        measured.append(replace(figures, phase=phase_figures(fitted, truth) if fitted else None))
-    named = None if bundle is None else BundlePasses(bundle.name, bundle.version, passes)
-    return NavigationFigures(named, measured)
-
-
 def measure(
     path: Path, split: str | None, bundle: Bundle | None, passes: int, images: int
 ) -> tuple[SetFigures, list[FixError]]:
@@ -197,44 +178,31 @@ def measure(
     return figures, truth
 
 
+def evaluate(
+    sets: list[Path], choice: Path | None, bundle: Bundle | None, passes: int, images: int
+) -> NavigationFigures:
+    """The figures of every set.
+
+    choice: the set on whose validation split the constants were chosen; its figures come first. bundle: whose maps of
+    `images` images of each set are measured beside the truth masks.
+    """
+    fitted: list[FixError] = []
+    measured = []
+    if choice is not None:
+        figures, fitted = measure(choice, "validation", bundle, passes, images)
+        measured.append(replace(figures, chosen_on=True, phase=phase_figures(fitted, fitted)))
+    for path in sets:
+        figures, truth = measure(path, None, bundle, passes, images)
+        measured.append(replace(figures, phase=phase_figures(fitted, truth) if fitted else None))
+    named = None if bundle is None else BundlePasses(bundle.name, bundle.version, passes)
+    return NavigationFigures(named, measured)
+
+
+def check_docs(docs: Path) -> None:
+    """Raise ValueError when DOCS/gnc.md has no place for the figures."""
+    check_section(docs / "gnc.md", MARK)
+
+
 def write_figures(figures: NavigationFigures, docs: Path) -> None:
     """Write DOCS/gnc.json and the figures' part of DOCS/gnc.md. Raises ValueError when that has no place for them."""
-    text = navigation_section(figures)
-    write_section(docs / "gnc.md", "navigation figures", text, to_plain(figures), docs / "gnc.json")
-
-
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m ground_tools.evaluation.navigation", description="errors of the navigation consumer"
-    )
-    parser.add_argument(
-        "--set", type=Path, required=True, action="append", metavar="DIR", help="evaluated; repeat for more"
-    )
-    parser.add_argument(
-        "--choice", type=Path, metavar="DIR", help="the set on whose validation split constants were chosen"
-    )
-    parser.add_argument("--bundle", type=Path, metavar="DIR", help="measure this bundle's maps, too")
-    parser.add_argument("--passes", type=int, default=20, help="dropout passes (default: 20)")
-    parser.add_argument("--images", type=int, default=100, help="images of each set for the bundle (default: 100)")
-    parser.add_argument("--write", type=Path, metavar="DIR", help="write gnc.json and gnc.md's figures in this folder")
-    return parser
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run the command; returns the exit code: 0, or 2 with one line that says what is wrong and where."""
-    arguments = build_parser().parse_args(argv)
-    try:
-        check_limits(arguments, {"passes": (1, 100), "images": (1, 1_000_000)})
-        bundle = None if arguments.bundle is None else load_bundle(arguments.bundle)
-        figures = evaluate_sets(arguments.set, arguments.choice, bundle, arguments.passes, arguments.images)
-        print(navigation_section(figures))
-        if arguments.write is not None:
-            write_figures(figures, arguments.write)
-    except (ValueError, OSError) as error:
-        print(f"navigation: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    write_section(docs / "gnc.md", MARK, navigation_section(figures), to_plain(figures), docs / "gnc.json")

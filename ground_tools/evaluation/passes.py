@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from flight.bundle import Bundle
 from flight.inference.fusion import fuse, fusion_weights
 from flight.inference.network import Network, load_networks
 from flight.inference.uncertainty import Accumulator
 from ground_tools.datasets.noise import network_inputs
+from ground_tools.foundation.progress import progress
 
 
 def camera_frames(images: np.ndarray, noise: dict[str, Any] | None) -> np.ndarray:
@@ -42,13 +41,16 @@ def image_scores(networks: list[Network], passes: int) -> np.ndarray:
     return np.stack([[network.run(number) for network in networks] for number in range(passes)])
 
 
-def run_passes(bundle: Bundle, frames: np.ndarray, passes: int, threads: int = 2) -> Iterator[np.ndarray]:
+def run_passes(
+    bundle: Bundle, frames: np.ndarray, passes: int, threads: int = 2, label: str | None = None
+) -> Iterator[np.ndarray]:
     """Raw scores of every pass of every network, image after image: (P, networks, K, H, W) float32.
 
-    frames: (N, H, W) uint8, of the networks' input size. The seed of image i is i.
+    frames: (N, H, W) uint8, of the networks' input size. The seed of image i is i. label: of the
+    progress.
     """
     networks = load_networks(bundle, threads)
-    for seed, frame in enumerate(tqdm(frames, unit="image", file=sys.stderr)):
+    for seed, frame in enumerate(progress(frames, unit="image", label=label)):
         begin_image(bundle, networks, frame, seed, passes)
         yield image_scores(networks, passes)
 
@@ -60,7 +62,7 @@ def mode_moments(
 
     scores: (P, networks, K, H, W) float32, left as they are. Returns float32, entropies in nats.
     """
-    roles = [network.role for network in bundle.networks]
+    roles = [network.name for network in bundle.networks]
     if bundle.fusion is not None and mode == bundle.fusion.mode:
         weights = fusion_weights(bundle.fusion, roles, gamma)
         fused = (fuse(list(scores_of_pass), weights) for scores_of_pass in scores)

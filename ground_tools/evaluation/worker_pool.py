@@ -15,7 +15,6 @@ import json
 import multiprocessing
 import multiprocessing.connection
 import os
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -25,12 +24,12 @@ from typing import Any
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from flight.bundle import Bundle
 from flight.inference.network import Network, load_networks
 from ground_tools.evaluation.statistics import SETTINGS, Image, Job, S, Statistics, arrays_of, gather
 from ground_tools.foundation.files import write_whole
+from ground_tools.foundation.progress import progress
 
 # What a kill can cost each process: a quarter of a minute at 20 passes of two networks.
 _PART_IMAGES = 4
@@ -100,7 +99,7 @@ def compute_statistics(
     files = [folder / f"{number:05}.npz" for number in range(len(parts))]
     missing = [number for number, file in enumerate(files) if not file.exists()]
     done = len(images) - sum(len(parts[number]) for number in missing)
-    with tqdm(total=len(images), initial=done, unit="image", desc=label, file=sys.stderr) as bar:
+    with progress(total=len(images), done=done, unit="image", label=label) as bar:
         pending: dict[Future[S], int] = {pool.submit(_compute_part, job, parts[number]): number for number in missing}
         while pending:
             finished, _ = wait(pending, return_when=FIRST_COMPLETED)

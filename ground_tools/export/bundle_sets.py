@@ -175,7 +175,10 @@ def _try_orientations(bundle: Bundle, sets: list[BundleSet], passes: int) -> _Tr
     of_sets = [{gamma: _Maps([], [], []) for gamma in gammas} for _ in sets]
     for bundle_set, maps in zip(sets, of_sets, strict=True):
         split = bundle_set.validation
-        for scores, truth in zip(run_passes(bundle, bundle_set.frames(split), passes), split.masks, strict=True):
+        label = f"{bundle_set.name}: {bundle.orientations} orientations"
+        for scores, truth in zip(
+            run_passes(bundle, bundle_set.frames(split), passes, label=label), split.masks, strict=True
+        ):
             for gamma in gammas:
                 mean, entropy, _ = mode_moments(bundle, scores, bundle.modes[0], gamma)
                 maps[gamma].classes.append(mean.argmax(axis=0).astype(np.uint8))
@@ -211,7 +214,7 @@ class _Maps:
 def measure(bundle: Bundle, bundle_set: BundleSet, passes: int) -> IouFigures:
     """IoU per class of every mode on the test split, from the int8 files and the set's own masks."""
     results: dict[str, list[np.ndarray]] = {mode: [] for mode in bundle.modes}
-    for scores in run_passes(bundle, bundle_set.frames(bundle_set.test), passes):
+    for scores in run_passes(bundle, bundle_set.frames(bundle_set.test), passes, label=f"{bundle_set.name}: figures"):
         for mode, predicted in results.items():
             predicted.append(mode_result(bundle, scores, mode, bundle.gamma)[0])
     modes = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sys
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from flight.bundle import Bundle, DropoutMask, NetworkFile, load_bundle, write_sums
-from flight.inference.engine import Engine, default_settings
+from flight.inference.engine import Engine
 from flight.inference.interpreter import make_interpreter
 from flight.inference.network import Network
-from flight.inference.self_test import decoded
+from flight.inference.self_test import decode_test_image
+from flight.settings import default_settings
 from ground_tools.datasets.store import png_bytes, read_description
 from ground_tools.export.bundle_sets import (
     BundleSet,
@@ -39,6 +41,7 @@ from ground_tools.export.graph import (
 )
 from ground_tools.export.temperature import report, sampled_scores, sampled_truth, score_factor
 from ground_tools.foundation.json_records import to_plain
+from ground_tools.foundation.progress import progress
 from ground_tools.labels.classes import CLASS_NAMES, CLASS_ROLES, COLORS
 from ground_tools.networks.unet import UNetDropout, build_unet
 from ground_tools.training.records import check_unseen, sets_used
@@ -191,6 +194,7 @@ def _export_network(
     truth = sampled_truth(masks)
     factor = score_factor(scores, truth)
     module = build_flight_graph(unet, equalize_on=ranges, score_factor=factor)
+    print(f"{network.role}: quantize to int8, by {len(ranges)} images", file=sys.stderr)
     content = convert(module, ranges, shapes, keep)
     file = f"{network.role}.tflite"
     (folder / file).write_bytes(content)
@@ -222,7 +226,7 @@ def _parity(module: Any, entry: dict[str, Any], content: bytes, images: np.ndarr
     _, height, width, channels = images.shape
     network = Network(file, 0, (height, width, channels), len(CLASS_NAMES), 2)
     same, squares = [], []
-    for seed, image in enumerate(images):
+    for seed, image in enumerate(progress(images, unit="image", label=f"{entry['role']}: int8 beside float32")):
         network.begin(image, seed, 1)
         flown = network.run(0).transpose(1, 2, 0)
         exact = module.forward(image[None], *network.float_masks(0))["scores"].numpy()[0]
@@ -304,7 +308,7 @@ def _record_self_test(folder: Path, manifest: dict[str, Any]) -> None:
     bundle = load_bundle(folder)
     engine = Engine(bundle)
     settings = replace(default_settings(bundle), passes=bundle.self_test.passes)
-    image = decoded(bundle, bundle.self_test.image, "image")
+    image = decode_test_image(bundle, bundle.self_test.image, "image")
     maps = engine.segment(image, bit_depth=8, centered=True, seed=bundle.self_test.seed, settings=settings)
     engine.close()
     content = png_bytes(maps.class_map)

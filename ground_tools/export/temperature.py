@@ -14,6 +14,7 @@ from scipy.optimize import minimize_scalar
 from flight.inference.uncertainty import Accumulator
 from ground_tools.export.figures import Calibration, TemperatureFigures
 from ground_tools.export.graph import random_masks
+from ground_tools.foundation.progress import progress
 from ground_tools.metrics.calibration import calibration_counts, expected_calibration_error, negative_log_likelihood
 
 # One number needs few pixels; neighbours tell the same.
@@ -35,7 +36,8 @@ def sampled_scores(
         scores = module.forward(image[None], *random_masks(shapes, keep, generator).values())["scores"]
         return np.asarray(scores[0, ::_PIXEL_STRIDE, ::_PIXEL_STRIDE])
 
-    sampled = np.stack([np.stack([one(image) for _ in range(passes)]) for image in images])
+    shown = progress(images, unit="image", label="temperature")
+    sampled = np.stack([np.stack([one(image) for _ in range(passes)]) for image in shown])
     return np.ascontiguousarray(sampled.transpose(1, 4, 0, 2, 3))
 
 

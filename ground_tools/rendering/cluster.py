@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import dask
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from dask.distributed import Client, KilledWorker, LocalCluster, as_completed
-from tqdm import tqdm
 
 from ground_tools.bodies.catalogue import BodyRecipe
 from ground_tools.bodies.enhanced_body import BodyParts, read_parts
@@ -24,6 +22,7 @@ from ground_tools.bodies.meshes import largest_extent, mean_radius
 from ground_tools.datasets.noise import NOISE
 from ground_tools.datasets.store import FORMAT_VERSION, read_description, write_description, write_index
 from ground_tools.foundation.files import remove_parts, write_whole
+from ground_tools.foundation.progress import progress
 from ground_tools.labels.classes import CLASS_NAMES
 from ground_tools.rendering.campaign import Campaign, Shard, plan
 from ground_tools.rendering.geometry import FIELD_OF_VIEW_DEG, reference_range
@@ -80,7 +79,7 @@ def render_campaign(
     missing = [shard for shard in shards if not _is_written(out / "shards" / shard.file_name, shard)]
     total = sum(shard.count for shard in shards)
     done = total - sum(shard.count for shard in missing)
-    with tqdm(total=total, initial=done, unit="image", desc=campaign.name, file=sys.stderr) as bar:
+    with progress(total=total, done=done, unit="image", label=campaign.name) as bar:
         if missing:
             with _client(workers, scheduler) as client:
                 for rendered in _rendered(client, campaign, parts, missing):
@@ -189,7 +188,7 @@ def _description(campaign: Campaign, parts: dict[str, BodyParts]) -> dict[str, A
             "seed": campaign.seed,
             "samples": campaign.light_paths,
             "bodies": {body: list(counts) for body, counts in campaign.bodies.items()},
-            "flyby": asdict(campaign.flyby) if campaign.flyby is not None else None,
+            "flyby": msgspec.structs.asdict(campaign.flyby) if campaign.flyby is not None else None,
         },
         "bodies": {body: _body_record(body_parts) for body, body_parts in parts.items()},
     }
@@ -199,7 +198,7 @@ def _body_record(parts: BodyParts) -> dict[str, Any]:
     """The recipe, the digests of its files, and the measures that geometry is understood by."""
     extent = largest_extent(parts.base)
     return {
-        "recipe": json.loads(json.dumps(asdict(parts.recipe))),
+        "recipe": parts.recipe.record(),
         "sha256": parts.sha256,
         "extent_km": extent,
         "mean_radius_km": mean_radius(parts.base),

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from ground_tools.bodies.catalogue import BodyRecipe
 from ground_tools.bodies.enhanced_body import enhance, read_parts
 from ground_tools.datasets.store import png_bytes
 from ground_tools.foundation.files import write_whole
+from ground_tools.foundation.progress import progress
 from ground_tools.rendering.geometry import FIELD_OF_VIEW_DEG, camera_axes, hyperbolic_flyby, reference_range
 from ground_tools.rendering.shard_worker import quiet
 from ground_tools.rendering.studio import Studio
@@ -41,7 +40,8 @@ def render_flyby(
         studio = Studio(enhanced, _LIGHT_PATHS, threads=os.cpu_count() or 1)
     views, times = hyperbolic_flyby(enhanced.extent, FRAMES, CLOSEST, FARTHEST, DURATION_S)
     entries = []
-    for index, (view, time_s) in enumerate(tqdm(list(zip(views, times, strict=True)), unit="frame", file=sys.stderr)):
+    moments = progress(list(zip(views, times, strict=True)), unit="frame", label=f"flyby of {body}")
+    for index, (view, time_s) in enumerate(moments):
         with quiet():
             picture = studio.picture(view, index)
         noise = np.random.default_rng([catalogue[body].seed, index]).normal(0.0, _NOISE_SIGMA, picture.image.shape)

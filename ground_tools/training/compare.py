@@ -1,30 +1,25 @@
 """What each choice of a recipe gains: short trainings that differ in one thing, on the validation split.
 
-python -m ground_tools.training.compare unet-s --dataset datasets/d1 --begin out/train/encoder/encoder.weights.h5 \\
-    --out out/comparisons/unet_s --write docs
-
-A run that was stopped goes on when the same command is given again. Test splits are not looked at.
+`ground-tools compare` runs them. Test splits are not looked at.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from msgspec import UNSET
-from tqdm import tqdm
+from msgspec import UNSET, Meta
 
 from ground_tools.datasets.noise import network_inputs
 from ground_tools.datasets.store import read_description
-from ground_tools.foundation.descriptions import find_file, read_toml
+from ground_tools.foundation.descriptions import find_file, read_structure
 from ground_tools.foundation.files import write_whole
+from ground_tools.foundation.progress import progress
+from ground_tools.foundation.structures import FieldError, TomlTable
 from ground_tools.labels.classes import CLASS_NAMES
 from ground_tools.metrics.iou import iou_per_class, mean_iou
 from ground_tools.training.comparison_figures import (
@@ -33,32 +28,45 @@ from ground_tools.training.comparison_figures import (
     Run,
     SetOrigin,
     change_figures,
-    check_place,
-    comparison_section,
-    write_comparisons,
 )
 from ground_tools.training.origins import start_digest
 from ground_tools.training.pixels import read_pixels
-from ground_tools.training.recipes import Recipe, load_recipe
+from ground_tools.training.recipes import Recipe, Seed, load_recipe
 from ground_tools.training.records import provenance
 
 COMPARISONS = Path(__file__).with_name("comparisons")
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """title: of the table. recipe: by name. begin: "encoder" or "unet", which weights it starts from. seeds: of the
-    runs of each change; more_seeds: of further runs of the recipe as it is, whose spread is what the draw of batches
-    and weights alone does. changes: by what a row says, the fields set to other values, "dropout.head" being one.
-    """
+class Comparison(TomlTable, frozen=True):
+    """Short trainings by one recipe that differ in one thing each. Its name is its file's."""
 
     name: str
-    title: str
-    recipe: str
-    begin: str
-    seeds: tuple[int, ...]
-    more_seeds: tuple[int, ...]
-    changes: dict[str, dict[str, Any]]
+    title: Annotated[str, Meta(description="title of the table in docs/training.md")]
+    recipe: Annotated[str, Meta(description="recipe of the trainings, a name or a TOML file")]
+    begin: Annotated[Literal["encoder", "unet"], Meta(description="network whose weights the trainings start from")]
+    seeds: Annotated[tuple[Seed, ...], Meta(min_length=1, description="seeds of the trainings of each change")]
+    common: Annotated[dict[str, Any], Meta(description="other values for fields of the recipe, in every training")]
+    changes: Annotated[
+        dict[str, dict[str, Any]],
+        Meta(description="what each row of the table says, and its other values for fields of the recipe"),
+    ]
+    more_seeds: Annotated[
+        tuple[Seed, ...],
+        Meta(
+            description="seeds of further trainings by the recipe as it is: their spread is what the draw of "
+            "batches and weights alone does"
+        ),
+    ] = ()
+
+    def __post_init__(self) -> None:
+        if both := sorted(set(self.seeds) & set(self.more_seeds)):
+            raise FieldError("more_seeds", "seeds that are not in seeds", str(both[0]))
+
+    @property
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """By what a row of the table says, other values of the recipe by field, as `load_recipe` takes them."""
+        common = _flat(self.common)
+        return {AS_IT_IS: common, **{name: {**common, **_flat(change)} for name, change in self.changes.items()}}
 
 
 def load_comparison(name_or_path: str) -> Comparison:
@@ -67,43 +75,13 @@ def load_comparison(name_or_path: str) -> Comparison:
     Raises ValueError naming the file and what is wrong in it, also for a recipe or value that the recipe does not take.
     """
     path = find_file(name_or_path, COMPARISONS)
-    table = read_toml("comparison", path, COMPARISONS)
-    fields = {
-        "title": str,
-        "recipe": str,
-        "begin": str,
-        "seeds": list,
-        "more_seeds": list,
-        "common": dict,
-        "changes": dict,
-    }
-    table = {"more_seeds": [], **table}
-    for field, kind in fields.items():
-        if not isinstance(table.get(field), kind):
-            raise ValueError(f"comparison {path}: {field}: expected a {kind.__name__}, got {table.get(field)!r}")
-    unknown = sorted(set(table) - set(fields))
-    if unknown:
-        raise ValueError(f"comparison {path}: unknown field {unknown[0]}")
-    if table["begin"] not in ("encoder", "unet"):
-        raise ValueError(f'comparison {path}: begin: expected "encoder" or "unet", got {table["begin"]!r}')
-    seeds, more_seeds = table["seeds"], table["more_seeds"]
-    if not seeds or not all(type(seed) is int for seed in seeds):
-        raise ValueError(f"comparison {path}: seeds: expected whole numbers, got {seeds!r}")
-    if not all(type(seed) is int and seed not in seeds for seed in more_seeds):
-        raise ValueError(f"comparison {path}: more_seeds: expected whole numbers not in seeds, got {more_seeds!r}")
-    for name, change in table["changes"].items():
-        if not isinstance(change, dict):
-            raise ValueError(f"comparison {path}: {name}: expected a table of fields, got {change!r}")
-    common = _flat(table["common"])
-    changes = {AS_IT_IS: common, **{name: {**common, **_flat(change)} for name, change in table["changes"].items()}}
-    for name, change in changes.items():
+    comparison = read_structure("comparison", path, Comparison, COMPARISONS, name=path.stem)
+    for name, change in comparison.rows.items():
         try:
-            load_recipe(table["recipe"], change)
+            load_recipe(comparison.recipe, change)
         except ValueError as error:
             raise ValueError(f"comparison {path}: {name}: {error}") from error
-    return Comparison(
-        path.stem, table["title"], table["recipe"], table["begin"], tuple(seeds), tuple(more_seeds), changes
-    )
+    return comparison
 
 
 def _flat(table: dict[str, Any], before: str = "") -> dict[str, Any]:
@@ -123,14 +101,14 @@ def compare(
     have images of another one in each batch. Raises RuntimeError naming the log of a training that failed, ValueError
     where the folder holds another training or a set is missing.
     """
-    runs = [(name, seed) for name in comparison.changes for seed in comparison.seeds]
+    runs = [(name, seed) for name in comparison.rows for seed in comparison.seeds]
     runs += [(AS_IT_IS, seed) for seed in comparison.more_seeds]
-    trained: dict[str, list[Run]] = {name: [] for name in comparison.changes}
-    for name, seed in (bar := tqdm(runs, unit="training", disable=None)):
+    trained: dict[str, list[Run]] = {name: [] for name in comparison.rows}
+    for name, seed in (bar := progress(runs, unit="training", label=comparison.name)):
         bar.set_postfix_str(f"{name}, seed {seed}")
-        folder = out / f"{list(comparison.changes).index(name):02d}_seed_{seed}"
+        folder = out / f"{list(comparison.rows).index(name):02d}_seed_{seed}"
         trained[name].append(_train(comparison, name, seed, dataset, begin, folder, also, beside))
-    recipe = load_recipe(comparison.recipe, comparison.changes[AS_IT_IS])
+    recipe = load_recipe(comparison.recipe, comparison.rows[AS_IT_IS])
     return ComparisonFigures(
         title=comparison.title,
         recipe=comparison.recipe,
@@ -154,11 +132,11 @@ def _train(
     also: list[Path],
     beside: Path | None,
 ) -> Run:
-    fields = {**comparison.changes[name], "seed": seed}
+    fields = {**comparison.rows[name], "seed": seed}
     recipe = load_recipe(comparison.recipe, fields)
     if recipe.beside and beside is None:
         raise ValueError(f"--beside: {name} needs a set of which images are in each batch")
-    command = [sys.executable, "-m", "ground_tools.commands.main", "train", "--recipe", comparison.recipe]
+    command = [sys.executable, "-m", "ground_tools.cli", "train", "--recipe", comparison.recipe]
     command += ["--dataset", str(dataset), "--out", str(out)]
     command += ["--encoder" if comparison.begin == "encoder" else "--start-from", str(begin)]
     if recipe.beside:
@@ -196,7 +174,7 @@ def _evaluate_once(out: Path, sets: list[Path], minimum_boulder_pixels: int) -> 
 def _check(record: dict[str, Any], recipe: Recipe, dataset: Path, begin: Path, out: Path) -> None:
     """Raise ValueError when a training that is there is not the one that is asked for."""
     asked = {
-        "recipe": json.loads(json.dumps(asdict(recipe))),
+        "recipe": recipe.record(),
         "dataset": provenance(dataset),
         "began_from": {"weights_sha256": start_digest(begin)},
     }
@@ -220,41 +198,3 @@ def validation_miou(weights: Path, dataset: Path, minimum_boulder_pixels: int) -
     inputs = network_inputs(pixels.images, read_description(dataset)["noise"])
     labels = fold_head(unet).predict(inputs, batch_size=16, verbose=0).argmax(axis=-1)
     return mean_iou(iou_per_class(np.asarray(pixels.masks), labels, len(CLASS_NAMES)))
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run the command; returns the exit code: 0, or 2 with one line that says what is wrong and where."""
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    parser = argparse.ArgumentParser(
-        prog="python -m ground_tools.training.compare",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("comparison", help="a name from ground_tools/training/comparisons, or a TOML file")
-    parser.add_argument("--dataset", type=Path, required=True, metavar="DIR", help="to train on")
-    parser.add_argument("--begin", type=Path, required=True, metavar="H5", help="weights, or a bundle, to start from")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder per training comes there")
-    parser.add_argument("--beside", type=Path, metavar="DIR", help="for changes with images of another set in a batch")
-    parser.add_argument(
-        "--also", type=Path, action="append", default=[], metavar="DIR", help="evaluate on this set, too"
-    )
-    parser.add_argument("--write", type=Path, metavar="DOCS", help="put the table into DOCS/training.md")
-    arguments = parser.parse_args(argv)
-    try:
-        comparison = load_comparison(arguments.comparison)
-        if arguments.write is not None:
-            check_place(arguments.write)
-        figures = compare(
-            comparison, arguments.dataset, arguments.begin, arguments.out, arguments.also, arguments.beside
-        )
-        print(comparison_section({comparison.name: figures}))
-        if arguments.write is not None:
-            write_comparisons({comparison.name: figures}, arguments.write)
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"compare: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

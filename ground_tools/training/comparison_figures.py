@@ -79,7 +79,7 @@ def change_figures(runs: list[Run], as_it_is: list[Run]) -> ChangeFigures:
     return ChangeFigures(runs, miou, statistics.median(run.miou - base[run.seed] for run in runs))
 
 
-def check_place(docs: Path) -> None:
+def check_docs(docs: Path) -> None:
     """Raise ValueError unless DOCS/training.md has a place for the tables: before hours of training, not after."""
     check_section(docs / "training.md", _MARK)
 

@@ -19,6 +19,7 @@ from ground_tools.datasets.store import (
     read_index,
     webp_array,
 )
+from ground_tools.foundation.progress import progress
 from ground_tools.foundation.sampling import evenly
 from ground_tools.labels.classes import TERMINATOR
 from ground_tools.labels.stacking import stack_masks
@@ -81,7 +82,8 @@ def _unpack(dataset: Path, split: str, minimum_boulder_pixels: int, count: int, 
     """(2, N, H, W) uint8, images and masks; decoded shard by shard: one alone is in memory with its identifiers."""
     both: np.ndarray | None = None
     done = 0
-    with ThreadPoolExecutor() as pool:
+    label = f"{dataset.name}: read {split}"
+    with ThreadPoolExecutor() as pool, progress(total=count, unit="sample", label=label, keep=False) as bar:
         for table in read_batches(dataset, ["split", "body", *PIXEL_COLUMNS]):
             rows = chosen_rows(table, [split], None)
             images = list(pool.map(lambda data: webp_array(data, "image"), rows["image"].to_pylist()))
@@ -97,6 +99,7 @@ def _unpack(dataset: Path, split: str, minimum_boulder_pixels: int, count: int, 
                 )
             both[0, done : done + len(images)], both[1, done : done + len(images)] = images, masks
             done += len(images)
+            bar.update(len(images))
     if both is None or done != count:
         raise ValueError(f"dataset {dataset}: expected {count} samples in split {split}, as its index has, got {done}")
     if isinstance(both, np.memmap):

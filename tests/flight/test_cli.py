@@ -63,7 +63,7 @@ def test_segment_is_repeatable(tiny_bundle: Path, images: list[Path], tmp_path: 
         (["--passes", "0"], "--passes: expected 1..100, got 0"),
         (["--gamma", "nan"], "--gamma: expected 1..10, got nan"),
         (["--mode", "UNet"], "--mode: expected Fused | First | Second, got 'UNet'"),
-        (["--uncertainty-threshold", "2"], "--uncertainty-threshold: expected 0..1, got 2.0"),
+        (["--uncertainty-threshold", "2"], "--uncertainty-threshold: expected 0..1, got 2"),
         (["--seed", "-1"], "--seed: expected 0.."),
         (["--threads", "0"], "--threads: expected 1..64, got 0"),
     ],

@@ -20,7 +20,7 @@ SETS = ("d1", "d2a", "d2b", "d3")
 
 def ground_tools(*arguments: object, timeout: float = 280.0) -> subprocess.CompletedProcess[str]:
     """Run `ground-tools` as a process."""
-    command = [sys.executable, "-m", "ground_tools.commands.main", *map(str, arguments)]
+    command = [sys.executable, "-m", "ground_tools.cli", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout)
 
 

@@ -55,7 +55,13 @@ def folder_of(path: Path) -> str:
 
 def test_every_module_lies_in_a_folder_of_a_layer() -> None:
     assert {folder_of(path) for path in modules(PACKAGE)} == {"", *LAYERS}
-    assert [path.name for path in PACKAGE.glob("*.py")] == ["__init__.py"]
+    assert sorted(path.name for path in PACKAGE.glob("*.py")) == ["__init__.py", "cli.py"]
+
+
+def test_the_program_knows_the_commands_alone() -> None:
+    imported = [name for _, name in imports(PACKAGE / "cli.py") if name.startswith("ground_tools.")]
+    assert imported
+    assert {name.split(".")[1] for name in imported} == {"commands"}
 
 
 @pytest.mark.parametrize("folder", LAYERS)

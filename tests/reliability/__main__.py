@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from flight.command_line import CommandParser, run_program
+from flight.option_types import existing_folder, output_folder
 from tests.reliability import decoders, flips, flood, kills, live_sockets, power_cuts, soak, upsets
 from tests.reliability.report import write_report
 from tests.tiny_bundle import write_tiny_bundle
@@ -46,13 +48,30 @@ def run_campaign(name: str, count: float, tiny: Path) -> dict[str, Any]:
 
 def main() -> int:
     """Run the campaigns; the exit code is 0 when all ran, whatever their figures say."""
-    parser = argparse.ArgumentParser(prog="python -m tests.reliability", description=__doc__.split("\n")[0])
+    parser = CommandParser(prog="python -m tests.reliability", description=__doc__.split("\n")[0])
     parser.add_argument("--short", action="store_true", help="a few of everything, minutes instead of hours")
-    parser.add_argument("--only", nargs="+", choices=list(CAMPAIGNS), default=list(CAMPAIGNS), metavar="NAME")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=list(CAMPAIGNS),
+        default=list(CAMPAIGNS),
+        metavar="NAME",
+        help="these campaigns (default: all)",
+    )
     parser.add_argument("--again", action="store_true", help="run even what --out has figures of")
-    parser.add_argument("--out", type=Path, default=Path("out/reliability"), metavar="DIR")
-    parser.add_argument("--write", type=Path, metavar="DOCS", help="write reliability.json and .md there")
-    arguments = parser.parse_args()
+    parser.add_argument(
+        "--out", type=output_folder, default=Path("out/reliability"), metavar="DIR", help="folder of the figures"
+    )
+    parser.add_argument(
+        "--write",
+        type=existing_folder,
+        metavar="DOCS",
+        help="write reliability.json and .md there, too (default: into --out only)",
+    )
+    return run_program(parser, _run)
+
+
+def _run(arguments: argparse.Namespace) -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="reliability_") as folder:
         tiny: Path | None = None
@@ -73,7 +92,6 @@ def main() -> int:
             if kept.exists():
                 figures[name] = json.loads(kept.read_text(encoding="utf-8"))
         write_report(arguments.write, figures, platform.machine())
-    return 0
 
 
 if __name__ == "__main__":

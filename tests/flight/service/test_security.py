@@ -415,9 +415,8 @@ def test_a_bad_name_is_refused(tmp_path: Path, keys: Keys, name: str) -> None:
 
 
 def test_an_unknown_role_is_refused(tmp_path: Path, keys: Keys) -> None:
-    done = flight("keys", "client", keys.service, "pilot", "--role", "pilot", "--out", tmp_path / "new")
-    assert done.returncode == 2
-    assert "invalid choice: 'pilot'" in done.stderr
+    arguments = ("keys", "client", keys.service, "pilot", "--role", "pilot", "--out", tmp_path / "new")
+    refused("--role: expected camera | consumer | commander, got 'pilot'", *arguments)
     assert not (tmp_path / "new").exists()
 
 

@@ -37,7 +37,7 @@ def test_a_killed_evaluation_goes_on_and_leaves_no_process(bundle: Path, tmp_pat
     arguments = ["evaluate", "--bundle", bundle, "--dataset", dataset, "--passes", 20, "--workers", 2]
 
     def command(out: Path) -> list[str]:
-        return [sys.executable, "-m", "ground_tools.commands.main", *map(str, arguments), "--out", str(out)]
+        return [sys.executable, "-m", "ground_tools.cli", *map(str, arguments), "--out", str(out)]
 
     process = subprocess.Popen(command(tmp_path / "killed"), stderr=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + 200.0

@@ -13,11 +13,10 @@ import pytest
 
 from flight.client import NavigationFix, navigation_fix
 from flight.client.navigation import CORRELATION_LENGTH, SHIFT_SHARE, ErrorTerms, error_terms
+from ground_tools.cli import main
 from ground_tools.datasets.noise import NOISE_SEED
 from ground_tools.datasets.store import FORMAT_VERSION, sample_digest, shard_bytes, webp_bytes, write_index
 from ground_tools.evaluation.covariance import FLIGHT_POWER, Errors, compare, fit
-from ground_tools.evaluation.covariance import main as covariance
-from ground_tools.evaluation.navigation import main
 from ground_tools.labels.classes import BACKGROUND, SURFACE, TERMINATOR
 from ground_tools.rendering.geometry import View, camera_axes
 from tests.flight.client import test_consumers as spheres
@@ -72,7 +71,7 @@ def sphere_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_truth_masks_give_the_centre_and_the_sun(sphere_set: Path, tmp_path: Path) -> None:
     (tmp_path / "gnc.md").write_text(PLACE)
     command = ["--set", str(sphere_set), "--choice", str(sphere_set), "--write", str(tmp_path)]
-    assert main(command) == 0
+    assert main(["evaluate-navigation", *command]) == 0
     chosen, measured = json.loads((tmp_path / "gnc.json").read_text())["sets"]
     assert (chosen["images"], chosen["chosen_on"], measured["images"], measured["chosen_on"]) == (12, True, 24, False)
     whole = measured["truth"]["whole bodies"]
@@ -89,7 +88,7 @@ def test_truth_masks_give_the_centre_and_the_sun(sphere_set: Path, tmp_path: Pat
     assert page.startswith("text\n")
     assert page.endswith("more\n")
     assert "### spheres: measured on it only" in page
-    assert main(command) == 0
+    assert main(["evaluate-navigation", *command]) == 0
     assert (tmp_path / "gnc.md").read_text() == page
 
 
@@ -97,7 +96,7 @@ def test_a_bundles_maps_are_measured_beside_brightness(
     sphere_set: Path, shipped_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["--set", str(sphere_set), "--bundle", str(shipped_bundle), "--passes", "1", "--images", "2"]
-    assert main(command) == 0
+    assert main(["evaluate-navigation", *command]) == 0
     text = capsys.readouterr().out
     assert "| network maps | images |" in text
     assert "unet_h" in text
@@ -109,11 +108,12 @@ def test_what_is_wrong_is_told_in_one_line(
 ) -> None:
     (tmp_path / "gnc.md").write_text("no place\n")
     for arguments, told in (
-        (["--set", str(tmp_path / "none")], "no readable dataset.json"),
+        (["--set", str(tmp_path / "none")], "--set: expected an existing file or folder, got"),
+        (["--set", str(tmp_path)], "no readable dataset.json"),
         (["--set", str(sphere_set), "--passes", "0"], "--passes: expected 1..100, got 0"),
         (["--set", str(sphere_set), "--write", str(tmp_path)], "expected the lines"),
     ):
-        assert main(arguments) == 2
+        assert main(["evaluate-navigation", *arguments]) == 2
         assert told in capsys.readouterr().err
     assert not (tmp_path / "gnc.json").exists()
 
@@ -166,7 +166,7 @@ def test_the_covariance_of_a_bundles_fixes_is_measured(
 ) -> None:
     (tmp_path / "gnc.md").write_text(PLACE.replace("navigation", "covariance"))
     command = ["--set", str(sphere_set), "--bundle", str(shipped_bundle), "--passes", "1", "--images", "3"]
-    assert covariance([*command, "--write", str(tmp_path)]) == 0
+    assert main(["fit-covariance", *command, "--write", str(tmp_path)]) == 0
     record = json.loads((tmp_path / "covariance.json").read_text())
     assert (record["images"], record["split"], record["bundle"]["name"]) == (3, "validation", "unet_h")
     # One body cannot be measured by the constants of others.
@@ -175,7 +175,7 @@ def test_the_covariance_of_a_bundles_fixes_is_measured(
     for arguments, told in (
         (["--images", "1"], "--images: expected 2..1000000, got 1"),
         (["--split", "none"], "no samples in split none"),
-        (["--write", str(tmp_path / "other")], "expected the lines"),
+        (["--write", str(sphere_set)], "expected the lines"),
     ):
-        assert covariance([*command, *arguments]) == 2
+        assert main(["fit-covariance", *command, *arguments]) == 2
         assert told in capsys.readouterr().err

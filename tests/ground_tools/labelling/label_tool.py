@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ground_tools.commands.main import main
+from ground_tools.cli import main
 
 
 def label(*arguments: object, images: Path, labels: Path, expect: int = 0) -> None:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ground_tools.commands.main import main
+from ground_tools.cli import main
 from ground_tools.labelling.annotations import default_name, read_annotation
 from ground_tools.labelling.shapes import (
     as_line,
@@ -82,7 +82,10 @@ def test_wrong_arguments_are_told_in_one_line(
         assert message in capsys.readouterr().err
     monkeypatch.delenv("RUBBLEMAP_REAL_IMAGES", raising=False)
     assert main(["label", "status"]) == 2
-    assert "give --real-images DIR" in capsys.readouterr().err
+    assert (
+        "--real-images: expected DIR, the folder of images with manifest.csv, or RUBBLEMAP_REAL_IMAGES"
+        in capsys.readouterr().err
+    )
     label("status", images=images / "alpha", labels=labels, expect=2)
     assert "manifest.csv: no such file" in capsys.readouterr().err
 
@@ -127,7 +130,7 @@ def test_a_part_of_an_image_shows_no_numbers_of_shapes_elsewhere(images: Path, l
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_reader_that_has_gone_is_no_failure(images: Path, labels: Path, unbuffered: str) -> None:
     """As in `ground-tools label status | head -1`."""
-    command = [sys.executable, "-m", "ground_tools.commands.main", "label", "status"]
+    command = [sys.executable, "-m", "ground_tools.cli", "label", "status"]
     command += ["--real-images", str(images), "--labels", str(labels)]
     reading, writing = os.pipe()
     os.close(reading)

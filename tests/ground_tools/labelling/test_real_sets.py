@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ground_tools.commands.main import main
+from ground_tools.cli import main
 from ground_tools.datasets.integrity import verify
 from ground_tools.datasets.report import write_report
 from ground_tools.datasets.store import load, read_description
@@ -69,7 +69,9 @@ def test_without_the_images_one_line_says_what_to_provide(
     assert main(["dataset", "info", "d4"]) == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1
-    assert "d4: give --real-images DIR, the folder of its images with manifest.csv" in err
+    assert (
+        "--real-images: expected DIR, the folder of images with manifest.csv, or RUBBLEMAP_REAL_IMAGES to be set" in err
+    )
     assert main(["dataset", "info", "d4", "--real-images", str(tmp_path)]) == 2
     assert "manifest.csv: no such file; give --real-images DIR" in capsys.readouterr().err
 
@@ -146,7 +148,7 @@ def test_the_same_labels_give_the_same_set_and_a_strange_folder_is_left_alone(
     dataset("build", "drawn", "--out", folders[0], folders=folders, expect=2)
     assert "expected an empty folder or an earlier make of drawn" in capsys.readouterr().err
     dataset("build", "d1", "--out", tmp_path / "no", folders=folders, expect=2)
-    assert "d1: expected drawn" in capsys.readouterr().err
+    assert "NAME: expected drawn, the set of" in capsys.readouterr().err
 
 
 def test_the_loader_needs_no_folder_for_the_set(folders: tuple[Path, Path], built: Path) -> None:

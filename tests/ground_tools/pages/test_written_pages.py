@@ -19,7 +19,7 @@ from ground_tools.export.card import card
 from ground_tools.export.figures import figures_of, plain_metrics
 from ground_tools.foundation.json_records import from_plain, read_json
 from ground_tools.training import comparison_figures
-from tests.gnc import measure
+from tests.flight.gnc import measure
 
 ROOT = Path(__file__).parents[3]
 

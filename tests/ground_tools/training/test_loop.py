@@ -44,7 +44,7 @@ def test_a_training_spreads_over_devices(dataset: Path, tmp_path: Path) -> None:
     arguments = ["train", "--recipe", "best-encoder", "--dataset", dataset, "--epochs", 1, "--set", "batch=4"]
 
     def train(devices: int, out: Path) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "ground_tools.commands.main", *arguments, "--devices", devices, "--out", out]
+        command = [sys.executable, "-m", "ground_tools.cli", *arguments, "--devices", devices, "--out", out]
         flags = "--xla_force_host_platform_device_count=2"  # two devices of one processor
         environment = {**os.environ, "KERAS_BACKEND": "jax", "XLA_FLAGS": flags}
         return subprocess.run(
@@ -100,7 +100,7 @@ def test_training_runs_with_the_other_backends(backend: str, dataset: Path, tmp_
     unet = ("best-cpu-unet-s-start", *common, *windows, "--out", tmp_path, "--encoder", weights)
     for arguments in (encoder, unet):
         done = subprocess.run(
-            [sys.executable, "-m", "ground_tools.commands.main", "train", "--recipe", *map(str, arguments)],
+            [sys.executable, "-m", "ground_tools.cli", "train", "--recipe", *map(str, arguments)],
             env={**os.environ, "KERAS_BACKEND": backend},
             capture_output=True,
             text=True,

@@ -1,0 +1,63 @@
+"""`ground-tools`: render, look at datasets, label, train, export, evaluate, benchmark."""
+
+from __future__ import annotations
+
+import sys
+
+from flight.command_line import CommandParser, examples, run_program
+from ground_tools.commands import (
+    benchmark,
+    benchmark_rendering,
+    compare,
+    dataset,
+    evaluate,
+    evaluate_navigation,
+    export,
+    fit_covariance,
+    label,
+    render,
+    train,
+)
+
+# In the order of `ground-tools --help`.
+_COMMANDS = {
+    "render": render,
+    "dataset": dataset,
+    "label": label,
+    "train": train,
+    "compare": compare,
+    "export": export,
+    "evaluate": evaluate,
+    "evaluate-navigation": evaluate_navigation,
+    "fit-covariance": fit_covariance,
+    "benchmark": benchmark,
+    "benchmark-rendering": benchmark_rendering,
+}
+_EXAMPLES = {
+    "ground-tools render --out datasets/procedural": "labelled images of bodies that the project makes itself",
+    "ground-tools train --recipe best-encoder --dataset DIR --out DIR": "an encoder, then UNets",
+    "ground-tools export --network DIR --dataset DIR --out DIR": "a bundle of int8 networks",
+    "ground-tools evaluate --bundle DIR --dataset DIR": "its figures, from the files that fly",
+}
+
+
+def build_parser() -> CommandParser:
+    """The command line of `ground-tools`."""
+    parser = CommandParser(
+        prog="ground-tools",
+        description="Render labelled images, train networks, export bundles and measure them.",
+        epilog=examples(_EXAMPLES, "Every command has examples, too: `ground-tools COMMAND --help`."),
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in _COMMANDS.values():
+        command.add_parser(commands)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code, see flight.command_line."""
+    return run_program(build_parser(), lambda arguments: _COMMANDS[arguments.command].run(arguments), argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
