@@ -17,6 +17,8 @@ from flight.bundle import Bundle, load_bundle
 from flight.client import Commander, FrameSender, Subscriber
 from flight.inference.interpreter import make_interpreter
 from ground_tools.foundation.progress import progress
+from ground_tools.pages.blocks import Table
+from ground_tools.pages.templates import render
 
 _SOCKETS = ("frames", "products", "telemetry", "commands")
 _START_TIMEOUT_S = 120.0
@@ -67,39 +69,31 @@ def benchmark_service(bundle_path: Path, rounds: int, passes: int, threads: int)
     return Measured(passes, len(interpreters), threads, bare, service)
 
 
-def table(measured: Measured, bundle: Bundle) -> str:
-    """The result as Markdown."""
+def page(measured: Measured, bundle: Bundle) -> str:
+    """The result as a page in Markdown."""
     ratios = [s / b for s, b in zip(measured.service, measured.bare, strict=True)]
     total = measured.passes * measured.networks
 
-    def row(name: str, seconds: list[float]) -> str:
-        each = statistics.median(seconds) * 1e3 / total
-        return (
-            f"| {name} | {statistics.median(seconds) * 1e3:.0f} | {min(seconds) * 1e3:.0f} to "
-            f"{max(seconds) * 1e3:.0f} | {each:.2f} |"
-        )
-
-    overhead = 100.0 * (statistics.median(ratios) - 1.0)
-    return "\n".join(
-        [
-            "# Speed of the service",
-            "",
-            "Written by `ground-tools benchmark`. Ratios within one run are what can be trusted: machines differ.",
-            "",
-            f"{bundle.name} {bundle.version}, P = {measured.passes}, {measured.networks} networks, "
-            f"{measured.threads} threads, {len(measured.bare)} rounds, on {_processor()}.",
-            "",
-            "| | median, ms per frame | spread | ms per pass of one network |",
-            "|---|---|---|---|",
-            row("bare interpreter, all threads on one network after the other", measured.bare),
-            row("service, frame sent to product received", measured.service),
-            "",
-            f"Overhead of the service over the bare passes: median {overhead:+.1f} %, from "
-            f"{100 * (min(ratios) - 1):+.1f} % to {100 * (max(ratios) - 1):+.1f} % in single rounds. It includes "
-            "setting the dropout masks, fusion, softmax, entropies, products and sockets; below zero, running "
-            "the networks side by side saved more than all of that costs.",
-            "",
+    def row(name: str, seconds: list[float]) -> list[str]:
+        median, least, largest = statistics.median(seconds), min(seconds), max(seconds)
+        return [
+            name,
+            f"{median * 1e3:.0f}",
+            f"{least * 1e3:.0f} to {largest * 1e3:.0f}",
+            f"{median * 1e3 / total:.2f}",
         ]
+
+    rows = [
+        row("bare interpreter, all threads on one network after the other", measured.bare),
+        row("service, frame sent to product received", measured.service),
+    ]
+    return render(
+        "benchmark/service.md.j2",
+        bundle=bundle,
+        measured=measured,
+        processor=_processor(),
+        times=Table(["", "median, ms per frame", "spread", "ms per pass of one network"], rows),
+        overheads=[100.0 * (ratio - 1.0) for ratio in (statistics.median(ratios), min(ratios), max(ratios))],
     )
 
 

@@ -37,10 +37,10 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do what `ground-tools benchmark` was asked for; returns the exit code."""
     from flight.bundle import load_bundle
-    from ground_tools.benchmark.service import benchmark_service, table
+    from ground_tools.benchmark.service import benchmark_service, page
 
     measured = benchmark_service(arguments.bundle, arguments.rounds, arguments.passes, arguments.threads)
-    text = table(measured, load_bundle(arguments.bundle))
+    text = page(measured, load_bundle(arguments.bundle))
     print(text)
     if arguments.write is not None:
         arguments.write.write_text(text, encoding="utf-8")

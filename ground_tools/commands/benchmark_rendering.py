@@ -44,9 +44,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Do what `ground-tools benchmark-rendering` was asked for; returns the exit code."""
     from ground_tools.benchmark.rendering import measure
     from ground_tools.datasets.report import write_scaling
+    from ground_tools.foundation.json_records import to_plain
 
     scaling = measure(arguments.body, arguments.samples, arguments.workers, arguments.rounds)
-    print(json.dumps(scaling, indent=2))
+    print(json.dumps(to_plain(scaling), indent=2))
     if arguments.write is not None:
         write_scaling(scaling, arguments.write)
     return 0

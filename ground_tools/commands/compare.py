@@ -61,14 +61,14 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do what `ground-tools compare` was asked for; returns the exit code."""
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    from ground_tools.pages.sections import check_section
-    from ground_tools.training.compare import MARK, as_text, compare, load_comparison, write_docs
+    from ground_tools.training.compare import compare, load_comparison
+    from ground_tools.training.comparison_figures import check_docs, comparison_section, write_comparisons
 
     comparison = load_comparison(arguments.comparison)
     if arguments.write is not None:
-        check_section(arguments.write / "training.md", MARK)
+        check_docs(arguments.write)
     figures = compare(comparison, arguments.dataset, arguments.begin, arguments.out, arguments.also, arguments.beside)
-    print(as_text({comparison.name: figures}))
+    print(comparison_section({comparison.name: figures}))
     if arguments.write is not None:
-        write_docs(comparison.name, figures, arguments.write)
+        write_comparisons({comparison.name: figures}, arguments.write)
     return 0

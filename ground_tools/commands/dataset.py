@@ -133,11 +133,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _info(arguments: argparse.Namespace) -> int:
     from ground_tools.datasets.statistics import as_text, describe
+    from ground_tools.foundation.json_records import to_plain
 
     if not arguments.set.exists() and _is_name(str(arguments.set), label_folder(arguments)):
         return _info_real(arguments)
     statistics = describe(arguments.set)
-    print(json.dumps(statistics, indent=2) if arguments.json else as_text(statistics), end="\n" * arguments.json)
+    text = json.dumps(to_plain(statistics), indent=2) + "\n" if arguments.json else as_text(statistics)
+    print(text, end="")
     return 0
 
 

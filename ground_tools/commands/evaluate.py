@@ -85,10 +85,10 @@ def run(arguments: argparse.Namespace) -> int:
         workers=arguments.workers or usable_cores(),
         out=arguments.out,
     )
-    record = evaluate(arguments.bundle, arguments.dataset, plan)
-    written = write_out(arguments.out, record)
+    results = evaluate(arguments.bundle, arguments.dataset, plan)
+    written = write_out(arguments.out, results)
     if arguments.write is not None:
-        written += write_docs(arguments.write, arguments.out, record)
+        written += write_docs(arguments.write, arguments.out, results)
     for path in written:
         print(path)
     return 0

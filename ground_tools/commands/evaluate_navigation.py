@@ -50,13 +50,14 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do what `ground-tools evaluate-navigation` was asked for; returns the exit code."""
     from flight.bundle import load_bundle
-    from ground_tools.evaluation.navigation import check_docs, evaluate, figures_text, write_figures
+    from ground_tools.evaluation.navigation import check_docs, evaluate, write_figures
+    from ground_tools.evaluation.navigation_tables import navigation_section
 
     if arguments.write is not None:
         check_docs(arguments.write)
     bundle = None if arguments.bundle is None else load_bundle(arguments.bundle)
-    record = evaluate(arguments.set, arguments.choice, bundle, arguments.passes, arguments.images)
-    print(figures_text(record))
+    figures = evaluate(arguments.set, arguments.choice, bundle, arguments.passes, arguments.images)
+    print(navigation_section(figures))
     if arguments.write is not None:
-        write_figures(record, arguments.write)
+        write_figures(figures, arguments.write)
     return 0

@@ -56,6 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not 1 <= len(arguments.network) <= 2:
         raise ValueError(f"--network: expected one or two, got {len(arguments.network)}")
     from ground_tools.export.bundle_writer import read_trained, write_bundle
+    from ground_tools.export.figures import figures_of
 
     trained = [read_trained(folder) for folder in arguments.network]
     bundle = write_bundle(
@@ -68,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.passes,
         arguments.self_test_from,
     )
-    tests = bundle.manifest["metrics"]["test"]
-    figures = ", ".join(f"{figures[bundle.modes[0]]['miou']:.3f} on {name}" for name, figures in tests.items())
+    tests = figures_of(bundle.manifest).test
+    figures = ", ".join(f"{test.modes[bundle.modes[0]].miou:.3f} on {name}" for name, test in tests.items())
     print(f"{arguments.out}: {bundle.modes[0]} test mIoU {figures}; card in {arguments.out / 'card.md'}")
     return 0

@@ -45,13 +45,13 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do what `ground-tools fit-covariance` was asked for; returns the exit code."""
     from flight.bundle import load_bundle
-    from ground_tools.evaluation.covariance import check_docs, figures_text, fit_constants, write_figures
+    from ground_tools.evaluation.covariance import check_docs, covariance_section, fit_constants, write_figures
 
     if arguments.write is not None:
         check_docs(arguments.write)
     bundle = load_bundle(arguments.bundle)
-    record = fit_constants(arguments.set, arguments.split, bundle, arguments.passes, arguments.images)
-    print(figures_text(record))
+    figures = fit_constants(arguments.set, arguments.split, bundle, arguments.passes, arguments.images)
+    print(covariance_section(figures))
     if arguments.write is not None:
-        write_figures(record, arguments.write)
+        write_figures(figures, arguments.write)
     return 0

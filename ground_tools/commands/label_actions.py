@@ -251,11 +251,12 @@ def _status(arguments: argparse.Namespace, entries: dict[str, ImageEntry], rules
 
 
 def _agreement(arguments: argparse.Namespace, entries: dict[str, ImageEntry], rules: Rules) -> int:
+    from ground_tools.foundation.json_records import to_plain
     from ground_tools.labelling.agreement import agreement, as_text
 
     result, problems = agreement(arguments.labels, arguments.second or D4_SECOND, entries, rules)
     _tell(problems)
-    print(json.dumps(result, indent=2) + "\n" if arguments.json else as_text(result), end="")
+    print(json.dumps(to_plain(result), indent=2) + "\n" if arguments.json else as_text(result), end="")
     if arguments.write is not None:
         from ground_tools.datasets.report import write_agreement
 

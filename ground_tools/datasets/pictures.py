@@ -1,4 +1,4 @@
-"""Pictures of a set for people: contact sheets, class balance, geometry, and where in the image each class lies."""
+"""Pictures of a set for people: contact sheets, and the files of its charts."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import matplotlib as mpl
 import numpy as np
 
-from ground_tools.datasets.statistics import describe
-from ground_tools.datasets.store import known_numbers, read_batches, read_description, read_index, webp_array
+from ground_tools.datasets.charts import CHARTS
+from ground_tools.datasets.store import read_batches, read_description, read_index, webp_array
 from ground_tools.foundation.files import write_whole
 from ground_tools.foundation.progress import progress
 from ground_tools.labels.classes import COLORS
+from ground_tools.pages.charts import write_chart
 
 _PAPER = (30, 32, 40)
 _INK = (225, 225, 230)
@@ -103,90 +103,20 @@ def _write(picture: np.ndarray, text: str, place: tuple[int, int], scale: float)
     cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, _INK, 1, cv2.LINE_AA)
 
 
-def class_balance(path: Path) -> Any:
-    """Bars per class: mean share of the pixels, and share of the samples that show it. Returns a figure."""
-    statistics = describe(path)
-    names = list(statistics["class_share"])
-    share, present = (np.array([*statistics[key].values()]) for key in ("class_share", "class_present"))
-    figure = _figure(7.0, 3.2)
-    axes = figure.subplots(1, 2)
-    for axis, values, title in zip(
-        axes, (share, present), ("mean share of pixels", "samples that show it"), strict=True
-    ):
-        bars = axis.barh(names, values * 100.0, color=[_plot_color(name) for name in names], edgecolor="0.3")
-        axis.bar_label(bars, fmt="%.1f", padding=2, fontsize=8)
-        axis.set(xlabel="%", title=title, xlim=(0, max(values) * 115.0))
-        axis.invert_yaxis()
-    axes[1].set_yticklabels([])
-    return figure
-
-
-def geometry(path: Path) -> Any:
-    """Histograms of range and phase angle, all bodies together. Returns a figure."""
-    index = read_index(path)
-    figure = _figure(7.0, 2.8)
-    axes = figure.subplots(1, 2)
-    for axis, column, label in (
-        (axes[0], "range_d0", "range / D0"),
-        (axes[1], "phase_angle_deg", "phase angle / degrees"),
-    ):
-        values = known_numbers(index[column].drop_null())
-        if not len(values):
-            axis.set(xlabel=label, xticks=[], yticks=[], title="not known")
-            continue
-        axis.hist(values, bins=min(36, max(5, len(values) // 10)), color="#4287f5", edgecolor="white", linewidth=0.3)
-        axis.set(xlabel=label, ylabel="samples")
-    return figure
-
-
-def occurrence(path: Path) -> Any:
-    """Where in the image each class lies: the share of the samples that show it in each pixel. Returns a figure."""
-    names = read_description(path)["classes"]
-    counts, samples = None, 0
-    for table in read_batches(path, ["mask"]):
-        for data in table["mask"].to_pylist():
-            mask = webp_array(data, "mask")
-            if counts is None:
-                counts = np.zeros((len(names), *mask.shape))
-            for index in range(len(names)):
-                counts[index] += mask == index
-            samples += 1
-    assert counts is not None
-    figure = _figure(2.2 * len(names), 2.4)
-    for axis, name, count in zip(figure.subplots(1, len(names)), names, counts, strict=True):
-        image = axis.imshow(count / samples * 100.0, cmap="magma", vmin=0.0)
-        axis.set(title=name, xticks=[], yticks=[])
-        figure.colorbar(image, ax=axis, orientation="horizontal", pad=0.04, label="% of samples")
-    return figure
-
-
 def write_pictures(path: Path, out: Path, count: int = 20, seed: int = 0, enlarge: int = 1) -> list[Path]:
     """Write every picture of a set into a folder; returns the files: a sheet per body, and one each of the others."""
     bodies = list(dict.fromkeys(read_index(path)["body"].to_pylist()))
-    charts = (("classes", class_balance), ("geometry", geometry), ("occurrence", occurrence))
     written = []
-    with progress(total=len(bodies) + len(charts), unit="picture", label=path.name, keep=False) as bar:
+    with progress(total=len(bodies) + len(CHARTS), unit="picture", label=path.name, keep=False) as bar:
         for body in bodies:
             written.append(out / f"sheet_{body}.png")
             picture = sheet(path, count, seed, body, enlarge)
             write_whole(written[-1], cv2.imencode(".png", picture[:, :, ::-1])[1].tobytes())
             bar.update()
-        for name, draw in charts:
+        for name, draw in CHARTS.items():
             written.append(out / f"{name}.png")
             figure = draw(path)
-            figure.suptitle(read_description(path)["name"], fontsize=10)
-            figure.savefig(written[-1], dpi=110)
+            figure.suptitle(read_description(path)["name"])
+            write_chart(written[-1], figure, all_colors=name == "occurrence")
             bar.update()
     return written
-
-
-def _figure(width: float, height: float) -> Any:
-    with mpl.rc_context({"font.size": 9}):
-        from matplotlib.figure import Figure
-
-        return Figure(figsize=(width, height), layout="constrained")
-
-
-def _plot_color(name: str) -> tuple[float, float, float]:
-    red, green, blue = COLORS.get(name, (255, 0, 255))
-    return (red / 255.0, green / 255.0, blue / 255.0)

@@ -18,10 +18,13 @@ from flight.bundle import Bundle
 from flight.client import Refusal, navigation_fix
 from flight.client.navigation import CORRELATION_LENGTH, LEAST_DOUBT, SHIFT_SHARE, error_terms
 from ground_tools.datasets.store import digest, load, read_description
-from ground_tools.evaluation.navigation import CHI_SQUARED_90, network_products, true_row
+from ground_tools.evaluation.navigation import network_products, true_view
+from ground_tools.evaluation.navigation_figures import CHI_SQUARED_90, BundlePasses
 from ground_tools.evaluation.passes import camera_frames
+from ground_tools.foundation.json_records import to_plain
 from ground_tools.foundation.sampling import evenly
-from ground_tools.pages.markdown import markdown_table
+from ground_tools.pages.blocks import Table, Text, percent
+from ground_tools.pages.markdown import markdown
 from ground_tools.pages.sections import check_section, write_section
 
 # Powers of the body's mean relative entropy, m in docs/gnc.md, by which the limb's variance may grow.
@@ -68,6 +71,49 @@ class Errors:
         return Errors(*(part[chosen] for part in parts))
 
 
+@dataclass(frozen=True)
+class Honesty:
+    """How true covariances are. mean: of the squared errors over them, 2 for honest ones; within_90: the share within
+    the 90 % point of chi squared. doubt: mean of the fixes' doubt.
+    """
+
+    mean: float
+    within_90: float
+    doubt: float
+
+
+@dataclass(frozen=True)
+class CovarianceRow:
+    """Covariances by one rule, measured over all errors and over those of each body.
+
+    power: of the doubt, by which the limb's variance grows; None for the rule and constants of flight. length: its
+    correlation length, map pixels; share: of the shift. log_density: of the errors, nats, mean and median; mean,
+    within_90, doubt: see Honesty.
+    """
+
+    power: int | None
+    length: float
+    share: float
+    log_density: float
+    log_density_median: float
+    mean: float
+    within_90: float
+    doubt: float
+    bodies: dict[str, Honesty]
+
+
+@dataclass(frozen=True)
+class CovarianceFigures:
+    """What covariance.json holds. images: that gave a fix."""
+
+    set: str
+    sha256: str
+    split: str
+    images: int
+    bundle: BundlePasses
+    rows: list[CovarianceRow]
+
+
 def measure(folder: Path, split: str, bundle: Bundle, passes: int, images: int) -> Errors:
     """The errors of a bundle's fixes on images taken evenly through a split. Raises ValueError when all are refused."""
     samples = load(folder, split, identifiers=True)
@@ -79,7 +125,7 @@ def measure(folder: Path, split: str, bundle: Bundle, passes: int, images: int) 
         if isinstance(fix, Refusal) or isinstance(terms, Refusal):
             continue
         a, b, _, d, e, _ = product.header["map_to_sensor"]
-        error = np.linalg.solve([[a, b], [d, e]], np.array([fix.x, fix.y]) - true_row(samples, index)["outline"])
+        error = np.linalg.solve([[a, b], [d, e]], np.array([fix.x, fix.y]) - true_view(samples, index).outline)
         limb = np.array([[terms.limb.xx, terms.limb.xy], [terms.limb.xy, terms.limb.yy]])
         shift = np.outer(terms.shift, terms.shift)
         columns.append((error, limb, shift, terms.quantization * np.eye(2), terms.doubt, samples.bodies[index]))
@@ -102,25 +148,27 @@ def fit(data: Errors, power: int) -> tuple[float, float]:
     return float(length), float(share)
 
 
-def evaluate(data: Errors, covariances: np.ndarray) -> dict[str, Any]:
-    """How true covariances are: over all errors, and over those of each body."""
+def evaluate(data: Errors, covariances: np.ndarray, power: int | None, length: float, share: float) -> CovarianceRow:
+    """How true covariances are that such constants give. covariances: (N, 2, 2)."""
     squares = data.squares(covariances)
     densities = data.log_densities(covariances)
 
-    def figures(part: np.ndarray) -> dict[str, float]:
+    def honesty(part: np.ndarray) -> Honesty:
         within = squares[part] < CHI_SQUARED_90
-        return {
-            "mean": float(squares[part].mean()),
-            "within_90": float(within.mean()),
-            "doubt": float(data.doubt[part].mean()),
-        }
+        return Honesty(float(squares[part].mean()), float(within.mean()), float(data.doubt[part].mean()))
 
-    return {
-        "log_density": float(densities.mean()),
-        "log_density_median": float(np.median(densities)),
-        **figures(np.ones(len(squares), bool)),
-        "bodies": {str(body): figures(data.bodies == body) for body in np.unique(data.bodies)},
-    }
+    over_all = honesty(np.ones(len(squares), bool))
+    return CovarianceRow(
+        power=power,
+        length=length,
+        share=share,
+        log_density=float(densities.mean()),
+        log_density_median=float(np.median(densities)),
+        mean=over_all.mean,
+        within_90=over_all.within_90,
+        doubt=over_all.doubt,
+        bodies={str(body): honesty(data.bodies == body) for body in np.unique(data.bodies)},
+    )
 
 
 def leave_one_body_out(data: Errors, power: int) -> np.ndarray:
@@ -132,54 +180,52 @@ def leave_one_body_out(data: Errors, power: int) -> np.ndarray:
     return result
 
 
-def compare(data: Errors) -> list[dict[str, Any]]:
+def compare(data: Errors) -> list[CovarianceRow]:
     """A row for each power, its constants fitted on all bodies and measured on each by those of the others."""
     rows = []
     for power in POWERS if len(np.unique(data.bodies)) > 1 else ():
         length, share = fit(data, power)
-        rows.append(
-            {"power": power, "length": length, "share": share, **evaluate(data, leave_one_body_out(data, power))}
-        )
+        rows.append(evaluate(data, leave_one_body_out(data, power), power, length, share))
     flight = data.covariances(FLIGHT_POWER, CORRELATION_LENGTH, SHIFT_SHARE)
-    rows.append({"power": None, "length": CORRELATION_LENGTH, "share": SHIFT_SHARE, **evaluate(data, flight)})
-    return rows
+    return [*rows, evaluate(data, flight, None, CORRELATION_LENGTH, SHIFT_SHARE)]
 
 
-def fit_constants(folder: Path, split: str, bundle: Bundle, passes: int, images: int) -> dict[str, Any]:
-    """Measure a bundle's fixes on a split and compare the covariances that they could have: the record."""
+def fit_constants(folder: Path, split: str, bundle: Bundle, passes: int, images: int) -> CovarianceFigures:
+    """Measure a bundle's fixes on a split and compare the covariances that they could have."""
     data = measure(folder, split, bundle, passes, images)
-    return {
-        "set": read_description(folder)["name"],
-        "sha256": digest(folder),
-        "split": split,
-        "images": len(data.errors),
-        "bundle": {"name": bundle.name, "version": bundle.version, "passes": passes},
-        "rows": compare(data),
-    }
+    return CovarianceFigures(
+        set=read_description(folder)["name"],
+        sha256=digest(folder),
+        split=split,
+        images=len(data.errors),
+        bundle=BundlePasses(bundle.name, bundle.version, passes),
+        rows=compare(data),
+    )
 
 
-def figures_text(record: dict[str, Any]) -> str:
-    """The rows as a Markdown table, with what they were measured on."""
+def covariance_section(figures: CovarianceFigures) -> str:
+    """The rows' part of docs/gnc.md, with what they were measured on."""
     head = ["limb's variance grows with", "c", "k", "log density: mean, median", "squared error over covariance, mean"]
     head += ["within 90 %", "of the worst body"]
     rows = []
-    for row in record["rows"]:
-        name = "flight's constants" if row["power"] is None else f"m^{row['power']}"
-        worst = min(figures["within_90"] for figures in row["bodies"].values())
-        cells = [name, f"{row['length']:.1f}", f"{row['share']:.2f}"]
-        cells += [f"{row['log_density']:.2f}, {row['log_density_median']:.2f}", f"{row['mean']:.1f}"]
-        rows.append([*cells, f"{100 * row['within_90']:.0f} %", f"{100 * worst:.0f} %"])
-    source = f"{record['set']}, {record['split']} split (sha256 `{record['sha256'][:16]}`)"
-    b = record["bundle"]
-    measured_on = f"{record['images']} images of {source}; {b['name']} {b['version']}, {b['passes']} passes."
-    return "\n".join(["", *markdown_table(head, rows), "", measured_on, ""])
+    for row in figures.rows:
+        name = "flight's constants" if row.power is None else f"m^{row.power}"
+        worst = min(honesty.within_90 for honesty in row.bodies.values())
+        cells = [name, f"{row.length:.1f}", f"{row.share:.2f}"]
+        cells += [f"{row.log_density:.2f}, {row.log_density_median:.2f}", f"{row.mean:.1f}"]
+        rows.append([*cells, f"{percent(row.within_90, 0)} %", f"{percent(worst, 0)} %"])
+    source = f"{figures.set}, {figures.split} split (sha256 `{figures.sha256[:16]}`)"
+    b = figures.bundle
+    measured_on = f"{figures.images} images of {source}; {b.name} {b.version}, {b.passes} passes."
+    return markdown([Table(head, rows), Text(measured_on)])
+
+
+def write_figures(figures: CovarianceFigures, docs: Path) -> None:
+    """Write DOCS/covariance.json and its part of DOCS/gnc.md. Raises ValueError when that has no place for it."""
+    text = covariance_section(figures)
+    write_section(docs / "gnc.md", MARK, text, to_plain(figures), docs / "covariance.json")
 
 
 def check_docs(docs: Path) -> None:
     """Raise ValueError when DOCS/gnc.md has no place for the figures."""
     check_section(docs / "gnc.md", MARK)
-
-
-def write_figures(record: dict[str, Any], docs: Path) -> None:
-    """Write DOCS/covariance.json and its part of DOCS/gnc.md. Raises ValueError when that has no place for it."""
-    write_section(docs / "gnc.md", MARK, figures_text(record), record, docs / "covariance.json")

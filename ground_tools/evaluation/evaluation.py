@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
+from msgspec import UNSET
 
 from flight.bundle import Bundle, load_bundle
 from ground_tools.evaluation import charts
 from ground_tools.evaluation.disturbances import DISTURBANCES, disturb_frame
-from ground_tools.evaluation.figures import (
-    Record,
-    disturbance_figures,
-    mode_figures,
-    result_key,
-    sweep_figures,
-)
+from ground_tools.evaluation.figures import disturbance_figures, identity_of, mode_figures, result_key, sweep_figures
 from ground_tools.evaluation.mosaics import along_time, best_middle_worst, mosaic
 from ground_tools.evaluation.passes import count_passes
+from ground_tools.evaluation.results import PictureEntry, Results, SweepFigures
 from ground_tools.evaluation.selection import Selection, select, splits_of
-from ground_tools.evaluation.statistics import Arrays, Image
+from ground_tools.evaluation.statistics import (
+    ENTROPY,
+    EVALUATION,
+    SWEEP,
+    EntropyStatistics,
+    Image,
+    ImageStatistics,
+    Job,
+    S,
+)
 from ground_tools.evaluation.worker_pool import compute_statistics, start_workers
 from ground_tools.metrics.iou import image_ious
 from ground_tools.pages.charts import write_chart
@@ -56,7 +62,7 @@ class Plan:
         return self.out / "images"
 
 
-def evaluate(bundles: list[Path], datasets: list[Path], plan: Plan) -> Record:
+def evaluate(bundles: list[Path], datasets: list[Path], plan: Plan) -> Results:
     """The figures of every bundle on every set, in every mode (see docs/results.md); pictures go to PLAN.out/images.
 
     All sets are checked against all bundles before the first pass. Raises ValueError naming what does not fit: a
@@ -74,13 +80,13 @@ def evaluate(bundles: list[Path], datasets: list[Path], plan: Plan) -> Record:
         if name in names:
             raise ValueError(f"--dataset: expected sets of different names, got {names[name]} and {path}, both {name}")
         names[name] = path
-    record: Record = {"choices": {}, "unlike_training": {}, "pictures": {}}
+    results = Results()
     for bundle in loaded:
         own = replace(plan, passes=count_passes(bundle, plan.passes))
         with start_workers(bundle, own.passes, own.workers) as pool:
             for path in datasets:
-                _evaluate_set(bundle, path, own, pool, record)
-    return record
+                _evaluate_set(bundle, path, own, pool, results)
+    return results
 
 
 def _check_modes(bundles: list[Bundle]) -> None:
@@ -95,19 +101,19 @@ def _check_modes(bundles: list[Bundle]) -> None:
             owners[key] = str(bundle.path)
 
 
-def _evaluate_set(bundle: Bundle, path: Path, plan: Plan, pool: ProcessPoolExecutor, record: Record) -> None:
+def _evaluate_set(bundle: Bundle, path: Path, plan: Plan, pool: ProcessPoolExecutor, results: Results) -> None:
+    """Add the figures and pictures of one bundle on one set to the results."""
     selection = select(path, plan.split, plan.images, bundle)
     name = selection.label
-    statistics = _run(pool, plan, bundle, selection, "evaluate_image", selection.frames(), name)
+    statistics = _run(pool, plan, bundle, selection, EVALUATION, selection.frames(), name)
     modes = {result_key(mode): mode_figures(bundle, selection, plan.passes, statistics, mode) for mode in bundle.modes}
-    record.setdefault(name, {}).update(modes)
-    pictures = record["pictures"].setdefault(name, [])
+    results.sets.setdefault(name, {}).update(modes)
+    pictures = results.pictures.setdefault(name, [])
 
     def add(file: str, caption: str) -> None:
-        origin = {"bundle": bundle.identity, "dataset_sha256": selection.sha256}
-        pictures.append({"file": file, "caption": caption, **origin})
+        pictures.append(PictureEntry(file, caption, identity_of(bundle), selection.sha256))
 
-    def draw(what: str, caption: str, figure: Any) -> None:
+    def draw(what: str, caption: str, figure: Figure) -> None:
         file = f"{name}_{bundle.name}_{what}.png"
         write_chart(plan.pictures / file, figure)
         add(file, f"{caption}, {bundle.name}")
@@ -128,11 +134,11 @@ def _evaluate_set(bundle: Bundle, path: Path, plan: Plan, pool: ProcessPoolExecu
     if "validation" not in splits_of(path):
         return
     if plan.sweep:
-        record["choices"].setdefault(selection.name, {})[bundle.name] = _sweep(bundle, path, plan, pool, draw)
+        results.choices.setdefault(selection.name, {})[bundle.name] = _sweep(bundle, path, plan, pool, draw)
     if plan.disturbed:
         part = select(path, plan.split, plan.disturbed, bundle)
         figures = disturbance_figures(bundle, part, plan.passes, _measure_disturbed(bundle, part, plan, pool))
-        record["unlike_training"].setdefault(name, {})[bundle.name] = figures
+        results.unlike_training.setdefault(name, {})[bundle.name] = figures
         title = f"{bundle.name} {bundle.version}, {len(part)} images of {name}, disturbed"
         draw("disturbances", f"Images unlike training, made of {name}", charts.disturbances(bundle, figures, title))
 
@@ -142,10 +148,10 @@ def _run(
     plan: Plan,
     bundle: Bundle,
     selection: Selection,
-    job: str,
+    job: Job[S],
     frames: np.ndarray,
     label: str,
-) -> Arrays:
+) -> S:
     """A job's statistics of chosen samples. frames: (N, H, W) uint8, what the networks are given of them."""
     samples = selection.samples
     images = [
@@ -163,15 +169,17 @@ def _run(
     return compute_statistics(pool, job, images, parameters, plan.store, label)
 
 
-def _mosaic(bundle: Bundle, selection: Selection, statistics: Arrays, title: str) -> np.ndarray:
+def _mosaic(bundle: Bundle, selection: Selection, statistics: ImageStatistics, title: str) -> np.ndarray:
     """The mosaic of a set in the bundle's default mode."""
-    values = np.nanmean(image_ious(statistics["confusion"][:, 0]), axis=1)
+    values = np.nanmean(image_ious(statistics.confusion[:, 0]), axis=1)
     times = selection.samples.times_s
     groups = along_time(times) if np.isfinite(times).all() else best_middle_worst(values, selection.views)
     return mosaic(bundle, selection, groups, statistics, values, title)
 
 
-def _measure_disturbed(bundle: Bundle, part: Selection, plan: Plan, pool: ProcessPoolExecutor) -> dict[str, Arrays]:
+def _measure_disturbed(
+    bundle: Bundle, part: Selection, plan: Plan, pool: ProcessPoolExecutor
+) -> dict[str, EntropyStatistics]:
     """Name of a disturbance -> how uncertain each mode is about the images that were disturbed so."""
     frames = [
         disturb_frame(image, name, part.noise is not None) for name in DISTURBANCES for image in part.samples.images
@@ -179,22 +187,24 @@ def _measure_disturbed(bundle: Bundle, part: Selection, plan: Plan, pool: Proces
     rows = np.tile(np.arange(len(part)), len(DISTURBANCES))
     repeated = replace(part, positions=part.positions[rows], views=part.views[rows], samples=part.samples.chosen(rows))
     label = f"{part.name}: disturbed"
-    measured = _run(pool, plan, bundle, repeated, "measure_entropy", np.stack(frames), label)
+    measured = _run(pool, plan, bundle, repeated, ENTROPY, np.stack(frames), label)
     return {
-        name: {key: values[place * len(part) : (place + 1) * len(part)] for key, values in measured.items()}
+        name: measured.rows(slice(place * len(part), (place + 1) * len(part)))
         for place, name in enumerate(DISTURBANCES)
     }
 
 
-def _sweep(bundle: Bundle, path: Path, plan: Plan, pool: ProcessPoolExecutor, draw: Any) -> Record:
+def _sweep(
+    bundle: Bundle, path: Path, plan: Plan, pool: ProcessPoolExecutor, draw: Callable[[str, str, Figure], None]
+) -> SweepFigures:
     """What the choices look like on the validation split."""
     selection = select(path, "validation", plan.sweep, bundle, identifiers=True)
-    statistics = _run(pool, plan, bundle, selection, "sweep_image", selection.frames(), f"{selection.name} validation")
+    statistics = _run(pool, plan, bundle, selection, SWEEP, selection.frames(), f"{selection.name} validation")
     figures = sweep_figures(bundle, selection, plan.passes, statistics)
     title = f"{bundle.name} {bundle.version} on {selection.name}, {len(selection)} validation images"
-    if "gamma" in figures:
+    if figures.gamma is not UNSET:
         caption = f"gamma on the validation split of {selection.name}; dotted: as shipped"
-        draw("gamma", caption, charts.gamma_sweep(bundle, figures["gamma"], title))
+        draw("gamma", caption, charts.gamma_sweep(bundle, figures.gamma, title))
     caption = f"Uncertainty threshold on the validation split of {selection.name}; dotted: as shipped"
-    draw("threshold", caption, charts.threshold_sweep(bundle, figures["threshold"], title))
+    draw("threshold", caption, charts.threshold_sweep(bundle, figures.threshold, title))
     return figures

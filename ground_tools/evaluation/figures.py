@@ -1,21 +1,39 @@
-"""From statistics to the figures of results.json: plain values, fractions, null where there is none."""
+"""From statistics to the figures of results.json: see results.py for what they mean."""
 
 from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from msgspec import UNSET
 
 from flight.bundle import Bundle
 from flight.inference.quality import entropy_is_high
 from flight.settings import default_settings
 from ground_tools.evaluation.choices import GAMMA_SWEEP, THRESHOLD_SWEEP, THRESHOLDS
 from ground_tools.evaluation.disturbances import DISTURBANCES
-from ground_tools.evaluation.paper import BETTER_MODES, REFERENCE_MODES, TARGETS
+from ground_tools.evaluation.results import (
+    BundleIdentity,
+    ByClass,
+    DisturbanceFigures,
+    Disturbed,
+    Enhanced,
+    FlybyImage,
+    GammaSweep,
+    ImageMious,
+    ModeFigures,
+    Reliability,
+    SweepFigures,
+    ThresholdSweep,
+    ThresholdSweeps,
+    Uncertainty,
+    WithoutDropout,
+)
 from ground_tools.evaluation.selection import Selection
-from ground_tools.evaluation.statistics import ROCK_SIZES, VERSION, Arrays
+from ground_tools.evaluation.statistics import ROCK_SIZES, VERSION, EntropyStatistics, ImageStatistics, SweepStatistics
 from ground_tools.metrics.calibration import expected_calibration_error
 from ground_tools.metrics.error_detection import (
     area_of_pairs,
@@ -37,10 +55,7 @@ from ground_tools.metrics.iou import (
 )
 from ground_tools.training.records import set_name, sets_used
 
-Record = dict[str, Any]
 COVERAGES = (0.8, 0.9, 0.95, 1.0)
-# Places of a record that are no sets.
-_NOT_SETS = ("uncertainty", "choices", "unlike_training", "targets", "pictures")
 _DIGITS = 6
 
 
@@ -50,28 +65,31 @@ def result_key(mode: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", spaced.lower()).strip("_")
 
 
-def sets_of(record: Record) -> dict[str, Record]:
-    """The sets of a record: name -> mode -> figures."""
-    return {name: modes for name, modes in record.items() if name not in _NOT_SETS}
+def identity_of(bundle: Bundle) -> BundleIdentity:
+    """Which bundle figures are of."""
+    return BundleIdentity(**bundle.identity)
 
 
-def plain(value: Any) -> Any:
-    """A value for JSON: arrays as lists, numbers rounded to 6 digits after the point, null for what is no number."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
-        return [plain(item) for item in value]
-    if isinstance(value, np.integer):
-        return int(value)
-    if isinstance(value, float | np.floating):
-        return round(float(value), _DIGITS) if math.isfinite(value) else None
-    return value
+def _number(value: float) -> float:
+    """A number that is there whatever the images show, rounded. Raises ValueError where it is none."""
+    if not math.isfinite(value):
+        raise ValueError(f"figures: expected a number, got {value}")
+    return round(float(value), _DIGITS)
 
 
-def provenance(bundle: Bundle, selection: Selection, passes: int) -> Record:
-    """What figures were measured on, and by which evaluation."""
+def _known(value: float | None) -> float | None:
+    """A number rounded; None for what is no number."""
+    return None if value is None or not math.isfinite(value) else round(float(value), _DIGITS)
+
+
+def _row(values: np.ndarray) -> list[float | None]:
+    return [_known(value) for value in values]
+
+
+def _provenance(bundle: Bundle, selection: Selection, passes: int) -> dict[str, Any]:
+    """The fields of results.Provenance."""
     return {
-        "bundle": bundle.identity,
+        "bundle": identity_of(bundle),
         "passes": passes,
         "statistics_version": VERSION,
         "dataset": selection.name,
@@ -92,226 +110,175 @@ def trained_on(bundle: Bundle, mode: str) -> list[str]:
     return sorted({set_name({**s, "campaign": {"split_by": s.get("split_by")}}) for s in sets if "name" in s})
 
 
-def mode_figures(bundle: Bundle, selection: Selection, passes: int, statistics: Arrays, mode: str) -> Record:
+def mode_figures(
+    bundle: Bundle, selection: Selection, passes: int, statistics: ImageStatistics, mode: str
+) -> ModeFigures:
     """All figures of one mode on one set."""
     number = bundle.modes.index(mode)
     names = [definition.name for definition in bundle.classes]
 
-    def by_class(values: np.ndarray) -> Record:
-        return dict(zip(names, values, strict=True))
+    def by_class(values: np.ndarray) -> ByClass:
+        return dict(zip(names, _row(values), strict=True))
 
-    confusions = statistics["confusion"][:, number]
-    single = statistics["confusion_deterministic"][:, number]
-    enhanced = statistics["confusion_enhanced"][:, number]
+    confusions = statistics.confusion[:, number]
     ious, total = image_ious(confusions), confusions.sum(axis=0)
     precision, recall, f1 = precision_recall_f1(total)
-    boundary = over_images(statistics["boundary"][:, number], "mean")
+    boundary = over_images(statistics.boundary[:, number], "mean")
+    low, high = miou_interval(ious, selection.views)
     of_images = np.nanmean(ious, axis=1)
-    figures: Record = {
-        "mode": mode,
-        **provenance(bundle, selection, passes),
-        "trained_on": trained_on(bundle, mode),
-        "miou": mean_iou(paper_iou(confusions)),
-        "miou_interval": miou_interval(ious, selection.views),
-        "iou": by_class(paper_iou(confusions)),
-        "iou_min": by_class(over_images(ious, "min")),
-        "iou_max": by_class(over_images(ious, "max")),
-        "image_miou": {"min": of_images.min(), "median": np.median(of_images), "max": of_images.max()},
-        "set_miou": mean_iou(set_iou(confusions)),
-        "set_iou": by_class(set_iou(confusions)),
-        "precision": by_class(precision),
-        "recall": by_class(recall),
-        "f1": by_class(f1),
-        "boundary_f": by_class(boundary),
-        "boundary_f_mean": mean_iou(boundary),
-        "confusion": total,
-        "nll": statistics["nll"][:, number].mean(),
-        "brier": statistics["brier"][:, number].mean(),
-        "mean_entropy": statistics["entropy"][:, number].mean(),
-        "mean_mutual_information": statistics["mutual"][:, number].mean(),
-        "deterministic": {
-            "miou": mean_iou(paper_iou(single)),
-            "iou": by_class(paper_iou(single)),
-            "nll": statistics["nll_deterministic"][:, number].mean(),
-            "brier": statistics["brier_deterministic"][:, number].mean(),
-            "ece": expected_calibration_error(statistics["calibration_deterministic"][number]),
-        },
-        "enhanced": {
-            "threshold": bundle.uncertainty_threshold,
-            "uncertain_share": enhanced[..., -1].sum() / enhanced.sum(),
-            "miou": mean_iou(paper_iou(enhanced)),
-            "iou": by_class(paper_iou(enhanced)),
-        },
-        "uncertainty": uncertainty_figures(bundle, statistics, number),
-    }
-    if bundle.fusion is not None and mode == bundle.fusion.mode:
-        figures["gamma"] = bundle.gamma
-    if np.isfinite(selection.samples.times_s).all():
-        figures["along"] = flyby_rows(names, selection, ious, statistics["entropy"][:, number])
-    return dict(plain(figures))
+    fused = bundle.fusion is not None and mode == bundle.fusion.mode
+    flown = bool(np.isfinite(selection.samples.times_s).all())
+    return ModeFigures(
+        mode=mode,
+        **_provenance(bundle, selection, passes),
+        trained_on=trained_on(bundle, mode),
+        miou=_number(mean_iou(paper_iou(confusions))),
+        miou_interval=(_known(low), _known(high)),
+        iou=by_class(paper_iou(confusions)),
+        iou_min=by_class(over_images(ious, "min")),
+        iou_max=by_class(over_images(ious, "max")),
+        image_miou=ImageMious(*map(_number, (of_images.min(), float(np.median(of_images)), of_images.max()))),
+        set_miou=_number(mean_iou(set_iou(confusions))),
+        set_iou=by_class(set_iou(confusions)),
+        precision=by_class(precision),
+        recall=by_class(recall),
+        f1=by_class(f1),
+        boundary_f=by_class(boundary),
+        boundary_f_mean=_known(mean_iou(boundary)),
+        confusion=total.tolist(),
+        nll=_number(statistics.nll[:, number].mean()),
+        brier=_number(statistics.brier[:, number].mean()),
+        mean_entropy=_number(statistics.entropy[:, number].mean()),
+        mean_mutual_information=_number(statistics.mutual[:, number].mean()),
+        deterministic=_without_dropout(names, statistics, number),
+        enhanced=_enhanced(names, bundle.uncertainty_threshold, statistics.confusion_enhanced[:, number]),
+        uncertainty=_uncertainty(statistics, number),
+        gamma=_number(bundle.gamma) if fused else UNSET,
+        along=_along(names, selection, ious, statistics.entropy[:, number]) if flown else UNSET,
+    )
 
 
-def uncertainty_figures(bundle: Bundle, statistics: Arrays, number: int) -> Record:
-    """Whether the uncertainty of one mode tells where it is wrong, pixel by pixel over the whole set."""
-    calibration = statistics["calibration"][number]
-    entropy, mutual = (statistics[f"{name}_histogram"][number] for name in ("entropy", "mutual"))
-    marked = statistics["confusion_enhanced"][:, number].sum(axis=0)
-    accurate, uncertain = certainty_of_marks(statistics["confusion"][:, number].sum(axis=0), marked)
+def _without_dropout(names: list[str], statistics: ImageStatistics, number: int) -> WithoutDropout:
+    iou = paper_iou(statistics.confusion_deterministic[:, number])
+    return WithoutDropout(
+        miou=_number(mean_iou(iou)),
+        iou=dict(zip(names, _row(iou), strict=True)),
+        nll=_number(statistics.nll_deterministic[:, number].mean()),
+        brier=_number(statistics.brier_deterministic[:, number].mean()),
+        ece=_number(expected_calibration_error(statistics.calibration_deterministic[number])),
+    )
+
+
+def _enhanced(names: list[str], threshold: float, confusions: np.ndarray) -> Enhanced:
+    """confusions: (N, K, K + 1), the last column that of the marked pixels."""
+    iou = paper_iou(confusions)
+    return Enhanced(
+        threshold=_number(threshold),
+        uncertain_share=_number(confusions[..., -1].sum() / confusions.sum()),
+        miou=_number(mean_iou(iou)),
+        iou=dict(zip(names, _row(iou), strict=True)),
+    )
+
+
+def _uncertainty(statistics: ImageStatistics, number: int) -> Uncertainty:
+    calibration = statistics.calibration[number]
+    entropy, mutual = statistics.entropy_histogram[number], statistics.mutual_histogram[number]
+    marked = statistics.confusion_enhanced[:, number].sum(axis=0)
+    accurate, uncertain = certainty_of_marks(statistics.confusion[:, number].sum(axis=0), marked)
     pixels, right, confidence = calibration
     with np.errstate(invalid="ignore", divide="ignore"):
-        bins = {"pixels": pixels.astype(np.int64), "accuracy": right / pixels, "confidence": confidence / pixels}
-    return {
-        "ece": expected_calibration_error(calibration),
-        "auroc": area_under_roc(entropy),
-        "auroc_bin_error": area_under_roc_error(entropy),
-        "aupr": average_precision(entropy),
-        "auroc_mutual_information": area_under_roc(mutual),
-        "auroc_mutual_information_bin_error": area_under_roc_error(mutual),
-        "aupr_mutual_information": average_precision(mutual),
-        "error_rate": entropy[1].sum() / entropy.sum(),
-        "p_accurate_certain": accurate,
-        "p_uncertain_inaccurate": uncertain,
-        "aurc": area_under_risk_coverage(entropy),
-        "risk": {f"{coverage:g}": risk_at(entropy, coverage) for coverage in COVERAGES},
-        "reliability": bins,
-    }
+        bins = Reliability(pixels.astype(np.int64).tolist(), _row(right / pixels), _row(confidence / pixels))
+    return Uncertainty(
+        ece=_number(expected_calibration_error(calibration)),
+        auroc=_known(area_under_roc(entropy)),
+        auroc_bin_error=_known(area_under_roc_error(entropy)),
+        aupr=_known(average_precision(entropy)),
+        auroc_mutual_information=_known(area_under_roc(mutual)),
+        auroc_mutual_information_bin_error=_known(area_under_roc_error(mutual)),
+        aupr_mutual_information=_known(average_precision(mutual)),
+        error_rate=_number(entropy[1].sum() / entropy.sum()),
+        p_accurate_certain=_known(accurate),
+        p_uncertain_inaccurate=_known(uncertain),
+        aurc=_number(area_under_risk_coverage(entropy)),
+        risk={f"{coverage:g}": _number(risk_at(entropy, coverage)) for coverage in COVERAGES},
+        reliability=bins,
+    )
 
 
-def flyby_rows(names: list[str], selection: Selection, ious: np.ndarray, entropies: np.ndarray) -> list[Record]:
-    """The figures of each image of a flyby, in order of time."""
+def _along(names: list[str], selection: Selection, ious: np.ndarray, entropies: np.ndarray) -> list[FlybyImage]:
+    """The figures of each image of a flyby, in order of time. ious: (N, K). entropies: (N,)."""
     times, ranges = selection.samples.times_s, selection.samples.ranges_d0
     return [
-        {
-            "time_s": times[row],
-            "range_d0": ranges[row],
-            "miou": np.nanmean(ious[row]),
-            "iou": dict(zip(names, ious[row], strict=True)),
-            "entropy": entropies[row],
-        }
+        FlybyImage(
+            time_s=_number(times[row]),
+            range_d0=_number(ranges[row]),
+            miou=_number(np.nanmean(ious[row])),
+            iou=dict(zip(names, _row(ious[row]), strict=True)),
+            entropy=_number(entropies[row]),
+        )
         for row in np.argsort(times)
     ]
 
 
-def sweep_figures(bundle: Bundle, selection: Selection, passes: int, statistics: Arrays) -> Record:
+def sweep_figures(bundle: Bundle, selection: Selection, passes: int, statistics: SweepStatistics) -> SweepFigures:
     """What the choices look like on a validation set."""
-    names = [definition.name for definition in bundle.classes]
     by_threshold = {}
     for number, mode in enumerate(bundle.modes):
-        by_place = statistics["threshold_confusion"][:, number]
+        by_place = statistics.threshold_confusion[:, number]
         value_of = {t: mean_iou(paper_iou(by_place[:, place])) for place, t in enumerate(THRESHOLD_SWEEP)}
-        by_threshold[result_key(mode)] = {
-            "miou": {f"{t:g}": value_of[t] for t in THRESHOLDS},
-            "miou_unmarked": value_of[1.0],
-            "best": max(THRESHOLDS, key=value_of.__getitem__),
-        }
-    figures: Record = {
-        **provenance(bundle, selection, passes),
-        "threshold": {"chosen": bundle.uncertainty_threshold, "modes": by_threshold},
-    }
-    if "gamma_confusion" in statistics:
-        ious = np.stack([paper_iou(statistics["gamma_confusion"][:, g]) for g in range(len(GAMMA_SWEEP))])
-        mious = [mean_iou(row) for row in ious]
-        rocks = statistics["gamma_rocks"].sum(axis=0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            recall = rocks[..., 0] / rocks[..., 1]
-        figures["gamma"] = {
-            "chosen": bundle.gamma,
-            "best": GAMMA_SWEEP[int(np.argmax(mious))],
-            "gammas": GAMMA_SWEEP,
-            "miou": mious,
-            "iou": {name: ious[:, index] for index, name in enumerate(names)},
-            "rock_recall": {str(size): recall[:, index] for index, size in enumerate(ROCK_SIZES)},
-            "rock_pixels": {str(size): int(rocks[0, index, 1]) for index, size in enumerate(ROCK_SIZES)},
-        }
-    return dict(plain(figures))
+        by_threshold[result_key(mode)] = ThresholdSweep(
+            miou={f"{t:g}": _number(value_of[t]) for t in THRESHOLDS},
+            miou_unmarked=_number(value_of[1.0]),
+            best=max(THRESHOLDS, key=value_of.__getitem__),
+        )
+    return SweepFigures(
+        **_provenance(bundle, selection, passes),
+        threshold=ThresholdSweeps(_number(bundle.uncertainty_threshold), by_threshold),
+        gamma=_gamma_sweep(bundle, statistics.gamma_confusion, statistics.gamma_rocks)
+        if statistics.gamma_confusion is not None and statistics.gamma_rocks is not None
+        else UNSET,
+    )
 
 
-def disturbance_figures(bundle: Bundle, selection: Selection, passes: int, by_name: dict[str, Arrays]) -> Record:
-    """How the mean entropy of the same images rises when they are disturbed.
+def _gamma_sweep(bundle: Bundle, confusions: np.ndarray, of_rocks: np.ndarray) -> GammaSweep:
+    """confusions: (N, G, K, K). of_rocks: (N, G, S, 2)."""
+    ious = np.stack([paper_iou(confusions[:, place]) for place in range(len(GAMMA_SWEEP))])
+    mious = [mean_iou(row) for row in ious]
+    rocks = of_rocks.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recall = rocks[..., 0] / rocks[..., 1]
+    return GammaSweep(
+        chosen=_number(bundle.gamma),
+        best=GAMMA_SWEEP[int(np.argmax(mious))],
+        gammas=list(GAMMA_SWEEP),
+        miou=[_number(miou) for miou in mious],
+        iou={definition.name: _row(ious[:, index]) for index, definition in enumerate(bundle.classes)},
+        rock_recall={str(size): _row(recall[:, index]) for index, size in enumerate(ROCK_SIZES)},
+        rock_pixels={str(size): int(rocks[0, index, 1]) for index, size in enumerate(ROCK_SIZES)},
+    )
 
-    told_apart: area under the ROC curve of telling a disturbed image from an undisturbed one by its mean entropy.
-    flagged: share of the images on which the flight service would raise `high_entropy`; default mode only, whose
-    entropies on the validation set the bundle states.
-    """
+
+def disturbance_figures(
+    bundle: Bundle, selection: Selection, passes: int, by_name: dict[str, EntropyStatistics]
+) -> DisturbanceFigures:
+    """How the mean entropy of the same images rises when they are disturbed. by_name: by the disturbance."""
     limits = default_settings(bundle)
-    modes: Record = {}
+    modes: dict[str, dict[str, Disturbed]] = {}
     for number, mode in enumerate(bundle.modes):
-        calm = by_name["none"]["entropy"][:, number]
+        calm = by_name["none"].entropy[:, number]
         rows = {}
         for name in DISTURBANCES:
-            entropy, mutual = (by_name[name][key][:, number] for key in ("entropy", "mutual"))
-            rows[name] = {
-                "entropy": entropy.mean(),
-                "mutual_information": mutual.mean(),
-                "ratio": entropy.mean() / calm.mean() if calm.mean() > 0.0 else None,
-                "risen_share": (entropy > calm).mean(),
-                "told_apart": area_of_pairs(calm, entropy),
-            }
+            entropy, mutual = by_name[name].entropy[:, number], by_name[name].mutual[:, number]
+            rows[name] = Disturbed(
+                entropy=_number(entropy.mean()),
+                mutual_information=_number(mutual.mean()),
+                ratio=_known(entropy.mean() / calm.mean()) if calm.mean() > 0.0 else None,
+                risen_share=_number((entropy > calm).mean()),
+                told_apart=_number(area_of_pairs(calm, entropy)),
+            )
+            # The bundle states the entropies on the validation set of its default mode alone.
             if number == 0 and bundle.validation_entropy is not None:
                 high = [entropy_is_high(float(value), bundle.validation_entropy, limits) for value in entropy]
-                rows[name]["flagged_share"] = np.mean(high)
+                rows[name] = replace(rows[name], flagged_share=_number(float(np.mean(high))))
         modes[result_key(mode)] = rows
-    return dict(plain({**provenance(bundle, selection, passes), "modes": modes}))
-
-
-def reference_mode(name: str, modes: Record) -> str:
-    """The mode by which a set is compared with the paper and the targets, or the first that there is."""
-    wanted = REFERENCE_MODES.get(name)
-    return wanted if wanted in modes else next(iter(modes))
-
-
-def add_conclusions(record: Record) -> Record:
-    """The record with what follows from its sets: the uncertainty on D-1 (else on the first set), and the targets."""
-    sets = sets_of(record)
-    result = dict(record)
-    if sets:
-        name = "d1" if "d1" in sets else next(iter(sets))
-        mode = reference_mode(name, sets[name])
-        figures = sets[name][mode]
-        scores = {what: figures[what] for what in ("nll", "brier")}
-        result["uncertainty"] = {"dataset": name, "mode": mode, **scores, **figures["uncertainty"]}
-    result["targets"] = targets(sets)
-    return result
-
-
-def targets(sets: dict[str, Record]) -> list[Record]:
-    """What the project set itself, and whether it is met; null where it was not measured."""
-    rows: list[Record] = []
-    for what, name, sense, bound in TARGETS:
-        modes = sets.get(name, {})
-        value, mode = None, None
-        if modes:
-            mode = reference_mode(name, modes)
-            figures = modes[mode]
-            if what.startswith("class/"):
-                value = figures["iou"].get(what.removeprefix("class/"))
-            else:
-                value = figures["uncertainty"][what] if what in figures["uncertainty"] else figures[what]
-        met = None if value is None else (value >= bound if sense == "at least" else value <= bound)
-        rows.append({"what": what, "dataset": name, "mode": mode, sense.replace(" ", "_"): bound, "value": value})
-        rows[-1]["met"] = met
-    for what, better in (("miou", "higher"), ("nll", "lower")):
-        modes = sets.get("d1", {})
-        mode = reference_mode("d1", modes) if modes else None
-        value, than = (modes[mode][what], modes[mode]["deterministic"][what]) if mode else (None, None)
-        rows.append(_comparison(what, better, "without dropout", "d1", mode, value, than))
-    for name, mode, other in BETTER_MODES:
-        modes = sets.get(name, {})
-        value, than = ((modes[key]["miou"] if key in modes else None) for key in (mode, other))
-        rows.append(_comparison("miou", "higher", other, name, mode, value, than))
-    return rows
-
-
-def _comparison(
-    what: str, better: str, other: str, name: str, mode: str | None, value: float | None, than: float | None
-) -> Record:
-    """A target that is another figure; met is null unless both were measured."""
-    met = None if value is None or than is None else (value > than if better == "higher" else value < than)
-    return {
-        "what": f"{what} {better} than {other}",
-        "dataset": name,
-        "mode": mode,
-        "value": value,
-        "than": than,
-        "met": met,
-    }
+    return DisturbanceFigures(**_provenance(bundle, selection, passes), modes=modes)

@@ -10,7 +10,7 @@ import numpy as np
 
 from flight.bundle import Bundle
 from ground_tools.evaluation.selection import Selection
-from ground_tools.evaluation.statistics import Arrays
+from ground_tools.evaluation.statistics import ImageStatistics
 from ground_tools.labels.classes import UNCERTAIN_COLOR
 
 EACH = 4
@@ -45,13 +45,13 @@ def mosaic(
     bundle: Bundle,
     selection: Selection,
     groups: list[tuple[str, np.ndarray]],
-    statistics: Arrays,
+    statistics: ImageStatistics,
     values: np.ndarray,
     title: str,
 ) -> np.ndarray:
     """Columns of image, true mask, predicted mask, the same with uncertain pixels marked, entropy.
 
-    groups: names and places in `selection`. statistics: of all of it, as `statistics.evaluate_image` gives them.
+    groups: names and places in `selection`. statistics: of all of it.
     values: (N,) mIoU of all of it. Images that may not be shown are left out. Returns (H, W, 3) uint8, red green blue.
     """
     truths = selection.samples.masks
@@ -81,9 +81,9 @@ def mosaic(
             cells = {
                 "image": cv2.cvtColor(frames[int(place)], cv2.COLOR_GRAY2RGB),
                 "truth": table[truths[place]],
-                "predicted": table[statistics["class_map"][place]],
-                "uncertain": table[statistics["marked"][place]],
-                "entropy": _heat(statistics["entropy_map"][place]),
+                "predicted": table[statistics.class_map[place]],
+                "uncertain": table[statistics.marked[place]],
+                "entropy": _heat(statistics.entropy_map[place]),
             }
             for line, name in enumerate(rows):
                 top = 2 * _LINE + line * (height + _GAP)

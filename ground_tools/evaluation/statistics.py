@@ -1,15 +1,17 @@
 """What is kept of each image: counts and sums from which every figure follows, never raw scores.
 
-A job takes a bundle's networks and one image, and returns named arrays: one row per image for what is averaged over
+A job takes a bundle's networks and one image, and returns statistics: one row per image for what is averaged over
 images, sums for what is counted over all pixels. All modes of a bundle come from the same passes.
+
+Of N images, M modes, K classes: arrays begin with N, but for sums; see `gather`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -46,16 +48,74 @@ SETTINGS: dict[str, Any] = {
     "least_probability": LEAST_PROBABILITY,
     "boundary_tolerance": TOLERANCE,
 }
-# Counted over all pixels; everything else has a row per image.
-SUMMED = (
-    "calibration",
-    "calibration_deterministic",
-    "entropy_histogram",
-    "mutual_histogram",
-    "scaled_histogram",
-)
 
-Arrays = dict[str, np.ndarray]
+
+# Of a field that is counted over all pixels; every other one has a row per image.
+_SUMMED = {"summed": True}
+
+
+@dataclass(frozen=True)
+class ImageStatistics:
+    """Everything that tells how good each mode is on images: float64, but for what says something else.
+
+    confusion, confusion_deterministic: (N, M, K, K) int64 pixels, a row per true class, of the passes and of one pass
+    without dropout. confusion_enhanced: (N, M, K, K + 1), with a column of those marked at the bundle's threshold.
+    boundary: (N, M, K) F-scores, NaN for a class that is not there. nll, nll_deterministic, brier, brier_deterministic,
+    entropy, mutual: (N, M) means over the pixels, nats but for the Brier score.
+
+    Sums: calibration, calibration_deterministic: (M, 3, bins), see metrics.calibration. entropy_histogram,
+    mutual_histogram, scaled_histogram: (M, 2, bins) int64, see metrics.error_detection.
+
+    For pictures, of the default mode: class_map, marked: (N, H, W) uint8. entropy_map: (N, H, W) uint8, 255 being ln K.
+    """
+
+    confusion: np.ndarray
+    confusion_deterministic: np.ndarray
+    confusion_enhanced: np.ndarray
+    boundary: np.ndarray
+    nll: np.ndarray
+    nll_deterministic: np.ndarray
+    brier: np.ndarray
+    brier_deterministic: np.ndarray
+    entropy: np.ndarray
+    mutual: np.ndarray
+    class_map: np.ndarray
+    marked: np.ndarray
+    entropy_map: np.ndarray
+    calibration: np.ndarray = field(metadata=_SUMMED)
+    calibration_deterministic: np.ndarray = field(metadata=_SUMMED)
+    entropy_histogram: np.ndarray = field(metadata=_SUMMED)
+    mutual_histogram: np.ndarray = field(metadata=_SUMMED)
+    scaled_histogram: np.ndarray = field(metadata=_SUMMED)
+
+
+@dataclass(frozen=True)
+class SweepStatistics:
+    """What the choices on validation sets look like: T thresholds in every mode, G gammas of the fusion, if any.
+
+    threshold_confusion: (N, M, T, K, K + 1) pixels. gamma_confusion: (N, G, K, K) pixels. gamma_rocks: (N, G, S, 2)
+    pixels of rocks by size (see ROCK_SIZES) that the map calls boulders, and all of them.
+    """
+
+    threshold_confusion: np.ndarray
+    gamma_confusion: np.ndarray | None = None
+    gamma_rocks: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class EntropyStatistics:
+    """How uncertain each mode is about images, whatever they show. entropy, mutual: (N, M) means, nats."""
+
+    entropy: np.ndarray
+    mutual: np.ndarray
+
+    def rows(self, chosen: slice) -> EntropyStatistics:
+        """Those of some of the images."""
+        return EntropyStatistics(self.entropy[chosen], self.mutual[chosen])
+
+
+Statistics = ImageStatistics | SweepStatistics | EntropyStatistics
+S = TypeVar("S", ImageStatistics, SweepStatistics, EntropyStatistics)
 
 
 @dataclass(frozen=True)
@@ -68,28 +128,20 @@ class Image:
     seed: int
 
 
-def evaluate_image(bundle: Bundle, networks: list[Network], image: Image, passes: int) -> Arrays:
-    """Everything that tells how good each mode is on an image; M modes, K classes.
-
-    Rows (M, ...): confusion and confusion_deterministic (K, K), confusion_enhanced (K, K + 1) at the bundle's
-    threshold, boundary (K,), nll, nll_deterministic, brier, brier_deterministic, entropy and mutual (means, nats).
-    Sums (M, ...): see SUMMED and `metrics`. For pictures, of the default mode: class_map and marked (H, W) uint8,
-    entropy_map (H, W) uint8, 255 being ln K nats.
-    """
+def evaluate_image(bundle: Bundle, networks: list[Network], image: Image, passes: int) -> ImageStatistics:
+    """Everything that tells how good each mode is on an image."""
     begin_image(bundle, networks, image.frame, image.seed, passes)
     scores = image_scores(networks, passes)
     without = np.stack([network.run_without_dropout() for network in networks])[None]
-    rows: dict[str, list[Any]] = {}
-    for mode in bundle.modes:
-        values = _evaluate_mode(bundle, scores, without, mode, image.truth)
-        for name, value in values.items():
-            rows.setdefault(name, []).append(value)
-    result = {name: np.stack(values) if name in SUMMED else np.stack(values)[None] for name, values in rows.items()}
-    return {**result, **_maps(bundle, scores)}
+    of_modes = [_evaluate_mode(bundle, scores, without, mode, image.truth) for mode in bundle.modes]
+    arrays = {name: np.stack([values[name] for values in of_modes]) for name in of_modes[0]}
+    summed = summed_fields(ImageStatistics)
+    rows = {name: values if name in summed else values[None] for name, values in arrays.items()}
+    return ImageStatistics(**rows, **_maps(bundle, scores))
 
 
-def _maps(bundle: Bundle, scores: np.ndarray) -> Arrays:
-    """The default mode's maps of an image, for pictures: see `evaluate_image`."""
+def _maps(bundle: Bundle, scores: np.ndarray) -> dict[str, np.ndarray]:
+    """The default mode's maps of an image, for pictures: the last fields of the rows of ImageStatistics."""
     classes = len(bundle.classes)
     mean, entropy, _ = mode_moments(bundle, scores, bundle.modes[0], bundle.gamma)
     class_map = mean.argmax(axis=0).astype(np.uint8)
@@ -101,6 +153,7 @@ def _maps(bundle: Bundle, scores: np.ndarray) -> Arrays:
 def _evaluate_mode(
     bundle: Bundle, scores: np.ndarray, without: np.ndarray, mode: str, truth: np.ndarray
 ) -> dict[str, np.ndarray]:
+    """The fields of ImageStatistics of one image in one mode, without the axes of images and modes."""
     classes = len(bundle.classes)
     mean, entropy, mutual = mode_moments(bundle, scores, mode, bundle.gamma)
     single, _, _ = mode_moments(bundle, without, mode, bundle.gamma)
@@ -126,12 +179,8 @@ def _evaluate_mode(
     }
 
 
-def sweep_image(bundle: Bundle, networks: list[Network], image: Image, passes: int) -> Arrays:
-    """What the choices on validation sets look like: every threshold in every mode, and every gamma of the fusion.
-
-    Rows: threshold_confusion (M, T, K, K + 1); with a fusion, gamma_confusion (G, K, K) and gamma_rocks (G, S, 2):
-    pixels of rocks by size (see ROCK_SIZES) that the map calls boulders, and all of them.
-    """
+def sweep_image(bundle: Bundle, networks: list[Network], image: Image, passes: int) -> SweepStatistics:
+    """What the choices on validation sets look like on an image."""
     begin_image(bundle, networks, image.frame, image.seed, passes)
     scores = image_scores(networks, passes)
     classes = len(bundle.classes)
@@ -141,24 +190,23 @@ def sweep_image(bundle: Bundle, networks: list[Network], image: Image, passes: i
         class_map = mean.argmax(axis=0).astype(np.uint8)
         maps = (mark_uncertain(class_map, entropy, threshold, classes) for threshold in THRESHOLD_SWEEP)
         by_threshold.append(np.stack([confusion_matrix(image.truth, marked, classes, classes + 1) for marked in maps]))
-    result = {"threshold_confusion": np.stack(by_threshold)[None]}
-    if bundle.fusion is not None:
-        sizes = rock_sizes(image.identifiers)
-        boulders = [definition.index for definition in bundle.classes if definition.name == "boulders"]
-        confusions, rocks = [], []
-        for gamma in GAMMA_SWEEP:
-            mean, _, _ = mode_moments(bundle, scores, bundle.fusion.mode, gamma)
-            class_map = mean.argmax(axis=0).astype(np.uint8)
-            confusions.append(confusion_matrix(image.truth, class_map, classes))
-            found = np.isin(class_map, boulders)
-            rocks.append([[np.count_nonzero(found & (sizes == s)), np.count_nonzero(sizes == s)] for s in ROCK_SIZES])
-        result["gamma_confusion"] = np.stack(confusions)[None]
-        result["gamma_rocks"] = np.array(rocks, dtype=np.int64)[None]
-    return result
+    thresholds = np.stack(by_threshold)[None]
+    if bundle.fusion is None:
+        return SweepStatistics(thresholds)
+    sizes = rock_sizes(image.identifiers)
+    boulders = [definition.index for definition in bundle.classes if definition.name == "boulders"]
+    confusions, rocks = [], []
+    for gamma in GAMMA_SWEEP:
+        mean, _, _ = mode_moments(bundle, scores, bundle.fusion.mode, gamma)
+        class_map = mean.argmax(axis=0).astype(np.uint8)
+        confusions.append(confusion_matrix(image.truth, class_map, classes))
+        found = np.isin(class_map, boulders)
+        rocks.append([[np.count_nonzero(found & (sizes == s)), np.count_nonzero(sizes == s)] for s in ROCK_SIZES])
+    return SweepStatistics(thresholds, np.stack(confusions)[None], np.array(rocks, dtype=np.int64)[None])
 
 
-def measure_entropy(bundle: Bundle, networks: list[Network], image: Image, passes: int) -> Arrays:
-    """How uncertain each mode is about an image, whatever it shows: rows entropy and mutual (M,), means in nats."""
+def measure_entropy(bundle: Bundle, networks: list[Network], image: Image, passes: int) -> EntropyStatistics:
+    """How uncertain each mode is about an image, whatever it shows."""
     begin_image(bundle, networks, image.frame, image.seed, passes)
     scores = image_scores(networks, passes)
     means = []
@@ -166,12 +214,24 @@ def measure_entropy(bundle: Bundle, networks: list[Network], image: Image, passe
         _, entropy, mutual = mode_moments(bundle, scores, mode, bundle.gamma)
         means.append((entropy.mean(dtype=np.float64), mutual.mean(dtype=np.float64)))
     entropies, mutuals = np.array(means).T
-    return {"entropy": entropies[None], "mutual": mutuals[None]}
+    return EntropyStatistics(entropies[None], mutuals[None])
 
 
-JOBS: dict[str, Callable[[Bundle, list[Network], Image, int], Arrays]] = {
-    job.__name__: job for job in (evaluate_image, sweep_image, measure_entropy)
-}
+@dataclass(frozen=True)
+class Job(Generic[S]):
+    """What is computed of each image, and as what it is kept."""
+
+    compute: Callable[[Bundle, list[Network], Image, int], S]
+    kind: type[S]
+
+    @property
+    def name(self) -> str:
+        return self.compute.__name__
+
+
+EVALUATION = Job(evaluate_image, ImageStatistics)
+SWEEP = Job(sweep_image, SweepStatistics)
+ENTROPY = Job(measure_entropy, EntropyStatistics)
 
 
 def rock_sizes(identifiers: np.ndarray) -> np.ndarray:
@@ -195,14 +255,26 @@ def rock_range(least: str) -> str:
     return f"{least} to {larger[0] - 1}" if larger else f"{least} and more"
 
 
-def gather(parts: Iterable[Arrays]) -> Arrays:
+def summed_fields(kind: type[Statistics]) -> set[str]:
+    """Names of the fields that are counted over all pixels."""
+    return {part.name for part in fields(kind) if part.metadata.get("summed")}
+
+
+def arrays_of(statistics: Statistics) -> dict[str, np.ndarray]:
+    """The fields that are there, by name."""
+    values = ((part.name, getattr(statistics, part.name)) for part in fields(statistics))
+    return {name: value for name, value in values if value is not None}
+
+
+def gather(kind: type[S], parts: Iterable[S]) -> S:
     """The statistics of several images or parts as one: rows put together, sums added, one part in memory at a time."""
+    summed = summed_fields(kind)
     rows: dict[str, list[np.ndarray]] = {}
-    sums: Arrays = {}
+    sums: dict[str, np.ndarray] = {}
     for part in parts:
-        for name, values in part.items():
-            if name in SUMMED:
+        for name, values in arrays_of(part).items():
+            if name in summed:
                 sums[name] = sums[name] + values if name in sums else values
             else:
                 rows.setdefault(name, []).append(values)
-    return {**{name: np.concatenate(values) for name, values in rows.items()}, **sums}
+    return kind(**{name: np.concatenate(values) for name, values in rows.items()}, **sums)

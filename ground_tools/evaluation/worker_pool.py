@@ -27,7 +27,7 @@ import numpy as np
 
 from flight.bundle import Bundle
 from flight.inference.network import Network, load_networks
-from ground_tools.evaluation.statistics import JOBS, SETTINGS, Arrays, Image, gather
+from ground_tools.evaluation.statistics import SETTINGS, Image, Job, S, Statistics, arrays_of, gather
 from ground_tools.foundation.files import write_whole
 from ground_tools.foundation.progress import progress
 
@@ -70,27 +70,27 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _compute_part(job: str, images: list[Image]) -> Arrays:
+def _compute_part(job: Job[S], images: list[Image]) -> S:
     bundle: Bundle = _loaded["bundle"]
     networks: list[Network] = _loaded["networks"]
-    return gather([JOBS[job](bundle, networks, image, _loaded["passes"]) for image in images])
+    return gather(job.kind, (job.compute(bundle, networks, image, _loaded["passes"]) for image in images))
 
 
 def compute_statistics(
     pool: ProcessPoolExecutor,
-    job: str,
+    job: Job[S],
     images: list[Image],
     parameters: dict[str, Any],
     store: Path,
     label: str,
-) -> Arrays:
+) -> S:
     """The statistics of a job over images, from the store where they are there, else computed and stored.
 
     parameters: what the statistics depend on beyond the images, the settings of all statistics and the software, as
     plain values; all of these and the images' hash name the folder in `store`. label: of the progress bar. Raises
     ValueError naming the file when a stored part is damaged.
     """
-    own: dict[str, Any] = {"job": job, "settings": SETTINGS, "software": software()}
+    own: dict[str, Any] = {"job": job.name, "settings": SETTINGS, "software": software()}
     own |= {"images_sha256": _digest(images), "part_images": _PART_IMAGES}
     text = json.dumps({**parameters, **own}, sort_keys=True)
     folder = store / hashlib.sha256(text.encode()).hexdigest()[:20]
@@ -100,16 +100,14 @@ def compute_statistics(
     missing = [number for number, file in enumerate(files) if not file.exists()]
     done = len(images) - sum(len(parts[number]) for number in missing)
     with progress(total=len(images), done=done, unit="image", label=label) as bar:
-        pending: dict[Future[Arrays], int] = {
-            pool.submit(_compute_part, job, parts[number]): number for number in missing
-        }
+        pending: dict[Future[S], int] = {pool.submit(_compute_part, job, parts[number]): number for number in missing}
         while pending:
             finished, _ = wait(pending, return_when=FIRST_COMPLETED)
             for future in finished:
                 number = pending.pop(future)
                 write_whole(files[number], _encode_part(future.result()))
                 bar.update(len(parts[number]))
-    return gather(_read_part(file) for file in files)
+    return gather(job.kind, (_read_part(job.kind, file) for file in files))
 
 
 def software() -> dict[str, str]:
@@ -131,18 +129,18 @@ def _digest(images: list[Image]) -> str:
     return total.hexdigest()
 
 
-def _encode_part(part: Arrays) -> bytes:
+def _encode_part(part: Statistics) -> bytes:
     """A part as a file's bytes: a compressed archive of NumPy arrays, and its SHA-256."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **part)  # type: ignore[arg-type]
+    np.savez_compressed(buffer, **arrays_of(part))  # type: ignore[arg-type]
     return buffer.getvalue() + hashlib.sha256(buffer.getvalue()).digest()
 
 
-def _read_part(file: Path) -> Arrays:
+def _read_part(kind: type[S], file: Path) -> S:
     stored = file.read_bytes()
     content, digest = stored[:-_DIGEST_BYTES], stored[-_DIGEST_BYTES:]
     # Of the whole file, and first: a damaged archive fails to be read in a dozen ways, or misses an array in silence.
     if hashlib.sha256(content).digest() != digest:
         raise ValueError(f"{file}: damaged; delete it and give the command again")
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+        return kind(**{name: arrays[name] for name in arrays.files})

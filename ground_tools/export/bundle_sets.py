@@ -12,6 +12,14 @@ from flight.bundle import Bundle
 from ground_tools.datasets.store import LoadedSet, load, read_description
 from ground_tools.evaluation.choices import GAMMAS, ORIENTATIONS, THRESHOLDS, thresholded_miou
 from ground_tools.evaluation.passes import camera_frames, mode_moments, mode_result, run_passes
+from ground_tools.export.figures import (
+    Choices,
+    EntropySpread,
+    IouFigures,
+    ModeIou,
+    OrientationFigures,
+    ValidationFigures,
+)
 from ground_tools.foundation.sampling import evenly
 from ground_tools.metrics.calibration import negative_log_likelihood
 from ground_tools.metrics.iou import iou_per_class, mean_iou
@@ -98,7 +106,7 @@ def validation_images(record: dict[str, Any], sets: list[BundleSet], count: int)
     return frames[..., None] / np.float32(255.0), np.concatenate([part.masks for _, part in parts])
 
 
-def choose(bundle: Bundle, sets: list[BundleSet], passes: int) -> dict[str, Any]:
+def choose(bundle: Bundle, sets: list[BundleSet], passes: int) -> Choices:
     """Orientations and gamma by the mIoU, the threshold by the enhanced maps' mIoU, on the validation splits.
 
     Of several sets the mean of their mIoUs counts, so that the smaller one weighs as much. validation_entropy is that
@@ -120,34 +128,25 @@ def choose(bundle: Bundle, sets: list[BundleSet], passes: int) -> dict[str, Any]
     }
     means = [entropies.mean(axis=(1, 2), dtype=np.float64) for _, entropies in best.maps]
     widest = max(means, key=lambda values: float(np.percentile(values, 99)))
-    return {
-        "orientations": best.orientations,
-        "validation_entropy": {
-            "images": len(widest),
-            "median": round(float(np.median(widest)), 5),
-            "percentile_99": round(float(np.percentile(widest, 99)), 5),
-        },
-        "defaults": {
-            "gamma": best.gamma,
-            "uncertainty_threshold": max(THRESHOLDS, key=lambda threshold: by_threshold[threshold]),
-        },
-        "report": {
-            bundle_set.name: {
-                "dataset": bundle_set.provenance,
-                "images": len(bundle_set.validation),
-                "miou_by_gamma": {f"{g:g}": round(values[place], 4) for g, values in best.mious.items()},
-                "by_orientations": {
-                    str(one.orientations): {
-                        "gamma": one.gamma,
-                        "miou": round(one.mious[one.gamma][place], 4),
-                        "nll": round(one.likelihoods[place], 4),
-                    }
-                    for one in tried
-                },
-            }
+    return Choices(
+        orientations=best.orientations,
+        gamma=best.gamma,
+        uncertainty_threshold=max(THRESHOLDS, key=lambda threshold: by_threshold[threshold]),
+        validation_entropy=EntropySpread(
+            images=len(widest),
+            median=round(float(np.median(widest)), 5),
+            percentile_99=round(float(np.percentile(widest, 99)), 5),
+        ),
+        validation={
+            bundle_set.name: ValidationFigures(
+                dataset=bundle_set.provenance,
+                images=len(bundle_set.validation),
+                miou_by_gamma={f"{g:g}": round(values[place], 4) for g, values in best.mious.items()},
+                by_orientations={str(one.orientations): one.figures(place) for one in tried},
+            )
             for place, bundle_set in enumerate(sets)
         },
-    }
+    )
 
 
 @dataclass(frozen=True)
@@ -164,6 +163,11 @@ class _Trial:
     mious: dict[float, list[float]]
     likelihoods: list[float]
     maps: list[tuple[np.ndarray, np.ndarray]]
+
+    def figures(self, place: int) -> OrientationFigures:
+        """Those of one of the sets, with the best gamma."""
+        miou, nll = self.mious[self.gamma][place], self.likelihoods[place]
+        return OrientationFigures(self.gamma, round(miou, 4), round(nll, 4))
 
 
 def _try_orientations(bundle: Bundle, sets: list[BundleSet], passes: int) -> _Trial:
@@ -207,21 +211,19 @@ class _Maps:
     likelihoods: list[float]
 
 
-def measure(bundle: Bundle, bundle_set: BundleSet, passes: int) -> dict[str, Any]:
+def measure(bundle: Bundle, bundle_set: BundleSet, passes: int) -> IouFigures:
     """IoU per class of every mode on the test split, from the int8 files and the set's own masks."""
     results: dict[str, list[np.ndarray]] = {mode: [] for mode in bundle.modes}
     for scores in run_passes(bundle, bundle_set.frames(bundle_set.test), passes, label=f"{bundle_set.name}: figures"):
         for mode, predicted in results.items():
             predicted.append(mode_result(bundle, scores, mode, bundle.gamma)[0])
-    report: dict[str, Any] = {"images": len(bundle_set.test), "passes": passes, "definition": "mean over images"}
+    modes = {}
     for mode, predicted in results.items():
         iou = iou_per_class(bundle_set.test.masks, np.stack(predicted), len(bundle.classes))
-        report[mode] = {
-            "miou": round(mean_iou(iou), 4),
-            # A class that no image shows has none.
-            "iou": {c.name: round(float(v), 4) for c, v in zip(bundle.classes, iou, strict=True) if not np.isnan(v)},
-        }
-    return report
+        # A class that no image shows has none.
+        known = {c.name: round(float(v), 4) for c, v in zip(bundle.classes, iou, strict=True) if not np.isnan(v)}
+        modes[mode] = ModeIou(round(mean_iou(iou), 4), known)
+    return IouFigures(len(bundle_set.test), passes, "mean over images", modes)
 
 
 def _miou(truth: np.ndarray, predicted: np.ndarray, bundle: Bundle) -> float:

@@ -32,6 +32,7 @@ from ground_tools.export.bundle_sets import (
 )
 from ground_tools.export.card import card, description, limits
 from ground_tools.export.conversion import convert
+from ground_tools.export.figures import BundleFigures, Choices, ParityFigures, TemperatureFigures, plain_metrics
 from ground_tools.export.graph import (
     MASK_INPUTS,
     build_flight_graph,
@@ -39,6 +40,7 @@ from ground_tools.export.graph import (
     mask_shapes,
 )
 from ground_tools.export.temperature import report, sampled_scores, sampled_truth, score_factor
+from ground_tools.foundation.json_records import to_plain
 from ground_tools.foundation.progress import progress
 from ground_tools.labels.classes import CLASS_NAMES, CLASS_ROLES, COLORS
 from ground_tools.networks.unet import UNetDropout, build_unet
@@ -109,19 +111,16 @@ def write_bundle(
     with tempfile.TemporaryDirectory(prefix="rubblemap_bundle_") as scratch:
         folder = Path(scratch) / name
         folder.mkdir()
-        networks, temperature, parity = [], {}, {}
-        for network in trained:
-            entry, *reports = _export_network(network, ranges, sets, unseen[..., None] / np.float32(255.0), folder)
-            networks.append(entry)
-            temperature[network.role], parity[network.role] = reports
+        networks, temperature, parity = _export_networks(trained, ranges, sets, unseen, folder)
         manifest = _manifest(trained, networks, parity, name, version, passes)
-        manifest["metrics"]["temperature"] = temperature
         _add_self_test(folder, manifest, self_test)
         _write_manifest(folder, manifest)
-        _add_choices(manifest, choose(load_bundle(folder), sets, passes))
+        choices = choose(load_bundle(folder), sets, passes)
+        _add_choices(manifest, choices)
         _write_manifest(folder, manifest)
         bundle = load_bundle(folder)
-        manifest["metrics"]["test"] = {bundle_set.name: measure(bundle, bundle_set, passes) for bundle_set in sets}
+        tests = {bundle_set.name: measure(bundle, bundle_set, passes) for bundle_set in sets}
+        manifest["metrics"] = plain_metrics(BundleFigures(temperature, choices.validation, tests, parity))
         _record_self_test(folder, manifest)
         (folder / "card.md").write_text(card(manifest), encoding="utf-8")
         write_sums(folder)
@@ -165,9 +164,26 @@ def _put_in_place(folder: Path, out: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def _export_networks(
+    trained: list[TrainedNetwork], ranges: np.ndarray, sets: list[BundleSet], unseen: np.ndarray, folder: Path
+) -> tuple[list[dict[str, Any]], dict[str, TemperatureFigures], dict[str, ParityFigures]]:
+    """Convert networks; returns their manifest entries, and by role what `_export_network` measures.
+
+    unseen: (N, H, W) uint8 test images, for the parity.
+    """
+    networks = []
+    temperature: dict[str, TemperatureFigures] = {}
+    parity: dict[str, ParityFigures] = {}
+    for network in trained:
+        entry, fitted, agreement = _export_network(network, ranges, sets, unseen[..., None] / np.float32(255.0), folder)
+        networks.append(entry)
+        temperature[network.role], parity[network.role] = fitted, agreement
+    return networks, temperature, parity
+
+
 def _export_network(
     network: TrainedNetwork, ranges: np.ndarray, sets: list[BundleSet], unseen: np.ndarray, folder: Path
-) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+) -> tuple[dict[str, Any], TemperatureFigures, ParityFigures]:
     """Convert one network; returns its manifest entry, what its scores' factor changes, and int8's parity."""
     recipe = network.record["recipe"]
     unet = build_unet(len(CLASS_NAMES), UNetDropout(recipe["dropout_blocks"], recipe["dropout_head"]))
@@ -203,7 +219,7 @@ def output_name(content: bytes) -> str:
     return str(detail["name"]).split(":")[0]
 
 
-def _parity(module: Any, entry: dict[str, Any], content: bytes, images: np.ndarray) -> dict[str, Any]:
+def _parity(module: Any, entry: dict[str, Any], content: bytes, images: np.ndarray) -> ParityFigures:
     """int8 against the float32 graph, pass by pass with the very same dropout masks."""
     masks = tuple(DropoutMask(m["input"], tuple(m["shape"]), m["keep_probability"]) for m in entry["dropout_masks"])
     file = NetworkFile(entry["role"], content, entry["image_input"], entry["scores_output"], masks)
@@ -216,17 +232,17 @@ def _parity(module: Any, entry: dict[str, Any], content: bytes, images: np.ndarr
         exact = module.forward(image[None], *network.float_masks(0))["scores"].numpy()[0]
         same.append(np.mean(flown.argmax(axis=-1) == exact.argmax(axis=-1)))
         squares.append(np.mean((flown - exact) ** 2) / np.var(exact))
-    return {
-        "test_images": len(images),
-        "class_agreement": round(float(np.mean(same)), 4),
-        "relative_score_error": round(float(np.sqrt(np.mean(squares))), 4),
-    }
+    return ParityFigures(
+        test_images=len(images),
+        class_agreement=round(float(np.mean(same)), 4),
+        relative_score_error=round(float(np.sqrt(np.mean(squares))), 4),
+    )
 
 
 def _manifest(
     trained: list[TrainedNetwork],
     networks: list[dict[str, Any]],
-    parity: dict[str, Any],
+    parity: dict[str, ParityFigures],
     name: str,
     version: str,
     passes: int,
@@ -245,7 +261,7 @@ def _manifest(
         "defaults": {"passes": passes, "gamma": 3.0, "uncertainty_threshold": 0.9},
         "training": {network.role: network.record for network in trained},
         "metrics": {},
-        "parity": parity,
+        "parity": to_plain(parity),
         "limits": limits({network.role: network.record for network in trained}),
     }
     if len(trained) == 2:
@@ -263,12 +279,12 @@ def _manifest(
     return manifest
 
 
-def _add_choices(manifest: dict[str, Any], chosen: dict[str, Any]) -> None:
-    """State what was chosen on the validation splits, and how it did there."""
-    manifest["defaults"].update(chosen["defaults"])
-    manifest["input"]["orientations"] = chosen["orientations"]
-    manifest["validation_entropy"] = chosen["validation_entropy"]
-    manifest["metrics"]["validation"] = chosen["report"]
+def _add_choices(manifest: dict[str, Any], choices: Choices) -> None:
+    """State what was chosen on the validation splits."""
+    chosen = {"gamma": choices.gamma, "uncertainty_threshold": choices.uncertainty_threshold}
+    manifest["defaults"].update(chosen)
+    manifest["input"]["orientations"] = choices.orientations
+    manifest["validation_entropy"] = to_plain(choices.validation_entropy)
 
 
 def _add_self_test(folder: Path, manifest: dict[str, Any], image: np.ndarray) -> None:

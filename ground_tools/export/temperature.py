@@ -7,13 +7,12 @@ dropout passes' probabilities, by the negative log-likelihood. The graph and its
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import tensorflow as tf
 from scipy.optimize import minimize_scalar
 
 from flight.inference.uncertainty import Accumulator
+from ground_tools.export.figures import Calibration, TemperatureFigures
 from ground_tools.export.graph import random_masks
 from ground_tools.foundation.progress import progress
 from ground_tools.metrics.calibration import calibration_counts, expected_calibration_error, negative_log_likelihood
@@ -61,10 +60,10 @@ def score_factor(scores: np.ndarray, truth: np.ndarray) -> float:
     return float(np.exp(found.x))
 
 
-def report(scores: np.ndarray, truth: np.ndarray, factor: float) -> dict[str, Any]:
+def report(scores: np.ndarray, truth: np.ndarray, factor: float) -> TemperatureFigures:
     """For the manifest: the factor, and what it changes on the images on which it was fitted."""
     before, after = (_figures(_mean_probability(np.float32(f) * scores), truth) for f in (1.0, factor))
-    return {"score_factor": round(factor, 4), "images": truth.shape[0], "before": before, "after": after}
+    return TemperatureFigures(round(factor, 4), truth.shape[0], before, after)
 
 
 def _mean_probability(scores: np.ndarray) -> np.ndarray:
@@ -75,9 +74,8 @@ def _mean_probability(scores: np.ndarray) -> np.ndarray:
     return accumulator.result()[0]
 
 
-def _figures(probability: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+def _figures(probability: np.ndarray, truth: np.ndarray) -> Calibration:
     counts = calibration_counts(probability.max(axis=0), probability.argmax(axis=0) == truth)
-    return {
-        "nll": round(negative_log_likelihood(probability, truth), 4),
-        "ece": round(expected_calibration_error(counts), 4),
-    }
+    return Calibration(
+        nll=round(negative_log_likelihood(probability, truth), 4), ece=round(expected_calibration_error(counts), 4)
+    )

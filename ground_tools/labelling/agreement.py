@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from ground_tools.datasets.figures import Agreement
 from ground_tools.labelling.annotations import Annotation
 from ground_tools.labelling.checks import usable
 from ground_tools.labelling.collection import ImageEntry, Rules, read_labels
 from ground_tools.labelling.rasterisation import NETWORK_SIZE, crop_of, mask_of
 from ground_tools.labels.classes import CLASS_NAMES
+from ground_tools.pages.blocks import Table, percent
+from ground_tools.pages.text import text_table
 
 
-def agreement(
-    labels: Path, second: Path, entries: dict[str, ImageEntry], rules: Rules
-) -> tuple[dict[str, Any], list[str]]:
+def agreement(labels: Path, second: Path, entries: dict[str, ImageEntry], rules: Rules) -> tuple[Agreement, list[str]]:
     """Compare the masks of all images that both folders have done, at 128 x 128, in the first folder's crops.
 
-    Returns plain values for JSON, and what is wrong with label files. images: number. share: of the first folder's
-    images. per class: intersection over union, all pixels of all images together (null: in neither), and the number of
-    images in which either shows it. mean_iou: over the classes. pixels: share of equal pixels. body_iou: of the body
-    as a whole. per_image: image -> mean over the classes that either shows. Raises ValueError when no image is in both.
+    Returns the agreement, and what is wrong with label files. Raises ValueError when no image is in both.
     """
     first, problems = read_labels(labels, entries)
     again, wrong = read_labels(second, entries)
@@ -46,16 +43,17 @@ def agreement(
         per_image[file] = float((overlap[union > 0] / union[union > 0]).mean())
     iou = [float(s / e) if e else None for s, e in zip(shared, either, strict=True)]
     known = [value for value in iou if value is not None]
-    return {
-        "images": len(both),
-        "share": len(both) / len(done),
-        "iou": dict(zip(CLASS_NAMES, iou, strict=True)),
-        "shown_in": dict(zip(CLASS_NAMES, shown.tolist(), strict=True)),
-        "mean_iou": float(np.mean(known)),
-        "pixels": float(np.mean(equal)),
-        "body_iou": float(body[0] / body[1]),
-        "per_image": per_image,
-    }, problems
+    result = Agreement(
+        images=len(both),
+        share=len(both) / len(done),
+        iou=dict(zip(CLASS_NAMES, iou, strict=True)),
+        shown_in=dict(zip(CLASS_NAMES, shown.tolist(), strict=True)),
+        mean_iou=float(np.mean(known)),
+        pixels=float(np.mean(equal)),
+        body_iou=float(body[0] / body[1]),
+        per_image=per_image,
+    )
+    return result, problems
 
 
 def _mask(annotation: Annotation, framed: Annotation, rules: Rules) -> np.ndarray:
@@ -69,13 +67,19 @@ def _overlap(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndar
     return (one & two).sum(axis=(1, 2)).astype(float), (one | two).sum(axis=(1, 2)).astype(float)
 
 
-def as_text(result: dict[str, Any]) -> str:
+def as_text(result: Agreement) -> str:
     """The agreement as a text for the terminal."""
-    lines = [f"{result['images']} images labelled twice, {result['share']:.0%} of the set", ""]
-    lines.append(f"{'class':<14}{'IoU':>8}{'images':>8}")
-    for name, value in result["iou"].items():
-        lines.append(f"{name:<14}{'-' if value is None else f'{value:.1%}':>8}{result['shown_in'][name]:>8}")
-    lines += [f"{'mean':<14}{result['mean_iou']:>8.1%}", ""]
-    lines += [f"body as a whole {result['body_iou']:.1%}, equal pixels {result['pixels']:.1%}", ""]
-    lines += [f"{value:>7.1%}  {file}" for file, value in sorted(result["per_image"].items(), key=lambda item: item[1])]
-    return "\n".join(lines) + "\n"
+    rows = [[name, _share(value), str(result.shown_in[name])] for name, value in result.iou.items()]
+    rows.append(["mean", _share(result.mean_iou), ""])
+    images = sorted(result.per_image.items(), key=lambda item: item[1])
+    parts = [
+        f"{result.images} images labelled twice, {result.share:.0%} of the set",
+        text_table(Table(["class", "IoU", "images"], rows)),
+        f"body as a whole {_share(result.body_iou)}, equal pixels {_share(result.pixels)}",
+        text_table(Table(["IoU", "image"], [[_share(value), file] for file, value in images])),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{percent(value)} %"

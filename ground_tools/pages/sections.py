@@ -17,14 +17,15 @@ def check_section(page: Path, name: str) -> None:
 
 
 def write_section(page: Path, name: str, text: str, record: Any, record_file: Path) -> None:
-    """Put `text` (whole lines) between the marks, and `record`, the same figures for programs, into a JSON file.
+    """Put `text` between the marks, a blank line on either side, and `record`, the same figures for programs, into a
+    JSON file.
 
     Raises ValueError, with nothing written, where the page lacks the marks.
     """
     check_section(page, name)
     write_whole(record_file, (json.dumps(record, indent=1) + "\n").encode())
     before = page.read_text(encoding="utf-8")
-    write_whole(page, _part(name).sub(lambda match: match[1] + text + match[2], before).encode())
+    write_whole(page, _part(name).sub(lambda match: f"{match[1]}\n{text.strip()}\n\n{match[2]}", before).encode())
 
 
 def _part(name: str) -> re.Pattern[str]:

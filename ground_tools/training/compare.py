@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import json
-import statistics
 import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from msgspec import Meta
+from msgspec import UNSET, Meta
 
 from ground_tools.datasets.noise import network_inputs
 from ground_tools.datasets.store import read_description
@@ -23,15 +22,19 @@ from ground_tools.foundation.progress import progress
 from ground_tools.foundation.structures import FieldError, TomlTable
 from ground_tools.labels.classes import CLASS_NAMES
 from ground_tools.metrics.iou import iou_per_class, mean_iou
-from ground_tools.pages.sections import write_section
+from ground_tools.training.comparison_figures import (
+    AS_IT_IS,
+    ComparisonFigures,
+    Run,
+    SetOrigin,
+    change_figures,
+)
 from ground_tools.training.origins import start_digest
 from ground_tools.training.pixels import read_pixels
 from ground_tools.training.recipes import Recipe, Seed, load_recipe
 from ground_tools.training.records import provenance
 
 COMPARISONS = Path(__file__).with_name("comparisons")
-MARK = "comparisons"
-AS_IT_IS = "the recipe"
 
 
 class Comparison(TomlTable, frozen=True):
@@ -91,7 +94,7 @@ def _flat(table: dict[str, Any], before: str = "") -> dict[str, Any]:
 
 def compare(
     comparison: Comparison, dataset: Path, begin: Path, out: Path, also: list[Path], beside: Path | None
-) -> dict[str, Any]:
+) -> ComparisonFigures:
     """Train what is not trained yet, each in a folder of OUT and a process of its own; returns the figures.
 
     also: further sets on whose validation splits the networks are evaluated. beside: the set for changes that
@@ -100,28 +103,23 @@ def compare(
     """
     runs = [(name, seed) for name in comparison.rows for seed in comparison.seeds]
     runs += [(AS_IT_IS, seed) for seed in comparison.more_seeds]
-    rows: dict[str, Any] = {name: {"runs": []} for name in comparison.rows}
+    trained: dict[str, list[Run]] = {name: [] for name in comparison.rows}
     for name, seed in (bar := progress(runs, unit="training", label=comparison.name)):
         bar.set_postfix_str(f"{name}, seed {seed}")
         folder = out / f"{list(comparison.rows).index(name):02d}_seed_{seed}"
-        rows[name]["runs"].append(_train(comparison, name, seed, dataset, begin, folder, also, beside))
-    base = {run["seed"]: run["miou"] for run in rows[AS_IT_IS]["runs"]}
-    for row in rows.values():
-        row["miou"] = statistics.median(run["miou"] for run in row["runs"])
-        # Of the same seed, so that what the draw of batches and weights does is in both.
-        row["gain"] = statistics.median(run["miou"] - base[run["seed"]] for run in row["runs"])
+        trained[name].append(_train(comparison, name, seed, dataset, begin, folder, also, beside))
     recipe = load_recipe(comparison.recipe, comparison.rows[AS_IT_IS])
-    return {
-        "title": comparison.title,
-        "recipe": comparison.recipe,
-        "dataset": provenance(dataset),
-        "also": [read_description(path)["name"] for path in also],
-        "epochs": recipe.epochs,
-        "images": recipe.images,
-        "seeds": list(comparison.seeds),
-        "more_seeds": list(comparison.more_seeds),
-        "changes": rows,
-    }
+    return ComparisonFigures(
+        title=comparison.title,
+        recipe=comparison.recipe,
+        dataset=SetOrigin(**provenance(dataset)),
+        also=[read_description(path)["name"] for path in also],
+        epochs=recipe.epochs,
+        images=recipe.images,
+        seeds=list(comparison.seeds),
+        more_seeds=list(comparison.more_seeds),
+        changes={name: change_figures(runs, trained[AS_IT_IS]) for name, runs in trained.items()},
+    )
 
 
 def _train(
@@ -133,7 +131,7 @@ def _train(
     out: Path,
     also: list[Path],
     beside: Path | None,
-) -> dict[str, Any]:
+) -> Run:
     fields = {**comparison.rows[name], "seed": seed}
     recipe = load_recipe(comparison.recipe, fields)
     if recipe.beside and beside is None:
@@ -153,11 +151,9 @@ def _train(
             raise RuntimeError(f"training {out}: exit code {done.returncode}; see {out / 'output.txt'}")
     record = json.loads((out / "training.json").read_text())
     _check(record, recipe, dataset, begin, out)
-    run = {"seed": seed, "epoch": record["validation"]["epoch"], "minutes": record["minutes"]}
-    run |= {"miou": record["validation"]["miou"], "iou": record["validation"]["iou"]}
-    if also:
-        run["also"] = _evaluate_once(out, also, recipe.minimum_boulder_pixels)
-    return run
+    known = {name: record["validation"][name] for name in ("epoch", "miou", "iou")}
+    mious = _evaluate_once(out, also, recipe.minimum_boulder_pixels) if also else UNSET
+    return Run(seed=seed, minutes=record["minutes"], **known, also=mious)
 
 
 def _evaluate_once(out: Path, sets: list[Path], minimum_boulder_pixels: int) -> dict[str, float]:
@@ -202,61 +198,3 @@ def validation_miou(weights: Path, dataset: Path, minimum_boulder_pixels: int) -
     inputs = network_inputs(pixels.images, read_description(dataset)["noise"])
     labels = fold_head(unet).predict(inputs, batch_size=16, verbose=0).argmax(axis=-1)
     return mean_iou(iou_per_class(np.asarray(pixels.masks), labels, len(CLASS_NAMES)))
-
-
-def as_text(record: dict[str, Any]) -> str:
-    """All comparisons as tables, in Markdown."""
-    parts = []
-    for figures in record.values():
-        also = "".join(f" {name} |" for name in figures["also"])
-        parts += [
-            f"### {figures['title']}",
-            "",
-            _caption(figures),
-            "",
-            f"| | mIoU | gain | craters | boulders |{also} minutes |",
-            f"|---|---|---|---|---|{'---|' * len(figures['also'])}---|",
-        ]
-        for name, row in figures["changes"].items():
-            runs = row["runs"]
-            values = [run["miou"] for run in runs]
-            spread = f" ({100 * min(values):.1f} to {100 * max(values):.1f})" if len(values) > 1 else ""
-            gain = "" if name == AS_IT_IS else f"{100 * row['gain']:+.1f}"
-            cells = [f"{100 * row['miou']:.1f}{spread}", gain]
-            cells += [_percent(run["iou"][of] for run in runs) for of in ("craters", "boulders")]
-            cells += [_percent(run["also"][of] for run in runs) for of in figures["also"]]
-            cells.append(f"{statistics.median(run['minutes'] for run in runs):.0f}")
-            parts.append(f"| {name} | {' | '.join(cells)} |")
-        parts.append("")
-    return "\n".join(parts)
-
-
-def _caption(figures: dict[str, Any]) -> str:
-    images = f"{figures['images']} images, " if figures["images"] else ""
-    caption = (
-        f"`{figures['recipe']}` on {figures['dataset']['name']}, {images}{figures['epochs']} epochs, "
-        f"{_seeds(figures['seeds'])}. Validation mIoU in %; of several seeds the median, in brackets the lowest and "
-        "highest. The gain is the difference to the recipe with the same seed."
-    )
-    if figures["more_seeds"]:
-        caption += (
-            f" The recipe itself was trained with {_seeds(figures['more_seeds'])}, too: its spread is what the draw of "
-            "batches and weights alone does."
-        )
-    return caption
-
-
-def _seeds(seeds: list[int]) -> str:
-    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
-
-
-def _percent(values: Any) -> str:
-    return f"{100 * statistics.median(values):.1f}"
-
-
-def write_docs(name: str, figures: dict[str, Any], docs: Path) -> None:
-    """Add a comparison to DOCS/comparisons.json and to the marked part of DOCS/training.md."""
-    file = docs / "comparisons.json"
-    record = json.loads(file.read_text()) if file.exists() else {}
-    record = dict(sorted({**record, name: figures}.items()))
-    write_section(docs / "training.md", MARK, as_text(record), record, file)

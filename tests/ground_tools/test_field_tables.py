@@ -15,6 +15,7 @@ from ground_tools.bodies.reliefs import CraterMap
 from ground_tools.foundation.expectations import shown
 from ground_tools.foundation.structures import FieldDescription, describe_fields
 from ground_tools.labelling.collection import Rules
+from ground_tools.pages.blocks import Table
 from ground_tools.pages.markdown import markdown_table
 from ground_tools.rendering.campaign import Campaign
 from ground_tools.training.compare import Comparison
@@ -46,7 +47,7 @@ def default_of(field: FieldDescription) -> str:
 
 def table_of(fields: list[FieldDescription]) -> str:
     rows = [[f"`{field.path}`", field.expected, default_of(field), field.meaning] for field in fields]
-    return "\n".join(markdown_table(["field", "value", "default", "meaning"], rows)) + "\n"
+    return markdown_table(Table(["field", "value", "default", "meaning"], rows)) + "\n"
 
 
 def section(page: str, name: str) -> re.Match[str]:

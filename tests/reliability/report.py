@@ -7,12 +7,13 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-_INTRODUCTION = """# Reliability
+from ground_tools.pages.blocks import Block, Heading, Table, Text
+from ground_tools.pages.markdown import markdown
 
+_INTRODUCTION = """\
 Written by `make reliability` (`python -m tests.reliability --write docs`); `make test` runs every campaign in short.
 The figures are in [reliability.json](reliability.json) for machines. Measured on 2 cores of a shared {machine}
-computer, with real service and worker processes; "aim" is what was asked for before the measurement.
-"""
+computer, with real service and worker processes; "aim" is what was asked for before the measurement."""
 # campaign: (heading, what is done, rows of (label, key, aim))
 _SECTIONS: dict[str, tuple[str, str, tuple[tuple[str, str, str], ...]]] = {
     "decoders": (
@@ -129,17 +130,16 @@ def write_report(folder: Path, figures: dict[str, dict[str, Any]], machine: str)
 
 
 def _text(figures: dict[str, dict[str, Any]], machine: str) -> str:
-    lines = [_INTRODUCTION.format(machine=machine)]
+    content: list[Block] = [Heading("Reliability", 1), Text(_INTRODUCTION.format(machine=machine))]
     for name, (heading, what, rows) in _SECTIONS.items():
-        lines += [f"## {heading}", "", textwrap.fill(what, 118), ""]
+        content += [Heading(heading, 2), Text(textwrap.fill(what, 118))]
         values = figures.get(name)
         if values is None:
-            lines += ["This campaign was not run.", ""]
+            content.append(Text("This campaign was not run."))
             continue
-        lines += [f"| {values['minutes']:g} minutes | figure | aim |", "|---|---|---|"]
-        lines += [f"| {label} | {_shown(values[key])} | {aim} |" for label, key, aim in rows if key in values]
-        lines.append("")
-    return "\n".join(lines)
+        measured = [[label, _shown(values[key]), aim] for label, key, aim in rows if key in values]
+        content.append(Table([f"{values['minutes']:g} minutes", "figure", "aim"], measured))
+    return markdown(content)
 
 
 def _shown(value: Any) -> str:

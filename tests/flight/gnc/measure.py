@@ -18,6 +18,8 @@ from xml.etree import ElementTree
 
 from flight.command_line import CommandParser, run_program
 from flight.option_types import existing_folder, number
+from ground_tools.pages.blocks import Block, Table, Text
+from ground_tools.pages.markdown import markdown
 from ground_tools.pages.sections import write_section
 from tests.flight.gnc.building import ROOT
 
@@ -116,10 +118,10 @@ def as_text(figures: dict[str, Any]) -> str:
     if fuzz["runs"]:
         found = f"{fuzz['runs']:,} runs, 0 findings"
         rows.append((f"libFuzzer on the decoder, {fuzz['minutes']:g} minutes", found))
-    lines = [f"{figures['machine']}.", "", "| what | figure |", "|---|---|", *(f"| {a} | {b} |" for a, b in rows)]
+    content: list[Block] = [Text(f"{figures['machine']}."), Table(["what", "figure"], [list(row) for row in rows])]
     if figures["skipped"]:
-        lines += ["", f"Not run here: {', '.join(figures['skipped'])}."]
-    return "\n".join(lines) + "\n"
+        content.append(Text(f"Not run here: {', '.join(figures['skipped'])}."))
+    return markdown(content)
 
 
 def write_figures(figures: dict[str, Any], docs: Path) -> None:

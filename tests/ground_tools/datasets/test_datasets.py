@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ground_tools.datasets.body_sets import derive_body_set
+from ground_tools.datasets.figures import Scaling
 from ground_tools.datasets.integrity import verify
 from ground_tools.datasets.noise import NOISE_SEED, add_noise, own_noise
 from ground_tools.datasets.report import write_scaling
@@ -191,9 +192,7 @@ def test_the_report_writes_figures_and_pictures(dataset: Path, tmp_path: Path) -
     (tmp_path / "datasets.md").write_text("# Sets\n\n<!-- figures: begin -->\nold\n<!-- figures: end -->\n\nTerms.\n")
     written = dataset_tool("report", dataset, "--write", tmp_path).split()
     assert all(Path(path).stat().st_size > 0 for path in written)
-    write_scaling(
-        {"body": "b", "samples": 100, "rounds": 1, "machine": "m", "seconds": {"1": [60.0], "2": [40.0]}}, tmp_path
-    )
+    write_scaling(Scaling("b", 100, 1, "m", {"1": [60.0], "2": [40.0]}), tmp_path)
     text = (tmp_path / "datasets.md").read_text()
     assert text.startswith("# Sets\n")
     assert text.endswith("<!-- figures: end -->\n\nTerms.\n")

@@ -23,6 +23,7 @@ from ground_tools.datasets.store import (
 from ground_tools.evaluation.disturbances import DISTURBANCES
 from ground_tools.evaluation.figures import result_key
 from ground_tools.evaluation.passes import begin_image, camera_frames, image_scores, mode_moments
+from ground_tools.evaluation.results import results_of
 from ground_tools.evaluation.selection import select
 from ground_tools.evaluation.tables import blocks
 from ground_tools.foundation.sampling import even_share
@@ -250,7 +251,7 @@ def test_a_set_without_an_interval_shows_a_dash(evaluated: Path) -> None:
     record = json.loads((evaluated / "results.json").read_text())
     figures = record["d3"]["unet_s"]
     figures["miou_interval"] = [None, None]
-    assert f" {100 * figures['miou']:.1f} (-) |" in markdown(blocks(record), "images")
+    assert f" {100 * figures['miou']:.1f} (-) |" in markdown(blocks(results_of(record, "results.json")), "images")
 
 
 def test_both_rules_of_splits_stand_side_by_side(evaluated: Path) -> None:

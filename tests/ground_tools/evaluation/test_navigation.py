@@ -135,13 +135,13 @@ def test_the_constants_that_drew_the_errors_are_found_and_honest() -> None:
     data = drawn_errors(40.0, 0.3, seed=1)
     assert fit(data, 2) == pytest.approx((40.0, 0.3), rel=0.1)
     *rows, flight = compare(data)
-    assert max(rows, key=lambda row: row["log_density"])["power"] == 2
+    assert max(rows, key=lambda row: row.log_density).power == 2
     honest = rows[2]
-    assert honest["mean"] == pytest.approx(2.0, abs=0.15)
-    assert honest["within_90"] == pytest.approx(0.9, abs=0.03)
-    assert honest["bodies"].keys() == {"a", "b", "c"}
+    assert honest.mean == pytest.approx(2.0, abs=0.15)
+    assert honest.within_90 == pytest.approx(0.9, abs=0.03)
+    assert honest.bodies.keys() == {"a", "b", "c"}
     # Constants that state more than the errors are: too many of these lie within.
-    assert flight["within_90"] > honest["within_90"]
+    assert flight.within_90 > honest.within_90
 
 
 def test_the_terms_of_a_fix_give_its_covariance() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ground_tools.evaluation import worker_pool as work
-from ground_tools.evaluation.statistics import Image
+from ground_tools.evaluation.statistics import ENTROPY, EntropyStatistics, Image
 
 
 class OnePart:
@@ -19,11 +19,10 @@ class OnePart:
     def __init__(self) -> None:
         self.computed = 0
 
-    def submit(self, *_: Any) -> Future[dict[str, np.ndarray]]:
+    def submit(self, *_: Any) -> Future[EntropyStatistics]:
         self.computed += 1
-        future: Future[dict[str, np.ndarray]] = Future()
-        rows = np.random.default_rng(1).integers(0, 9, (4, 3, 3))
-        future.set_result({"confusion": rows, "entropy_histogram": np.arange(600).reshape(3, 2, 100)})
+        future: Future[EntropyStatistics] = Future()
+        future.set_result(EntropyStatistics(*np.random.default_rng(1).random((2, 4, 30))))
         return future
 
 
@@ -31,17 +30,18 @@ def test_a_damaged_part_is_named_and_never_taken(tmp_path: Path) -> None:
     pool: Any = OnePart()
     empty = np.zeros((2, 2), dtype=np.uint8)
     images = [Image(empty, empty, empty.astype(np.uint16), seed) for seed in range(4)]
-    expected = work.compute_statistics(pool, "evaluate_image", images, {}, tmp_path, "x")
+    expected = work.compute_statistics(pool, ENTROPY, images, {}, tmp_path, "x")
     (file,) = tmp_path.glob("*/*.npz")
     content = file.read_bytes()
     for place in np.linspace(0, len(content) - 1, 40).astype(int):
         for damaged in (content[:place], content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :]):
             file.write_bytes(damaged)
             with pytest.raises(ValueError, match=rf"{file}: damaged; delete it"):
-                work.compute_statistics(pool, "evaluate_image", images, {}, tmp_path, "x")
+                work.compute_statistics(pool, ENTROPY, images, {}, tmp_path, "x")
     file.write_bytes(content)
-    got = work.compute_statistics(pool, "evaluate_image", images, {}, tmp_path, "x")
-    assert all(np.array_equal(got[name], values) for name, values in expected.items())
+    got = work.compute_statistics(pool, ENTROPY, images, {}, tmp_path, "x")
+    assert np.array_equal(got.entropy, expected.entropy)
+    assert np.array_equal(got.mutual, expected.mutual)
     assert pool.computed == 1
 
 
@@ -52,7 +52,7 @@ def test_statistics_of_other_software_or_settings_are_not_taken(
     images = [Image(*(np.zeros((2, 2), dtype=np.uint8),) * 3, 0)]
 
     def computed() -> int:
-        work.compute_statistics(pool, "evaluate_image", images, {"passes": 3}, tmp_path, "x")
+        work.compute_statistics(pool, ENTROPY, images, {"passes": 3}, tmp_path, "x")
         return int(pool.computed)
 
     assert [computed(), computed()] == [1, 1]

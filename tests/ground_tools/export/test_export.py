@@ -53,9 +53,9 @@ def test_the_factor_on_scores_is_the_one_by_which_the_truth_was_drawn() -> None:
     factor = score_factor(scores, truth)
     assert factor == pytest.approx(0.5, rel=0.05)
     figures = report(scores, truth, factor)
-    assert figures["images"] == 20
-    assert figures["after"]["ece"] < 0.02 < figures["before"]["ece"]
-    assert figures["after"]["nll"] < figures["before"]["nll"]
+    assert figures.images == 20
+    assert figures.after.ece < 0.02 < figures.before.ece
+    assert figures.after.nll < figures.before.nll
 
 
 def test_the_bundle_that_is_exported_flies(trained: dict[str, Path], dataset: Path, tmp_path: Path) -> None:
