@@ -8,7 +8,7 @@ from typing import Any
 from flight.icd.catalogue import EVENTS
 from flight.icd.limits import COMMAND_BYTES, SCHEMA_VERSION, TELEMETRY_BYTES
 from flight.icd.packing import PackingError, pack_map, unpack_map
-from flight.schema import SchemaError, check, load_schema, shown
+from flight.schema import SchemaError, check, format_value, load_schema
 
 _MESSAGE_BYTES = 1024  # of an event's or a reply's text
 _SCHEMAS = {name: load_schema("flight.icd.schemas", name) for name in ("command", "reply", "event", "housekeeping")}
@@ -37,7 +37,7 @@ def decode_message(kind: str, data: bytes | memoryview) -> dict[str, Any]:
         raise MessageError(str(error)) from error
     version = message.get("schema")
     if version != SCHEMA_VERSION or isinstance(version, bool):
-        raise MessageError(f"{kind}.schema: expected {SCHEMA_VERSION}, got {shown(version)}")
+        raise MessageError(f"{kind}.schema: expected {SCHEMA_VERSION}, got {format_value(version)}")
     try:
         check(message, _SCHEMAS[kind], kind)
     except SchemaError as error:

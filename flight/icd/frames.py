@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from flight.icd.limits import HEADER_BYTES, MESSAGE_BYTES, SCHEMA_VERSION
 from flight.icd.packing import PackingError, pack_map, unpack_map
-from flight.schema import SchemaError, check, load_schema, shown
+from flight.schema import SchemaError, check, format_value, load_schema
 
 _SCHEMA = load_schema("flight.icd.schemas", "frame")
 _DTYPES: dict[str, np.dtype[Any]] = {"u8": np.dtype("<u1"), "u16": np.dtype("<u2")}
@@ -113,7 +113,7 @@ def decode_frame(parts: Sequence[bytes | memoryview]) -> Frame:
         raise FrameError("malformed_header", str(error)) from error
     version = header.get("schema")
     if version != SCHEMA_VERSION or isinstance(version, bool):
-        raise FrameError("unknown_schema", f"frame.schema: expected {SCHEMA_VERSION}, got {shown(version)}")
+        raise FrameError("unknown_schema", f"frame.schema: expected {SCHEMA_VERSION}, got {format_value(version)}")
     try:
         check(header, _SCHEMA, "frame")
     except SchemaError as error:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from flight.icd.catalogue import TOPIC_PLANES
 from flight.icd.limits import PRODUCT_HEADER_BYTES, SCHEMA_VERSION
 from flight.icd.packing import PackingError, pack_map, unpack_map
-from flight.schema import SchemaError, check, load_schema, shown
+from flight.schema import SchemaError, check, format_value, load_schema
 
 _SCHEMA = load_schema("flight.icd.schemas", "map")
 # The catalogue's dtypes, as they are on the wire.
@@ -92,13 +92,15 @@ def decode_product(parts: Sequence[bytes | memoryview]) -> Product:
         raise ProductError(str(error)) from error
     version = header.get("schema")
     if version != SCHEMA_VERSION or isinstance(version, bool):
-        raise ProductError(f"map.schema: expected {SCHEMA_VERSION}, got {shown(version)}")
+        raise ProductError(f"map.schema: expected {SCHEMA_VERSION}, got {format_value(version)}")
     try:
         check_product_header(header)
     except SchemaError as error:
         raise ProductError(str(error)) from error
     if bytes(parts[0]) != header["topic"].encode("ascii"):
-        raise ProductError(f"map.topic: expected {shown(bytes(parts[0]))} as in the first part, got {header['topic']}")
+        raise ProductError(
+            f"map.topic: expected {format_value(bytes(parts[0]))} as in the first part, got {header['topic']}"
+        )
     entries = header["planes"]
     if len(entries) != len(parts) - 2:
         raise ProductError(f"map.planes: expected {len(parts) - 2} entries as parts came, got {len(entries)}")
@@ -130,7 +132,7 @@ def _check_planes(header: dict[str, Any]) -> None:
     came = [(entry["name"], entry["dtype"], len(entry["shape"])) for entry in entries]
     if came != wanted:
         names = ", ".join(plane.name for plane in definitions)
-        raise ProductError(f"map.planes: expected {names} for {header['topic']}, got {shown(came)}")
+        raise ProductError(f"map.planes: expected {names} for {header['topic']}, got {format_value(came)}")
     sizes = {tuple(entry["shape"][-2:]) for entry in entries}
     if len(sizes) != 1:
         raise ProductError(f"map.planes: expected one height and width, got {sorted(sizes)}")

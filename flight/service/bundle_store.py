@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from flight.bundle import Bundle, BundleError, load_bundle, read_files
-from flight.schema import shown
+from flight.schema import format_value
 from flight.service.record import sync_folder
 
 
@@ -81,12 +81,12 @@ def folder_inside(bundles: Path, name: object) -> Path:
     """The folder inside `bundles` that a command names. Raises BundleError for whatever lies elsewhere."""
     root = bundles.resolve()
     if not isinstance(name, str) or not 1 <= len(name) <= 255 or "\0" in name:
-        raise BundleError(f"path: expected the name of a folder in {root}, got {shown(name)}")
+        raise BundleError(f"path: expected the name of a folder in {root}, got {format_value(name)}")
     try:
         path = (root / name).resolve()
     except (OSError, RuntimeError):
         # A symbolic link that leads to itself.
         path = root
     if root not in path.parents:
-        raise BundleError(f"path: expected a folder inside {root}, got {shown(name)}")
+        raise BundleError(f"path: expected a folder inside {root}, got {format_value(name)}")
     return path

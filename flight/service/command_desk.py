@@ -8,7 +8,7 @@ from typing import Any
 
 import zmq
 
-from flight.schema import shown
+from flight.schema import format_value
 from flight.service.bundle_care import BundleCare
 from flight.service.commands import CommandError, Handler, Outcome, Procedure, advance, begin, encode_reply
 from flight.service.events import EventSink
@@ -140,7 +140,7 @@ class CommandDesk:
     def _set_parameter(self, name: Any, value: Any) -> dict[str, Any]:
         if name == "mode":
             raise CommandError("unknown_parameter", "name: the mode is changed by set_mode")
-        self._set_parameters({name: value} if isinstance(name, str) else {shown(name): value})
+        self._set_parameters({name: value} if isinstance(name, str) else {format_value(name): value})
         return {"name": name, "value": getattr(self._parameters.now, name)}
 
     def _set_mode(self, mode: Any) -> dict[str, Any]:

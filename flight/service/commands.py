@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flight.icd.control import MessageError, decode_message, encode_message, shortened
-from flight.schema import SchemaError, shown
+from flight.schema import SchemaError, format_value
 
 # A command that takes time: it is resumed at every turn of the service's loop, and returns the reply's result.
 Procedure = Generator[None, None, dict[str, Any]]
@@ -92,7 +92,9 @@ def _carry_out(
 ) -> dict[str, Any] | Procedure:
     name, given = request["name"], request["arguments"]
     if name not in arguments:
-        raise CommandError("unknown_command", f"command.name: expected {' | '.join(arguments)}, got {shown(name)}")
+        raise CommandError(
+            "unknown_command", f"command.name: expected {' | '.join(arguments)}, got {format_value(name)}"
+        )
     expected = arguments[name]
     for argument in expected:
         if argument not in given:
@@ -100,7 +102,7 @@ def _carry_out(
     for argument in given:
         if argument not in expected:
             wanted = ", ".join(expected) or "no arguments"
-            raise CommandError("invalid_argument", f"{name}.{shown(argument)[1:-1]}: expected {wanted}")
+            raise CommandError("invalid_argument", f"{name}.{format_value(argument)[1:-1]}: expected {wanted}")
     try:
         return handlers[name](*(given[argument] for argument in expected))
     except SchemaError as error:

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from flight.icd.frames import Frame, FrameError, decode_frame
-from flight.schema import shown
+from flight.schema import format_value
 
 _MOST_SOURCES = 64
 
@@ -43,7 +43,7 @@ class Intake:
         if last is not None and frame.key <= last:
             raise FrameError(
                 "not_increasing",
-                f"frame of source {shown(source)}: (epoch, frame_id): expected more than {last}, got {frame.key}",
+                f"frame of source {format_value(source)}: (epoch, frame_id): expected more than {last}, got {frame.key}",
             )
         if last is None and len(self._last_keys) >= _MOST_SOURCES:
             raise FrameError(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flight.bundle import Bundle
-from flight.schema import SchemaError, check, shown
+from flight.schema import SchemaError, check, format_value
 from flight.service.commands import CommandError
 from flight.service.events import EventSink
 from flight.service.record import RecordStore
@@ -87,12 +87,12 @@ class ParameterTable:
     def set(self, values: Any) -> dict[str, Any]:
         """Set and record all of the values, or none; returns them as they are now. Raises CommandError, SchemaError."""
         if not isinstance(values, dict) or not values:
-            raise CommandError("invalid_argument", f"values: expected a map of parameters, got {shown(values)}")
+            raise CommandError("invalid_argument", f"values: expected a map of parameters, got {format_value(values)}")
         changed = {}
         for name, value in values.items():
             if not isinstance(name, str) or parameter_schema(name, self._bundle) is None:
                 known = " | ".join(self.now.values())
-                raise CommandError("unknown_parameter", f"name: expected {known}, got {shown(name)}")
+                raise CommandError("unknown_parameter", f"name: expected {known}, got {format_value(name)}")
             changed[name] = checked(name, value, self._bundle)
         try:
             self._records.change(parameters={**self._records.record.parameters, **changed})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from flight.icd.catalogue.arguments import Argument
-from flight.schema import SchemaError, check, shown
+from flight.schema import SchemaError, check, format_value
 
 ReplyStatus = Literal["completed", "rejected", "failed"]
 
@@ -113,4 +113,4 @@ def check_arguments(command: str, given: Mapping[str, Any]) -> None:
         check(given[name], argument.schema, f"{command}.{name}")
     for name, value in given.items():
         if name not in arguments:
-            raise SchemaError(f"{command}.{shown(name)[1:-1]}", ", ".join(arguments) or "no arguments", value)
+            raise SchemaError(f"{command}.{format_value(name)[1:-1]}", ", ".join(arguments) or "no arguments", value)
