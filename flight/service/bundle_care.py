@@ -81,7 +81,7 @@ class BundleCare:
         sha256, folder = yield from self._storage.run(lambda: self._store.copy_in(source))
         self._staged = Staged(sha256, folder)
         self._serving.forget_others(sha256)
-        self._events.send("bundle_loaded", f"{source.name}, {sha256[:16]}...", sha256=sha256)
+        self._events.send("bundle_loaded", folder=source.name, sha256=sha256)
         return {"sha256": sha256}
 
     def validate_bundle(self) -> Procedure:
@@ -96,7 +96,7 @@ class BundleCare:
         agreement = yield from self._candidate.warm_up(staged.folder, bundle)
         self._candidate.drop()
         self._staged = replace(staged, bundle=bundle)
-        self._events.send("bundle_validated", f"{bundle.name} {bundle.version}, {bundle.sha256[:16]}...")
+        self._events.send("bundle_validated", name=bundle.name, version=bundle.version, sha256=bundle.sha256)
         return {**bundle.identity, "modes": list(bundle.modes), "agreement": agreement}
 
     def activate_bundle(self) -> Procedure:
@@ -120,8 +120,11 @@ class BundleCare:
         self._counters.count("bundle_activations")
         self._events.send(
             "bundle_activated",
-            f"{bundle.name} {bundle.version} after {before.name} {before.version}",
-            **bundle.identity,
+            name=bundle.name,
+            version=bundle.version,
+            sha256=bundle.sha256,
+            previous_name=before.name,
+            previous_version=before.version,
         )
         return dict(bundle.identity)
 
@@ -138,7 +141,7 @@ class BundleCare:
             wanted = self._state.files_damaged
         elif folder == self._serving.folder:
             self._counters.count("file_checks_failed")
-            self._events.send("bundle_damaged", problem)
+            self._events.send("bundle_damaged", problem=problem)
             self._state.apply(Trigger.FILES_DAMAGED)
             wanted = True
         else:
@@ -154,7 +157,7 @@ class BundleCare:
         if outcome is not None:
             self._repair = None
             if outcome.code != "ok":
-                self._events.send("bundle_damaged", f"not repaired: {outcome.message}")
+                self._events.send("bundle_damaged", repair_error=outcome.message)
 
     def _repair_files(self) -> Procedure:
         """Write the files anew, and let a fresh worker load them."""
@@ -174,5 +177,6 @@ class BundleCare:
             yield from self._worker_care.replace(take_over)
         except CommandError:
             return {}
-        self._events.send("bundle_repaired", f"{repaired.name} {repaired.version} from {self._serving.folder}")
+        folder = str(self._serving.folder)
+        self._events.send("bundle_repaired", name=repaired.name, version=repaired.version, folder=folder)
         return {}

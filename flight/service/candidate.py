@@ -79,4 +79,4 @@ def _first_answer(worker: Worker) -> Ready | str | None:
     if isinstance(answer, Refused):
         return answer.message
     problem = worker.problem(time.monotonic())
-    return None if problem is None else problem[1]
+    return None if problem is None else problem.message

@@ -128,7 +128,7 @@ class CommandDesk:
             self._counters.count("commands_accepted")
         else:
             self._counters.count("commands_rejected")
-            self._events.send("command_rejected", outcome.message, code=outcome.code)
+            self._events.send("command_rejected", code=outcome.code, problem=outcome.message)
         try:
             self._commands.send_multipart([*envelope, encode_reply(identifier, outcome)], flags=zmq.NOBLOCK)
         except zmq.ZMQError:
@@ -148,14 +148,13 @@ class CommandDesk:
 
     def _set_parameters(self, values: Any) -> dict[str, Any]:
         changed = self._parameters.set(values)
-        text = ", ".join(f"{name} = {value}" for name, value in changed.items())
-        self._events.send("parameter_changed", text, names=list(changed))
+        self._events.send("parameter_changed", names=list(changed), values=changed)
         return changed
 
     def _reset_counters(self) -> dict[str, Any]:
         self._counters.reset()
         self._latencies.reset()
-        self._events.send("counters_reset", "all counters and latencies begin anew")
+        self._events.send("counters_reset")
         return {}
 
     def _shut_down(self) -> dict[str, Any]:

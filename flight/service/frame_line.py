@@ -77,7 +77,7 @@ class FrameLine:
                 superseded = self._intake.accept(parts)
             except FrameError as error:
                 self._counters.count("frames_rejected", error.reason)
-                self._events.send("frame_rejected", str(error), reason=error.reason)
+                self._events.send("frame_rejected", reason=error.reason, problem=str(error))
                 continue
             self._counters.count("frames_accepted")
             self._counters.count("frames_superseded", number=int(superseded))
@@ -118,7 +118,7 @@ class FrameLine:
     def publish_refusal(self, message: str) -> None:
         """The worker could not process the frame in flight: say so. message: its reason."""
         work = self._end_flight()
-        self._events.send("worker_refused", message)
+        self._events.send("worker_refused", problem=message)
         self._publisher.publish_invalid(work, "frame_refused")
 
     def lose_worker(self, another: bool) -> None:

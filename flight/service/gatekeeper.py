@@ -14,7 +14,7 @@ from zmq.utils import z85
 from zmq.utils.monitor import parse_monitor_message
 
 from flight.keys import SOCKET_ROLES, ServiceKeys
-from flight.service.events import EventSink
+from flight.service.events import Event, EventSink
 from flight.service.statistics import Counters
 
 _ZAP_ENDPOINT = "inproc://zeromq.zap.01"
@@ -80,11 +80,12 @@ class Gatekeeper:
                     continue
                 # A key that this side refused was told of by _answer_requests, with more to say.
                 if event["event"] in _FAILURES and event["event"] != zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-                    self._tell(f"{name}: {_FAILURES[int(event['event'])]}")
+                    problem = _FAILURES[int(event["event"])]
+                    self._tell(Event("handshake_failed", socket=name, problem=problem))
 
-    def _tell(self, problem: str) -> None:
+    def _tell(self, failure: Event) -> None:
         self._counters.count("handshakes_failed")
-        self._events.send("handshake_failed", problem)
+        self._events.send_event(failure)
 
     def _answer_requests(self, socket: zmq.Socket[bytes]) -> None:
         for _ in range(_MESSAGES_PER_TURN):
@@ -92,26 +93,26 @@ class Gatekeeper:
                 parts = socket.recv_multipart(flags=zmq.NOBLOCK)
             except zmq.Again:
                 break
-            problem, user = self._judge(parts)
+            failure, user = self._judge(parts)
             request = parts[1] if len(parts) > 1 else b""
-            status, text = (b"400", b"refused") if problem else (b"200", b"OK")
+            status, text = (b"400", b"refused") if failure else (b"200", b"OK")
             socket.send_multipart([b"1.0", request, status, text, user, b""])
-            if problem:
-                self._tell(problem)
+            if failure is not None:
+                self._tell(failure)
 
-    def _judge(self, parts: list[bytes]) -> tuple[str, bytes]:
-        """Why a handshake is refused, or "" and the client's name."""
+    def _judge(self, parts: list[bytes]) -> tuple[Event | None, bytes]:
+        """Why a handshake is refused, or None, and the client's name."""
         assert self._keys is not None
         if len(parts) != 7 or parts[0] != b"1.0" or parts[5] != b"CURVE" or len(parts[6]) != 32:
-            return "a handshake without a CURVE key", b""
+            return Event("handshake_failed", problem="a handshake without a CURVE key"), b""
         domain, address = parts[2].decode("ascii", "replace"), parts[3].decode("ascii", "replace")
         key = z85.encode(parts[6])
         role = SOCKET_ROLES.get(domain, "")
         name = self._keys.allowed.get(role, {}).get(key)
         if name is None:
-            where = f" from {address}" if address else ""
-            return f"{domain}: key {key.decode('ascii')}{where} is not allowed as {role}", b""
-        return "", name.encode("utf-8")
+            text = key.decode("ascii")
+            return Event("handshake_failed", socket=domain, key=text, address=address or None, role=role), b""
+        return None, name.encode("utf-8")
 
     def close(self) -> None:
         """Close the handler's and the monitors' sockets; what they watch must not be used after that."""

@@ -43,7 +43,8 @@ class Intake:
         if last is not None and frame.key <= last:
             raise FrameError(
                 "not_increasing",
-                f"frame of source {format_value(source)}: (epoch, frame_id): expected more than {last}, got {frame.key}",
+                f"frame of source {format_value(source)}: (epoch, frame_id): "
+                f"expected more than {last}, got {frame.key}",
             )
         if last is None and len(self._last_keys) >= _MOST_SOURCES:
             raise FrameError(

@@ -69,7 +69,7 @@ class ParameterTable:
         self._bundle = bundle
         self.now, problems = self._in_force()
         for problem in problems:
-            self._events.send("record_not_applicable", problem)
+            self._events.send("record_not_applicable", problem=problem)
 
     def _in_force(self) -> tuple[Parameters, list[str]]:
         """The parameters, and a line for each recorded value that the bundle does not take."""

@@ -118,16 +118,16 @@ class RecordStore:
                 newest, self.record = generation, record
         if len(errors) == len(COPIES):
             if any((folder / name).exists() for name in COPIES):
-                self._events.send("record_lost", "; ".join(errors.values()))
+                self._events.send("record_lost", problems=list(errors.values()))
             return
         for message in errors.values():
-            self._events.send("record_copy_damaged", message)
+            self._events.send("record_copy_damaged", problem=message)
         if self.copies < len(COPIES):
             # A damaged or older copy is made whole at once, while the good one is known to be.
             try:
                 self.save(self.record)
             except OSError as error:
-                self._events.send("record_not_written", f"{folder}: {error.strerror}")
+                self._events.send("record_not_written", path=str(folder), error=str(error.strerror))
 
     def change(self, **values: Any) -> None:
         """Replace fields of the record. Raises OSError, and then nothing has changed."""
@@ -138,7 +138,7 @@ class RecordStore:
         try:
             self.change(**values)
         except OSError as error:
-            self._events.send("record_not_written", f"{error.filename}: {error.strerror}")
+            self._events.send("record_not_written", path=str(error.filename), error=str(error.strerror))
 
     def save(self, record: Record) -> None:
         """Make `record` the present one.
@@ -165,7 +165,7 @@ class RecordStore:
                     _put_back(self._folder / name, before[name])
                 raise errors[COPIES[0]]
             for name, failure in errors.items():
-                self._events.send("record_not_written", f"{self._folder / name}: {failure.strerror}")
+                self._events.send("record_not_written", path=str(self._folder / name), error=str(failure.strerror))
         self.record = record
 
 

@@ -71,8 +71,10 @@ class SelfTests:
             return False
         self._counters.count("self_tests_passed")
         if verdict != "passed":
-            event = "self_test_reference_set" if verdict == "set" else "self_test_reference_replaced"
-            self._events.send(event, f"{digest[:16]}... of bundle {key[:16]}...")
+            if verdict == "set":
+                self._events.send("self_test_reference_set", digest=digest, sha256=bundle.sha256)
+            else:
+                self._events.send("self_test_reference_replaced", digest=digest, sha256=bundle.sha256)
             self._records.note(references=dict(self._references))
         return True
 

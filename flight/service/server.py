@@ -62,19 +62,19 @@ class Service:
             poller.register(self._gatekeeper.socket, zmq.POLLIN)
         self._events.open(self._sockets["telemetry"])
         bundle = self._rooms.serving.bundle
-        self._events.send("service_started", f"bundle {bundle.name} {bundle.version}", pid=os.getpid())
+        self._events.send("service_started", pid=os.getpid(), name=bundle.name, version=bundle.version)
         self._events.send_waiting()
         try:
             self._rooms.worker_care.start()
             while self._running:
                 self._turn(poller)
-            self._events.send("service_stopped", f"after {self._rooms.housekeeping.uptime_s:.1f} s")
+            self._events.send("service_stopped", uptime_s=self._rooms.housekeeping.uptime_s)
         except Exception as error:
             # A fault of this process and not of its worker. A fresh process knows nothing of what led to it: systemd
             # starts one. What the fault is stands in the traceback; the event may fail of the same cause.
             with contextlib.suppress(Exception):
-                after = f"after {self._rooms.housekeeping.uptime_s:.1f} s"
-                self._events.send("service_stopped", f"{after} by a fault of its own: {type(error).__name__}: {error}")
+                fault, uptime_s = f"{type(error).__name__}: {error}", self._rooms.housekeeping.uptime_s
+                self._events.send("service_stopped", uptime_s=uptime_s, fault=fault)
             raise
         finally:
             self._close()

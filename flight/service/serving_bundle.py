@@ -39,9 +39,9 @@ def find_bundles(path: Path, store: BundleStore, records: RecordStore, events: E
         try:
             bundle = store.find(sha256)
         except BundleError as error:
-            events.send("bundle_refused", str(error))
+            events.send("bundle_refused", problem=str(error))
             continue
-        events.send("bundle_restored", f"{bundle.name} {bundle.version}, {sha256[:16]}...")
+        events.send("bundle_restored", name=bundle.name, version=bundle.version, sha256=sha256)
         return FoundBundles(factory, bundle, record.probation and sha256 == record.active)
     return FoundBundles(factory, factory, False)
 
@@ -54,7 +54,7 @@ def _find_factory(path: Path, store: BundleStore, records: RecordStore, events: 
     except BundleError as error:
         if not record.factory:
             raise
-        events.send("bundle_damaged", f"{error}; its copy is used")
+        events.send("bundle_damaged", given_problem=str(error))
         try:
             return store.find(record.factory)
         except BundleError as second:
@@ -65,7 +65,7 @@ def _find_factory(path: Path, store: BundleStore, records: RecordStore, events: 
             if record.factory != bundle.sha256:
                 records.change(factory=bundle.sha256)
         except OSError as error:
-            events.send("record_not_written", f"no copy of {path}: {error.strerror}")
+            events.send("record_not_written", bundle=str(path), error=str(error.strerror))
     return bundle
 
 
@@ -129,7 +129,7 @@ class ServingBundle:
         self._probation_left -= 1
         if self._probation_left == 0:
             self._records.note(probation=False)
-            self._events.send("bundle_confirmed", f"{self.bundle.name} {self.bundle.version}")
+            self._events.send("bundle_confirmed", name=self.bundle.name, version=self.bundle.version)
 
     def fall_back(self, why: str) -> None:
         """The newly activated bundle failed: the one before it serves again, whatever the storage says to it."""
@@ -139,14 +139,18 @@ class ServingBundle:
             try:
                 bundle = self._store.find(previous)
             except BundleError as error:
-                self._events.send("bundle_refused", str(error))
+                self._events.send("bundle_refused", problem=str(error))
         self._probation_left = 0
         self._records.note(active=bundle.sha256, previous="", probation=False)
         self._counters.count("bundle_fall_backs")
         self._serve(bundle, bundle.path)
         self._events.send(
             "bundle_fell_back",
-            f"{failed.name} {failed.version} failed ({why}); {bundle.name} {bundle.version} serves",
+            failed_name=failed.name,
+            failed_version=failed.version,
+            problem=why,
+            name=bundle.name,
+            version=bundle.version,
         )
 
     def write_anew(self) -> bool:
@@ -155,7 +159,7 @@ class ServingBundle:
             self.bundle.verify()
             self.folder = self._store.keep(self.bundle.files)[1]
         except (BundleError, OSError) as error:
-            self._events.send("bundle_damaged", f"and could not be written anew: {error}")
+            self._events.send("bundle_damaged", write_error=str(error))
             return False
         self._watch_files()
         return True

@@ -16,6 +16,7 @@ from pathlib import Path
 import zmq
 
 from flight.service.configuration import WorkerSection
+from flight.service.events import Event
 from flight.service.protocol import (
     Alive,
     Answer,
@@ -127,13 +128,13 @@ class Worker:
                 self._send(encode(Ping()))
                 self._pinged, self.last_sign = True, now
 
-    def problem(self, now: float) -> tuple[str, str] | None:
-        """Why the worker must be replaced, (event, message); None while all is well or when it is dead already."""
+    def problem(self, now: float) -> Event | None:
+        """Why the worker must be replaced; None while all is well or when it is dead already."""
         if self._process is None:
             return None
         status = self._process.poll()
         if status is not None:
-            return "worker_died", f"pid {self.pid}: {_how_it_ended(status)}"
+            return Event("worker_died", pid=self.pid, ending=_how_it_ended(status))
         if self.state == "starting":
             limit, quiet = self._patience.start_timeout_s, now - self.since
         elif self.state == "busy" and now - self.since > self._patience.answer_timeout_s:
@@ -144,7 +145,7 @@ class Worker:
             return None
         if quiet <= limit:
             return None
-        return "worker_timeout", f"pid {self.pid}: {self.state}, no sign of life for {quiet:.1f} s, limit {limit:.1f} s"
+        return Event("worker_timeout", pid=self.pid, state=self.state, quiet_s=quiet, limit_s=limit)
 
     @property
     def hang_limit_s(self) -> float:

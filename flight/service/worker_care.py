@@ -13,6 +13,7 @@ from flight.icd.products import ProductError
 from flight.service.candidate import CandidateSlot
 from flight.service.commands import CommandError, Procedure
 from flight.service.configuration import WorkerSection
+from flight.service.events import Event
 from flight.service.frame_line import FrameLine
 from flight.service.protocol import (
     Failed,
@@ -90,7 +91,7 @@ class WorkerCare:
         try:
             self._worker.start(self._serving.folder)
         except (OSError, zmq.ZMQError) as error:
-            self._lose("worker_died", f"could not be started: {error}")
+            self._lose(Event("worker_died", error=str(error)))
 
     def close(self) -> None:
         """End the worker."""
@@ -107,7 +108,7 @@ class WorkerCare:
             if answer is not None:
                 self._handle(answer)
         except (ProtocolError, ProductError) as error:
-            self._lose("worker_answer_malformed", f"{type(error).__name__}: {error}")
+            self._lose(Event("worker_answer_malformed", problem=f"{type(error).__name__}: {error}"))
 
     def watch(self) -> None:
         """Replace a worker that died or hangs, when it is time to; ask a quiet one for a sign of life."""
@@ -120,7 +121,7 @@ class WorkerCare:
             return
         problem = self._worker.problem(now)
         if problem is not None:
-            self._lose(*problem)
+            self._lose(problem)
         else:
             self._worker.ping_if_quiet(now)
 
@@ -182,7 +183,7 @@ class WorkerCare:
             raise CommandError("wrong_state", f"recover: expected the safe state, got {self._state.name}")
         self._restarts.forget()
         self._state.apply(Trigger.RECOVERY)
-        self._events.send("safe_state_left", "by command")
+        self._events.send("safe_state_left")
         self._restart()
         return {}
 
@@ -193,14 +194,14 @@ class WorkerCare:
             case Ready():
                 self._accept_worker(answer)
             case Refused():
-                self._events.send("bundle_refused", answer.message)
+                self._events.send("bundle_refused", problem=answer.message)
                 self._serving.write_anew()
             case SelfTestAnswer():
                 if self._self_tests.judge(self._serving.bundle, answer):
-                    agreement = f"{100 * answer.agreement:.2f} % of the pixels as recorded"
-                    self._events.send("self_test_passed", agreement)
+                    self._events.send("self_test_passed", agreement_percent=100.0 * answer.agreement)
                 else:
-                    self._lose("self_test_failed", "the worker's answer was not the known one, bit by bit")
+                    problem = "the worker's answer was not the known one, bit by bit"
+                    self._lose(Event("self_test_failed", problem=problem))
             case MapsAnswer():
                 self._frame_line.publish(answer)
                 self._restarts.answered()
@@ -209,29 +210,30 @@ class WorkerCare:
             case Failed() if self._frame_line.in_flight:
                 self._frame_line.publish_refusal(answer.message)
                 if self._serving.on_probation:
-                    self._lose("worker_refused", "the newly activated bundle could not process a frame")
+                    problem = "the newly activated bundle could not process a frame"
+                    self._lose(Event("worker_refused", problem=problem))
             case Failed():
                 self._self_tests.fail()
-                self._lose("self_test_failed", answer.message)
+                self._lose(Event("self_test_failed", problem=answer.message))
 
     def _accept_worker(self, answer: Ready) -> None:
         bundle = self._serving.bundle
         if not self._self_tests.judge(bundle, answer):
-            self._lose("self_test_failed", "a fresh worker's answer was not the known one")
+            self._lose(Event("self_test_failed", problem="a fresh worker's answer was not the known one"))
             return
         self._restarts.ready()
         self._state.apply(Trigger.WORKER_READY)
         self._notifier.ready(f"serving {bundle.name} {bundle.version}")
-        self._events.send("worker_ready", f"pid {self._worker.pid}", pid=self._worker.pid)
+        self._events.send("worker_ready", pid=self._worker.pid)
 
     # Replacement
 
-    def _lose(self, event: str, message: str) -> None:
+    def _lose(self, loss: Event) -> None:
         """The worker died, hangs or errs: end it, say so, plan the next one, and see to the frame that it had."""
-        self._events.send(event, message)
+        self._events.send_event(loss)
         self._worker.kill()
         if self._serving.on_probation:
-            self._serving.fall_back(message)
+            self._serving.fall_back(loss.message)
         start = self._restarts.next_start(time.monotonic())
         self._frame_line.lose_worker(another=start is not None)
         if start is not None:
@@ -240,7 +242,7 @@ class WorkerCare:
             return
         self._state.apply(Trigger.WORKERS_EXHAUSTED)
         limit, window = self._configuration.restart_limit, self._configuration.restart_window_s
-        self._events.send("safe_state_entered", f"more than {limit} worker restarts in {window:g} s")
+        self._events.send("safe_state_entered", restart_limit=limit, restart_window_s=window)
         self._notifier.ready("safe state, waiting for a command")
 
     def _restart(self) -> None:

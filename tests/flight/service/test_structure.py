@@ -76,21 +76,44 @@ def test_the_modules_import_each_other_in_no_circle() -> None:
         left = {name: needs for name, needs in left.items() if name not in free}
 
 
-def called_with_text(*methods: str) -> Iterator[tuple[str, str]]:
-    """(module, first argument) of every call of a method with a literal text."""
-    for name, node in nodes(ast.Call):
-        if isinstance(node.func, ast.Attribute) and node.func.attr in methods and node.args:
-            first = node.args[0]
-            if isinstance(first, ast.Constant) and isinstance(first.value, str):
-                yield name, first.value
+def calls(*names: str) -> Iterator[tuple[str, ast.Call]]:
+    """(module and line, call) of every call of a function, class or method of one of these names."""
+    for module, node in nodes(ast.Call):
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", None)
+        if called in names and node.args:
+            yield f"{module}.py line {node.lineno}", node
 
 
-def test_every_event_and_counter_that_is_named_exists() -> None:
-    """A wrong name would end the service, and only when it comes to that."""
-    events = list(called_with_text("send", "_lose"))
-    assert len(events) > 25
-    assert {event for _, event in events} <= set(EVENTS)
-    counters = {counter for _, counter in called_with_text("count")}
+def event_calls() -> list[tuple[str, ast.Call]]:
+    """Every place where an event is sent or made; other sockets and the sink itself have a `send` too."""
+    return [
+        (place, call)
+        for place, call in calls("send", "Event")
+        if not place.startswith("events.py")
+        and ("events" in ast.unparse(call.func) or ast.unparse(call.func) == "Event")
+    ]
+
+
+def test_every_event_is_sent_with_the_arguments_of_the_catalogue() -> None:
+    """A wrong name or argument would end the service, and only when it comes to that."""
+    sent = set()
+    for place, call in event_calls():
+        assert len(call.args) == 1, f"{place}: expected the event's name and arguments by name"
+        assert isinstance(call.args[0], ast.Constant), f"{place}: expected a literal name"
+        definition = EVENTS[call.args[0].value]
+        given = {keyword.arg for keyword in call.keywords}
+        declared = {argument.name for argument in definition.arguments}
+        assert None not in given, f"{place}: expected the arguments by name"
+        assert declared - definition.optional <= given <= declared, f"{place}: {definition.name}: {given}"
+        # One that may be None is left out then: a format must do without it.
+        certain = {keyword.arg for keyword in call.keywords if "None" not in ast.unparse(keyword.value)}
+        assert definition.format_for(certain), f"{place}: {definition.name}: no format for {certain}"
+        sent.add(definition.name)
+    assert sent == set(EVENTS)
+
+
+def test_every_counter_that_is_named_exists() -> None:
+    counters = {ast.literal_eval(call.args[0]) for _, call in calls("count") if "counters" in ast.unparse(call.func)}
     assert counters == {field.name for field in fields(Counters)}
 
 
