@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 
 from flight.bundle import load_bundle
 from flight.client import CommandFailed
+from flight.icd.catalogue import TOPIC_PLANES
 from flight.icd.frames import encode_frame
-from flight.icd.products import TOPIC_PLANES, describe_plane
+from flight.icd.products import PLANE_DTYPES, describe_plane
 from flight.service import protocol
 from flight.service.configuration import load_configuration
 from flight.service.events import EventSink
@@ -61,9 +62,9 @@ def maps_answer(job: FrameJob, height: int = 32, width: int = 48) -> MapsAnswer:
     planes = []
     for topic in job.topics:
         topics[topic] = []
-        for name, dtype, units, _ in TOPIC_PLANES[topic]:
-            plane = np.zeros((height, width), dtype={"u8": np.uint8, "f16": np.float16}[dtype])
-            entry, raw = describe_plane(name, plane, units)
+        for plane in TOPIC_PLANES[topic]:
+            pixels = np.zeros((height, width), dtype=PLANE_DTYPES[plane.dtype])
+            entry, raw = describe_plane(plane.name, pixels, plane.units)
             topics[topic].append(entry)
             planes.append(raw)
     timing = {"center": 1.0, "passes": 2.0, "fuse": 3.0}
