@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flight.bundle import Bundle, BundleError, load_bundle
-from flight.service.bundle_store import BundleStore, folder_inside
+from flight.service.bundle_store import BundleStore, find_folder
 from flight.service.candidate import CandidateSlot
 from flight.service.commands import CommandError, Procedure, advance
 from flight.service.file_check import FileCheck
@@ -67,12 +67,12 @@ class BundleCare:
 
     # Commands
 
-    def load_bundle(self, path: Any) -> Procedure:
+    def load_bundle(self, path: str) -> Procedure:
         """The command load_bundle."""
         if self._bundles is None:
             raise CommandError("not_configured", "load_bundle: storage.bundles and storage.state are not configured")
         try:
-            source = folder_inside(self._bundles, path)
+            source = find_folder(self._bundles, path)
         except BundleError as error:
             raise CommandError("invalid_argument", f"load_bundle: {error}") from error
         return self._load(source)

@@ -77,10 +77,14 @@ class BundleStore:
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def folder_inside(bundles: Path, name: object) -> Path:
-    """The folder inside `bundles` that a command names. Raises BundleError for whatever lies elsewhere."""
+def find_folder(bundles: Path, name: str) -> Path:
+    """Find the folder inside `bundles` that a command names.
+
+    Raises:
+        BundleError: the name is none of a path, or leads elsewhere.
+    """
     root = bundles.resolve()
-    if not isinstance(name, str) or not 1 <= len(name) <= 255 or "\0" in name:
+    if "\0" in name:
         raise BundleError(f"path: expected the name of a folder in {root}, got {format_value(name)}")
     try:
         path = (root / name).resolve()

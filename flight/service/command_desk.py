@@ -8,7 +8,7 @@ from typing import Any
 
 import zmq
 
-from flight.schema import format_value
+from flight.schema import SchemaError
 from flight.service.bundle_care import BundleCare
 from flight.service.commands import CommandError, Handler, Outcome, Procedure, advance, begin, encode_reply
 from flight.service.events import EventSink
@@ -19,23 +19,6 @@ from flight.service.statistics import Counters, Latencies
 from flight.service.worker_care import WorkerCare
 
 _MESSAGES_PER_TURN = 32
-
-# Command -> the names of its arguments, all required, in the order in which its handler takes them.
-ARGUMENTS: Mapping[str, tuple[str, ...]] = {
-    "no_op": (),
-    "get_status": (),
-    "get_parameters": (),
-    "set_parameter": ("name", "value"),
-    "set_parameters": ("values",),
-    "set_mode": ("mode",),
-    "load_bundle": ("path",),
-    "validate_bundle": (),
-    "activate_bundle": (),
-    "self_test": (),
-    "reset_counters": (),
-    "recover": (),
-    "shutdown": (),
-}
 
 
 @dataclass(frozen=True)
@@ -48,9 +31,10 @@ class _Running:
 
 
 class CommandDesk:
-    """Has each command carried out, one that takes time at a time, and replies.
+    """Carries out commands and replies; of those that take time, one at a time.
 
-    commands: the socket. shutdown: asks the service to end.
+    Attributes:
+        handlers: what carries out each command of the catalogue, called with the command's arguments by name.
     """
 
     def __init__(
@@ -74,10 +58,10 @@ class CommandDesk:
         self._counters = counters
         self._latencies = latencies
         self._running: _Running | None = None
-        self._handlers: dict[str, Handler] = {
-            "no_op": dict,
+        self.handlers: Mapping[str, Handler] = {
+            "no_op": self._no_op,
             "get_status": housekeeping.collect,
-            "get_parameters": lambda: parameters.now.values(),
+            "get_parameters": self._get_parameters,
             "set_parameter": self._set_parameter,
             "set_parameters": self._set_parameters,
             "set_mode": self._set_mode,
@@ -104,7 +88,7 @@ class CommandDesk:
             parts = self._commands.recv_multipart(flags=zmq.NOBLOCK)
             # REQ clients put an empty part before the message; DEALER clients may leave it out.
             envelope, body = parts[:-1], parts[-1]
-            identifier, outcome = begin(body, ARGUMENTS, self._handlers)
+            identifier, outcome = begin(body, self.handlers)
             if isinstance(outcome, Outcome):
                 self._reply(envelope, identifier, outcome)
             elif self._running is not None:
@@ -135,19 +119,30 @@ class CommandDesk:
             # The client went away or does not read; its reply is lost, nothing else.
             return
 
-    # Handlers of what is no other room's business
+    # Handlers of the commands that no other class carries out
 
-    def _set_parameter(self, name: Any, value: Any) -> dict[str, Any]:
+    def _no_op(self) -> dict[str, Any]:
+        return {}
+
+    def _get_parameters(self) -> dict[str, Any]:
+        return self._parameters.now.values()
+
+    def _set_parameter(self, name: str, value: Any) -> dict[str, Any]:
         if name == "mode":
             raise CommandError("unknown_parameter", "name: the mode is changed by set_mode")
-        self._set_parameters({name: value} if isinstance(name, str) else {format_value(name): value})
-        return {"name": name, "value": getattr(self._parameters.now, name)}
+        return {"name": name, "value": self._change("set_parameter", {name: value})[name]}
 
-    def _set_mode(self, mode: Any) -> dict[str, Any]:
-        return self._set_parameters({"mode": mode})
+    def _set_parameters(self, values: dict[str, Any]) -> dict[str, Any]:
+        return self._change("set_parameters", values)
 
-    def _set_parameters(self, values: Any) -> dict[str, Any]:
-        changed = self._parameters.set(values)
+    def _set_mode(self, mode: str) -> dict[str, Any]:
+        return self._change("set_mode", {"mode": mode})
+
+    def _change(self, command: str, values: dict[str, Any]) -> dict[str, Any]:
+        try:
+            changed = self._parameters.set(values)
+        except SchemaError as error:
+            raise CommandError("invalid_argument", f"{command}: {error}") from error
         self._events.send("parameter_changed", names=list(changed), values=changed)
         return changed
 

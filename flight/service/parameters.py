@@ -84,13 +84,24 @@ class ParameterTable:
                 problems.append(str(error))
         return Parameters(**values), problems
 
-    def set(self, values: Any) -> dict[str, Any]:
-        """Set and record all of the values, or none; returns them as they are now. Raises CommandError, SchemaError."""
-        if not isinstance(values, dict) or not values:
-            raise CommandError("invalid_argument", f"values: expected a map of parameters, got {format_value(values)}")
+    def set(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Set and record all of the values, or none.
+
+        Args:
+            values: one or more by name, "mode" among them.
+
+        Returns:
+            The values as they are now: a whole number for a parameter of type number became a float.
+
+        Raises:
+            SchemaError: a value is not of the parameter's type or range.
+            CommandError: there is no value, no such parameter, or the record could not be written.
+        """
+        if not values:
+            raise CommandError("invalid_argument", "values: expected a map of parameters, got {}")
         changed = {}
         for name, value in values.items():
-            if not isinstance(name, str) or parameter_schema(name, self._bundle) is None:
+            if parameter_schema(name, self._bundle) is None:
                 known = " | ".join(self.now.values())
                 raise CommandError("unknown_parameter", f"name: expected {known}, got {format_value(name)}")
             changed[name] = checked(name, value, self._bundle)
