@@ -1,4 +1,4 @@
-"""Commands: taken from their socket, carried out by whose business they are, and replied to."""
+"""Receives commands, has them carried out, and replies."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MESSAGES_PER_TURN = 32
 
 @dataclass(frozen=True)
 class _Running:
-    """A command under way. envelope: where its reply goes."""
+    """A command that takes time. envelope: the parts in front of its reply, which route it."""
 
     identifier: int
     envelope: list[bytes]
@@ -50,6 +50,12 @@ class CommandDesk:
         counters: Counters,
         latencies: Latencies,
     ) -> None:
+        """Bind the commands of the catalogue to their handlers.
+
+        Args:
+        commands: the socket.
+        shutdown: asks the service to end.
+        """
         self._commands = commands
         self._rate_limit = rate_limit
         self._parameters = parameters
@@ -76,11 +82,11 @@ class CommandDesk:
 
     @property
     def open(self) -> bool:
-        """Whether the limit lets a command through now."""
+        """Whether the rate limit lets a command through now."""
         return self._rate_limit.open
 
     def take_commands(self) -> None:
-        """Take what the socket has, within a turn's share."""
+        """Receive the commands that wait, at most so many as one turn of the loop may take."""
         for _ in range(_MESSAGES_PER_TURN):
             # Beyond the limit commands wait in the socket, and senders in theirs: none is lost.
             if not self._commands.poll(0) or not self._rate_limit.take():
@@ -98,7 +104,7 @@ class CommandDesk:
                 self._running = _Running(identifier, envelope, outcome)
 
     def advance(self) -> None:
-        """Go on with a command that is under way."""
+        """Resume the command that is under way."""
         command = self._running
         if command is None:
             return
@@ -125,7 +131,7 @@ class CommandDesk:
         return {}
 
     def _get_parameters(self) -> dict[str, Any]:
-        return self._parameters.now.values()
+        return self._parameters.current.values()
 
     def _set_parameter(self, name: str, value: Any) -> dict[str, Any]:
         if name == "mode":

@@ -1,4 +1,4 @@
-"""Commands: checking one, carrying it out at once or step by step, and the reply."""
+"""Decodes a command, checks it, carries it out at once or step by step, and encodes the reply."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flight.icd.catalogue import COMMANDS, REPLY_CODES, check_arguments
-from flight.icd.control import MessageError, decode_message, encode_message, shortened
+from flight.icd.control import MessageError, decode_message, encode_message, truncate_text
 from flight.schema import SchemaError, format_value
 
 # A command that takes time: it is resumed at every turn of the service's loop, and returns the reply's result.
@@ -17,7 +17,7 @@ Handler = Callable[..., dict[str, Any] | Procedure]
 
 
 class CommandError(Exception):
-    """A command that is refused. code: a key of catalogue.REPLY_CODES."""
+    """A command that is rejected or fails. code: a key of catalogue.REPLY_CODES."""
 
     def __init__(self, code: str, message: str) -> None:
         self.code = code
@@ -26,7 +26,7 @@ class CommandError(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a command ended. code: of catalogue.REPLY_CODES."""
+    """How a command ended. code: a key of catalogue.REPLY_CODES. result: of the reply."""
 
     code: str = "ok"
     message: str = ""
@@ -52,7 +52,7 @@ def begin(data: bytes, handlers: Mapping[str, Handler]) -> tuple[int, Outcome | 
 
 
 def advance(procedure: Procedure) -> Outcome | None:
-    """Resume a procedure; its outcome once it has ended."""
+    """Resume a procedure. Returns its outcome once it has ended, None before."""
 
     def step() -> dict[str, Any] | None:
         try:
@@ -67,12 +67,12 @@ def advance(procedure: Procedure) -> Outcome | None:
 
 
 def encode_reply(identifier: int, outcome: Outcome) -> bytes:
-    """The reply to a command."""
+    """Encode the reply to the command with this id."""
     reply = {
         "id": identifier,
         "status": REPLY_CODES[outcome.code].status,
         "code": outcome.code,
-        "message": shortened(outcome.message),
+        "message": truncate_text(outcome.message),
         "result": outcome.result,
     }
     return encode_message("reply", reply)
@@ -85,7 +85,7 @@ def _catch_errors(run: Callable[[], Any]) -> Any:
     except CommandError as error:
         return Outcome(error.code, str(error))
     except Exception as error:
-        # A fault in one command must not end the service; the operator gets to know of it.
+        # A fault in one command must not end the service; the reply reports it.
         return Outcome("internal_error", f"{type(error).__name__}: {error}")
     return Outcome(result=result) if isinstance(result, dict) else result
 

@@ -1,4 +1,4 @@
-"""The sink for events: throttled by the catalogue, published, and written to standard error for the operator."""
+"""Publishes events, at most so many a minute of each, and writes them to standard error for the operator."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from flight.service.statistics import Counters
 
 
 def publish(telemetry: zmq.Socket[bytes], topic: str, data: bytes) -> None:
-    """Send a map on the telemetry socket; never waits."""
+    """Send a map on the telemetry socket, without waiting."""
     telemetry.send_multipart([topic.encode("ascii"), data], flags=zmq.NOBLOCK)
 
 
@@ -58,17 +58,17 @@ class EventSink:
         self._held: dict[str, int] = {}
 
     def open(self, telemetry: zmq.Socket[bytes]) -> None:
-        """Publish from now on."""
+        """Publish on this socket from now on."""
         self._socket = telemetry
 
     def send_waiting(self) -> None:
-        """Send what waited for the opening."""
+        """Send the events that came before open()."""
         waiting, self._waiting = self._waiting, []
         for event in waiting:
             self.send_event(event)
 
     def send(self, name: str, /, **arguments: Any) -> None:
-        """Send an event, see Event for the arguments and errors."""
+        """Make and send an event; arguments and errors as of Event."""
         self.send_event(Event(name, **arguments))
 
     def send_event(self, event: Event) -> None:
@@ -91,8 +91,8 @@ class EventSink:
         values = event_values(name, event.message, event.arguments, time.time_ns(), held)
         publish(self._socket, TOPIC_EVENT, encode_message("event", values))
         more = f" ({held} more held back)" if held else ""
-        # A log that nobody reads any more, or a full disk, must not end the service.
+        # A closed log or a full disk must not end the service.
         with contextlib.suppress(OSError, ValueError):
-            # One event is one line, whatever names a peer chose.
+            # One event is one line, even if a name from a peer contains line breaks.
             line = " ".join(event.message.splitlines())
             print(f"{definition.severity:12} {name}: {line}{more}", file=sys.stderr, flush=True)

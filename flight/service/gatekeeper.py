@@ -1,6 +1,6 @@
-"""Who may connect: CURVE on the public sockets, each with its role's allow-list (ZAP, ZeroMQ RFC 27).
+"""Decides who may connect: CURVE and an allow-list per client role on the public sockets (ZAP, ZeroMQ RFC 27).
 
-The handler is asked by libzmq for every handshake, over an inproc socket that the service's loop reads; a CURVE socket
+libzmq asks the handler about every handshake, over an inproc socket that the service's loop reads; a CURVE socket
 without a handler would admit any key.
 """
 
@@ -23,16 +23,16 @@ _FAILURES: dict[int, str] = {
     zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "no valid handshake: no key, another security mechanism, or no ZeroMQ peer",
     zmq.EVENT_HANDSHAKE_FAILED_AUTH: "the key was refused",
 }
-# Until a peer has shown its key it can hold a file handle and the memory of one part: not for long.
+# A peer that has not shown its key holds a file handle and the memory of one part; so it is dropped soon.
 _HANDSHAKE_MS = 5000
 _MESSAGES_PER_TURN = 32
 
 
 class Gatekeeper:
-    """Answers handshakes by the allow-lists; counts those that fail, and tells of them.
+    """Answers handshakes by the allow-lists; counts and reports those that fail.
 
-    keys: None leaves the sockets without CURVE: then only handshakes that fail are told of. socket: to be polled, None
-    without keys.
+    Attributes:
+        socket: on which libzmq asks, to be polled; None without keys.
     """
 
     def __init__(
@@ -42,6 +42,11 @@ class Gatekeeper:
         events: EventSink,
         counters: Counters,
     ) -> None:
+        """Start the handler, if there are keys.
+
+        Args:
+        keys: None leaves the sockets without CURVE; failed handshakes are reported all the same.
+        """
         self._keys = keys
         self._events = events
         self._counters = counters
@@ -67,7 +72,7 @@ class Gatekeeper:
         self._monitors[name] = monitor
 
     def answer(self) -> None:
-        """Answer waiting handshakes."""
+        """Answer the handshakes that wait."""
         if self.socket is not None:
             self._answer_requests(self.socket)
         for name, monitor in self._monitors.items():
@@ -78,12 +83,12 @@ class Gatekeeper:
                     break
                 except (struct.error, RuntimeError):
                     continue
-                # A key that this side refused was told of by _answer_requests, with more to say.
+                # A key that is not allowed was reported by _answer_requests, with more detail.
                 if event["event"] in _FAILURES and event["event"] != zmq.EVENT_HANDSHAKE_FAILED_AUTH:
                     problem = _FAILURES[int(event["event"])]
-                    self._tell(Event("handshake_failed", socket=name, problem=problem))
+                    self._report_failure(Event("handshake_failed", socket=name, problem=problem))
 
-    def _tell(self, failure: Event) -> None:
+    def _report_failure(self, failure: Event) -> None:
         self._counters.count("handshakes_failed")
         self._events.send_event(failure)
 
@@ -93,15 +98,15 @@ class Gatekeeper:
                 parts = socket.recv_multipart(flags=zmq.NOBLOCK)
             except zmq.Again:
                 break
-            failure, user = self._judge(parts)
+            failure, user = self._authorize(parts)
             request = parts[1] if len(parts) > 1 else b""
             status, text = (b"400", b"refused") if failure else (b"200", b"OK")
             socket.send_multipart([b"1.0", request, status, text, user, b""])
             if failure is not None:
-                self._tell(failure)
+                self._report_failure(failure)
 
-    def _judge(self, parts: list[bytes]) -> tuple[Event | None, bytes]:
-        """Why a handshake is refused, or None, and the client's name."""
+    def _authorize(self, parts: list[bytes]) -> tuple[Event | None, bytes]:
+        """Check a ZAP request. Returns why it is rejected, None if it is not; and the client's name."""
         assert self._keys is not None
         if len(parts) != 7 or parts[0] != b"1.0" or parts[5] != b"CURVE" or len(parts[6]) != 32:
             return Event("handshake_failed", problem="a handshake without a CURVE key"), b""
@@ -115,7 +120,7 @@ class Gatekeeper:
         return None, name.encode("utf-8")
 
     def close(self) -> None:
-        """Close the handler's and the monitors' sockets; what they watch must not be used after that."""
+        """Close the handler's and the monitors' sockets; the sockets that they watch must not be used after that."""
         for socket in (self.socket, *self._monitors.values()):
             if socket is not None:
                 socket.close()

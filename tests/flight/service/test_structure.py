@@ -1,4 +1,4 @@
-"""How flight.service is built: what it loads, who owns what, who knows whom, and how large its rooms are."""
+"""How flight.service is built: what it loads, who owns what, who knows whom, and how large its parts are."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from flight.service.statistics import Counters
 
 FOLDER = Path(__file__).parents[3] / "flight" / "service"
 TREES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in FOLDER.glob("*.py")}
-ROOMS = ("state", "serving_bundle", "frame_line", "worker_care", "bundle_care", "housekeeping", "command_desk")
+PARTS = ("state", "serving_bundle", "frame_line", "worker_care", "bundle_care", "housekeeping", "command_desk")
 
 
 def nodes(kind: type[ast.AST] | tuple[type[ast.AST], ...]) -> Iterator[tuple[str, ast.AST]]:
@@ -62,16 +62,16 @@ def test_nobody_assigns_an_attribute_of_another_object() -> None:
     assert count > 100
 
 
-def test_no_room_and_no_function_is_too_large() -> None:
+def test_no_class_and_no_function_is_too_large() -> None:
     for name, node in nodes((ast.ClassDef, ast.FunctionDef)):
         limit = 300 if isinstance(node, ast.ClassDef) else 60
         lines = node.end_lineno - node.lineno + 1
         assert lines <= limit, f"{name}.py: {node.name} has {lines} lines, at most {limit} are wanted"
 
 
-def test_a_room_knows_only_rooms_that_are_built_before_it() -> None:
-    for position, room in enumerate(ROOMS):
-        assert not imported(room) & {*ROOMS[position:], "rooms", "server"}, room
+def test_a_part_knows_only_parts_that_are_built_before_it() -> None:
+    for position, part in enumerate(PARTS):
+        assert not imported(part) & {*PARTS[position:], "assembly", "server"}, part
 
 
 def test_the_modules_import_each_other_in_no_circle() -> None:
@@ -113,7 +113,7 @@ def test_every_event_is_sent_with_the_arguments_of_the_catalogue() -> None:
         assert declared - definition.optional <= given <= declared, f"{place}: {definition.name}: {given}"
         # One that may be None is left out then: a format must do without it.
         certain = {keyword.arg for keyword in call.keywords if "None" not in ast.unparse(keyword.value)}
-        assert definition.format_for(certain), f"{place}: {definition.name}: no format for {certain}"
+        assert definition.choose_format(certain), f"{place}: {definition.name}: no format for {certain}"
         sent.add(definition.name)
     assert sent == set(EVENTS)
 
