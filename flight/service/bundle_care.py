@@ -54,7 +54,7 @@ class BundleCare:
         """Start with nothing staged.
 
         Args:
-        bundles: folder that load_bundle may read, None if it is not configured.
+            bundles: folder that load_bundle may read, None if it is not configured.
         """
         self._bundles = bundles
         self._store = store

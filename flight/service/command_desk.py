@@ -53,8 +53,8 @@ class CommandDesk:
         """Bind the commands of the catalogue to their handlers.
 
         Args:
-        commands: the socket.
-        shutdown: asks the service to end.
+            commands: the socket.
+            shutdown: asks the service to end.
         """
         self._commands = commands
         self._rate_limit = rate_limit

@@ -25,7 +25,7 @@ class FileCheck:
         """Start the thread, with nothing to check.
 
         Args:
-        interval_s: between two rounds, seconds; 0 for never.
+            interval_s: between two rounds, seconds; 0 for never.
         """
         self._interval_s = interval_s
         self.results: SimpleQueue[tuple[Path, str | None]] = SimpleQueue()

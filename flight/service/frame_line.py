@@ -42,8 +42,8 @@ class FrameLine:
         """Start without a frame.
 
         Args:
-        frames: the socket.
-        base_seed: `inference.base_seed` of the configuration.
+            frames: the socket.
+            base_seed: `inference.base_seed` of the configuration.
         """
         self._frames = frames
         self._rate_limit = rate_limit

@@ -45,7 +45,7 @@ class Gatekeeper:
         """Start the handler, if there are keys.
 
         Args:
-        keys: None leaves the sockets without CURVE; failed handshakes are reported all the same.
+            keys: None leaves the sockets without CURVE; failed handshakes are reported all the same.
         """
         self._keys = keys
         self._events = events

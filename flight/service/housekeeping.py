@@ -41,7 +41,7 @@ class Housekeeping:
         """Start counting the uptime.
 
         Args:
-        telemetry: the socket.
+            telemetry: the socket.
         """
         self._telemetry = telemetry
         self._state = state

@@ -70,10 +70,10 @@ class ParameterTable:
         """Combine the values for a bundle.
 
         Args:
-        records: the record, with what commands have set.
-        configured: values of the configuration.
-        bundle: whose defaults count, until use_bundle() names another.
-        events: gets recorded values that do not apply.
+            records: the record, with what commands have set.
+            configured: values of the configuration.
+            bundle: whose defaults count, until use_bundle() names another.
+            events: gets recorded values that do not apply.
         """
         self._records = records
         self._configured = configured

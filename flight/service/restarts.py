@@ -20,8 +20,8 @@ class Restarts:
         """Start without a loss.
 
         Args:
-        limit: restarts that are allowed within the window, and workers in a row that may fail to become ready.
-        window_s: length of the window, seconds.
+            limit: restarts that are allowed within the window, and workers in a row that may fail to become ready.
+            window_s: length of the window, seconds.
         """
         self._limit = limit
         self._window_s = window_s

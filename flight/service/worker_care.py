@@ -55,8 +55,8 @@ class WorkerCare:
         """Prepare a worker that is not started.
 
         Args:
-        make_worker: makes a worker that is not started.
-        configuration: [worker] of the configuration.
+            make_worker: makes a worker that is not started.
+            configuration: [worker] of the configuration.
         """
         self._configuration = configuration
         self._candidate = candidate
