@@ -95,7 +95,7 @@ def _format_endpoints() -> list[str]:
         f'inline constexpr const char* default_{name}_endpoint = "{socket.default_endpoint}";'
         for name, socket in SOCKETS.items()
     ]
-    return ["// Where the service binds its sockets unless it is told otherwise.", *lines, ""]
+    return ["// Where the service binds its sockets unless the configuration says otherwise.", *lines, ""]
 
 
 def _format_enumeration(kind: str, name: str, values: Iterable[str], names: Sequence[str], meaning: str) -> list[str]:

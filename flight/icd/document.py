@@ -105,7 +105,7 @@ def _describe_sockets() -> list[str]:
         "## Sockets",
         "",
         *_format_table(("name", "pattern, service side", "default endpoint", "client", "carries"), rows),
-        "Any may be `ipc://`. An endpoint beyond loopback is refused unless the service has CURVE keys. With keys,",
+        "Any may be `ipc://`. An endpoint beyond loopback is rejected unless the service has CURVE keys. With keys,",
         "every socket is a CURVE server with an allow-list of the clients named above (ZAP); see docs/security.md.",
         "",
         f"Limits: frame header {limits.HEADER_BYTES} bytes, frame message {limits.MESSAGE_BYTES} bytes, product "

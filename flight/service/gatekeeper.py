@@ -21,7 +21,7 @@ _ZAP_ENDPOINT = "inproc://zeromq.zap.01"
 _FAILURES: dict[int, str] = {
     zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "the connection ended during the handshake",
     zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "no valid handshake: no key, another security mechanism, or no ZeroMQ peer",
-    zmq.EVENT_HANDSHAKE_FAILED_AUTH: "the key was refused",
+    zmq.EVENT_HANDSHAKE_FAILED_AUTH: "the key was rejected",
 }
 # A peer that has not shown its key holds a file handle and the memory of one part; so it is dropped soon.
 _HANDSHAKE_MS = 5000

@@ -104,7 +104,7 @@ class Worker:
         self.socket = self._context.socket(zmq.PAIR)
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.bind(endpoint)
-        # The worker must not tell systemd anything.
+        # Only the service talks to systemd, not the worker.
         environment = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "flight.service.worker", endpoint, str(bundle), str(self._threads)],

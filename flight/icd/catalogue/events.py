@@ -329,7 +329,7 @@ EVENTS: dict[str, EventDefinition] = {
             (
                 _PROBLEM,
                 Argument("given_problem", "text", "what was wrong with the bundle given at start"),
-                Argument("write_error", "text", "why its files could not be written anew"),
+                Argument("write_error", "text", "why its files could not be written again"),
                 Argument("repair_error", "text", "why no worker could take over from verified files"),
             ),
             (
@@ -355,7 +355,7 @@ EVENTS: dict[str, EventDefinition] = {
             10,
             (
                 Argument("socket", "text", "frames, products, telemetry or commands"),
-                Argument("key", "text", "public key that was refused, Z85"),
+                Argument("key", "text", "public key that was rejected, Z85"),
                 Argument("address", "text", "of the peer"),
                 Argument("role", "text", "that the key is not allowed in"),
                 _PROBLEM,
