@@ -13,7 +13,7 @@ help:
 	@echo "make test               the full development environment, and every test"
 	@echo "make test-fast          what needs no rendering, training or C++ build"
 	@echo "make check              ruff, mypy, clang-format and clang-tidy only; make check-cpp: the last two"
-	@echo "make docs               docs and headers that are made from the code"
+	@echo "make docs               write the parts of docs/ and the C++ header that are made from the code"
 	@echo "make benchmark          the service beside bare interpreter passes"
 	@echo "make benchmark-rendering  how rendering scales over worker processes"
 	@echo "make benchmark-gnc      the C++ library: speed, sanitizers, ten minutes of fuzzing"
@@ -41,6 +41,11 @@ unit: .venv-dev/ready
 
 test-fast: .venv-dev/ready
 	$(DEV)/python -m pytest --numprocesses 2 -m "not slow"
+
+docs: .venv-dev/ready
+	$(DEV)/python -m flight.icd.document --write
+	$(DEV)/python -m flight.service.document --write
+	$(DEV)/python -m tests.ground_tools.test_field_tables
 
 benchmark: .venv-dev/ready
 	$(DEV)/ground-tools benchmark --bundle models/unet_h --write docs/benchmark.md
