@@ -5,13 +5,13 @@ OUT ?= out/demo
 FLIGHT := .venv/bin
 DEV := .venv-dev/bin
 
-.PHONY: help demo test check unit benchmark benchmark-rendering benchmark-gnc reliability datasets clean
+.PHONY: help demo test check check-cpp unit benchmark benchmark-rendering benchmark-gnc reliability datasets clean
 
 help:
 	@echo "make demo               service, camera and consumer on this computer; pictures in $(OUT)"
 	@echo "make demo SOURCE=DIR    the same with a folder of PNG, JPEG or TIFF images"
 	@echo "make test               the full development environment, and every test"
-	@echo "make check              ruff and mypy only"
+	@echo "make check              ruff, mypy, clang-format and clang-tidy only; make check-cpp: the last two"
 	@echo "make benchmark          the service beside bare interpreter passes"
 	@echo "make benchmark-rendering  how rendering scales over worker processes"
 	@echo "make benchmark-gnc      the C++ library: speed, sanitizers, ten minutes of fuzzing"
@@ -24,9 +24,14 @@ demo: .venv/ready
 
 test: check unit
 
-check: .venv-dev/ready
+check: check-cpp .venv-dev/ready
 	$(DEV)/ruff check .
 	$(DEV)/mypy
+
+check-cpp: .venv-dev/ready
+	clang-format --dry-run --Werror $$(git ls-files '*.c' '*.cpp' '*.h' '*.hpp')
+	cmake --preset lint >/dev/null
+	printf '%s\n' flight/gnc/src/*.cpp | xargs -P 2 -n 1 clang-tidy -p build/lint --quiet
 
 unit: .venv-dev/ready
 	$(DEV)/python -m pytest --numprocesses 2
@@ -38,7 +43,7 @@ benchmark-rendering: .venv-dev/ready
 	$(DEV)/ground-tools benchmark-rendering --write docs
 
 benchmark-gnc: .venv-dev/ready
-	$(DEV)/python -m tests.gnc.measure --write docs
+	$(DEV)/python -m tests.flight.gnc.measure --write docs
 
 datasets: .venv-dev/ready
 	$(DEV)/ground-tools render --campaign d1 d2a d2b d3 --shapes "$(SHAPES)" --crater-maps "$(CRATER_MAPS)" --out datasets

@@ -1,7 +1,7 @@
-"""A model bundle: a folder with manifest.json, one .tflite file per network, a self-test, card.md and SHA256SUMS.
+"""Model bundles: a folder with manifest.json, one .tflite file per network, a self-test, card.md and SHA256SUMS.
 
-Everything that the service knows of a mission's networks comes from the manifest: the classes and their roles,
-the input's geometry, the networks with their dropout masks, the fusion rule and the default parameters.
+All that the service knows about a mission's networks is in the manifest: the classes and their roles, the size of the
+input, the networks with their dropout masks, the fusion rule and the default parameters.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from flight.schema import SchemaError, check, load_schema
 
 _SCHEMA = load_schema("flight.schemas", "manifest")
 MANIFEST_BYTES = 1024 * 1024
-# Of all the files together.
+# All files together.
 BUNDLE_BYTES = 256 * 1024 * 1024
 SUMS = "SHA256SUMS"
 SUMS_BYTES = 64 * 1024
@@ -27,12 +27,18 @@ _SUMS_LINE = re.compile(rb"([0-9a-f]{64})  ([A-Za-z0-9_][A-Za-z0-9_.-]{0,127})")
 
 
 class BundleError(ValueError):
-    """A bundle that is missing, malformed or changed; the message names the file and the field."""
+    """A bundle is missing, malformed or changed; the message names the file and the field."""
 
 
 @dataclass(frozen=True)
 class DropoutMask:
-    """A dropout mask that is an input of the graph. shape: (H, W, C) without the batch axis."""
+    """A dropout mask, which is an input of the network.
+
+    Attributes:
+        input: name of the tensor.
+        shape: (H, W, C), without the batch axis.
+        keep_probability: probability that a unit is kept, 1 - dropout rate.
+    """
 
     input: str
     shape: tuple[int, ...]
@@ -41,9 +47,17 @@ class DropoutMask:
 
 @dataclass(frozen=True)
 class NetworkFile:
-    """One network. content: the verified bytes of the .tflite file, the ones that will be run."""
+    """One network of a bundle.
 
-    role: str
+    Attributes:
+        name: such as "UNetS"; the manifest's networks[].role. Also the mode that runs this network alone.
+        content: verified bytes of the .tflite file; the interpreter is given these, the file is not read again.
+        image_input: name of the input tensor of the image.
+        scores_output: name of the output tensor of the raw scores.
+        dropout_masks: in the manifest's order.
+    """
+
+    name: str
     content: bytes
     image_input: str
     scores_output: str
@@ -52,7 +66,14 @@ class NetworkFile:
 
 @dataclass(frozen=True)
 class ClassDefinition:
-    """One class. role: what it means to a consumer: "background", "safe", "hazard" or "terminator"."""
+    """One class of a bundle.
+
+    Attributes:
+        index: in the class map, 0..K-1.
+        name: such as "boulders".
+        color: red, green, blue, 0..255, for pictures.
+        role: what the class means to a consumer: "background", "safe", "hazard" or "terminator".
+    """
 
     index: int
     name: str
@@ -62,7 +83,13 @@ class ClassDefinition:
 
 @dataclass(frozen=True)
 class FusionRule:
-    """Per class: the network whose score is taken, and the one it is mixed with by log10(gamma), if any."""
+    """How the scores of several networks are fused, see inference.fusion.
+
+    Attributes:
+        mode: name of the mode that fuses, such as "UNetH".
+        classes: per class, the name of the network whose score is taken, and of the network that it is mixed with by
+            log10(gamma), or None.
+    """
 
     mode: str
     classes: tuple[tuple[str, str | None], ...]
@@ -70,7 +97,15 @@ class FusionRule:
 
 @dataclass(frozen=True)
 class SelfTest:
-    """A known image (PNG bytes) and the class map (PNG bytes) that it gave when the bundle was made."""
+    """A known image and the class map that it gave when the bundle was made, see inference.self_test.
+
+    Attributes:
+        image: bytes of a PNG file, 8 bits, as large as the networks' input.
+        class_map: bytes of a PNG file, 8 bits, a class index per pixel.
+        seed: of the dropout masks.
+        passes: number of passes.
+        minimum_agreement: fraction of the pixels that must get the recorded class, 0..1.
+    """
 
     image: bytes
     class_map: bytes
@@ -83,10 +118,26 @@ class SelfTest:
 class Bundle:
     """A validated bundle.
 
-    orientations: of the image, which the passes go through by turns: 1, 4, or 8 where height and width are equal.
-    sha256: of manifest.json, which holds the hashes of the networks and of the self-test. validation_entropy: 99th
-    percentile over the validation images of the map's mean predictive entropy, nats; None when it is not stated.
-    files: the content of every file, by name, as it was verified.
+    Attributes:
+        path: its folder.
+        name: from the manifest.
+        version: from the manifest.
+        sha256: of manifest.json, which states the hashes of the networks and of the self-test; hexadecimal.
+        classes: K classes, by index.
+        height: of the networks' input, pixels.
+        width: of the networks' input, pixels.
+        channels: of the networks' input, 1 or 3.
+        orientations: how many orientations of the image the passes take in turn: 1, 4, or 8 for square images.
+        networks: in the manifest's order.
+        fusion: None for a single network.
+        passes: default number of passes.
+        gamma: default gamma of the fusion rule, 1..10.
+        uncertainty_threshold: default threshold on the scaled entropy, 0..1.
+        validation_entropy: 99th percentile, over the validation images, of a map's mean predictive entropy, nats;
+            None if the manifest does not state it.
+        self_test: see inference.self_test.
+        manifest: content of manifest.json.
+        files: verified content of every file, by name.
     """
 
     path: Path
@@ -109,20 +160,20 @@ class Bundle:
     files: dict[str, bytes]
 
     @staticmethod
-    def sha256_of(files: dict[str, bytes]) -> str:
-        """What `sha256` is for a bundle of these files."""
+    def hash_manifest(files: dict[str, bytes]) -> str:
+        """The `sha256` of a bundle with these files."""
         return hashlib.sha256(files["manifest.json"]).hexdigest()
 
     @property
     def hashes(self) -> dict[str, str]:
-        """File name -> SHA-256 of every file, SHA256SUMS included."""
+        """File name -> SHA-256 of every file, including SHA256SUMS; computed from `files` at every call."""
         return {name: hashlib.sha256(content).hexdigest() for name, content in self.files.items()}
 
     def verify(self) -> None:
-        """Raise BundleError unless the contents held here still have their hashes."""
+        """Raise BundleError if the contents in memory no longer have the hashes that SHA256SUMS states."""
         for name, expected in _read_sums(self.path, self.files[SUMS]).items():
             _check_hash(Path(name), self.files[name], expected)
-        if self.sha256 != Bundle.sha256_of(self.files):
+        if self.sha256 != Bundle.hash_manifest(self.files):
             raise BundleError(f"{self.path}: the manifest's hash in memory was changed")
 
     @property
@@ -133,21 +184,25 @@ class Bundle:
     @property
     def modes(self) -> tuple[str, ...]:
         """The modes that the bundle can run in; the first is the default."""
-        single = tuple(network.role for network in self.networks)
+        single = tuple(network.name for network in self.networks)
         return (self.fusion.mode, *single) if self.fusion else single
 
 
 def write_sums(path: Path) -> None:
-    """Write a bundle's SHA256SUMS: a line for every other file, as the sha256sum program writes them."""
+    """Write SHA256SUMS, in the format of the sha256sum program, with a line for every other file.
+
+    Args:
+        path: folder of the bundle.
+    """
     names = sorted(file.name for file in path.iterdir() if file.name != SUMS)
     lines = (f"{hashlib.sha256((path / name).read_bytes()).hexdigest()}  {name}\n" for name in names)
     (path / SUMS).write_text("".join(lines), encoding="ascii")
 
 
 def _read_sums(path: Path, raw: bytes) -> dict[str, str]:
-    """File name -> SHA-256, as SHA256SUMS states them.
+    """File name -> SHA-256, from the content of SHA256SUMS.
 
-    That file is there because a changed manifest may still be a valid one; sha256sum --check reads it too.
+    It covers the manifest too: a changed manifest may still be valid, and its own hashes would not show the change.
     """
     sums: dict[str, str] = {}
     lines = raw.split(b"\n")
@@ -165,29 +220,48 @@ def _read_sums(path: Path, raw: bytes) -> dict[str, str]:
 
 
 def read_files(path: Path) -> dict[str, bytes]:
-    """File name -> content of all of a bundle's files, SHA256SUMS among them, each of the hash stated there.
+    """Read all files of a bundle and check them against SHA256SUMS.
 
-    Raises BundleError.
+    Args:
+        path: folder of the bundle.
+
+    Returns:
+        File name -> content, including SHA256SUMS.
+
+    Raises:
+        BundleError: a file is missing, too large, not a regular file, or does not have its hash.
     """
     files = {SUMS: _read(path / SUMS, SUMS_BYTES)}
-    room = BUNDLE_BYTES
+    bytes_left = BUNDLE_BYTES
     for name, expected in _read_sums(path, files[SUMS]).items():
-        files[name] = _read(path / name, min(room, MANIFEST_BYTES if name == "manifest.json" else room))
+        files[name] = _read(path / name, min(bytes_left, MANIFEST_BYTES if name == "manifest.json" else bytes_left))
         _check_hash(path / name, files[name], expected)
-        room -= len(files[name])
+        bytes_left -= len(files[name])
     return files
 
 
 def load_bundle(path: Path) -> Bundle:
     """Read and validate a bundle: every file against SHA256SUMS, the manifest against its schema.
 
-    Raises BundleError naming the file and, where one is to blame, the field.
+    Args:
+        path: folder of the bundle.
+
+    Raises:
+        BundleError: names the file and, if it is the manifest, the field.
     """
     return parse_bundle(path, read_files(path))
 
 
 def parse_bundle(path: Path, files: dict[str, bytes]) -> Bundle:
-    """A bundle from its verified files (see read_files). path: where they are, for messages. Raises BundleError."""
+    """Make a bundle from the content of its files.
+
+    Args:
+        path: folder of the bundle, for messages.
+        files: from read_files.
+
+    Raises:
+        BundleError: names the file and, if it is the manifest, the field.
+    """
     manifest_path = path / "manifest.json"
     raw = files["manifest.json"]
     try:
@@ -198,58 +272,65 @@ def parse_bundle(path: Path, files: dict[str, bytes]) -> Bundle:
         check(manifest, _SCHEMA, "manifest")
     except SchemaError as error:
         raise BundleError(f"{manifest_path}: {error}") from error
-    networks = tuple(_network(path, files, index, entry) for index, entry in enumerate(manifest["networks"]))
-    roles = [network.role for network in networks]
-    if len(set(roles)) != len(roles):
-        raise BundleError(f"{manifest_path}: manifest.networks: expected distinct roles, got {roles}")
-    for index, entry in enumerate(manifest["classes"]):
-        if entry["index"] != index:
-            raise BundleError(
-                f"{manifest_path}: manifest.classes[{index}].index: expected {index}, got {entry['index']}"
-            )
-    test = manifest["self_test"]
+    networks = tuple(_parse_network(path, files, index, entry) for index, entry in enumerate(manifest["networks"]))
+    names = [network.name for network in networks]
+    if len(set(names)) != len(names):
+        raise BundleError(f"{manifest_path}: manifest.networks: expected distinct roles, got {names}")
     return Bundle(
         path=path,
         name=manifest["name"],
         version=manifest["version"],
-        sha256=Bundle.sha256_of(files),
-        classes=tuple(
-            ClassDefinition(c["index"], c["name"], (c["color"][0], c["color"][1], c["color"][2]), c["role"])
-            for c in manifest["classes"]
-        ),
+        sha256=Bundle.hash_manifest(files),
+        classes=_parse_classes(manifest_path, manifest["classes"]),
         height=manifest["input"]["height"],
         width=manifest["input"]["width"],
         channels=manifest["input"]["channels"],
-        orientations=_orientations(manifest_path, manifest["input"]),
+        orientations=_parse_orientations(manifest_path, manifest["input"]),
         networks=networks,
-        fusion=_fusion(manifest_path, manifest, roles),
+        fusion=_parse_fusion(manifest_path, manifest, names),
         passes=manifest["defaults"]["passes"],
         gamma=float(manifest["defaults"]["gamma"]),
         uncertainty_threshold=float(manifest["defaults"]["uncertainty_threshold"]),
         validation_entropy=manifest.get("validation_entropy", {}).get("percentile_99"),
-        self_test=SelfTest(
-            _stated(path, files, test["image"], test["image_sha256"]),
-            _stated(path, files, test["class_map"], test["class_map_sha256"]),
-            test["seed"],
-            test["passes"],
-            test["minimum_agreement"],
-        ),
+        self_test=_parse_self_test(path, files, manifest["self_test"]),
         manifest=manifest,
         files=files,
     )
 
 
-def _orientations(manifest_path: Path, entry: dict[str, int]) -> int:
+def _parse_classes(manifest_path: Path, entries: list[dict[str, Any]]) -> tuple[ClassDefinition, ...]:
+    for index, entry in enumerate(entries):
+        if entry["index"] != index:
+            raise BundleError(
+                f"{manifest_path}: manifest.classes[{index}].index: expected {index}, got {entry['index']}"
+            )
+    return tuple(
+        ClassDefinition(c["index"], c["name"], (c["color"][0], c["color"][1], c["color"][2]), c["role"])
+        for c in entries
+    )
+
+
+def _parse_self_test(path: Path, files: dict[str, bytes], entry: dict[str, Any]) -> SelfTest:
+    return SelfTest(
+        _get_checked(path, files, entry["image"], entry["image_sha256"]),
+        _get_checked(path, files, entry["class_map"], entry["class_map_sha256"]),
+        entry["seed"],
+        entry["passes"],
+        entry["minimum_agreement"],
+    )
+
+
+def _parse_orientations(manifest_path: Path, entry: dict[str, int]) -> int:
     count = entry.get("orientations", 1)
     if count == 8 and entry["height"] != entry["width"]:
         raise BundleError(
             f"{manifest_path}: manifest.input.orientations: expected 1 or 4 for {entry['height']} x {entry['width']} "
-            f"pixels, got 8: turned by a quarter they do not fit"
+            f"pixels, got 8: an image turned by 90 degrees would not fit the input"
         )
     return count
 
 
-def _network(path: Path, files: dict[str, bytes], index: int, entry: dict[str, Any]) -> NetworkFile:
+def _parse_network(path: Path, files: dict[str, bytes], index: int, entry: dict[str, Any]) -> NetworkFile:
     masks = tuple(
         DropoutMask(mask["input"], tuple(mask["shape"]), float(mask["keep_probability"]))
         for mask in entry["dropout_masks"]
@@ -259,15 +340,15 @@ def _network(path: Path, files: dict[str, bytes], index: int, entry: dict[str, A
         raise BundleError(
             f"{path / 'manifest.json'}: manifest.networks[{index}]: expected distinct input names, got {names}"
         )
-    content = _stated(path, files, entry["file"], entry["sha256"])
+    content = _get_checked(path, files, entry["file"], entry["sha256"])
     return NetworkFile(entry["role"], content, entry["image_input"], entry["scores_output"], masks)
 
 
-def _fusion(manifest_path: Path, manifest: dict[str, Any], roles: list[str]) -> FusionRule | None:
+def _parse_fusion(manifest_path: Path, manifest: dict[str, Any], names: list[str]) -> FusionRule | None:
     entry = manifest.get("fusion")
     if entry is None:
-        if len(roles) > 1:
-            raise BundleError(f"{manifest_path}: manifest.fusion: expected a rule for {len(roles)} networks, got none")
+        if len(names) > 1:
+            raise BundleError(f"{manifest_path}: manifest.fusion: expected a rule for {len(names)} networks, got none")
         return None
     if len(entry["classes"]) != len(manifest["classes"]):
         raise BundleError(
@@ -276,18 +357,18 @@ def _fusion(manifest_path: Path, manifest: dict[str, Any], roles: list[str]) -> 
         )
     rules = tuple((rule["network"], rule.get("log_gamma_with")) for rule in entry["classes"])
     for index, rule in enumerate(rules):
-        for role in rule:
-            if role is not None and role not in roles:
+        for name in rule:
+            if name is not None and name not in names:
                 raise BundleError(
-                    f"{manifest_path}: manifest.fusion.classes[{index}]: expected one of {', '.join(roles)}, got {role}"
+                    f"{manifest_path}: manifest.fusion.classes[{index}]: expected one of {', '.join(names)}, got {name}"
                 )
-    if entry["mode"] in roles:
+    if entry["mode"] in names:
         raise BundleError(f"{manifest_path}: manifest.fusion.mode: expected a name of its own, got {entry['mode']}")
     return FusionRule(entry["mode"], rules)
 
 
-def _stated(path: Path, files: dict[str, bytes], name: str, expected: str) -> bytes:
-    """The content of a file that the manifest names, which must have the hash that the manifest states."""
+def _get_checked(path: Path, files: dict[str, bytes], name: str, expected: str) -> bytes:
+    """The content of a file that the manifest names, after a check of the hash that the manifest states."""
     if name not in files:
         raise BundleError(f"{path / SUMS}: expected a line for {name}, which the manifest names, got none")
     _check_hash(path / name, files[name], expected)
@@ -302,7 +383,7 @@ def _check_hash(path: Path, content: bytes, expected: str) -> None:
 
 def _read(path: Path, limit: int) -> bytes:
     try:
-        # Opening a pipe for reading waits for a writer unless told not to.
+        # O_NONBLOCK: opening a pipe would wait for a writer.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise BundleError(f"{path}: expected a regular file")

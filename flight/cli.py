@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
+import os
 import sys
 import time
+import traceback
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,51 +27,19 @@ from flight.option_types import (
     number_above,
     output_folder,
 )
-from flight.schema import load_schema
+from flight.service.fields import help_text
+from flight.settings import PARAMETER_SCHEMAS
 
 if TYPE_CHECKING:
     from flight.bundle import Bundle
-    from flight.inference.engine import Maps, Settings
+    from flight.inference.engine import Maps
+    from flight.settings import Settings
 
 _SERVE_EXAMPLES = """examples:
   flight serve --bundle models/unet_h
   flight serve --bundle models/unet_h --config flight.toml
 
-a configuration file, every field optional (these are the defaults; passes, gamma and uncertainty_threshold
-come from the bundle):
-  [endpoints]
-  frames = "tcp://127.0.0.1:5601"
-  products  = "tcp://127.0.0.1:5602"
-  telemetry = "tcp://127.0.0.1:5603"
-  commands  = "tcp://127.0.0.1:5604"
-  [parameters]
-  deadline_ms = 0            # 0: none
-  minimum_passes = 1
-  publish_full = false
-  centering = "auto"         # or "off"
-  saturated_fraction = 0.05  # and dark_level, smallest_body_pixels, second_body_fraction, entropy_factor:
-                             # when a frame or a map is flagged, see docs/icd.md
-  self_test_interval = 100   # frames; 0: on command only
-  [inference]
-  threads = 2
-  base_seed = 0
-  [worker]
-  start_timeout_s = 60.0
-  answer_timeout_s = 60.0
-  hang_timeout_s = 1.5       # without a sign of life, or hang_factor times a long pause lately
-  hang_factor = 5.0
-  restart_limit = 5          # more restarts than this in restart_window_s seconds: safe state
-  restart_window_s = 60.0
-  [storage]
-  state = "DIR"              # default: none, nothing survives a restart
-  bundles = "DIR"            # default: none, no load_bundle
-  [security]
-  keys = "DIR"               # default: none, loopback and ipc:// only
-  [limits]
-  frames_per_second = 1000
-  commands_per_second = 100
-  [integrity]
-  file_check_interval_s = 300.0
+the configuration file is TOML; every field is optional, and these are the defaults:
 """
 _SEGMENT_EXAMPLES = """examples:
   flight segment --bundle models/unet_h --out out/maps frame.png
@@ -111,7 +82,7 @@ def build_parser() -> CommandParser:
     parser.add_argument("--version", action="version", version=f"rubblemap {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    serve = commands.add_parser("serve", help="run the service", epilog=_SERVE_EXAMPLES)
+    serve = commands.add_parser("serve", help="run the service", epilog=_SERVE_EXAMPLES + help_text())
     serve.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="the model bundle to serve")
     serve.add_argument("--config", type=Path, metavar="TOML", help="configuration file (default: none)")
 
@@ -193,7 +164,7 @@ def _add_keys(commands: Any) -> None:
 
 def _parameter(name: str) -> Limited[Any]:
     """The type of an option that sets a parameter: it has the limits that the configuration has."""
-    schema = load_schema("flight.schemas", "configuration")["properties"]["parameters"]["properties"][name]
+    schema = PARAMETER_SCHEMAS[name]
     kind: Any = integer if schema["type"] == "integer" else number
     limited: Limited[Any] = kind(schema["minimum"], schema["maximum"])
     return limited
@@ -210,11 +181,19 @@ def _name_and_value(text: str) -> tuple[str, Any]:
         return name, value
 
 
-def _serve(arguments: argparse.Namespace) -> None:
+def _serve(arguments: argparse.Namespace) -> int:
     from flight.service.configuration import load_configuration
     from flight.service.server import Service
 
-    Service(load_configuration(arguments.config), arguments.bundle).run()
+    # What is wrong with a start is one line of main()'s; what goes wrong from then on is a fault of the program.
+    service = Service(load_configuration(arguments.config), arguments.bundle)
+    try:
+        service.run()
+    except Exception:
+        with contextlib.suppress(OSError):  # Nobody may read the log any more.
+            traceback.print_exc()
+        return os.EX_SOFTWARE
+    return 0
 
 
 def _segment(arguments: argparse.Namespace) -> None:
@@ -264,8 +243,8 @@ def _segment(arguments: argparse.Namespace) -> None:
 
 
 def _settings(arguments: argparse.Namespace, bundle: Bundle) -> Settings:
-    from flight.inference.engine import default_settings
     from flight.schema import check
+    from flight.settings import default_settings
 
     settings = default_settings(bundle)
     given = {
@@ -286,13 +265,15 @@ def _write_maps(out: Path, stem: str, frame: Any, maps: Maps, bundle: Bundle) ->
 
     count = len(bundle.classes)
     colors = tuple(c.color for c in bundle.classes)
-    classes = pictures.class_picture(maps.class_map, colors, count)
-    enhanced = pictures.class_picture(maps.enhanced_class_map, colors, count)
-    entropy = pictures.entropy_picture(maps.predictive_entropy, count)
-    mutual = pictures.entropy_picture(maps.mutual_information, count)
-    hazard = pictures.hazard_picture(hazard_probability(maps.mean_probability, bundle.classes))
-    seen = pictures.frame_on_map(frame, 8 * frame.dtype.itemsize, list(maps.map_to_sensor), bundle.height, bundle.width)
-    row = pictures.side_by_side(
+    classes = pictures.draw_class_map(maps.class_map, colors, count)
+    enhanced = pictures.draw_class_map(maps.enhanced_class_map, colors, count)
+    entropy = pictures.draw_entropy(maps.predictive_entropy, count)
+    mutual = pictures.draw_entropy(maps.mutual_information, count)
+    hazard = pictures.draw_hazard(hazard_probability(maps.mean_probability, bundle.classes))
+    seen = pictures.resample_frame(
+        frame, 8 * frame.dtype.itemsize, list(maps.map_to_sensor), bundle.height, bundle.width
+    )
+    row = pictures.join_panels(
         [
             ("frame", seen),
             ("class map", classes),
@@ -300,7 +281,7 @@ def _write_maps(out: Path, stem: str, frame: Any, maps: Maps, bundle: Bundle) ->
             (f"entropy, 0..{math.log(count):.2f} nat", entropy),
             ("hazard probability", hazard),
         ],
-        pictures.class_legend([c.name for c in bundle.classes], colors),
+        pictures.make_legend([c.name for c in bundle.classes], colors),
         f"{stem}   {maps.passes_used} passes   bundle {bundle.name} {bundle.version}",
     )
     for name, picture in zip(_PICTURES, (row, classes, enhanced, entropy, mutual), strict=True):

@@ -1,8 +1,8 @@
 """CURVE keys: folders of ZeroMQ certificates for the service and its clients.
 
-The service's folder holds service.key and service.key_secret, and per role a folder of the public keys that may act
-in it. A client's folder holds its own pair, client.key and client.key_secret, and the service's public key. Roles:
-a camera sends frames, a consumer receives products and telemetry, a commander sends commands.
+The service's folder holds service.key and service.key_secret, and for each client role a folder of the public keys
+allowed in it. A client's folder holds its own pair, client.key and client.key_secret, and the service's public key.
+Client roles: a camera sends frames, a consumer receives products and telemetry, a commander sends commands.
 """
 
 from __future__ import annotations
@@ -19,18 +19,28 @@ import zmq
 import zmq.auth
 from zmq.utils import z85
 
+from flight.icd.catalogue import SOCKETS
+
+# Client role -> folder of the public keys allowed in it.
 ROLES = {"camera": "cameras", "consumer": "consumers", "commander": "commanders"}
-SOCKET_ROLES = {"frames": "camera", "products": "consumer", "telemetry": "consumer", "commands": "commander"}
+# Socket -> client role that may connect to it.
+SOCKET_ROLES = {name: socket.client for name, socket in SOCKETS.items()}
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class KeyFileError(ValueError):
-    """Keys that are missing, malformed or readable by others; the message names the file."""
+    """A key is missing, malformed or readable by others; the message names the file."""
 
 
 @dataclass(frozen=True)
 class ServiceKeys:
-    """The service's pair (Z85 text), and the clients allowed in each role: public key (Z85) -> name."""
+    """Keys as the service uses them.
+
+    Attributes:
+        public: of the service, Z85 text.
+        secret: of the service, Z85 text.
+        allowed: client role -> public key (Z85 text) -> name of the client.
+    """
 
     public: bytes
     secret: bytes
@@ -39,7 +49,13 @@ class ServiceKeys:
 
 @dataclass(frozen=True)
 class ClientKeys:
-    """A client's pair and the service's public key, Z85 text."""
+    """Keys as a client uses them, Z85 text.
+
+    Attributes:
+        public: of the client.
+        secret: of the client.
+        service: public key of the service.
+    """
 
     public: bytes
     secret: bytes
@@ -47,7 +63,14 @@ class ClientKeys:
 
 
 def make_service_keys(folder: Path) -> None:
-    """Make the service's pair and empty allow-lists. Raises KeyFileError when there is a pair already."""
+    """Make the service's pair and empty allow-lists.
+
+    Args:
+        folder: the service's folder; created with mode 700.
+
+    Raises:
+        KeyFileError: the folder already has a pair.
+    """
     if (folder / "service.key_secret").exists():
         raise KeyFileError(f"{folder / 'service.key_secret'}: exists; making another would lock out every client")
     _make_pair(folder, "service")
@@ -56,7 +79,17 @@ def make_service_keys(folder: Path) -> None:
 
 
 def make_client_keys(folder: Path, name: str, roles: Sequence[str], out: Path) -> None:
-    """Make a client's folder `out`, and allow its key in the given roles. Raises KeyFileError."""
+    """Make a client's folder, and allow its key in some client roles.
+
+    Args:
+        folder: the service's folder.
+        name: of the client, 1..64 letters, digits, - and _; the service's events name it.
+        roles: client roles, keys of ROLES.
+        out: the client's folder; created with mode 700.
+
+    Raises:
+        KeyFileError: a name or role that is not allowed, a key that exists already, or no key of the service.
+    """
     if _NAME.fullmatch(name) is None:
         raise KeyFileError(f"name: expected 1..64 letters, digits, - and _, got {name!r}")
     for role in roles:
@@ -64,7 +97,7 @@ def make_client_keys(folder: Path, name: str, roles: Sequence[str], out: Path) -
             raise KeyFileError(f"role: expected {' | '.join(ROLES)}, got {role}")
         if (folder / ROLES[role] / f"{name}.key").exists():
             raise KeyFileError(f"{folder / ROLES[role] / f'{name}.key'}: exists; remove it to withdraw that key")
-    service = _public(folder / "service.key")
+    service = _load_public_key(folder / "service.key")
     if (out / "client.key_secret").exists():
         raise KeyFileError(f"{out / 'client.key_secret'}: exists")
     _make_pair(out, "client")
@@ -76,19 +109,27 @@ def make_client_keys(folder: Path, name: str, roles: Sequence[str], out: Path) -
 
 
 def load_service_keys(folder: Path) -> ServiceKeys:
-    """Read the service's folder. Raises KeyFileError."""
-    public, secret = _pair(folder / "service.key_secret")
+    """Read the service's folder.
+
+    Raises:
+        KeyFileError: a key is missing or malformed, or the secret key is readable by others.
+    """
+    public, secret = _load_pair(folder / "service.key_secret")
     allowed = {
-        role: {_public(path): path.stem for path in sorted((folder / name).glob("*.key"))}
+        role: {_load_public_key(path): path.stem for path in sorted((folder / name).glob("*.key"))}
         for role, name in ROLES.items()
     }
     return ServiceKeys(public, secret, allowed)
 
 
 def load_client_keys(folder: Path) -> ClientKeys:
-    """Read a client's folder. Raises KeyFileError."""
-    public, secret = _pair(folder / "client.key_secret")
-    return ClientKeys(public, secret, _public(folder / "service.key"))
+    """Read a client's folder.
+
+    Raises:
+        KeyFileError: a key is missing or malformed, or the secret key is readable by others.
+    """
+    public, secret = _load_pair(folder / "client.key_secret")
+    return ClientKeys(public, secret, _load_public_key(folder / "service.key"))
 
 
 def _make_pair(folder: Path, name: str) -> None:
@@ -100,8 +141,8 @@ def _make_pair(folder: Path, name: str) -> None:
         os.umask(before)
 
 
-def _pair(path: Path) -> tuple[bytes, bytes]:
-    public, secret = _load(path)
+def _load_pair(path: Path) -> tuple[bytes, bytes]:
+    public, secret = _load_certificate(path)
     if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise KeyFileError(f"{path}: expected to be readable by its owner alone: chmod 600 {path}")
     if secret is None or not _is_key(secret):
@@ -109,11 +150,11 @@ def _pair(path: Path) -> tuple[bytes, bytes]:
     return public, secret
 
 
-def _public(path: Path) -> bytes:
-    return _load(path)[0]
+def _load_public_key(path: Path) -> bytes:
+    return _load_certificate(path)[0]
 
 
-def _load(path: Path) -> tuple[bytes, bytes | None]:
+def _load_certificate(path: Path) -> tuple[bytes, bytes | None]:
     try:
         public, secret = zmq.auth.load_certificate(path)
     except (OSError, ValueError) as error:

@@ -1,10 +1,10 @@
-"""Checking of plain data (from msgpack, JSON or TOML) against a subset of JSON Schema.
+"""Checks plain data (from msgpack, JSON or TOML) against a subset of JSON Schema.
 
-The schemas beside the code are standard JSON Schema (2020-12) documents that any tool can use; this module
-interprets the keywords that they need, because flight carries no JSON Schema library: type, const, enum,
-minimum, maximum, minLength, maxLength, pattern, items, minItems, maxItems, properties, required,
-additionalProperties. One keyword is our own: maxBytes, the greatest length of a string in UTF-8.
-A test compares every verdict with that of the jsonschema package.
+The schemas in this package are standard JSON Schema (2020-12) documents that any tool can use. This module implements
+the keywords that they need, because flight has no JSON Schema library: type, const, enum, minimum, maximum,
+minLength, maxLength, pattern, items, minItems, maxItems, properties, required, additionalProperties. One keyword is
+our own: maxBytes, the largest length of a string in bytes of UTF-8. A test compares the results with those of the
+jsonschema package.
 """
 
 from __future__ import annotations
@@ -26,7 +26,11 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 class SchemaError(ValueError):
-    """Data that does not fit its schema. field: where, as a dotted path; the message says the rest."""
+    """Data does not fit its schema; the message is "field: expected X, got Y".
+
+    Attributes:
+        field: dotted path of the value, such as "manifest.networks[0].file".
+    """
 
     def __init__(self, field: str, expected: str, got: object) -> None:
         self.field = field
@@ -34,20 +38,34 @@ class SchemaError(ValueError):
 
 
 def shown(value: object) -> str:
-    """A value as it may stand in an error message: short, whatever was sent."""
+    """A value as text for an error message, cut to 60 characters."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 def load_schema(package: str, name: str) -> dict[str, Any]:
-    """Read the JSON Schema `name`.json from a package's data."""
+    """Read a JSON Schema from a package's data.
+
+    Args:
+        package: such as "flight.schemas".
+        name: of the file, without .json.
+    """
     text = resources.files(package).joinpath(f"{name}.json").read_text(encoding="utf-8")
     schema: dict[str, Any] = json.loads(text)
     return schema
 
 
 def check(value: object, schema: dict[str, Any], field: str) -> None:
-    """Raise SchemaError, naming the field, unless `value` fits `schema`."""
+    """Check a value against a schema.
+
+    Args:
+        value: dictionaries, lists, strings, numbers, booleans, None.
+        schema: a JSON Schema with the keywords listed above.
+        field: path of the value, for the message.
+
+    Raises:
+        SchemaError: names the first field that does not fit.
+    """
     if "const" in schema and (value != schema["const"] or isinstance(value, bool)):
         raise SchemaError(field, repr(schema["const"]), value)
     if "enum" in schema and not any(type(c) is type(value) and c == value for c in schema["enum"]):
@@ -55,8 +73,8 @@ def check(value: object, schema: dict[str, Any], field: str) -> None:
     kinds = schema.get("type")
     if kinds is not None:
         names = [kinds] if isinstance(kinds, str) else kinds
-        if not any(_is(value, name) for name in names):
-            raise SchemaError(field, _range_text(schema) or " or ".join(names), value)
+        if not any(_has_type(value, name) for name in names):
+            raise SchemaError(field, _format_range(schema) or " or ".join(names), value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         _check_number(value, schema, field)
     elif isinstance(value, str):
@@ -67,13 +85,13 @@ def check(value: object, schema: dict[str, Any], field: str) -> None:
         _check_object(value, schema, field)
 
 
-def _is(value: object, name: str) -> bool:
+def _has_type(value: object, name: str) -> bool:
     if isinstance(value, bool) and name in ("integer", "number"):
         return False
     return isinstance(value, _TYPES[name])
 
 
-def _range_text(schema: dict[str, Any]) -> str:
+def _format_range(schema: dict[str, Any]) -> str:
     if "minimum" in schema and "maximum" in schema:
         return f"{schema['minimum']}..{schema['maximum']}"
     return ""
@@ -83,7 +101,7 @@ def _check_number(value: float, schema: dict[str, Any], field: str) -> None:
     low, high = schema.get("minimum"), schema.get("maximum")
     # Written so that NaN fails.
     if (low is not None and not value >= low) or (high is not None and not value <= high):
-        raise SchemaError(field, _range_text(schema) or (f">= {low}" if high is None else f"<= {high}"), value)
+        raise SchemaError(field, _format_range(schema) or (f">= {low}" if high is None else f"<= {high}"), value)
 
 
 def _check_string(value: str, schema: dict[str, Any], field: str) -> None:

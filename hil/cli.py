@@ -6,26 +6,30 @@ import argparse
 import contextlib
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flight.command_line import CommandParser, examples, run_program
 from flight.icd.limits import DEFAULT_ENDPOINTS, PRODUCT_TOPICS, TOPIC_HAZARD, TOPIC_NAVIGATION
 from flight.option_types import endpoint, existing_folder, integer, number_above, output_folder
 
+if TYPE_CHECKING:
+    from flight.client import SubscriberStatistics
+    from hil.watch import WatchLog
+
 _PROGRAM_EXAMPLES = {
     "hil demo": "service, camera and consumer together",
-    "hil stream --source DIR --rate 2": "be the camera of a service that runs",
-    "hil watch": "be a consumer",
+    "hil stream --source DIR --rate 2": "send frames to a running service as a camera",
+    "hil watch": "receive maps as a consumer",
     "hil metrics": "its telemetry for Prometheus",
 }
 _STREAM_EXAMPLES = """examples:
   hil stream                                  the shipped flyby, 2 frames/s
-  hil stream --source DIR --rate 1 --loop     any folder of images, again and again
+  hil stream --source DIR --rate 1 --loop     any folder of images, without end
 """
 _WATCH_EXAMPLES = """examples:
   hil watch
   hil watch --topics map.navigation --count 10
-  hil watch --save out/maps --source flyby    with pictures; the source is where the frames come from
+  hil watch --save out/maps --source flyby    with pictures; --source: the same as of hil stream
 """
 _DEMO_EXAMPLES = {
     "hil demo": "the shipped flyby through the shipped networks",
@@ -60,10 +64,10 @@ def build_parser() -> CommandParser:
 
 
 def _add_stream(commands: Any) -> None:
-    stream = commands.add_parser("stream", help="be the camera", epilog=_STREAM_EXAMPLES)
+    stream = commands.add_parser("stream", help="send frames as a camera", epilog=_STREAM_EXAMPLES)
     stream.add_argument("--source", default="flyby", help='"flyby" (shipped) or a folder of images')
     stream.add_argument("--rate", type=number_above(0.0), default=2.0, metavar="HZ", help="frames per second")
-    stream.add_argument("--loop", action="store_true", help="start over at the end")
+    stream.add_argument("--loop", action="store_true", help="start again after the last frame")
     stream.add_argument(
         "--count", type=integer(1), metavar="N", help="stop after this many frames (default: those of the source)"
     )
@@ -77,7 +81,7 @@ def _add_stream(commands: Any) -> None:
 
 
 def _add_watch(commands: Any) -> None:
-    watch = commands.add_parser("watch", help="be a consumer", epilog=_WATCH_EXAMPLES)
+    watch = commands.add_parser("watch", help="receive maps as a consumer", epilog=_WATCH_EXAMPLES)
     watch.add_argument(
         "--topics",
         nargs="+",
@@ -98,7 +102,7 @@ def _add_watch(commands: Any) -> None:
         "--save", type=output_folder, metavar="DIR", help="write pictures and demo.gif there (default: no pictures)"
     )
     watch.add_argument(
-        "--source", help="where the streamed frames come from, to show them in the pictures (default: not shown)"
+        "--source", help="source of the streamed frames, to show them in the pictures (default: not shown)"
     )
     watch.add_argument(
         "--endpoint", type=endpoint, default=DEFAULT_ENDPOINTS["products"], help="the service's products socket"
@@ -154,73 +158,73 @@ def _stream(arguments: argparse.Namespace) -> int:
 def _watch(arguments: argparse.Namespace) -> int:
     from flight.client import Subscriber
     from hil.sources.folder import open_source
-    from hil.watch import Watched, animate, watch
+    from hil.watch import WatchLog, watch, write_gif
 
     source = open_source(arguments.source) if arguments.source else None
     if arguments.save is not None:
         arguments.save.mkdir(parents=True, exist_ok=True)
 
-    def say(text: str) -> None:
+    def write_line(text: str) -> None:
         print(text, flush=True)
 
     if arguments.save is not None and not {TOPIC_NAVIGATION, TOPIC_HAZARD} <= set(arguments.topics):
         raise ValueError(f"--save: needs the topics {TOPIC_NAVIGATION} and {TOPIC_HAZARD}")
-    watched = Watched()
+    log = WatchLog()
     with Subscriber(
         arguments.endpoint, arguments.topics, newest=not arguments.every, keys=arguments.keys
     ) as subscriber:
-        with contextlib.suppress(KeyboardInterrupt):  # the usual way to end it; what was seen is still of use
+        with contextlib.suppress(KeyboardInterrupt):  # the usual way to end; the summary is still printed
             watch(
                 subscriber,
                 save=arguments.save,
                 source=source,
                 count=arguments.count,
                 until_idle_s=arguments.until_idle,
-                watched=watched,
-                say=say,
+                log=log,
+                write_line=write_line,
             )
         statistics = subscriber.statistics
-    say(summary(watched, statistics))
-    if watched.pictures:
-        animate(watched.pictures, arguments.save / "demo.gif")
+    write_line(_format_summary(log, statistics))
+    if log.pictures:
+        write_gif(log.pictures, arguments.save / "demo.gif")
     return 0
 
 
-def summary(watched: Any, statistics: Any) -> str:
-    """What a session of watching saw, in one line."""
-    statuses = ", ".join(f"{count} {status}" for status, count in sorted(watched.statuses.items())) or "none"
+def _format_summary(log: WatchLog, statistics: SubscriberStatistics) -> str:
+    """One line about all products received."""
+    statuses = ", ".join(f"{count} {status}" for status, count in sorted(log.statuses.items())) or "none"
     text = f"products: {statuses}; lost {statistics.lost}, malformed {statistics.malformed}"
-    if watched.latencies_ms:
-        ordered = sorted(watched.latencies_ms)
+    if log.latencies_ms:
+        ordered = sorted(log.latencies_ms)
         text += f"; latency median {ordered[len(ordered) // 2]:.0f} ms, largest {ordered[-1]:.0f} ms"
-        used = sorted(used for used, _ in watched.passes)
-        text += f"; passes used, median {used[len(used) // 2]} of {watched.passes[0][1]}"
+        used = sorted(used for used, _ in log.passes)
+        text += f"; passes used, median {used[len(used) // 2]} of {log.passes[0][1]}"
     return text
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from hil.demo import demonstrate
+    from hil.demo import run_demo
     from hil.sources.folder import open_source
 
     open_source(arguments.source)  # a wrong folder is said before anything starts
-    return demonstrate(arguments.bundle, arguments.source, arguments.rate, arguments.out)
+    return run_demo(arguments.bundle, arguments.source, arguments.rate, arguments.out)
 
 
 def _metrics(arguments: argparse.Namespace) -> int:
     from flight.client import TelemetryListener
-    from hil.metrics import TelemetryCollector, metrics_server
+    from hil.metrics import TelemetryCollector, serve_metrics
 
     collector = TelemetryCollector()
     with (
-        contextlib.suppress(KeyboardInterrupt),  # the only way to end it
+        contextlib.suppress(KeyboardInterrupt),  # the only way to end
         TelemetryListener(arguments.endpoint, keys=arguments.keys) as telemetry,
-        metrics_server(collector, arguments.port) as port,
+        serve_metrics(collector, arguments.port) as port,
     ):
         print(f"metrics: http://127.0.0.1:{port}/metrics", flush=True)
         while True:
             received = telemetry.receive(1.0)
             if received is not None:
-                collector.take(*received)
+                collector.update(*received)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The demonstration: the service, a camera and a consumer as three processes, as anyone would start them."""
+"""The demonstration: service, camera and consumer as three processes, started from their command lines."""
 
 from __future__ import annotations
 
@@ -7,67 +7,48 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from flight.client import Commander, CommandFailed
 
 _SOCKETS = ("frames", "products", "telemetry", "commands")
-# A slow computer answers late rather than with all passes; the products say how many there were.
+# On a slow computer a frame gets fewer passes; the products state how many.
 _DEADLINE_MS = 1500
 _MINIMUM_PASSES = 4
 _START_TIMEOUT_S = 60.0
 _IDLE_S = 15.0
 
 
-def demonstrate(bundle: Path, source: str, rate_hz: float, out: Path) -> int:
-    """Run the demonstration; returns the exit code. Pictures and logs go to `out`."""
+def run_demo(bundle: Path, source: str, rate_hz: float, out: Path) -> int:
+    """Run a service, stream a source to it, and write pictures of its maps.
+
+    Args:
+        bundle: folder of the bundle.
+        source: see hil.sources.folder.open_source.
+        rate_hz: frames per second.
+        out: folder for the pictures, demo.gif and service.log; pictures of an earlier demonstration are deleted.
+
+    Returns:
+        Exit code: 0, or 1 if a process failed or no map arrived.
+
+    Raises:
+        RuntimeError: the service did not start, or ended too early.
+    """
     out.mkdir(parents=True, exist_ok=True)
     for old in [*out.glob("frame_*.png"), *out.glob("demo.gif")]:
         old.unlink()
     with tempfile.TemporaryDirectory(prefix="rubblemap_demo_") as folder:
         endpoints = {name: f"ipc://{folder}/{name}" for name in _SOCKETS}
         configuration = Path(folder) / "flight.toml"
-        lines = [f'{name} = "{endpoint}"' for name, endpoint in endpoints.items()]
-        parameters = [f"deadline_ms = {_DEADLINE_MS}", f"minimum_passes = {_MINIMUM_PASSES}"]
-        text = "\n".join(["[endpoints]", *lines, "[parameters]", *parameters, ""])
-        configuration.write_text(text, encoding="utf-8")
-        python = [sys.executable, "-m"]
-        serve = [*python, "flight.cli", "serve", "--bundle", str(bundle), "--config", str(configuration)]
-        watch = [*python, "hil.cli", "watch", "--endpoint", endpoints["products"], "--save", str(out)]
-        watch += ["--source", source, "--until-idle", str(_IDLE_S), "--every"]
-        stream = [*python, "hil.cli", "stream", "--endpoint", endpoints["frames"], "--source", source]
-        stream += ["--rate", str(rate_hz)]
-        with (out / "service.log").open("w") as log:
-            service = subprocess.Popen(serve, stderr=log)
-            consumer: subprocess.Popen[bytes] | None = None
-            try:
-                _wait_until_ready(service, endpoints["commands"], out / "service.log")
-                print(f"service ready; streaming {source} at {rate_hz:g} frames/s", flush=True)
-                print(
-                    f"deadline {_DEADLINE_MS} ms: where not all passes fit into it, the products say how many did, and "
-                    "are marked degraded",
-                    flush=True,
-                )
-                consumer = subprocess.Popen(watch)
-                time.sleep(1.0)  # a subscription takes a moment to reach the publisher
-                sent = subprocess.run(stream, check=False).returncode
-                watched = consumer.wait()
-                if service.poll() is not None:
-                    raise RuntimeError(f"the service ended on the way; see {out / 'service.log'}")
-                with Commander(endpoints["commands"]) as commander:
-                    counters = commander.send("get_status")["counters"]
-                    commander.send("shutdown")
-                stopped = service.wait()
-            finally:
-                for process in (consumer, service):
-                    if process is not None and process.poll() is None:
-                        process.kill()
+        _write_configuration(configuration, endpoints)
+        counters, codes = _run_processes(bundle, configuration, endpoints, source, rate_hz, out)
     print(
         f"frames sent {counters['frames_received']}, answered {counters['frames_processed']}, "
         f"superseded by a newer one {counters['frames_superseded']}, "
         f"rejected {sum(counters['frames_rejected'].values())}"
     )
-    if sent or watched or stopped:
-        print(f"exit codes: stream {sent}, watch {watched}, service {stopped}", file=sys.stderr)
+    if any(codes.values()):
+        print(f"exit codes: {', '.join(f'{name} {code}' for name, code in codes.items())}", file=sys.stderr)
         return 1
     if not (out / "demo.gif").is_file():
         print("no product with maps arrived; see service.log", file=sys.stderr)
@@ -76,14 +57,59 @@ def demonstrate(bundle: Path, source: str, rate_hz: float, out: Path) -> int:
     return 0
 
 
+def _write_configuration(path: Path, endpoints: dict[str, str]) -> None:
+    lines = [f'{name} = "{endpoint}"' for name, endpoint in endpoints.items()]
+    parameters = [f"deadline_ms = {_DEADLINE_MS}", f"minimum_passes = {_MINIMUM_PASSES}"]
+    path.write_text("\n".join(["[endpoints]", *lines, "[parameters]", *parameters, ""]), encoding="utf-8")
+
+
+def _run_processes(
+    bundle: Path, configuration: Path, endpoints: dict[str, str], source: str, rate_hz: float, out: Path
+) -> tuple[dict[str, Any], dict[str, int]]:
+    """Run service, consumer and camera to their ends; returns the service's counters and the exit codes."""
+    python = [sys.executable, "-m"]
+    serve = [*python, "flight.cli", "serve", "--bundle", str(bundle), "--config", str(configuration)]
+    watch = [*python, "hil.cli", "watch", "--endpoint", endpoints["products"], "--save", str(out)]
+    watch += ["--source", source, "--until-idle", str(_IDLE_S), "--every"]
+    stream = [*python, "hil.cli", "stream", "--endpoint", endpoints["frames"], "--source", source]
+    stream += ["--rate", str(rate_hz)]
+    log = out / "service.log"
+    codes: dict[str, int] = {}
+    with log.open("w") as file:
+        service = subprocess.Popen(serve, stderr=file)
+    consumer: subprocess.Popen[bytes] | None = None
+    try:
+        _wait_until_ready(service, endpoints["commands"], log)
+        print(f"service ready; streaming {source} at {rate_hz:g} frames/s", flush=True)
+        print(
+            f"deadline {_DEADLINE_MS} ms: a product with fewer passes than requested states how many, and is degraded",
+            flush=True,
+        )
+        consumer = subprocess.Popen(watch)
+        time.sleep(1.0)  # a subscription takes a moment to reach the publisher
+        codes["stream"] = subprocess.run(stream, check=False).returncode
+        codes["watch"] = consumer.wait()
+        if service.poll() is not None:
+            raise RuntimeError(f"the service ended too early; see {log}")
+        with Commander(endpoints["commands"]) as commander:
+            counters = commander.send("get_status")["counters"]
+            commander.send("shutdown")
+        codes["service"] = service.wait()
+    finally:
+        for process in (consumer, service):
+            if process is not None and process.poll() is None:
+                process.kill()
+    return counters, codes
+
+
 def _wait_until_ready(service: subprocess.Popen[bytes], endpoint: str, log: Path) -> None:
-    """Poll the service's state. Raises RuntimeError when it ends or is not ready in time."""
+    """Poll the service's state. Raises RuntimeError if it ends or is not ready in time."""
     deadline = time.monotonic() + _START_TIMEOUT_S
     with Commander(endpoint, timeout_s=0.5) as commander:
         while time.monotonic() < deadline:
             if service.poll() is not None:
                 last = [line for line in log.read_text().splitlines() if line.strip()][-1:]
-                raise RuntimeError(f"the service ended: {''.join(last) or 'without a word'}")
+                raise RuntimeError(f"the service ended: {''.join(last) or 'without a message'}")
             try:
                 if commander.send("get_status")["state"] == "ready":
                     return

@@ -1,4 +1,4 @@
-"""Housekeeping and events as Prometheus metrics, over HTTP on loopback."""
+"""Exports housekeeping and events as Prometheus metrics, over HTTP on the loopback interface."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from prometheus_client.registry import Collector
 
 from flight.icd.limits import TOPIC_EVENT, TOPIC_HOUSEKEEPING
 
-# There is no option for another address: whoever wants the numbers elsewhere runs their own collector on the board.
+# There is no option for another address; to see the metrics elsewhere, run a collector on the board.
 _ADDRESS = "127.0.0.1"
-# Housekeeping comes every second; after this long without, the service counts as down and its values as stale.
+# Housekeeping comes every second; without it for this long, the service counts as down and its values as stale.
 _STALE_S = 5.0
 _STATES = ("starting", "ready", "degraded", "safe")
 _QUANTILES = {"p50": "0.5", "p99": "0.99", "max": "1"}
@@ -33,10 +33,10 @@ _GAUGES = {
 
 
 class TelemetryCollector(Collector):
-    """Turns the newest housekeeping map into metrics whenever it is scraped, and counts events.
+    """Turns the newest housekeeping into metrics at every scrape, and counts events.
 
-    Values of the service are left out while it is down. Events are counted here, from the start of this collector on,
-    those held back by the service's throttle included.
+    While the service is down, its values are left out. Events are counted from the start of this collector, including
+    those that the service's throttle suppressed.
     """
 
     def __init__(self) -> None:
@@ -44,8 +44,13 @@ class TelemetryCollector(Collector):
         self._newest: tuple[float, dict[str, Any]] | None = None
         self._events: Counter[tuple[str, str]] = Counter()
 
-    def take(self, topic: str, values: dict[str, Any]) -> None:
-        """Note a map as TelemetryListener gives it."""
+    def update(self, topic: str, values: dict[str, Any]) -> None:
+        """Store a message of telemetry.
+
+        Args:
+            topic: as TelemetryListener.receive returns it.
+            values: fields of the message.
+        """
         with self._lock:
             if topic == TOPIC_HOUSEKEEPING:
                 self._newest = (time.monotonic(), values)
@@ -53,7 +58,7 @@ class TelemetryCollector(Collector):
                 self._events[values["name"], values["severity"]] += 1 + values["count_suppressed"]
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics of this moment; called in the HTTP server's threads."""
+        """The current metrics; called in the threads of the HTTP server."""
         with self._lock:
             newest, events = self._newest, dict(self._events)
         up = newest is not None and time.monotonic() - newest[0] <= _STALE_S
@@ -65,10 +70,10 @@ class TelemetryCollector(Collector):
             counted.add_metric(labels, count)
         yield counted
         if up and newest is not None:
-            yield from _service_metrics(newest[1])
+            yield from _make_service_metrics(newest[1])
 
 
-def _service_metrics(housekeeping: dict[str, Any]) -> Iterator[Metric]:
+def _make_service_metrics(housekeeping: dict[str, Any]) -> Iterator[Metric]:
     for name, value in housekeeping["counters"].items():
         text = f"{name.replace('_', ' ')} since the service started or reset_counters"
         if isinstance(value, dict):
@@ -99,12 +104,20 @@ def _service_metrics(housekeeping: dict[str, Any]) -> Iterator[Metric]:
 
 
 @contextmanager
-def metrics_server(collector: Collector, port: int) -> Iterator[int]:
-    """Serve the collector's metrics on loopback; gives the port, which is a free one for 0.
+def serve_metrics(collector: Collector, port: int) -> Iterator[int]:
+    """Serve the collector's metrics on the loopback interface, until the context ends.
 
-    Raises OSError naming the port when it cannot be had.
+    Args:
+        collector: of the metrics.
+        port: 0 for any free port.
+
+    Yields:
+        The port.
+
+    Raises:
+        OSError: the port cannot be used; the message names it.
     """
-    # A registry of its own: the library's default one adds metrics of this process.
+    # Its own registry: the library's default registry adds metrics of this process.
     registry = CollectorRegistry()
     registry.register(collector)
     try:

@@ -1,4 +1,4 @@
-"""The camera: sends the frames of a source at a steady rate."""
+"""The camera of the kit: sends the frames of a source at a fixed rate."""
 
 from __future__ import annotations
 
@@ -11,10 +11,20 @@ from hil.sources.folder import FrameSource
 
 
 def stream(source: FrameSource, sender: FrameSender, rate_hz: float, loop: bool, count: int | None) -> int:
-    """Send frames; returns how many were sent. A file that is no image is named and left out.
+    """Send the frames of a source. A file that is not an image is reported on stderr and skipped.
 
-    The frame_id is the frame's index in the source (going on past its end in a loop), so that whoever holds
-    the same source can find the frame that a product answers.
+    The frame_id is the frame's index in the source, and keeps counting in a loop: whoever has the same source can find
+    the frame of a product.
+
+    Args:
+        source: of the frames.
+        sender: connected to the service.
+        rate_hz: frames per second.
+        loop: start again after the last frame.
+        count: number of frames to send; None for all, or without end in a loop.
+
+    Returns:
+        The number of frames sent.
     """
     total = count if count is not None else (None if loop else len(source.files))
     began = time.monotonic()
@@ -24,7 +34,7 @@ def stream(source: FrameSource, sender: FrameSender, rate_hz: float, loop: bool,
         time.sleep(max(due - time.monotonic(), 0.0))
         sender.next_frame_id = index
         try:
-            # Not stated to be centred: the service finds the body and brings it to the scale the networks know.
+            # Not centred: the service finds the body and scales it to the networks' input.
             sender.send(source.frame(index), centered=False, **source.frame_geometry(index))
             sent += 1
         except ImageError as error:

@@ -1,4 +1,4 @@
-"""The consumer: one line per product, and pictures of what was seen."""
+"""The consumer of the kit: prints one line per product, and draws pictures of the maps."""
 
 from __future__ import annotations
 
@@ -21,8 +21,16 @@ _GIF_FRAME_MS = 250
 
 
 @dataclass
-class Watched:
-    """What was seen so far. statuses: count per status. pictures: written, in order."""
+class WatchLog:
+    """What a consumer has received.
+
+    Attributes:
+        products: number of products.
+        statuses: number of products by status.
+        passes: (used, requested) of each navigation product.
+        latencies_ms: from capture to reception, of each navigation product.
+        pictures: files written, in order.
+    """
 
     products: int = 0
     statuses: dict[str, int] = field(default_factory=dict)
@@ -31,14 +39,14 @@ class Watched:
     pictures: list[Path] = field(default_factory=list)
 
 
-def line(product: Product, latency_ms: float) -> str:
-    """One product in one line: frame, status, classes present, mean entropy, passes, latency."""
+def format_product(product: Product, latency_ms: float) -> str:
+    """One line about a product: frame, status, share of each class present, mean entropy, passes, flags, latency."""
     header = product.header
     text = f"{product.topic:14} frame {header['frame_id']:>4}  {product.status:8}"
     if product.planes:
-        shown = product.planes["enhanced_class_map"]
+        class_map = product.planes["enhanced_class_map"]
         names = [c["name"] for c in header["classes"]] + ["uncertain"]
-        present = " ".join(f"{name} {np.mean(shown == i):.0%}" for i, name in enumerate(names) if (shown == i).any())
+        present = " ".join(f"{name} {np.mean(class_map == i):.0%}" for i, name in enumerate(names) if i in class_map)
         entropy = float(product.planes["predictive_entropy"].astype(np.float32).mean())
         text += f"  {present}  entropy {entropy:.3f} nat  passes {header['passes_used']}/{header['passes_requested']}"
     if header["flags"]:
@@ -53,43 +61,57 @@ def watch(
     source: FrameSource | None,
     count: int | None,
     until_idle_s: float | None,
-    watched: Watched,
-    say: Callable[[str], None] = print,
+    log: WatchLog,
+    write_line: Callable[[str], None] = print,
 ) -> None:
-    """Print every product until `count` came or none came for `until_idle_s` seconds.
+    """Receive products and write a line about each.
 
-    save: folder for pictures; a picture is drawn when both the navigation and the hazard product of a frame
-    are there. source: where to find the frames, for the first panel of the pictures. watched: is filled in, so that
-    it can be used after an interruption, too.
+    Args:
+        subscriber: connected to the service.
+        save: folder for pictures, one per frame of which both the navigation and the hazard product came; or None.
+        source: of the frames, for the first panel of the pictures; or None.
+        count: stop after so many products; None for no limit.
+        until_idle_s: stop when no product came for so many seconds; None for no limit.
+        log: is updated, so that it is of use after an interruption, too.
+        write_line: prints a line.
     """
-    halves: dict[tuple[str, int, int], dict[str, Product]] = {}
-    while count is None or watched.products < count:
+    incomplete: dict[tuple[str, int, int], dict[str, Product]] = {}
+    while count is None or log.products < count:
         product = subscriber.receive(until_idle_s)
         if product is None:
             break
         latency_ms = (time.time_ns() - product.header["capture_time_ns"]) / 1e6
-        say(line(product, latency_ms))
-        watched.products += 1
-        watched.statuses[product.status] = watched.statuses.get(product.status, 0) + 1
+        write_line(format_product(product, latency_ms))
+        log.products += 1
+        log.statuses[product.status] = log.statuses.get(product.status, 0) + 1
         if product.topic == TOPIC_NAVIGATION:
-            watched.latencies_ms.append(latency_ms)
-            watched.passes.append((product.header["passes_used"], product.header["passes_requested"]))
+            log.latencies_ms.append(latency_ms)
+            log.passes.append((product.header["passes_used"], product.header["passes_requested"]))
         if save is None or not product.planes:
             continue
-        both = halves.setdefault(product.frame_key, {})
-        both[product.topic] = product
-        if TOPIC_NAVIGATION in both and TOPIC_HAZARD in both:
-            del halves[product.frame_key]
+        products = incomplete.setdefault(product.frame_key, {})
+        products[product.topic] = product
+        if TOPIC_NAVIGATION in products and TOPIC_HAZARD in products:
+            del incomplete[product.frame_key]
             path = save / f"frame_{product.header['frame_id']:05d}.png"
-            pictures.save_png(path, picture(both[TOPIC_NAVIGATION], both[TOPIC_HAZARD], source))
-            watched.pictures.append(path)
-        # A frame whose other half was lost must not be kept for ever.
-        for key in list(halves)[:-8]:
-            del halves[key]
+            pictures.save_png(path, draw_frame(products[TOPIC_NAVIGATION], products[TOPIC_HAZARD], source))
+            log.pictures.append(path)
+        # The other product of a frame may be lost: keep the last few frames only.
+        for key in list(incomplete)[:-8]:
+            del incomplete[key]
 
 
-def picture(navigation: Product, hazard: Product, source: FrameSource | None) -> pictures.Picture:
-    """Frame, class map, uncertainty and hazard of one frame side by side."""
+def draw_frame(navigation: Product, hazard: Product, source: FrameSource | None) -> pictures.Picture:
+    """Draw the maps of one frame side by side.
+
+    Args:
+        navigation: product of map.navigation.
+        hazard: product of map.hazard, of the same frame.
+        source: of the frame, for a first panel with the frame itself; or None.
+
+    Returns:
+        (H, W, 3) uint8: frame, class map, entropy and hazard.
+    """
     header = navigation.header
     names = [c["name"] for c in header["classes"]]
     height, width = navigation.planes["class_map"].shape
@@ -97,24 +119,29 @@ def picture(navigation: Product, hazard: Product, source: FrameSource | None) ->
     if source is not None:
         frame = source.frame(header["frame_id"])
         depth = 8 * frame.dtype.itemsize
-        panels.append(("frame", pictures.frame_on_map(frame, depth, header["map_to_sensor"], height, width)))
+        panels.append(("frame", pictures.resample_frame(frame, depth, header["map_to_sensor"], height, width)))
     panels += [
-        ("class map", pictures.class_picture(navigation.planes["enhanced_class_map"], classes=len(names))),
+        ("class map", pictures.draw_class_map(navigation.planes["enhanced_class_map"], classes=len(names))),
         (
             f"entropy, 0..{math.log(len(names)):.2f} nat",
-            pictures.entropy_picture(navigation.planes["predictive_entropy"], len(names)),
+            pictures.draw_entropy(navigation.planes["predictive_entropy"], len(names)),
         ),
-        ("hazard probability", pictures.hazard_picture(hazard.planes["hazard_probability"])),
+        ("hazard probability", pictures.draw_hazard(hazard.planes["hazard_probability"])),
     ]
     caption = (
         f"{header['source']} frame {header['frame_id']}   {navigation.status}   "
         f"{header['passes_used']} passes   {header['bundle']['name']} {header['bundle']['version']}"
     )
-    return pictures.side_by_side(panels, pictures.class_legend(names), caption)
+    return pictures.join_panels(panels, pictures.make_legend(names), caption)
 
 
-def animate(files: list[Path], path: Path) -> None:
-    """Join pictures to one animated GIF."""
+def write_gif(files: list[Path], path: Path) -> None:
+    """Write pictures as an animated GIF.
+
+    Args:
+        files: PNG files, at least one, in order.
+        path: of the GIF.
+    """
     frames = []
     for file in files:
         with Image.open(file) as image:

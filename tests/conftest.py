@@ -22,7 +22,7 @@ SHIPPED_BUNDLE = Path(__file__).parents[1] / "models" / "unet_h"
 
 # Files whose tests share what takes long to make go to one process: what their paths begin with -> a name for all.
 SHARED = {
-    "tests/gnc/": "the built library",
+    "tests/flight/gnc/": "the built library",
     "tests/ground_tools/export/": "trained networks",
     "tests/ground_tools/training/test_loop.py": "trained networks",
 }

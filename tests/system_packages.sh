@@ -29,6 +29,9 @@ if [ "$1" = test ]; then
     command -v cmake >/dev/null || missing="$missing cmake"
     command -v g++ >/dev/null || missing="$missing g++"
     command -v pkg-config >/dev/null || missing="$missing pkg-config"
+    for tool in clang-format clang-tidy; do
+        command -v "$tool" >/dev/null || missing="$missing $tool"
+    done
     for pair in zmq.h:libzmq3-dev zlib.h:zlib1g-dev msgpack.hpp:libmsgpack-cxx-dev; do
         [ -e "/usr/include/${pair%%:*}" ] || missing="$missing ${pair##*:}"
     done

@@ -24,6 +24,7 @@ PROGRAMS = {module.build_parser().prog: module for module in (flight.cli, ground
 OTHER_ENTRIES = {
     "flight/service/worker.py": "a process of the service, which starts it",
     "flight/icd/document.py": "writes generated files of the source tree, after a change of the code",
+    "flight/service/document.py": "writes generated files of the source tree, after a change of the code",
 }
 # The packages of the extras: a program says what it is without them.
 EXTRAS = ("bpy", "dask", "distributed", "embreex", "h5py", "keras", "matplotlib", "PIL", "prometheus_client")

@@ -102,7 +102,8 @@ def put_garbage_for_a_network(folder: Path) -> None:
 
 def _answer(folder: Path) -> np.ndarray:
     from flight.bundle import load_bundle
-    from flight.inference.engine import Engine, default_settings
+    from flight.inference.engine import Engine
+    from flight.settings import default_settings
 
     bundle = load_bundle(folder)
     image = cv2.imread(str(folder / "image.png"), cv2.IMREAD_UNCHANGED)

@@ -1,4 +1,4 @@
-"""The Python side for consumers, cameras and operators: subscribe, use maps, send frames, command."""
+"""Python clients for consumers, cameras and operators: receive and use maps, send frames, send commands."""
 
 from flight.client.camera import FrameSender
 from flight.client.commander import Commander, CommandFailed

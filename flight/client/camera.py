@@ -1,4 +1,4 @@
-"""The camera side: sending frames."""
+"""The camera's client: sends frames to the service."""
 
 from __future__ import annotations
 
@@ -14,10 +14,16 @@ from flight.icd.limits import DEFAULT_ENDPOINTS
 
 
 class FrameSender(Connection):
-    """Sends frames of one camera to the service.
+    """Sends frames of one camera to the service. The frame_id counts up from 0 by itself.
 
-    source: the camera's name. epoch: its boot count; the default, seconds since 1970, rises with every start. keys: see
-    Connection.
+    Args:
+        endpoint: the service's frames socket.
+        source: name of the camera, at most 32 bytes of UTF-8.
+        epoch: boot count of the camera; the default, seconds since 1970, is larger at every start.
+        keys: see Connection.
+
+    Raises:
+        KeyFileError: see Connection.
     """
 
     def __init__(
@@ -30,7 +36,7 @@ class FrameSender(Connection):
         self.source = source
         self.epoch = int(time.time()) if epoch is None else epoch
         self.next_frame_id = 0
-        # IMMEDIATE: frames wait for a service to be there, not in a queue from which it would get them late.
+        # IMMEDIATE: without a service, `send` waits; frames do not queue up to arrive late.
         super().__init__(zmq.PUSH, endpoint, {zmq.SNDHWM: 2, zmq.IMMEDIATE: 1, zmq.LINGER: 1000}, keys)
 
     def send(
@@ -43,11 +49,22 @@ class FrameSender(Connection):
         timeout_s: float = 5.0,
         **optional: Any,
     ) -> int:
-        """Send one frame; returns its frame_id.
+        """Send one frame.
 
-        pixels: (H, W) or (H, W, 3), uint8 or uint16. centered: the body is in the middle and the frame is to be
-        taken whole. optional: exposure_s, range_km, sun_direction_camera. Raises TimeoutError when the service
-        does not take it in time, ValueError for a frame that breaks the contract.
+        Args:
+            pixels: (H, W) or (H, W, 3), uint8 or uint16.
+            centered: the body is in the middle of the frame: take the whole frame.
+            bit_depth: bits per channel in use; by default those of the dtype.
+            capture_time_ns: nanoseconds since 1970; by default now.
+            timeout_s: how long to wait for the service to take the frame.
+            optional: header fields exposure_s, range_km, sun_direction_camera.
+
+        Returns:
+            The frame_id of the frame.
+
+        Raises:
+            TimeoutError: the service did not take the frame in time.
+            ValueError: the frame is not one that the ICD allows.
         """
         frame_id = self.next_frame_id
         parts = encode_frame(
@@ -60,7 +77,7 @@ class FrameSender(Connection):
             bit_depth=bit_depth,
             **optional,
         )
-        if not self._hand_over(parts, timeout_s):
+        if not self._send_in_time(parts, timeout_s):
             raise TimeoutError(f"frames socket: no service took frame {frame_id} within {timeout_s:g} s")
         self.next_frame_id += 1
         return frame_id

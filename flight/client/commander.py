@@ -1,4 +1,4 @@
-"""The operator's side: commands and their replies."""
+"""The operator's client: sends commands and waits for their replies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from flight.icd.limits import COMMAND_BYTES, DEFAULT_ENDPOINTS
 
 
 class CommandFailed(RuntimeError):
-    """The service refused a command or failed to carry it out. code: of the ICD's catalogue."""
+    """The service rejected a command, or it failed.
+
+    Attributes:
+        code: reply code from the ICD's catalogue.
+    """
 
     def __init__(self, name: str, code: str, message: str) -> None:
         self.code = code
@@ -25,8 +29,14 @@ class CommandFailed(RuntimeError):
 class Commander(Connection):
     """Sends commands to the service, one at a time.
 
-    timeout_s: for a reply; commands that take time (load_bundle, validate_bundle, activate_bundle, self_test) need
-    more. keys: see Connection.
+    Args:
+        endpoint: the service's commands socket.
+        timeout_s: how long to wait for a reply; load_bundle, validate_bundle, activate_bundle and self_test need more
+            than the default.
+        keys: see Connection.
+
+    Raises:
+        KeyFileError: see Connection.
     """
 
     def __init__(
@@ -34,20 +44,29 @@ class Commander(Connection):
     ) -> None:
         self._timeout_s = timeout_s
         self._identifiers = itertools.count(time.time_ns() & 0xFFFF_FFFF_FFFF)
-        # DEALER, not REQ: after a time-out the next command can still be sent. IMMEDIATE: a command does not wait for a
-        # service to come. One that was sent before the heartbeats noticed a silence may still be carried out after it.
+        # DEALER, not REQ: after a timeout the next command can still be sent. IMMEDIATE: a command does not wait in a
+        # queue for a service. One sent before the heartbeats detect a silent link may still be carried out later.
         options: dict[int, int] = {zmq.LINGER: 0, zmq.IMMEDIATE: 1, zmq.MAXMSGSIZE: COMMAND_BYTES}
         super().__init__(zmq.DEALER, endpoint, options, keys)
 
     def send(self, name: str, /, **arguments: Any) -> dict[str, Any]:
-        """Send a command and return the reply's result.
+        """Send a command and wait for its reply.
 
-        Raises CommandFailed when it was refused, TimeoutError when no reply came.
+        Args:
+            name: of the command, see docs/icd.md.
+            arguments: of the command.
+
+        Returns:
+            The reply's result.
+
+        Raises:
+            CommandFailed: the command was rejected or failed.
+            TimeoutError: no service, or no reply in time; the command may still be carried out.
         """
         identifier = next(self._identifiers)
         message = encode_message("command", {"id": identifier, "name": name, "arguments": arguments})
         deadline = time.monotonic() + self._timeout_s
-        if not self._hand_over([b"", message], self._timeout_s):
+        if not self._send_in_time([b"", message], self._timeout_s):
             raise TimeoutError(f"command {name}: no service within {self._timeout_s:g} s")
         while True:
             left = deadline - time.monotonic()
@@ -56,7 +75,7 @@ class Commander(Connection):
             reply = decode_message("reply", self._socket.recv_multipart()[-1])
             malformed = reply["id"] == 0 and reply["code"] == "malformed"
             if reply["id"] != identifier and not malformed:
-                continue  # of an earlier command that timed out
+                continue  # the reply to an earlier command that timed out
             if reply["status"] != "completed":
                 raise CommandFailed(name, reply["code"], reply["message"])
             result: dict[str, Any] = reply["result"]

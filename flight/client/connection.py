@@ -1,4 +1,4 @@
-"""What the four clients share: one socket with a context of its own, opened and closed together."""
+"""The connection that the four clients share: one ZeroMQ socket with its own context."""
 
 from __future__ import annotations
 
@@ -12,16 +12,22 @@ import zmq
 
 from flight.keys import load_client_keys
 
-# A service that is silent for three of these is connected to anew: one that only listens would never learn that the
-# other end is gone without a word, and what is sent would wait for its return.
+# After three intervals of silence the socket reconnects. Without heartbeats, a listener would never detect that the
+# service's machine is gone, and messages would queue up for its return.
 _HEARTBEAT_MS = 2000
 
 
 class Connection:
-    """A connected socket; usable as a context manager.
+    """A connected socket; a context manager that closes it.
 
-    options: ZeroMQ socket options, set before connecting. keys: the client's folder as `flight keys client` makes it,
-    for a service with CURVE keys. Raises KeyFileError.
+    Args:
+        kind: ZeroMQ socket type, such as zmq.SUB.
+        endpoint: of the service, such as "tcp://127.0.0.1:5602".
+        options: ZeroMQ socket options, set before connecting.
+        keys: folder made by `flight keys client`, for a service with CURVE keys; None for a service without.
+
+    Raises:
+        KeyFileError: a key is missing, malformed or readable by others.
     """
 
     def __init__(self, kind: int, endpoint: str, options: Mapping[int, int], keys: Path | None = None) -> None:
@@ -32,7 +38,7 @@ class Connection:
             self._socket.setsockopt(zmq.IPV6, 1)
         self._socket.setsockopt(zmq.HEARTBEAT_IVL, _HEARTBEAT_MS)
         self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3 * _HEARTBEAT_MS)
-        # After so long without a word from here, the service ends the connection.
+        # The service closes the connection if it hears nothing from this side for so long.
         self._socket.setsockopt(zmq.HEARTBEAT_TTL, 3 * _HEARTBEAT_MS)
         for option, value in options.items():
             self._socket.setsockopt(option, value)
@@ -43,15 +49,15 @@ class Connection:
         self._socket.connect(endpoint)
 
     def close(self) -> None:
-        """Close the socket, after handing over what was sent as far as its linger time allows."""
+        """Close the socket. Messages still queued are sent first, for at most the socket's linger time."""
         self._socket.close()
         self._context.term()
 
-    def _hand_over(self, parts: Sequence[bytes | memoryview], timeout_s: float) -> bool:
-        """Send a message of one or two parts; False when no service took it in time.
+    def _send_in_time(self, parts: Sequence[bytes | memoryview], timeout_s: float) -> bool:
+        """Send a message of one or two parts; False if no service took it in time.
 
-        Never by a send that waits: the service may go away after the poll, and the send would wait for ever. libzmq
-        takes back the first part when its connection ends before the second.
+        The send itself does not block: the service may go away after the poll, and a blocking send would wait forever.
+        libzmq discards the first part if the connection ends before the second.
         """
         deadline = time.monotonic() + timeout_s
         while True:

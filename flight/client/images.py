@@ -1,4 +1,4 @@
-"""Reading camera frames from image files."""
+"""Camera frames from image files."""
 
 from __future__ import annotations
 
@@ -14,13 +14,20 @@ SMALLEST_SIDE, LARGEST_SIDE = 16, 4096
 
 
 class ImageError(ValueError):
-    """An image file that cannot be used as a frame; the message names the file and what is wrong."""
+    """An image file cannot be used as a frame; the message names the file and the cause."""
 
 
 def read_frame(path: Path) -> NDArray[Any]:
-    """Read an image as a frame: (H, W) uint8 or uint16; colour is averaged to grey.
+    """Read a PNG, JPEG or TIFF file as a frame.
 
-    Raises ImageError for a file that is missing, no image, of another depth, or of a size beyond the ICD's.
+    Args:
+        path: of the file.
+
+    Returns:
+        (H, W) uint8 or uint16; the channels of a colour image are averaged.
+
+    Raises:
+        ImageError: the file is missing, not an image, not of 8 or 16 bits, or not of 16..4096 pixels a side.
     """
     try:
         data = path.read_bytes()
@@ -44,8 +51,12 @@ def read_frame(path: Path) -> NDArray[Any]:
     return np.ascontiguousarray(array)
 
 
-def image_files(folder: Path) -> list[Path]:
-    """The image files of a folder, by name. Raises ImageError when there is none."""
+def list_images(folder: Path) -> list[Path]:
+    """List the PNG, JPEG and TIFF files of a folder, sorted by name.
+
+    Raises:
+        ImageError: no such folder, or no such files in it.
+    """
     if not folder.is_dir():
         raise ImageError(f"{folder}: no such folder")
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)

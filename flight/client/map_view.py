@@ -1,45 +1,41 @@
-"""What both consumers read from a product: sizes, class roles, the affine to the sensor, and whether to use it at all.
+"""A product's map as both consumers use it: size, class roles, affine, and whether it may be used at all.
 
-The C++ counterpart is flight/gnc/include/rubblemap/consumers.hpp. Both languages calculate in IEEE doubles and add in
-raster order, so that they agree to the last printed digit: np.cumsum adds in order, np.sum does not.
+The C++ library calculates the same. Both use IEEE doubles and add in raster order, so that their results agree to the
+last printed digit: np.cumsum adds in order, np.sum does not.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flight.icd.catalogue import FLAGS
+from flight.icd.catalogue import FLAGS, Consumer, flags_forbidding
 from flight.icd.products import Product
 
 Doubles = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-# Of the ICD's flags, in its order, those that say not to navigate on the map. high_entropy says to trust no class: the
-# outline may still serve as a fix with a warning, a landing site may not.
-NO_NAVIGATION_FLAGS = ("body_not_found", "dark", "empty_sky")
-NO_LANDING_FLAGS = (*NO_NAVIGATION_FLAGS, "high_entropy")
 # In place of a flag that a later version of the service may know.
 UNKNOWN_FLAG = "unknown_flag"
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """No answer, and why.
+    """Why a map must not be used.
 
-    reason: invalid_product, no_body, no_certainty, degenerate_affine, or the flag that forbids the map's use.
+    Attributes:
+        reason: invalid_product, no_body, no_certainty, degenerate_affine, or the flag that forbids to use the map.
     """
 
     reason: str
 
     @property
     def text(self) -> str:
-        """The reason in a sentence."""
+        """The reason as text for people."""
         if self.reason in _REASONS:
             return _REASONS[self.reason]
         return f"the product is flagged {self.reason}: {FLAGS[self.reason].cause}"
@@ -55,9 +51,16 @@ _REASONS = {
 
 @dataclass(frozen=True)
 class MapView:
-    """A product's map, checked. affine: map_to_sensor. classes: K. roles: (256,) role of each index, "" of none.
+    """A product's map that may be used.
 
-    warnings: the product's flags that do not forbid the map's use, in the ICD's order.
+    Attributes:
+        planes: by name, (H, W) each.
+        height: H, map pixels.
+        width: W, map pixels.
+        affine: map_to_sensor (a, b, c, d, e, f): x = a u + b v + c, y = d u + e v + f.
+        classes: number of classes K.
+        roles: (256,) role of each class index, "" for an index without a class.
+        warnings: the product's flags, in the ICD's order; none of them forbids to use the map.
     """
 
     planes: dict[str, NDArray[Any]]
@@ -69,13 +72,13 @@ class MapView:
     warnings: tuple[str, ...]
 
     def with_role(self, plane: str, role: str) -> Mask:
-        """(H, W) bool: pixels whose class in a plane has the role."""
+        """(H, W) bool: pixels of a plane of classes whose class has the role."""
         result: Mask = (self.roles == role)[self.planes[plane]]
         return result
 
     def relative_entropy(self) -> Doubles:
-        """(H, W) predictive entropy over ln K, in [0, 1]."""
-        return unit_range(self.planes["predictive_entropy"].astype(np.float64) / math.log(self.classes))
+        """(H, W) predictive entropy divided by ln K, in [0, 1]."""
+        return limit_to_unit(self.planes["predictive_entropy"].astype(np.float64) / math.log(self.classes))
 
     def sensor_point(self, u: float, v: float) -> tuple[float, float]:
         """Sensor pixel (x right, y down) of a map pixel (u right, v down)."""
@@ -83,12 +86,12 @@ class MapView:
         return a * u + b * v + c, d * u + e * v + f
 
     def sensor_offset(self, u: float, v: float) -> tuple[float, float]:
-        """The same of a difference of two map pixels."""
+        """Vector in sensor pixels of a vector (u, v) in map pixels."""
         a, b, _, d, e, _ = self.affine
         return a * u + b * v, d * u + e * v
 
     def sensor_spread(self, spread: Spread) -> Spread:
-        """A C A^T of a 2 x 2 spread C in map pixels, A being the affine's linear part."""
+        """A C A^T in sensor pixels of a spread C in map pixels, with A the linear part of the affine."""
         a, b, _, d, e, _ = self.affine
         return Spread(
             a * a * spread.xx + 2.0 * a * b * spread.xy + b * b * spread.yy,
@@ -98,29 +101,30 @@ class MapView:
 
     @property
     def pixel_area(self) -> float:
-        """Square sensor pixels of one map pixel."""
+        """Area of one map pixel in square sensor pixels, |det A|."""
         a, b, _, d, e, _ = self.affine
         return abs(a * e - b * d)
 
 
 @dataclass(frozen=True)
 class Spread:
-    """A symmetric 2 x 2 matrix."""
+    """A symmetric 2 x 2 matrix, such as a covariance."""
 
     xx: float
     xy: float
     yy: float
 
     def eigenvalues(self) -> tuple[float, float]:
-        """The larger and the smaller one."""
+        """The larger and the smaller eigenvalue."""
         middle, half = 0.5 * (self.xx + self.yy), 0.5 * (self.xx - self.yy)
         radius = math.sqrt(half * half + self.xy * self.xy)
         return middle + radius, middle - radius
 
     def major_axis(self) -> tuple[float, float]:
-        """Unit vector (x >= 0) along the eigenvector of the larger eigenvalue; (1, 0) when both are equal.
+        """Unit eigenvector of the larger eigenvalue, with x >= 0; (1, 0) if both eigenvalues are equal.
 
-        By half angles and square roots: trigonometric functions may differ in the last bit from library to library.
+        Calculated with half angles and square roots: trigonometric functions may differ in the last bit between
+        libraries.
         """
         half = 0.5 * (self.xx - self.yy)
         radius = math.sqrt(half * half + self.xy * self.xy)
@@ -131,8 +135,20 @@ class Spread:
         return (x, -y) if self.xy < 0.0 else (x, y)
 
 
-def view_of(product: Product, topic: str, forbidding: Sequence[str]) -> MapView | Refusal:
-    """The map of a product of `topic`, or why it must not be used. Raises ValueError for a product of another topic."""
+def read_map(product: Product, topic: str, consumer: Consumer) -> MapView | Refusal:
+    """Read the map of a product, and check whether it may be used.
+
+    Args:
+        product: as received.
+        topic: that it must have.
+        consumer: who will use the map; the catalogue says which flags forbid it.
+
+    Returns:
+        The map, or why it must not be used.
+
+    Raises:
+        ValueError: the product is of another topic.
+    """
     if product.topic != topic:
         raise ValueError(f"product: expected topic {topic}, got {product.topic}")
     header = product.header
@@ -141,6 +157,7 @@ def view_of(product: Product, topic: str, forbidding: Sequence[str]) -> MapView 
     raised = [flag for flag in FLAGS if flag in header["flags"]]
     if not FLAGS.keys() >= set(header["flags"]):
         raised.append(UNKNOWN_FLAG)
+    forbidding = flags_forbidding(consumer)
     for flag in raised:
         if flag in forbidding:
             return Refusal(flag)
@@ -157,11 +174,11 @@ def view_of(product: Product, topic: str, forbidding: Sequence[str]) -> MapView 
     return view
 
 
-def unit_range(values: Doubles) -> Doubles:
-    """Values limited to [0, 1]; what is no number counts as 1, the worst."""
+def limit_to_unit(values: Doubles) -> Doubles:
+    """Limit values to [0, 1]; NaN becomes 1, the worst value of an entropy or a hazard probability."""
     return np.where(values < 1.0, np.where(values > 0.0, values, 0.0), 1.0)
 
 
-def total(values: Doubles) -> float:
-    """Sum in raster order."""
+def sum_in_order(values: Doubles) -> float:
+    """Sum of all values, added in raster order; 0.0 if there are none."""
     return float(np.cumsum(values.ravel())[-1]) if values.size else 0.0

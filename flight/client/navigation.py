@@ -1,6 +1,6 @@
-"""A navigation fix from a product of map.navigation: where the body is in the frame, how large, and where the sun is.
+"""Navigation fix from a product of map.navigation: position and size of the body in the frame, and the sun's direction.
 
-The same calculation in C++: rubblemap/consumers.hpp. docs/gnc.md states the equations and the measured errors.
+The C++ library has the same function with the same results. docs/gnc.md states the equations and the measured errors.
 """
 
 from __future__ import annotations
@@ -11,35 +11,38 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from flight.client.map_view import NO_NAVIGATION_FLAGS, Doubles, MapView, Mask, Refusal, Spread, total, view_of
+from flight.client.map_view import Doubles, MapView, Mask, Refusal, Spread, read_map, sum_in_order
 from flight.icd.limits import TOPIC_NAVIGATION
 from flight.icd.products import Product
 
-# Map pixels over which the errors of neighbouring pixels of a limb go together, over the body's mean relative entropy;
-# and the part of the shift without doubt that counts, as a variance. Chosen on D-1's validation split, with
-# `ground-tools fit-covariance`.
+# c, correlation length of the errors along the limb, in map pixels per unit of the body's mean relative entropy; and k,
+# weight of the squared shift in the variance. Both were fitted on D-1's validation split; docs/gnc.md has the equation.
 CORRELATION_LENGTH = 50.0
 SHIFT_SHARE = 0.5
-# Mean relative entropy below which no map was there to choose by: surer networks are not taken to err less.
+# Least mean relative entropy of the maps that c was fitted on; below it, the error is not assumed to fall any further.
 LEAST_DOUBT = 0.06
-# Background this near to the body (Chebyshev, map pixels) may belong to it.
+# Background pixels within this Chebyshev distance of the body may belong to it, map pixels.
 LIMB_REACH = 3
-# Fewer pixels of terminator than this do not show that there is a night side.
+# With fewer terminator pixels, the map does not show a night side.
 LEAST_TERMINATOR_PIXELS = 12
-# Below this distance between the centroids of area and of entropy, over the body's radius, entropy says nothing.
+# Least distance between the centroids of area and of entropy, in body radii, for entropy to give the sun's direction.
 LEAST_ENTROPY_STRENGTH = 0.01
-# Below this distance of the terminator from the body's centroid, over its radius, either side may be the lit one.
+# Least distance between the terminator and the body's centroid, in body radii, to know which side is lit.
 LEAST_TERMINATOR_STRENGTH = 0.25
 
 
 @dataclass(frozen=True)
 class SunDirection:
-    """Where the sun is, seen in the image: a unit vector (x right, y down) in sensor axes.
+    """Direction of the sun in the image: a unit vector in the sensor's axes, x right, y down.
 
-    angle_deg: of that vector from x towards y, in [-180, 180]. source: "entropy", from the side on which the networks
-    are unsure to that on which they are sure; or "terminator", square to the terminator's principal axis, away from it.
-    strength: the distance that gave the direction, over the body's equivalent radius. sign_known: False where the
-    terminator passes so near to the centroid that the opposite direction may be the true one.
+    Attributes:
+        x: of the vector.
+        y: of the vector.
+        angle_deg: of the vector from x towards y, in [-180, 180].
+        source: "entropy": from the side where the networks are uncertain to the side where they are certain;
+            "terminator": normal to the terminator's principal axis, towards the body's centroid.
+        strength: the distance that gave the direction, in radii of the disc of the body's area.
+        sign_known: False if the terminator passes so near to the centroid that the opposite may be true.
     """
 
     x: float
@@ -52,14 +55,24 @@ class SunDirection:
 
 @dataclass(frozen=True)
 class NavigationFix:
-    """The largest body of a map. Sensor pixels: x right, y down, pixel centres at integers.
+    """The largest body of a map. Coordinates in sensor pixels: x right, y down, pixel centres at integers.
 
-    x, y: centroid of the body's probability. covariance_xx, _xy, _yy: of that centroid's error against the outline's,
-    square sensor pixels. area: square sensor pixels. diameter: of the disc of that area. major_axis, minor_axis: full
-    lengths of the ellipse of the same second moments. major_angle_deg: of the longer one from x towards y, in
-    [-90, 90]. body_pixels, terminator_pixels, edge_pixels: map pixels of the body, of its terminator, and of the body
-    on the map's border; where the last is not 0 the map may not show all of the body. sun: None where the map shows no
-    terminator. warnings: the product's flags, in the ICD's order, "unknown_flag" last.
+    Attributes:
+        x: of the centroid of the body's probability.
+        y: of the centroid.
+        covariance_xx: of the centroid's error against the centroid of the true outline, square sensor pixels.
+        covariance_xy: see covariance_xx.
+        covariance_yy: see covariance_xx.
+        area: square sensor pixels.
+        diameter: of the disc of that area, sensor pixels.
+        major_axis: full length, of the ellipse of the same second moments, sensor pixels.
+        minor_axis: full length, sensor pixels.
+        major_angle_deg: of the major axis from x towards y, in [-90, 90].
+        body_pixels: map pixels of the body.
+        terminator_pixels: map pixels of its terminator.
+        edge_pixels: map pixels of the body on the map's border; if not 0, the map may not show the whole body.
+        sun: None if the map shows no terminator.
+        warnings: the product's flags in the ICD's order, "unknown_flag" last.
     """
 
     x: float
@@ -81,11 +94,14 @@ class NavigationFix:
 
 @dataclass(frozen=True)
 class ErrorTerms:
-    """What the covariance of a centroid is made of, map pixels. docs/gnc.md has the equation.
+    """Terms of the covariance of a centroid, in map pixels. docs/gnc.md has the equation.
 
-    limb: sum of p (1 - p) d d^T over (sum p)^2, the error of pixels that err each by itself. doubt: the body's mean
-    relative entropy, in [0, 1). shift: (u, v), how far the centroid moves when pixels count as far as they are certain.
-    quantization: variance along either axis.
+    Attributes:
+        limb: sum of p (1 - p) d d^T over (sum p)^2, the variance if the pixels' errors were independent; p is the
+            probability of the body, d the distance from the centroid.
+        doubt: the body's mean relative entropy, in [0, 1).
+        shift: (u, v) from the centroid weighted with certainty, 1 - relative entropy, to the unweighted one.
+        quantization: variance along each axis, (1/12) / max(1, sum p).
     """
 
     limb: Spread
@@ -112,12 +128,19 @@ class _Outline:
 
 
 def navigation_fix(product: Product) -> NavigationFix | Refusal:
-    """The fix that a product of map.navigation gives, or a refusal: no fix is made of a map that must not be used.
+    """Calculate position, size and orientation of the largest body of a map, and the sun's direction.
 
-    Refused: an invalid product, one flagged body_not_found, dark or empty_sky, a map without a body or with no certain
-    pixel of it, an affine that does not span the sensor. Raises ValueError for a product of another topic.
+    Args:
+        product: of topic map.navigation.
+
+    Returns:
+        The fix, or a Refusal if the map must not be used: the product is invalid, has the flag body_not_found, dark or
+        empty_sky, shows no body, has the largest entropy at every pixel of it, or its map_to_sensor is singular.
+
+    Raises:
+        ValueError: the product is of another topic.
     """
-    outline = _outline_of(product)
+    outline = _find_outline(product)
     if isinstance(outline, Refusal):
         return outline
     view, terms = outline.view, outline.terms
@@ -148,23 +171,24 @@ def navigation_fix(product: Product) -> NavigationFix | Refusal:
         diameter=2.0 * math.sqrt(area / math.pi),
         major_axis=4.0 * math.sqrt(max(larger, 0.0)),
         minor_axis=4.0 * math.sqrt(max(smaller, 0.0)),
-        major_angle_deg=_degrees(axis_x, axis_y),
+        major_angle_deg=_angle_deg(axis_x, axis_y),
         body_pixels=int(outline.body.sum()),
         terminator_pixels=int(outline.terminator.sum()),
-        edge_pixels=_edge_pixels(outline.body),
-        sun=_sun_direction(view, outline.body, outline.terminator, outline.entropy),
+        edge_pixels=_count_edge_pixels(outline.body),
+        sun=_find_sun(view, outline.body, outline.terminator, outline.entropy),
         warnings=view.warnings,
     )
 
 
 def error_terms(product: Product) -> ErrorTerms | Refusal:
-    """What the covariance of the fix is made of: for choosing its constants. Refuses and raises as navigation_fix."""
-    outline = _outline_of(product)
+    """Terms of the covariance of a fix, to fit its constants. Arguments, refusals and errors as in navigation_fix."""
+    outline = _find_outline(product)
     return outline if isinstance(outline, Refusal) else outline.terms
 
 
-def _outline_of(product: Product) -> _Outline | Refusal:
-    view = view_of(product, TOPIC_NAVIGATION, NO_NAVIGATION_FLAGS)
+def _find_outline(product: Product) -> _Outline | Refusal:
+    """The largest body of a map, or why there is none."""
+    view = read_map(product, TOPIC_NAVIGATION, "navigation_fix")
     if isinstance(view, Refusal):
         return view
     background = view.with_role("class_map", "background")
@@ -174,15 +198,14 @@ def _outline_of(product: Product) -> _Outline | Refusal:
         return Refusal("no_body")
     body = _largest_component(body)
     entropy = view.relative_entropy()
-    certain = _without_doubt(view, body, entropy)
-    if certain is None:
+    measured = _measure_doubt(view, body, entropy)
+    if measured is None:
         return Refusal("no_certainty")
-    doubt, shift = certain
-
+    doubt, shift = measured
     probability = _body_probability(body, background, entropy)
-    weight = total(probability)
-    columns, rows = _coordinates(view)
-    u, v = total(probability * columns) / weight, total(probability * rows) / weight
+    weight = sum_in_order(probability)
+    columns, rows = _pixel_grid(view)
+    u, v = sum_in_order(probability * columns) / weight, sum_in_order(probability * rows) / weight
     error = _scatter(probability * (1.0 - probability), columns - u, rows - v)
     square = weight * weight
     limb = Spread(error.xx / square, error.xy / square, error.yy / square)
@@ -191,7 +214,7 @@ def _outline_of(product: Product) -> _Outline | Refusal:
 
 
 def _largest_component(body: Mask) -> Mask:
-    """The largest 8-connected component; of equal ones that whose first pixel comes first in raster order."""
+    """The largest 8-connected component; of equal ones the one whose first pixel comes first in raster order."""
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(body.astype(np.uint8), connectivity=8)
     areas = statistics[1:, cv2.CC_STAT_AREA]
     largest = 1 + np.flatnonzero(areas == areas.max())
@@ -202,9 +225,9 @@ def _largest_component(body: Mask) -> Mask:
 
 
 def _body_probability(body: Mask, background: Mask, entropy: Doubles) -> Doubles:
-    """(H, W) probability that a pixel belongs to the body: entropy of ln K leaves even odds.
+    """(H, W) probability that a pixel belongs to the body: 1 - h / 2 on the body, h / 2 on background near it, else 0.
 
-    Only background near the body may belong to it: the sky far away is no body however unsure a network is of it.
+    h is the relative entropy. The sky far from the body is no part of it, however uncertain the network is there.
     """
     doubt = 0.5 * entropy
     side = 2 * LIMB_REACH + 1
@@ -212,46 +235,47 @@ def _body_probability(body: Mask, background: Mask, entropy: Doubles) -> Doubles
     return np.where(body, 1.0 - doubt, np.where(background & near, doubt, 0.0))
 
 
-def _without_doubt(view: MapView, body: Mask, entropy: Doubles) -> tuple[float, tuple[float, float]] | None:
-    """The body's mean relative entropy, and how far its centroid moves when pixels count as far as they are certain.
+def _measure_doubt(view: MapView, body: Mask, entropy: Doubles) -> tuple[float, tuple[float, float]] | None:
+    """The body's mean relative entropy, and the shift of its centroid (u, v) by it, map pixels; see ErrorTerms.
 
-    In map pixels. The doubt of a whole side, mostly the night side, goes together: it is no error that averages out.
-    None when no pixel is certain at all.
+    The errors of a whole side, mostly the night side, are correlated and do not average out; the shift measures them.
+    None if no pixel is certain at all.
     """
-    columns, rows = _coordinates(view)
+    columns, rows = _pixel_grid(view)
     body_columns, body_rows, certainty = columns[body], rows[body], 1.0 - entropy[body]
-    count, certain = len(certainty), total(certainty)
+    count, certain = len(certainty), sum_in_order(certainty)
     if not certain > 0.0:
         return None
     return 1.0 - certain / count, (
-        total(body_columns) / count - total(certainty * body_columns) / certain,
-        total(body_rows) / count - total(certainty * body_rows) / certain,
+        sum_in_order(body_columns) / count - sum_in_order(certainty * body_columns) / certain,
+        sum_in_order(body_rows) / count - sum_in_order(certainty * body_rows) / certain,
     )
 
 
-def _coordinates(view: MapView) -> tuple[Doubles, Doubles]:
+def _pixel_grid(view: MapView) -> tuple[Doubles, Doubles]:
     """Column and row of every pixel, (H, W) each."""
     rows, columns = np.indices((view.height, view.width), dtype=np.float64)
     return columns, rows
 
 
 def _scatter(weight: Doubles, du: Doubles, dv: Doubles) -> Spread:
-    """Weighted sums of squares and products of differences."""
-    return Spread(total(weight * du * du), total(weight * du * dv), total(weight * dv * dv))
+    """Weighted sums of the squares and products of differences."""
+    return Spread(sum_in_order(weight * du * du), sum_in_order(weight * du * dv), sum_in_order(weight * dv * dv))
 
 
-def _edge_pixels(body: Mask) -> int:
+def _count_edge_pixels(body: Mask) -> int:
+    """Pixels of the body on the map's border."""
     inside = body[1:-1, 1:-1] if min(body.shape) > 2 else body[:0]
     return int(body.sum()) - int(inside.sum())
 
 
-def _sun_direction(view: MapView, body: Mask, terminator: Mask, entropy: Doubles) -> SunDirection | None:
-    """From the side on which the networks are unsure to that on which they are sure; else off the terminator.
+def _find_sun(view: MapView, body: Mask, terminator: Mask, entropy: Doubles) -> SunDirection | None:
+    """The sun's direction from the entropy, or else from the terminator; None with too few terminator pixels.
 
-    Networks that see a dark sky behind a dark surface are unsure of the night side. Where entropy does not tell, the
-    larger part of the body, seen from the terminator, is the lit one, as phase angles below 90 degrees have it.
+    The networks are uncertain on the night side, which looks like the sky. If the entropy shows no side, the larger
+    part of the body as seen from the terminator is taken for the lit one, which holds at phase angles below 90 degrees.
     """
-    columns, rows = _coordinates(view)
+    columns, rows = _pixel_grid(view)
     term_columns, term_rows = columns[terminator], rows[terminator]
     count = len(term_columns)
     if count < LEAST_TERMINATOR_PIXELS:
@@ -261,34 +285,34 @@ def _sun_direction(view: MapView, body: Mask, terminator: Mask, entropy: Doubles
 
     plain = body & ~terminator
     doubt, plain_columns, plain_rows = entropy[plain], columns[plain], rows[plain]
-    doubts = total(doubt)
+    doubts = sum_in_order(doubt)
     if doubts > 0.0:
         x, y = view.sensor_offset(
-            total(plain_columns) / len(doubt) - total(doubt * plain_columns) / doubts,
-            total(plain_rows) / len(doubt) - total(doubt * plain_rows) / doubts,
+            sum_in_order(plain_columns) / len(doubt) - sum_in_order(doubt * plain_columns) / doubts,
+            sum_in_order(plain_rows) / len(doubt) - sum_in_order(doubt * plain_rows) / doubts,
         )
         length = math.sqrt(x * x + y * y)
         if length / radius >= LEAST_ENTROPY_STRENGTH:
-            return _direction(x / length, y / length, "entropy", length / radius, True)
+            return _make_direction(x / length, y / length, "entropy", length / radius, True)
 
-    u, v = total(term_columns) / count, total(term_rows) / count
+    u, v = sum_in_order(term_columns) / count, sum_in_order(term_rows) / count
     scatter = _scatter(np.ones(count), term_columns - u, term_rows - v)
     along_x, along_y = view.sensor_spread(
         Spread(scatter.xx / count, scatter.xy / count, scatter.yy / count)
     ).major_axis()
-    offset_x, offset_y = view.sensor_offset(total(columns[body]) / size - u, total(rows[body]) / size - v)
+    offset_x, offset_y = view.sensor_offset(sum_in_order(columns[body]) / size - u, sum_in_order(rows[body]) / size - v)
     x, y = -along_y, along_x
     projection = offset_x * x + offset_y * y
     if projection < 0.0:
         x, y, projection = -x, -y, -projection
     strength = projection / radius
-    return _direction(x, y, "terminator", strength, strength >= LEAST_TERMINATOR_STRENGTH)
+    return _make_direction(x, y, "terminator", strength, strength >= LEAST_TERMINATOR_STRENGTH)
 
 
-def _direction(x: float, y: float, source: str, strength: float, sign_known: bool) -> SunDirection:
-    return SunDirection(x, y, _degrees(x, y), source, strength, sign_known)
+def _make_direction(x: float, y: float, source: str, strength: float, sign_known: bool) -> SunDirection:
+    return SunDirection(x, y, _angle_deg(x, y), source, strength, sign_known)
 
 
-def _degrees(x: float, y: float) -> float:
-    """Angle of a vector from x towards y, degrees."""
+def _angle_deg(x: float, y: float) -> float:
+    """Angle of a vector from x towards y, degrees in [-180, 180]."""
     return math.atan2(y, x) * (180.0 / math.pi)

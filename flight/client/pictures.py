@@ -1,4 +1,4 @@
-"""Pictures of products for people: frame, class map, uncertainty and hazard side by side."""
+"""Pictures of maps for people: class map, entropy, hazard, the frame, and panels of them side by side."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Picture = NDArray[np.uint8]  # (H, W, 3), red green blue
+Picture = NDArray[np.uint8]  # (H, W, 3), red, green, blue
 
 PALETTE: tuple[tuple[int, int, int], ...] = (
     (16, 18, 30),
@@ -30,10 +30,19 @@ _INK = (225, 225, 230)
 _PAPER = (30, 32, 40)
 
 
-def class_picture(
+def draw_class_map(
     class_map: NDArray[Any], colors: tuple[tuple[int, int, int], ...] = PALETTE, classes: int | None = None
 ) -> Picture:
-    """Colours of a class map. classes: K; the index K is the uncertain one."""
+    """Colour a class map.
+
+    Args:
+        class_map: (H, W) uint8.
+        colors: of the classes, red, green, blue, 0..255; used again from the start if there are more classes.
+        classes: number of classes K, to colour the index K as uncertain; None for a class map without it.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
     table = np.zeros((256, 3), dtype=np.uint8)
     for index in range(classes if classes is not None else len(colors)):
         table[index] = colors[index % len(colors)]
@@ -43,16 +52,31 @@ def class_picture(
     return picture
 
 
-def entropy_picture(entropy: NDArray[Any], classes: int) -> Picture:
-    """Entropy in nats from black (0) over red to pale yellow (ln K, the largest there can be)."""
+def draw_entropy(entropy: NDArray[Any], classes: int) -> Picture:
+    """Colour an entropy map: black at 0, over red, to pale yellow at ln K, the largest possible entropy.
+
+    Args:
+        entropy: (H, W), nats.
+        classes: number of classes K.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
     scaled = np.clip(entropy.astype(np.float32) / math.log(classes), 0.0, 1.0)
     colored = cv2.applyColorMap(np.rint(scaled * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
     picture: Picture = np.ascontiguousarray(colored[:, :, ::-1], dtype=np.uint8)
     return picture
 
 
-def hazard_picture(probability: NDArray[Any]) -> Picture:
-    """Hazard probability from green (0) over yellow (0.5) to red (1)."""
+def draw_hazard(probability: NDArray[Any]) -> Picture:
+    """Colour a hazard map: green at 0, yellow at 0.5, red at 1.
+
+    Args:
+        probability: (H, W), 0..1.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
     p = np.clip(probability.astype(np.float32), 0.0, 1.0)[:, :, None]
     safe, middle, hazard = (np.array(c, dtype=np.float32) for c in ((40, 150, 70), (240, 210, 70), (190, 35, 45)))
     low, high = np.minimum(2 * p, 1.0), np.maximum(2 * p - 1.0, 0.0)
@@ -61,8 +85,19 @@ def hazard_picture(probability: NDArray[Any]) -> Picture:
     return picture
 
 
-def frame_on_map(pixels: NDArray[Any], bit_depth: int, affine: list[float], height: int, width: int) -> Picture:
-    """The part of a sensor frame that the map shows, on the map's pixels. affine: map_to_sensor."""
+def resample_frame(pixels: NDArray[Any], bit_depth: int, affine: list[float], height: int, width: int) -> Picture:
+    """Resample a sensor frame to the pixels of a map.
+
+    Args:
+        pixels: (rows, columns) or (rows, columns, 3) of the frame.
+        bit_depth: bits per channel in use.
+        affine: map_to_sensor (a, b, c, d, e, f).
+        height: of the map, pixels.
+        width: of the map, pixels.
+
+    Returns:
+        (height, width, 3) uint8 grey; black outside the frame.
+    """
     grey = pixels.astype(np.float32) * np.float32(255.0 / ((1 << bit_depth) - 1))
     if grey.ndim == 3:
         grey = grey.mean(axis=2, dtype=np.float32)
@@ -75,10 +110,20 @@ def frame_on_map(pixels: NDArray[Any], bit_depth: int, affine: list[float], heig
     return np.repeat(np.clip(np.rint(seen), 0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
 
 
-def side_by_side(
+def join_panels(
     panels: list[tuple[str, Picture]], legend: list[tuple[str, tuple[int, int, int]]], caption: str, side: int = 320
 ) -> Picture:
-    """Panels with titles in a row, a caption and a legend below. side: of a panel, pixels."""
+    """Join pictures in a row, with titles above, a caption and a legend below.
+
+    Args:
+        panels: title and picture of each panel; scaled so that the larger side is `side`.
+        legend: name and colour of each entry.
+        caption: one line.
+        side: of a panel, pixels.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
     height = _TITLE + side + 2 * _TITLE + 2 * _MARGIN
     width = len(panels) * (side + _MARGIN) + _MARGIN
     canvas: Picture = np.full((height, width, 3), _PAPER, dtype=np.uint8)
@@ -98,16 +143,16 @@ def side_by_side(
     return canvas
 
 
-def class_legend(
+def make_legend(
     names: list[str], colors: tuple[tuple[int, int, int], ...] = PALETTE
 ) -> list[tuple[str, tuple[int, int, int]]]:
-    """Legend entries for the classes and for uncertain pixels."""
+    """Legend entries (name, colour) for the classes and for uncertain pixels; see draw_class_map for `colors`."""
     entries = [(name, colors[index % len(colors)]) for index, name in enumerate(names)]
     return [*entries, ("uncertain", UNCERTAIN_COLOR)]
 
 
 def save_png(path: Path, picture: Picture) -> None:
-    """Write a picture as PNG. Raises OSError when it cannot be written."""
+    """Write a picture as a PNG file. Raises OSError if it cannot be written."""
     done, data = cv2.imencode(".png", np.ascontiguousarray(picture[:, :, ::-1]))
     if not done:
         raise OSError(f"{path}: PNG encoding failed")

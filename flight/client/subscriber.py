@@ -1,4 +1,4 @@
-"""Subscribing to map products: verified, losses counted, always the newest."""
+"""The consumer's client: receives map products, verifies them and counts losses."""
 
 from __future__ import annotations
 
@@ -15,16 +15,21 @@ from flight.client.connection import Connection
 from flight.icd.limits import DEFAULT_ENDPOINTS, PRODUCT_TOPICS, TOPIC_NAVIGATION
 from flight.icd.products import Product, ProductError, decode_product
 
-# How often the thread of newest mode looks whether it is to end.
+# How often the thread of newest mode checks whether to end.
 _CLOSE_CHECK_MS = 50
 
 
 @dataclass
 class SubscriberStatistics:
-    """What happened to the products of each topic.
+    """Counts over all topics of a subscriber.
 
-    received: verified. lost: gaps in the sequence. skipped: verified, but replaced by a newer one before the
-    caller asked. malformed: failed a check; never handed over. last_error: of the last malformed one.
+    Attributes:
+        received: verified products.
+        lost: products missing in the sequences.
+        skipped: verified products that a newer one replaced before the caller asked for them.
+        malformed: products that failed a check; they are never returned.
+        restarts: how often a sequence went back, because the service restarted.
+        last_error: message of the last malformed product.
     """
 
     received: int = 0
@@ -35,26 +40,34 @@ class SubscriberStatistics:
     last_error: str = ""
     _next_sequence: dict[str, int] = field(default_factory=dict)
 
-    def note(self, topic: str, sequence: int) -> None:
-        """Count one verified product and the gap before it."""
+    def count_product(self, topic: str, sequence: int) -> None:
+        """Count a verified product, and the gap in its topic's sequence before it."""
         self.received += 1
         expected = self._next_sequence.get(topic)
         if expected is not None and sequence > expected:
             self.lost += sequence - expected
         elif expected is not None and sequence < expected:
-            self.restarts += 1  # the service began anew
+            self.restarts += 1  # of the service, which counts from 0 again
         self._next_sequence[topic] = sequence + 1
 
 
 class Subscriber(Connection):
-    """Receives products. Not safe for use from two threads at once.
+    """Receives products; reconnects by itself when the service restarts. Not thread-safe.
 
-    endpoint: the service's products socket. topics: any of map.navigation, map.hazard, map.full. newest: keep and
-    hand over only the newest product of each topic (what guidance wants); False hands over every product that
-    arrived, oldest first (what a recorder wants). keys: see Connection. Reconnects by itself when the service restarts.
+    In newest mode a thread reads the socket all the time. Full ZeroMQ queues keep the oldest messages: read only on
+    demand, they would give stale products after a pause.
 
-    In newest mode a thread empties the socket all the time: queues, once full, keep the oldest messages, so that
-    emptying them only when asked would hand over stale ones after a pause.
+    Args:
+        endpoint: the service's products socket.
+        topics: any of map.navigation, map.hazard, map.full.
+        newest: True keeps only the newest product of each topic, as guidance wants it; False keeps every product in
+            the order of arrival, as a recorder wants it.
+        queue: messages that ZeroMQ queues at most; later ones are lost.
+        keys: see Connection.
+
+    Raises:
+        ValueError: unknown topic.
+        KeyFileError: see Connection.
     """
 
     def __init__(
@@ -82,7 +95,14 @@ class Subscriber(Connection):
             self._collector.start()
 
     def receive(self, timeout_s: float | None = None) -> Product | None:
-        """The next product, or None when none came within the time-out (None: wait without end)."""
+        """Wait for the next product.
+
+        Args:
+            timeout_s: None waits without end.
+
+        Returns:
+            A verified product, or None if none came in time.
+        """
         if self._collector is not None:
             with self._arrived:
                 self._arrived.wait_for(lambda: self._waiting, timeout_s)
@@ -94,30 +114,30 @@ class Subscriber(Connection):
             left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
             if not self._socket.poll(None if left is None else math.ceil(left * 1000.0)):
                 return None
-            product = self._take()
+            product = self._receive_one()
             if product is not None:
                 return product
 
     def __iter__(self) -> Iterator[Product]:
-        """Products without end."""
+        """Iterate over the products without end."""
         while True:
             product = self.receive()
             if product is not None:
                 yield product
 
     def close(self) -> None:
-        """Close the socket, after ending the thread that reads it."""
+        """Stop the thread of newest mode and close the socket."""
         self._closing.set()
         if self._collector is not None:
             self._collector.join()
         super().close()
 
     def _collect(self) -> None:
-        """Runs in the thread of newest mode, which alone uses the socket: a later product replaces a waiting one."""
+        """Body of the thread of newest mode, the only user of the socket: a newer product replaces a waiting one."""
         while not self._closing.is_set():
             if not self._socket.poll(_CLOSE_CHECK_MS):
                 continue
-            product = self._take()
+            product = self._receive_one()
             if product is None:
                 continue
             with self._arrived:
@@ -126,8 +146,8 @@ class Subscriber(Connection):
                 self._waiting[product.topic] = product
                 self._arrived.notify()
 
-    def _take(self) -> Product | None:
-        """The next product off the socket; None when nothing is there or it failed a check."""
+    def _receive_one(self) -> Product | None:
+        """The next product from the socket; None if there is none or it failed a check."""
         try:
             product = decode_product(self._socket.recv_multipart(flags=zmq.NOBLOCK))
         except zmq.Again:
@@ -136,5 +156,5 @@ class Subscriber(Connection):
             self.statistics.malformed += 1
             self.statistics.last_error = str(error)
             return None
-        self.statistics.note(product.topic, product.header["sequence"])
+        self.statistics.count_product(product.topic, product.header["sequence"])
         return product

@@ -1,4 +1,4 @@
-"""Listening to housekeeping and events."""
+"""The client for telemetry: receives housekeeping and events."""
 
 from __future__ import annotations
 
@@ -16,7 +16,19 @@ _KINDS = {TOPIC_EVENT: "event", TOPIC_HOUSEKEEPING: "housekeeping"}
 
 
 class TelemetryListener(Connection):
-    """Receives housekeeping and event maps, in order. malformed: how many failed a check."""
+    """Receives housekeeping and events in the order of arrival.
+
+    Args:
+        endpoint: the service's telemetry socket.
+        topics: any of telemetry.housekeeping and event.
+        keys: see Connection.
+
+    Attributes:
+        malformed: number of messages that failed a check; they are never returned.
+
+    Raises:
+        KeyFileError: see Connection.
+    """
 
     def __init__(
         self,
@@ -30,7 +42,14 @@ class TelemetryListener(Connection):
         self.malformed = 0
 
     def receive(self, timeout_s: float) -> tuple[str, dict[str, Any]] | None:
-        """The next (topic, map), or None when none came in time."""
+        """Wait for the next message.
+
+        Args:
+            timeout_s: starts again after a malformed message.
+
+        Returns:
+            (topic, fields), or None if none came in time.
+        """
         while self._socket.poll(int(timeout_s * 1000)):
             parts = self._socket.recv_multipart()
             try:

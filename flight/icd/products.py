@@ -10,35 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flight.icd.limits import PRODUCT_HEADER_BYTES, SCHEMA_VERSION, TOPIC_FULL, TOPIC_HAZARD, TOPIC_NAVIGATION
+from flight.icd.catalogue import TOPIC_PLANES
+from flight.icd.limits import PRODUCT_HEADER_BYTES, SCHEMA_VERSION
 from flight.icd.packing import PackingError, pack_map, unpack_map
 from flight.schema import SchemaError, check, load_schema, shown
 
 _SCHEMA = load_schema("flight.icd.schemas", "map")
-_DTYPES: dict[str, np.dtype[Any]] = {"u8": np.dtype("<u1"), "f16": np.dtype("<f2")}
+# The catalogue's dtypes, as they are on the wire.
+PLANE_DTYPES: dict[str, np.dtype[Any]] = {"u8": np.dtype("<u1"), "f16": np.dtype("<f2")}
 Plane = NDArray[np.uint8] | NDArray[np.float16]
-
-# The planes of each topic, in order: (name, dtype, units, dimensions). (H, W), or (K, H, W) with three dimensions.
-TOPIC_PLANES: dict[str, tuple[tuple[str, str, str, int], ...]] = {
-    TOPIC_NAVIGATION: (
-        ("class_map", "u8", "class", 2),
-        ("enhanced_class_map", "u8", "class", 2),
-        ("predictive_entropy", "f16", "nat", 2),
-    ),
-    TOPIC_HAZARD: (
-        ("hazard_probability", "f16", "1", 2),
-        ("predictive_entropy", "f16", "nat", 2),
-        ("enhanced_class_map", "u8", "class", 2),
-        ("clearance", "f16", "pixel", 2),
-    ),
-    TOPIC_FULL: (
-        ("mean_probability", "f16", "1", 3),
-        ("predictive_entropy", "f16", "nat", 2),
-        ("mutual_information", "f16", "nat", 2),
-        ("class_map", "u8", "class", 2),
-        ("enhanced_class_map", "u8", "class", 2),
-    ),
-}
 
 
 class ProductError(ValueError):
@@ -73,7 +53,7 @@ class Product:
 def describe_plane(name: str, plane: Plane, units: str) -> tuple[dict[str, Any], bytes]:
     """The entry of `planes` in the header, and the bytes, for one plane."""
     dtype = "u8" if plane.dtype == np.uint8 else "f16"
-    raw = np.ascontiguousarray(plane, dtype=_DTYPES[dtype]).tobytes()
+    raw = np.ascontiguousarray(plane, dtype=PLANE_DTYPES[dtype]).tobytes()
     entry = {
         "name": name,
         "dtype": dtype,
@@ -126,7 +106,7 @@ def decode_product(parts: Sequence[bytes | memoryview]) -> Product:
     planes: dict[str, Plane] = {}
     for entry, raw in zip(entries, parts[2:], strict=True):
         name = entry["name"]
-        dtype = _DTYPES[entry["dtype"]]
+        dtype = PLANE_DTYPES[entry["dtype"]]
         expected = int(np.prod(entry["shape"], dtype=np.int64)) * dtype.itemsize
         if not len(raw) == entry["nbytes"] == expected:
             raise ProductError(f"plane {name}: expected {expected} bytes, got {len(raw)} ({entry['nbytes']} stated)")
@@ -145,10 +125,11 @@ def _check_planes(header: dict[str, Any]) -> None:
         if entries:
             raise ProductError(f"map.planes: expected none in an invalid product, got {len(entries)}")
         return
-    wanted = [(name, dtype, dimensions) for name, dtype, _, dimensions in TOPIC_PLANES[header["topic"]]]
+    definitions = TOPIC_PLANES[header["topic"]]
+    wanted = [(plane.name, plane.dtype, plane.dimensions) for plane in definitions]
     came = [(entry["name"], entry["dtype"], len(entry["shape"])) for entry in entries]
     if came != wanted:
-        names = ", ".join(name for name, _, _ in wanted)
+        names = ", ".join(plane.name for plane in definitions)
         raise ProductError(f"map.planes: expected {names} for {header['topic']}, got {shown(came)}")
     sizes = {tuple(entry["shape"][-2:]) for entry in entries}
     if len(sizes) != 1:

@@ -1,4 +1,4 @@
-"""Centering: from a sensor frame to the square image that the networks take, and the way back."""
+"""Centering: crops and scales a sensor frame to the networks' input, and gives the affine back to the sensor."""
 
 from __future__ import annotations
 
@@ -12,20 +12,24 @@ from flight.inference.body_search import BodySearch, search_body
 
 Affine = tuple[float, float, float, float, float, float]
 
-# The crop's side over the body's larger extent: in the networks' training images the body spans 0.77 of the
-# image and more.
+# Side of the crop over the larger side of the body's box: in the training images the body spans 0.77 of the image or
+# more.
 _MARGIN = 1.25
-# A body is enlarged by no more than this: a few pixels blown up hold no morphology.
+# A body is enlarged by at most this factor: enlarging a few pixels shows no more morphology.
 _LARGEST_ENLARGEMENT = 2.0
 
 
 @dataclass(frozen=True)
 class CenteredImage:
-    """What the networks see. image: (height, width, channels) float32 in [0, 1].
+    """A frame as the networks take it. height, width, channels: of their input; H, W: of the sensor frame.
 
-    map_to_sensor: (a, b, c, d, e, f), sensor x = a u + b v + c, y = d u + e v + f, pixel centres at integers,
-    u along a row. seen: (height, width) bool, False where a pixel of the map lies outside the sensor frame.
-    grey: the sensor frame, (H, W) float32 in [0, 1]. search: what stands out of its background.
+    Attributes:
+        image: (height, width, channels) float32 in [0, 1].
+        map_to_sensor: affine (a, b, c, d, e, f) from map pixel (u, v) to sensor pixel (x, y):
+            x = a u + b v + c, y = d u + e v + f; u and x to the right, v and y down, pixel centres at integers.
+        seen: (height, width) bool, False where a map pixel lies outside the sensor frame.
+        grey: (H, W) float32 in [0, 1], the sensor frame.
+        search: the bright parts of the sensor frame.
     """
 
     image: NDArray[np.float32]
@@ -35,8 +39,13 @@ class CenteredImage:
     search: BodySearch
 
 
-def unit_scaled(pixels: NDArray[np.uint8] | NDArray[np.uint16], bit_depth: int) -> NDArray[np.float32]:
-    """Pixels as float32 in [0, 1], full scale of the bit depth being 1; values above full scale are clipped."""
+def scale_to_unit(pixels: NDArray[np.uint8] | NDArray[np.uint16], bit_depth: int) -> NDArray[np.float32]:
+    """Scale pixels to float32 in [0, 1].
+
+    Args:
+        pixels: any shape, uint8 or uint16.
+        bit_depth: 2^bit_depth - 1 becomes 1; larger values are clipped to 1.
+    """
     scaled = pixels.astype(np.float32)
     scaled *= np.float32(1.0 / ((1 << bit_depth) - 1))
     return np.minimum(scaled, np.float32(1.0))
@@ -50,32 +59,39 @@ def center(
     channels: int,
     locate: bool,
 ) -> CenteredImage:
-    """Cut the body out of a sensor frame and scale it to (height, width, channels).
+    """Crop a sensor frame and scale it to the networks' input.
 
-    pixels: (H, W) or (H, W, 3). locate: cut out the body; otherwise, or when there is none, the whole frame is
-    taken. A colour frame is averaged for a one-channel network, a grey one repeated for three channels. What lies
-    outside the frame is filled with the frame's darkest decile, so that its edge does not look like a limb.
+    A colour frame is averaged for one channel, a grey frame is repeated for three. Crop pixels outside the frame get
+    the frame's 10th percentile, so that the edge of the frame does not look like a limb.
+
+    Args:
+        pixels: (H, W) or (H, W, 3), uint8 or uint16.
+        bit_depth: bits per channel in use.
+        height: of the networks' input, pixels.
+        width: of the networks' input, pixels.
+        channels: of the networks' input, 1 or 3.
+        locate: True crops to the body's box times 1.25; False, or a frame without a body, takes the whole frame.
     """
-    frame = unit_scaled(pixels, bit_depth)
+    frame = scale_to_unit(pixels, bit_depth)
     grey = frame if frame.ndim == 2 else np.ascontiguousarray(frame.mean(axis=2, dtype=np.float32))
     search = search_body(grey)
     box = search.box if locate else None
     rows, columns = grey.shape
     if box is not None:
         left, top, right, bottom = box
-        # One scale for both axes; the box is in the ratio of the networks' input.
+        # Sensor pixels per map pixel, the same for both axes: the crop has the aspect ratio of the networks' input.
         scale = max((right - left) / width, (bottom - top) / height) * _MARGIN
-        # Not beyond the frame: what the camera did not see cannot be mapped.
+        # No larger than the frame needs: nothing outside the frame can be mapped.
         scale = min(max(scale, 1.0 / _LARGEST_ENLARGEMENT), max(columns / width, rows / height))
         crop_width, crop_height = max(round(scale * width), 1), max(round(scale * height), 1)
-        x = _placed(0.5 * (left + right), crop_width, columns)
-        y = _placed(0.5 * (top + bottom), crop_height, rows)
+        x = _place_crop(0.5 * (left + right), crop_width, columns)
+        y = _place_crop(0.5 * (top + bottom), crop_height, rows)
     else:
         scale = max(columns / width, rows / height)
         crop_width, crop_height = max(round(scale * width), columns), max(round(scale * height), rows)
         x, y = -((crop_width - columns) // 2), -((crop_height - rows) // 2)
     source = frame if channels == 3 and frame.ndim == 3 else grey
-    crop = _crop(source, x, y, crop_width, crop_height)
+    crop = _cut_out(source, x, y, crop_width, crop_height)
     if (crop_height, crop_width) != (height, width):
         shrinking = crop_width >= width and crop_height >= height
         method = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
@@ -90,13 +106,14 @@ def center(
     return CenteredImage(np.ascontiguousarray(crop, dtype=np.float32), affine, seen, grey, search)
 
 
-def _placed(middle: float, length: int, limit: int) -> int:
-    """First pixel of a stretch of `length` about `middle`, kept inside 0..limit where it fits."""
+def _place_crop(middle: float, length: int, limit: int) -> int:
+    """First pixel of a crop of `length` pixels around `middle`: inside 0..limit if it fits, else centred on it."""
     first = round(middle - 0.5 * length)
     return min(max(first, 0), limit - length) if length <= limit else -((length - limit) // 2)
 
 
-def _crop(frame: NDArray[np.float32], x: int, y: int, width: int, height: int) -> NDArray[np.float32]:
+def _cut_out(frame: NDArray[np.float32], x: int, y: int, width: int, height: int) -> NDArray[np.float32]:
+    """The crop of `width` x `height` pixels whose top left pixel is (x, y), padded where it leaves the frame."""
     rows, columns = frame.shape[:2]
     x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + width, columns), min(y + height, rows)
     inside = frame[y0:y1, x0:x1]

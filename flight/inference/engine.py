@@ -5,39 +5,36 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flight.bundle import Bundle
-from flight.inference.centering import Affine, center
+from flight.inference.centering import Affine, CenteredImage, center
 from flight.inference.fusion import fuse, fusion_weights
 from flight.inference.network import Network, load_networks
-from flight.inference.quality import QualityLimits, entropy_is_high, frame_flags
-from flight.inference.uncertainty import Accumulator, enhanced
+from flight.inference.quality import assess_frame, entropy_is_high
+from flight.inference.uncertainty import Accumulator, mark_uncertain
+from flight.settings import Settings, default_settings
 
-
-@dataclass(frozen=True, kw_only=True)
-class Settings(QualityLimits):
-    """How a frame is processed; the parameters of the ICD. deadline_ms: 0 for none."""
-
-    mode: str
-    passes: int
-    gamma: float
-    uncertainty_threshold: float
-    deadline_ms: int = 0
-    minimum_passes: int = 1
-    centering: str = "auto"
+__all__ = ["Engine", "Maps", "Settings", "default_settings"]
 
 
 @dataclass(frozen=True)
 class Maps:
-    """What a frame gives. H, W: the networks' input; K: classes.
+    """The answer to one frame. H, W: size of the networks' input; K: number of classes.
 
-    mean_probability: (K, H, W) float32. predictive_entropy, mutual_information: (H, W) float32, nats.
-    class_map: (H, W) uint8, 0..K-1. enhanced_class_map: the same, K where uncertain or outside the sensor
-    frame. map_to_sensor: see centering. flags: of the ICD's catalogue. timing_ms: center, passes, fuse.
+    Attributes:
+        mean_probability: (K, H, W) float32, softmax averaged over the passes.
+        predictive_entropy: (H, W) float32, nats.
+        mutual_information: (H, W) float32, nats.
+        class_map: (H, W) uint8, 0..K-1, the most probable class.
+        enhanced_class_map: (H, W) uint8, class_map with K where uncertain or outside the sensor frame.
+        map_to_sensor: affine from map pixels to sensor pixels, see CenteredImage.
+        passes_used: passes run; fewer than the settings' if the deadline came first or no network has dropout.
+        flags: names from the ICD's catalogue.
+        timing_ms: milliseconds spent on "center", "passes" and "fuse".
     """
 
     mean_probability: NDArray[np.float32]
@@ -51,21 +48,27 @@ class Maps:
     timing_ms: dict[str, float]
 
 
-def default_settings(bundle: Bundle) -> Settings:
-    """The settings that a bundle's manifest states."""
-    return Settings(
-        mode=bundle.modes[0],
-        passes=bundle.passes,
-        gamma=bundle.gamma,
-        uncertainty_threshold=bundle.uncertainty_threshold,
-    )
+@dataclass(frozen=True)
+class _FramePlan:
+    """What to run on one frame. weights: (K, N) float32, see fusion_weights. flags: found before the first pass."""
+
+    image: CenteredImage
+    networks: list[Network]
+    weights: NDArray[np.float32]
+    passes: int
+    flags: list[str]
 
 
 class Engine:
-    """A bundle's networks, loaded. One frame at a time.
+    """A bundle's networks, loaded. Processes one frame at a time; not thread-safe.
 
-    threads: cores to use. With as many threads as networks or more, the networks of a pass run side by side,
-    which wastes less than giving all threads to one network after the other.
+    Args:
+        bundle: a validated bundle.
+        threads: cores to use. With at least as many threads as networks, the networks of a pass run in parallel, which
+            uses the cores better than all threads on one network after the other.
+
+    Raises:
+        BundleError: a file of the bundle is not the network that the manifest describes.
     """
 
     def __init__(self, bundle: Bundle, threads: int = 2) -> None:
@@ -73,8 +76,7 @@ class Engine:
         self.threads = threads
         count = len(bundle.networks)
         self._parallel = count > 1 and threads >= count
-        each = max(threads // count, 1) if self._parallel else threads
-        self._networks = load_networks(bundle, each)
+        self._networks = load_networks(bundle, max(threads // count, 1) if self._parallel else threads)
         self._pool = ThreadPoolExecutor(count if self._parallel else 1, thread_name_prefix="network")
         self._pass_seconds = 0.0
 
@@ -83,7 +85,7 @@ class Engine:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def masks_checksum(self) -> int:
-        """CRC-32 over all the dropout masks' pools: a frame uses only stretches of them."""
+        """CRC-32 over the pools of all dropout masks, of which a frame uses only slices."""
         checksum = 0
         for network in self._networks:
             checksum = network.masks_checksum(checksum)
@@ -102,89 +104,125 @@ class Engine:
     ) -> Maps:
         """Turn one frame into maps. The same frame, bundle, seed and settings give the same bits.
 
-        pixels: (H, W) or (H, W, 3) uint8 or uint16. centered: the camera says that the body is in the middle
-        and the frame is to be taken whole. seed: of the dropout masks, 0..2^64-1. started: monotonic time from
-        which deadline_ms counts. progress: called with the number of passes done, first with 0 after centering.
-        Raises ValueError for a mode that the bundle does not have.
+        Args:
+            pixels: (H, W) or (H, W, 3), uint8 or uint16.
+            bit_depth: bits per channel in use.
+            centered: the body is in the middle of the frame: take the whole frame.
+            seed: of the dropout masks, 0..2^64-1.
+            settings: how to process the frame.
+            started: time.monotonic() from which deadline_ms counts; None for no deadline.
+            progress: called with the number of passes done: 0 after centering, then after each pass.
+
+        Raises:
+            ValueError: the bundle does not have the settings' mode.
         """
         began = time.perf_counter()
-        if settings.mode not in self.bundle.modes:
-            raise ValueError(f"mode: expected {' | '.join(self.bundle.modes)}, got {settings.mode}")
+        plan = self._plan_frame(pixels, bit_depth, centered, settings)
+        centered_at = time.perf_counter()
+        accumulator, fuse_seconds = self._run_passes(plan, seed, settings, started, progress)
+        passed_at = time.perf_counter()
+        maps = self._make_maps(plan, accumulator, settings)
+        done = time.perf_counter()
+        timing_ms = {
+            "center": 1e3 * (centered_at - began),
+            "passes": 1e3 * (passed_at - centered_at - fuse_seconds),
+            "fuse": 1e3 * (fuse_seconds + done - passed_at),
+        }
+        return replace(maps, timing_ms=timing_ms)
+
+    def _plan_frame(
+        self, pixels: NDArray[np.uint8] | NDArray[np.uint16], bit_depth: int, centered: bool, settings: Settings
+    ) -> _FramePlan:
+        """Center the frame, and find out which networks and how many passes to run on it."""
         bundle = self.bundle
-        located = settings.centering == "auto" and not centered
-        view = center(pixels, bit_depth, bundle.height, bundle.width, bundle.channels, located)
-        networks, weights = self._chosen(settings)
-        flags = frame_flags(view.grey, view.search, settings)
-        if located and view.search.box is None:
+        if settings.mode not in bundle.modes:
+            raise ValueError(f"mode: expected {' | '.join(bundle.modes)}, got {settings.mode}")
+        locate = settings.centering == "auto" and not centered
+        image = center(pixels, bit_depth, bundle.height, bundle.width, bundle.channels, locate)
+        networks, weights = self._select_networks(settings)
+        flags = assess_frame(image.grey, image.search, settings)
+        if locate and image.search.box is None:
             flags.append("body_not_found")
         passes = settings.passes
         if not any(network.stochastic for network in networks):
             passes = 1
             flags.append("single_pass")
-        centered_at = time.perf_counter()
+        return _FramePlan(image, networks, weights, passes, flags)
+
+    def _run_passes(
+        self,
+        plan: _FramePlan,
+        seed: int,
+        settings: Settings,
+        started: float | None,
+        progress: Callable[[int], None] | None,
+    ) -> tuple[Accumulator, float]:
+        """Run the passes, fewer if the deadline requires it; also returns the seconds spent on fusion and softmax.
+
+        The next pass is already running while the scores of the last one are fused and added up.
+        """
         if progress is not None:
             progress(0)
-
-        for network in networks:
-            network.begin(view.image, seed, passes)
-        accumulator = Accumulator((len(bundle.classes), bundle.height, bundle.width))
-        fusing = 0.0
-        pending = self._submit(networks, 0)
-        for number in range(passes):
+        for network in plan.networks:
+            network.begin(plan.image.image, seed, plan.passes)
+        accumulator = Accumulator((len(self.bundle.classes), self.bundle.height, self.bundle.width))
+        fuse_seconds = 0.0
+        pending = self._submit_pass(plan.networks, 0)
+        for number in range(plan.passes):
             pass_began = time.perf_counter()
             scores = [future.result() for future in pending]
             self._pass_seconds = time.perf_counter() - pass_began
-            last = number + 1 == passes
-            if not last and self._would_overrun(settings, number + 1, started):
-                flags.append("deadline")
-                last = True
+            last = number + 1 == plan.passes or self._would_overrun(settings, number + 1, started)
             if not last:
-                pending = self._submit(networks, number + 1)
+                pending = self._submit_pass(plan.networks, number + 1)
             fuse_began = time.perf_counter()
-            accumulator.add(fuse(scores, weights) if len(scores) > 1 else scores[0])
-            fusing += time.perf_counter() - fuse_began
+            accumulator.add(fuse(scores, plan.weights) if len(scores) > 1 else scores[0])
+            fuse_seconds += time.perf_counter() - fuse_began
             if progress is not None:
                 progress(number + 1)
             if last:
                 break
-        passed_at = time.perf_counter()
+        return accumulator, fuse_seconds
 
+    def _make_maps(self, plan: _FramePlan, accumulator: Accumulator, settings: Settings) -> Maps:
+        """The maps of the passes run so far, without timing_ms."""
+        bundle, seen = self.bundle, plan.image.seen
         mean, entropy, mutual = accumulator.result()
         class_map = mean.argmax(axis=0).astype(np.uint8)
-        marked = enhanced(class_map, entropy, settings.uncertainty_threshold, len(bundle.classes))
-        marked[~view.seen] = len(bundle.classes)
-        if view.seen.any() and entropy_is_high(float(entropy[view.seen].mean()), bundle.validation_entropy, settings):
+        enhanced_class_map = mark_uncertain(class_map, entropy, settings.uncertainty_threshold, len(bundle.classes))
+        enhanced_class_map[~seen] = len(bundle.classes)
+        flags = [*plan.flags]
+        if accumulator.passes < plan.passes:
+            flags.append("deadline")
+        if seen.any() and entropy_is_high(float(entropy[seen].mean()), bundle.validation_entropy, settings):
             flags.append("high_entropy")
-        done = time.perf_counter()
         return Maps(
             mean_probability=mean,
             predictive_entropy=entropy,
             mutual_information=mutual,
             class_map=class_map,
-            enhanced_class_map=marked,
-            map_to_sensor=view.map_to_sensor,
+            enhanced_class_map=enhanced_class_map,
+            map_to_sensor=plan.image.map_to_sensor,
             passes_used=accumulator.passes,
             flags=tuple(flags),
-            timing_ms={
-                "center": 1e3 * (centered_at - began),
-                "passes": 1e3 * (passed_at - centered_at - fusing),
-                "fuse": 1e3 * (fusing + done - passed_at),
-            },
+            timing_ms={},
         )
 
-    def _chosen(self, settings: Settings) -> tuple[list[Network], NDArray[np.float32]]:
-        """The networks that a mode runs, and the fusion weights."""
+    def _select_networks(self, settings: Settings) -> tuple[list[Network], NDArray[np.float32]]:
+        """The networks that the settings' mode runs, and their fusion weights."""
         rule = self.bundle.fusion
         if rule is not None and settings.mode == rule.mode:
-            roles = [network.role for network in self._networks]
-            return self._networks, fusion_weights(rule, roles, settings.gamma)
-        single = [network for network in self._networks if network.role == settings.mode]
+            names = [network.name for network in self._networks]
+            return self._networks, fusion_weights(rule, names, settings.gamma)
+        single = [network for network in self._networks if network.name == settings.mode]
         return single, np.ones((len(self.bundle.classes), 1), dtype=np.float32)
 
-    def _submit(self, networks: list[Network], number: int) -> list[Future[NDArray[np.float32]]]:
+    def _submit_pass(self, networks: list[Network], number: int) -> list[Future[NDArray[np.float32]]]:
+        """Start pass `number` of each network; returns their scores to come."""
         return [self._pool.submit(network.run, number) for network in networks]
 
     def _would_overrun(self, settings: Settings, done: int, started: float | None) -> bool:
+        """Whether one more pass, as long as the last, would end after the deadline."""
         if settings.deadline_ms == 0 or started is None or done < min(settings.minimum_passes, settings.passes):
             return False
         return time.monotonic() - started + self._pass_seconds > settings.deadline_ms * 1e-3

@@ -1,4 +1,4 @@
-"""The one seam to the TFLite runtime: ai-edge-litert, or its predecessor tflite-runtime on boards that carry it."""
+"""The only place that imports the TFLite runtime: ai-edge-litert, or tflite-runtime on boards whose image has it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,18 @@ from typing import Any
 
 
 def make_interpreter(content: bytes, threads: int) -> Any:
-    """An allocated interpreter over a .tflite file's bytes.
+    """Load a .tflite file and allocate its tensors.
 
-    Raises RuntimeError when neither runtime is installed, ValueError when the bytes are no usable model.
+    Args:
+        content: bytes of the .tflite file.
+        threads: for the operators of this interpreter.
+
+    Returns:
+        A tflite Interpreter.
+
+    Raises:
+        RuntimeError: neither runtime is installed.
+        ValueError: the bytes are not a usable model.
     """
     interpreter = _interpreter_class()(model_content=content, num_threads=threads)
     try:

@@ -1,8 +1,8 @@
-"""The image turned and mirrored: which copy a dropout pass sees, and its scores turned back.
+"""The eight orientations of an image: rotations by 90 degrees, and their mirror images.
 
-A network that is asked about a turned image errs elsewhere than about the image as it is, so the mean over passes that
-go through the orientations errs less than that of as many passes on one (test-time augmentation: Wang et al. 2019,
-doi:10.1016/j.neucom.2019.01.103). A pass costs the same.
+Each pass can see the image in another orientation; its scores are mapped back before fusion. A network makes other
+errors on a rotated image, so the mean over passes in several orientations has a lower error than the mean over as many
+passes in one, for the same time (test-time augmentation: Wang et al. 2019, doi:10.1016/j.neucom.2019.01.103).
 """
 
 from __future__ import annotations
@@ -12,14 +12,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Rows reversed, columns reversed, axes exchanged, in this order. The first is the image as it is; the first four keep
-# the shape, the others serve square images. Opposite ones follow each other, so that a mean over the first few passes
-# leans to no side.
+# Reverse rows, reverse columns, swap axes, in this order. Number 0 is the image itself; 0..3 keep the shape, 4..7 are
+# for square images. Opposite orientations follow each other, so that a mean over the first few passes favours no side.
 _STEPS = tuple((rows, columns, axes) for axes in (False, True) for rows, columns in ((0, 0), (1, 1), (0, 1), (1, 0)))
 
 
-def turned(image: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """The image in orientation 0..7, of which 0 is the image itself. image: (H, W, C); returns it contiguous."""
+def apply_orientation(image: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Rotate or mirror an image.
+
+    Args:
+        image: (H, W, C), any dtype.
+        orientation: 0..7; 0 is the image itself.
+
+    Returns:
+        A contiguous array: (H, W, C) for orientations 0..3, (W, H, C) for 4..7.
+    """
     rows, columns, axes = _STEPS[orientation]
     if rows:
         image = image[::-1]
@@ -28,8 +35,16 @@ def turned(image: NDArray[Any], orientation: int) -> NDArray[Any]:
     return np.ascontiguousarray(image.swapaxes(0, 1) if axes else image)
 
 
-def turned_back(planes: NDArray[np.float32], orientation: int) -> NDArray[np.float32]:
-    """Undo `turned` on what a network made of the image. planes: (K, H, W); returns them contiguous."""
+def undo_orientation(planes: NDArray[np.float32], orientation: int) -> NDArray[np.float32]:
+    """Map a network's scores for a rotated image back to the image itself: the inverse of `apply_orientation`.
+
+    Args:
+        planes: (K, H, W) float32, of the image after apply_orientation.
+        orientation: the one given to apply_orientation.
+
+    Returns:
+        A contiguous array: (K, H, W) for orientations 0..3, (K, W, H) for 4..7.
+    """
     rows, columns, axes = _STEPS[orientation]
     if axes:
         planes = planes.swapaxes(1, 2)

@@ -1,19 +1,18 @@
-"""The arrays behind the planes that each topic carries (flight.icd.products.TOPIC_PLANES)."""
+"""The arrays behind the planes that each topic carries, as the ICD's catalogue declares them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from flight.bundle import ClassDefinition
-from flight.icd.products import TOPIC_PLANES
+from flight.icd.catalogue import TOPIC_PLANES
+from flight.icd.products import PLANE_DTYPES
 from flight.inference.engine import Maps
 from flight.inference.hazard import clearance, hazard_probability
 
-_DTYPES = {"u8": np.uint8, "f16": np.float16}
 _ARRAYS: dict[str, Callable[[Maps, tuple[ClassDefinition, ...]], NDArray[Any]]] = {
     "class_map": lambda maps, _: maps.class_map,
     "enhanced_class_map": lambda maps, _: maps.enhanced_class_map,
@@ -26,10 +25,22 @@ _ARRAYS: dict[str, Callable[[Maps, tuple[ClassDefinition, ...]], NDArray[Any]]] 
 
 
 def topic_planes(maps: Maps, classes: tuple[ClassDefinition, ...], topic: str) -> list[tuple[str, NDArray[Any], str]]:
-    """The planes of one topic in order: (name, uint8 or float16 array, units). Raises ValueError for no topic."""
+    """Planes of one topic, in the ICD's order and dtypes.
+
+    Args:
+        maps: the engine's answer to a frame.
+        classes: the bundle's classes.
+        topic: a product topic, such as "map.navigation".
+
+    Returns:
+        (name, uint8 or float16 array, units) per plane.
+
+    Raises:
+        ValueError: `topic` is not a product topic.
+    """
     if topic not in TOPIC_PLANES:
         raise ValueError(f"topic: no product {topic}")
     return [
-        (name, _ARRAYS[name](maps, classes).astype(_DTYPES[dtype], copy=False), units)
-        for name, dtype, units, _ in TOPIC_PLANES[topic]
+        (plane.name, _ARRAYS[plane.name](maps, classes).astype(PLANE_DTYPES[plane.dtype], copy=False), plane.units)
+        for plane in TOPIC_PLANES[topic]
     ]

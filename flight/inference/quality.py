@@ -1,74 +1,66 @@
-"""Judging the input: what is wrong with a frame, said in flags of the ICD's catalogue."""
+"""Quality flags: what is wrong with a frame or its maps, by the names of the ICD's catalogue."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from flight.inference.body_search import BodySearch, bounding_box
+from flight.settings import QualityLimits
 
-# A part counts as another body only when the gap to the largest one is at least this fraction of that one's
-# larger side: the lobes of one body, with its neck in shadow, are closer together.
+# A part counts as another body only if its gap to the largest part is at least this fraction of that part's larger
+# side: two lobes of one body, with the neck in shadow, are closer together.
 _GAP_FRACTION = 0.25
 
 
-@dataclass(frozen=True)
-class QualityLimits:
-    """Thresholds of the flags; parameters of the ICD.
+def assess_frame(grey: NDArray[np.float32], search: BodySearch, limits: QualityLimits) -> list[str]:
+    """Find the flags of a frame.
 
-    saturated_fraction: of the body's pixels at full scale, above which a frame is saturated. dark_level: of full
-    scale, below which the brightest of a frame is dark. smallest_body_pixels: sensor pixels that the larger side
-    of the body's box must have. second_body_fraction: area of another body over the largest one's from which it
-    counts. entropy_factor: times the validation images' 99th percentile of the mean entropy, above which a map's
-    mean entropy is high.
-    """
+    Args:
+        grey: (H, W) float32 in [0, 1], 1 being full scale.
+        search: the bright parts of the same frame.
+        limits: thresholds of the flags.
 
-    saturated_fraction: float = 0.05
-    dark_level: float = 0.03
-    smallest_body_pixels: int = 24
-    second_body_fraction: float = 0.05
-    entropy_factor: float = 1.2
-
-
-def frame_flags(grey: NDArray[np.float32], search: BodySearch, limits: QualityLimits) -> list[str]:
-    """The flags of a frame: saturated, dark, empty_sky, body_cut, body_small, several_bodies.
-
-    grey: (H, W) float32 in [0, 1], full scale being 1. search: of the same frame.
+    Returns:
+        Some of saturated, dark, empty_sky, body_cut, body_small, several_bodies. A dark frame gets no other flag; a
+        frame without a body gets saturated or empty_sky.
     """
     if search.peak < limits.dark_level:
         return ["dark"]
-    full = grey >= 1.0
-    over = full if len(search.parts) == 0 else full[search.bright]
-    saturated = ["saturated"] if float(over.mean()) > limits.saturated_fraction else []
+    full_scale = grey >= 1.0
+    if len(search.parts) > 0:
+        full_scale = full_scale[search.bright]
+    flags = ["saturated"] if float(full_scale.mean()) > limits.saturated_fraction else []
     box = search.box
     if box is None:
-        # A frame that is white all over has no sky.
-        return saturated or ["empty_sky"]
-    flags = saturated
+        # A frame that is white everywhere has no sky.
+        return flags or ["empty_sky"]
     left, top, right, bottom = box
     rows, columns = grey.shape
     if left == 0 or top == 0 or right == columns or bottom == rows:
         flags.append("body_cut")
     elif max(right - left, bottom - top) < limits.smallest_body_pixels:
         flags.append("body_small")
-    if _several(search.parts, limits.second_body_fraction):
+    if _has_other_body(search.parts, limits.second_body_fraction):
         flags.append("several_bodies")
     return flags
 
 
 def entropy_is_high(mean_entropy: float, validation_entropy: float | None, limits: QualityLimits) -> bool:
-    """Whether a map's mean predictive entropy, nats, is far above that of the validation images.
+    """Whether a map's mean entropy is far above that of the validation images.
 
-    validation_entropy: 99th percentile of the mean entropies, from the manifest; None when it does not say.
+    Args:
+        mean_entropy: of the map's predictive entropy, nats.
+        validation_entropy: 99th percentile of the same over the validation images, nats, from the manifest; None if
+            the manifest does not state it: then never high.
+        limits: entropy_factor is the threshold, in units of validation_entropy.
     """
     return validation_entropy is not None and mean_entropy > limits.entropy_factor * validation_entropy
 
 
-def _several(parts: NDArray[np.int32], fraction: float) -> bool:
-    """Whether a part that is large enough lies apart from the largest one."""
+def _has_other_body(parts: NDArray[np.int32], fraction: float) -> bool:
+    """Whether another part has `fraction` of the largest part's area and lies far enough from it."""
     area = parts[:, cv2.CC_STAT_AREA]
     largest = int(area.argmax())
     left, top, right, bottom = bounding_box(parts[largest : largest + 1])

@@ -1,8 +1,8 @@
 """The self-test of a bundle: a known image must give the known answer.
 
-Two judgements are made on one run. The class map must agree with the one that the bundle carries: this holds on
-every machine, whose kernels may round differently. And the digest, over every bit that a frame's answer is made of,
-must be the one that the same networks gave before on the same machine: this notices a single upset weight.
+One run makes two checks. The class map must agree with the one in the bundle; this holds on every machine, although
+kernels round differently. And the digest over every bit of the answer must equal the one that the same bundle gave
+before on the same machine; this detects a single upset weight. The service compares the digests.
 """
 
 from __future__ import annotations
@@ -19,16 +19,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flight.bundle import Bundle, BundleError
-from flight.icd.products import TOPIC_PLANES
-from flight.inference.engine import Engine, Maps, default_settings
+from flight.icd.catalogue import TOPIC_PLANES
+from flight.inference.engine import Engine, Maps
 from flight.inference.planes import topic_planes
+from flight.settings import default_settings
 
-_EXERCISE_SEED = 0x5445_5354  # "TEST"; one constant for all bundles
+_EXERCISE_SEED = 0x5445_5354  # "TEST"; the same for all bundles
 
 
 @dataclass(frozen=True)
 class SelfTestResult:
-    """agreement: fraction of the pixels whose class is the recorded one. digest: SHA-256 of the whole answer."""
+    """Result of a self-test that passed.
+
+    Attributes:
+        agreement: fraction of the pixels whose class is the recorded one, 0..1.
+        digest: SHA-256 over the whole answer, hexadecimal.
+    """
 
     agreement: float
     digest: str
@@ -37,16 +43,22 @@ class SelfTestResult:
 def run_self_test(engine: Engine, progress: Callable[[int], None] | None = None) -> SelfTestResult:
     """Run the bundle's self-test image through the same code as a frame, with the bundle's default parameters.
 
-    The digest covers the mean probabilities in float32, every plane of every topic, the map's affine, and the pools
-    of dropout masks, of which a frame uses only stretches. It covers the answers to the exercise images too: an upset
-    weight shows only where the channel that it multiplies is active, and one image leaves many idle. progress: as
-    for Engine.segment. Raises BundleError when fewer pixels agree than the manifest wants, or when a network with
-    dropout masks gives the same scores in every pass.
+    The digest covers the mean probability in float32, every plane of every topic, the affine, the flags, and the pools
+    of dropout masks, of which a frame uses only slices. It also covers the answers to the exercise images: an upset
+    weight changes the answer only where its input channel is active, and one image leaves many channels at 0.
+
+    Args:
+        engine: with the bundle loaded.
+        progress: called with the number of passes done, as in Engine.segment; starts again for every image.
+
+    Raises:
+        BundleError: fewer pixels agree than the manifest requires, all passes of a network with dropout masks gave
+            the same scores, or an image of the self-test cannot be decoded.
     """
     bundle = engine.bundle
     test = bundle.self_test
-    image = decoded(bundle, test.image, "image")
-    expected = decoded(bundle, test.class_map, "class_map")
+    image = decode_test_image(bundle, test.image, "image")
+    expected = decode_test_image(bundle, test.class_map, "class_map")
     if expected.shape != (bundle.height, bundle.width):
         raise BundleError(
             f"bundle {bundle.name}: self_test.class_map: expected {bundle.height} x {bundle.width}, "
@@ -64,30 +76,34 @@ def run_self_test(engine: Engine, progress: Callable[[int], None] | None = None)
             f"as recorded, got {agreement:.3f}"
         )
     digest = hashlib.sha256(repr(engine.masks_checksum()).encode("ascii"))
-    _add_answer(digest, maps, bundle)
+    _update_digest(digest, maps, bundle)
     settings = replace(settings, passes=1)
-    for number, exercise in enumerate(exercise_images(image)):
+    for number, exercise in enumerate(make_exercise_images(image)):
         seed = (test.seed + 1 + number) % 2**64
         answer = engine.segment(exercise, bit_depth=8, centered=True, seed=seed, settings=settings, progress=progress)
-        _add_answer(digest, answer, bundle)
+        _update_digest(digest, answer, bundle)
     return SelfTestResult(agreement, digest.hexdigest())
 
 
-def exercise_images(image: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    """Images that drive the networks hard: the negative of `image`, and noise in grains of 1, 4 and 16 pixels.
+def make_exercise_images(image: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Images that activate many channels: the negative of an image, and noise in blocks of 1, 4 and 16 pixels.
 
-    Same shape and dtype as `image`; the same on every machine.
+    Args:
+        image: (H, W) or (H, W, 3) uint8.
+
+    Returns:
+        Four images of the same shape and dtype, the same on every machine.
     """
     rows, columns = image.shape[:2]
     words = np.asarray(np.random.PCG64(_EXERCISE_SEED).random_raw(-(-rows * columns // 8)), dtype="<u8")
     noise = words.view(np.uint8)[: rows * columns].reshape(rows, columns)
-    grains = [np.repeat(np.repeat(noise, size, axis=0), size, axis=1)[:rows, :columns] for size in (1, 4, 16)]
+    blocks = [np.repeat(np.repeat(noise, size, axis=0), size, axis=1)[:rows, :columns] for size in (1, 4, 16)]
     if image.ndim == 3:
-        grains = [np.repeat(grain[:, :, None], image.shape[2], axis=2) for grain in grains]
-    return [255 - image, *grains]
+        blocks = [np.repeat(block[:, :, None], image.shape[2], axis=2) for block in blocks]
+    return [255 - image, *blocks]
 
 
-def _add_answer(digest: Any, maps: Maps, bundle: Bundle) -> None:
+def _update_digest(digest: Any, maps: Maps, bundle: Bundle) -> None:
     digest.update(maps.mean_probability.tobytes())
     for topic in TOPIC_PLANES:
         for _, plane, _ in topic_planes(maps, bundle.classes, topic):
@@ -95,8 +111,15 @@ def _add_answer(digest: Any, maps: Maps, bundle: Bundle) -> None:
     digest.update(repr((maps.map_to_sensor, maps.flags)).encode("ascii"))
 
 
-def environment(threads: int) -> str:
-    """What the bits of an answer may depend on besides the bundle: processor, libraries, threads."""
+def describe_environment(threads: int) -> str:
+    """What the bits of an answer may depend on besides the bundle, as one line of text.
+
+    Args:
+        threads: of the engine.
+
+    Returns:
+        Processor architecture, versions of the runtime, NumPy and OpenCV, and the number of threads.
+    """
     versions = []
     for name in ("ai-edge-litert", "tflite-runtime", "numpy", "opencv-python-headless"):
         try:
@@ -106,8 +129,20 @@ def environment(threads: int) -> str:
     return ", ".join([platform.machine(), *versions, f"{threads} threads"])
 
 
-def decoded(bundle: Bundle, png: bytes, field: str) -> NDArray[np.uint8]:
-    """Decode one of the self-test's PNG images."""
+def decode_test_image(bundle: Bundle, png: bytes, field: str) -> NDArray[np.uint8]:
+    """Decode a PNG image of the self-test.
+
+    Args:
+        bundle: named in the error message.
+        png: bytes of the file.
+        field: "image" or "class_map", named in the error message.
+
+    Returns:
+        (H, W) or (H, W, 3) uint8.
+
+    Raises:
+        BundleError: not an 8-bit PNG image.
+    """
     array = cv2.imdecode(np.frombuffer(png, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None or array.dtype != np.uint8:
         raise BundleError(f"bundle {bundle.name}: self_test.{field}: no 8-bit PNG image")

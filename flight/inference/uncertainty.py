@@ -1,4 +1,4 @@
-"""From the passes' scores to mean probability, entropies and the maps; entropies in nats."""
+"""Mean probability and uncertainty from the scores of Monte-Carlo dropout passes; entropies in nats."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from numpy.typing import NDArray
 
 
 class Accumulator:
-    """Running sums over the passes, so that the number of passes costs no memory."""
+    """Running sums over the passes: memory does not grow with the number of passes.
+
+    Args:
+        shape: (K, H, W) of the scores.
+    """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self._probability = np.zeros(shape, dtype=np.float32)
@@ -15,7 +19,11 @@ class Accumulator:
         self.passes = 0
 
     def add(self, scores: NDArray[np.float32]) -> None:
-        """Add one pass. scores: raw, (K, H, W) float32; overwritten."""
+        """Add one pass.
+
+        Args:
+            scores: (K, H, W) float32 raw scores (logits); overwritten.
+        """
         scores -= scores.max(axis=0)
         exponentials = np.exp(scores)
         total = exponentials.sum(axis=0)
@@ -28,10 +36,14 @@ class Accumulator:
         self.passes += 1
 
     def result(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """Mean probability (K, H, W), predictive entropy (H, W), mutual information (H, W); float32.
+        """Maps of the passes added so far, at least one.
 
-        Predictive entropy: H = - sum_i pbar_i log pbar_i of the mean probability. Mutual information: H less
-        the mean of the passes' entropies (Gal, Islam & Ghahramani 2017), never below 0.
+        With p_n the softmax of pass n of N, and pbar = (1/N) sum_n p_n (Pugliatti & Maestrini):
+        predictive entropy H(pbar) = - sum_i pbar_i ln pbar_i; mutual information H(pbar) - (1/N) sum_n H(p_n)
+        (Gal, Islam & Ghahramani 2017), at least 0.
+
+        Returns:
+            Mean probability (K, H, W), predictive entropy (H, W) and mutual information (H, W); float32.
         """
         mean = self._probability / np.float32(self.passes)
         predictive = predictive_entropy(mean)
@@ -40,20 +52,35 @@ class Accumulator:
 
 
 def predictive_entropy(probability: NDArray[np.float32]) -> NDArray[np.float32]:
-    """- sum_i p_i log p_i over the first axis, nats. probability: (K, H, W) float32."""
+    """Entropy of each pixel, H = - sum_i p_i ln p_i, nats.
+
+    Args:
+        probability: (K, H, W) float32, sums to 1 over the first axis.
+
+    Returns:
+        (H, W) float32, 0..ln K.
+    """
     logarithms = np.log(np.maximum(probability, np.float32(1e-12)))
     entropy: NDArray[np.float32] = -(probability * logarithms).sum(axis=0)
     return np.maximum(entropy, np.float32(0.0))
 
 
-def enhanced(
+def mark_uncertain(
     class_map: NDArray[np.uint8], entropy: NDArray[np.float32], threshold: float, uncertain: int
 ) -> NDArray[np.uint8]:
-    """The class map with uncertain pixels marked.
+    """Replace the class of uncertain pixels (the enhanced mask of Pugliatti & Maestrini).
 
-    A pixel is uncertain where the entropy, scaled between the image's own minimum and maximum, exceeds the
-    threshold in [0, 1]. uncertain: the index that marks it, one past the last class. An image of one entropy
-    everywhere has none.
+    A pixel is uncertain if (h - h_min) / (h_max - h_min) > threshold, with h its entropy and h_min, h_max the smallest
+    and largest of the same map. If all are equal, no pixel is uncertain.
+
+    Args:
+        class_map: (H, W) uint8, 0..K-1.
+        entropy: (H, W) float32.
+        threshold: in [0, 1].
+        uncertain: value of uncertain pixels, K.
+
+    Returns:
+        (H, W) uint8, a new array.
     """
     low, high = entropy.min(), entropy.max()
     if not high > low:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 from flight.bundle import Bundle, BundleError, load_bundle, read_files
@@ -12,30 +13,23 @@ from flight.service.record import sync_folder
 
 
 class BundleStore:
-    """folder: where bundles are kept, one folder each. uplink: where load_bundle may read from, or None.
+    """state: the folder in which bundles are kept, one folder each; None: a scratch folder, until close().
 
     Raises OSError when the folder cannot be made.
     """
 
-    def __init__(self, folder: Path, uplink: Path | None) -> None:
-        self._folder = folder
-        self._uplink = uplink
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    def __init__(self, state: Path | None) -> None:
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        if state is None:
+            self._scratch = tempfile.TemporaryDirectory(prefix="rubblemap_bundles_")
+            state = Path(self._scratch.name)
+        self._folder = state / "bundles"
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def source(self, name: object) -> Path:
-        """The folder in the uplink folder that a command names. Raises BundleError for whatever lies elsewhere."""
-        assert self._uplink is not None
-        root = self._uplink.resolve()
-        if not isinstance(name, str) or not 1 <= len(name) <= 255 or "\0" in name:
-            raise BundleError(f"path: expected the name of a folder in {root}, got {shown(name)}")
-        try:
-            path = (root / name).resolve()
-        except (OSError, RuntimeError):
-            # A symbolic link that leads to itself.
-            path = root
-        if root not in path.parents:
-            raise BundleError(f"path: expected a folder inside {root}, got {shown(name)}")
-        return path
+    def close(self) -> None:
+        """Remove the store if it was only a scratch one."""
+        if self._scratch is not None:
+            self._scratch.cleanup()
 
     def copy_in(self, source: Path) -> tuple[str, Path]:
         """Copy a bundle into the store. Returns the SHA-256 of its manifest, and its folder there.
@@ -47,7 +41,7 @@ class BundleStore:
 
     def keep(self, files: dict[str, bytes]) -> tuple[str, Path]:
         """Write a bundle from its verified files (see copy_in); one that is there and damaged is replaced."""
-        sha256 = Bundle.sha256_of(files)
+        sha256 = Bundle.hash_manifest(files)
         final = self._folder / sha256
         try:
             if read_files(final) == files:
@@ -81,3 +75,18 @@ class BundleStore:
         for path in self._folder.iterdir():
             if path.name not in kept:
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def folder_inside(bundles: Path, name: object) -> Path:
+    """The folder inside `bundles` that a command names. Raises BundleError for whatever lies elsewhere."""
+    root = bundles.resolve()
+    if not isinstance(name, str) or not 1 <= len(name) <= 255 or "\0" in name:
+        raise BundleError(f"path: expected the name of a folder in {root}, got {shown(name)}")
+    try:
+        path = (root / name).resolve()
+    except (OSError, RuntimeError):
+        # A symbolic link that leads to itself.
+        path = root
+    if root not in path.parents:
+        raise BundleError(f"path: expected a folder inside {root}, got {shown(name)}")
+    return path

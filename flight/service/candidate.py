@@ -5,25 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any
 
 import zmq
 
 from flight.bundle import Bundle
 from flight.service.commands import CommandError
+from flight.service.protocol import ProtocolError, Ready, Refused
+from flight.service.self_tests import SelfTests
 from flight.service.supervision import Worker
 
 
 class CandidateSlot:
-    """Room for one candidate.
+    """Room for one candidate. new_worker: makes one."""
 
-    new_worker: makes one. judge: whether the self-test that a fresh worker's first message tells of, over the given
-    bundle, gave the known answer.
-    """
-
-    def __init__(self, new_worker: Callable[[], Worker], judge: Callable[[Bundle, dict[str, Any]], bool]) -> None:
+    def __init__(self, new_worker: Callable[[], Worker], self_tests: SelfTests) -> None:
         self._new_worker = new_worker
-        self._judge = judge
+        self._self_tests = self_tests
         self._worker: Worker | None = None
 
     @property
@@ -39,24 +36,24 @@ class CandidateSlot:
         """
         while self._worker is not None:
             yield
-        self._worker = worker = self._new_worker()
         try:
+            self._worker = worker = self._new_worker()
             worker.start(folder)
-            while (message := _first_word(worker)) is None:
+            while (answer := _first_answer(worker)) is None:
                 yield
         except (OSError, zmq.ZMQError) as error:
-            message = {"type": "lost", "message": f"no worker could be started: {error}"}
-        problem = ""
-        if message["type"] != "ready":
-            problem = message["message"]
-        elif message["sha256"] != bundle.sha256:
-            problem = "the bundle changed while it was loaded"
-        elif not self._judge(bundle, message):
-            problem = "the self-test's answer was not the known one"
-        if problem:
+            answer = f"no worker could be started: {error}"
+        except ProtocolError as error:
+            answer = f"{type(error).__name__}: {error}"
+        if isinstance(answer, Ready):
+            if answer.sha256 != bundle.sha256:
+                answer = "the bundle changed while it was loaded"
+            elif not self._self_tests.judge(bundle, answer):
+                answer = "the self-test's answer was not the known one"
+        if isinstance(answer, str):
             self.drop()
-            raise CommandError("not_valid", problem)
-        return float(message["agreement"])
+            raise CommandError("not_valid", answer)
+        return float(answer.agreement)
 
     def take(self) -> Worker:
         """The candidate, which then serves."""
@@ -71,10 +68,15 @@ class CandidateSlot:
             self._worker = None
 
 
-def _first_word(worker: Worker) -> dict[str, Any] | None:
-    """What a starting worker says: that it is ready, or that it refuses; or that it was lost. None: nothing yet."""
-    received = worker.receive()
-    if received is not None:
-        return received[0]
+def _first_answer(worker: Worker) -> Ready | str | None:
+    """A starting worker's first answer, or why there will be none that is of use; None: nothing yet.
+
+    Raises ProtocolError.
+    """
+    answer = worker.receive()
+    if isinstance(answer, Ready):
+        return answer
+    if isinstance(answer, Refused):
+        return answer.message
     problem = worker.problem(time.monotonic())
-    return None if problem is None else {"type": "lost", "message": problem[1]}
+    return None if problem is None else problem[1]

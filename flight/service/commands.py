@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,8 @@ from flight.schema import SchemaError, shown
 
 # A command that takes time: it is resumed at every turn of the service's loop, and returns the reply's result.
 Procedure = Generator[None, None, dict[str, Any]]
+# Takes a command's arguments in order; returns the reply's result or a Procedure; raises CommandError.
+Handler = Callable[..., dict[str, Any] | Procedure]
 
 
 class CommandError(Exception):
@@ -22,18 +24,6 @@ class CommandError(Exception):
 
 
 @dataclass(frozen=True)
-class Command:
-    """One command that the service knows.
-
-    arguments: the names it takes, all required. run: takes them in this order, returns the reply's result or a
-    Procedure; raises CommandError.
-    """
-
-    arguments: tuple[str, ...]
-    run: Callable[..., dict[str, Any] | Procedure]
-
-
-@dataclass(frozen=True)
 class Outcome:
     """How a command ended. code: of catalogue.REPLY_CODES."""
 
@@ -42,13 +32,18 @@ class Outcome:
     result: dict[str, Any] = field(default_factory=dict)
 
 
-def begin(data: bytes, commands: dict[str, Command]) -> tuple[int, Outcome | Procedure]:
-    """Decode a command and carry it out, or start to. Returns its id (0 when it has none) and what came of it."""
+def begin(
+    data: bytes, arguments: Mapping[str, Sequence[str]], handlers: Mapping[str, Handler]
+) -> tuple[int, Outcome | Procedure]:
+    """Decode a command and carry it out, or start to. Returns its id (0 when it has none) and what came of it.
+
+    arguments: the names that each command takes, all required. handlers: by command.
+    """
     try:
         request = decode_message("command", data)
     except MessageError as error:
         return 0, Outcome("malformed", str(error))
-    result = _guarded(lambda: _carry_out(request, commands))
+    result = _guarded(lambda: _carry_out(request, arguments, handlers))
     return request["id"], result
 
 
@@ -92,19 +87,21 @@ def _guarded(run: Callable[[], Any]) -> Any:
     return Outcome(result=result) if isinstance(result, dict) else result
 
 
-def _carry_out(request: dict[str, Any], commands: dict[str, Command]) -> dict[str, Any] | Procedure:
+def _carry_out(
+    request: dict[str, Any], arguments: Mapping[str, Sequence[str]], handlers: Mapping[str, Handler]
+) -> dict[str, Any] | Procedure:
     name, given = request["name"], request["arguments"]
-    if name not in commands:
-        raise CommandError("unknown_command", f"command.name: expected {' | '.join(commands)}, got {shown(name)}")
-    command = commands[name]
-    for argument in command.arguments:
+    if name not in arguments:
+        raise CommandError("unknown_command", f"command.name: expected {' | '.join(arguments)}, got {shown(name)}")
+    expected = arguments[name]
+    for argument in expected:
         if argument not in given:
             raise CommandError("invalid_argument", f"{name}.{argument}: expected a value, got None")
     for argument in given:
-        if argument not in command.arguments:
-            wanted = ", ".join(command.arguments) or "no arguments"
+        if argument not in expected:
+            wanted = ", ".join(expected) or "no arguments"
             raise CommandError("invalid_argument", f"{name}.{shown(argument)[1:-1]}: expected {wanted}")
     try:
-        return command.run(*(given[argument] for argument in command.arguments))
+        return handlers[name](*(given[argument] for argument in expected))
     except SchemaError as error:
         raise CommandError("invalid_argument", f"{name}: {error}") from error

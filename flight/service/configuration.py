@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flight.icd.limits import DEFAULT_ENDPOINTS
 from flight.keys import KeyFileError, ServiceKeys, load_service_keys
-from flight.schema import SchemaError, check, load_schema
-from flight.service.supervision import Patience
-
-_SCHEMA = load_schema("flight.schemas", "configuration")
+from flight.schema import SchemaError, check
+from flight.service.fields import SECTIONS
 
 
 class ConfigurationError(ValueError):
@@ -20,27 +17,71 @@ class ConfigurationError(ValueError):
 
 
 @dataclass(frozen=True)
-class Configuration:
-    """Everything that the service is told at start.
+class InferenceSection:
+    """[inference]"""
 
-    parameters: overrides of the bundle's and the defaults. state: folder for what must survive a restart. uplink:
-    folder from which load_bundle may read. restart_limit: worker restarts in restart_window_s seconds before the safe
-    state. file_check_interval_s: between two re-readings of the bundle's files; 0: never.
+    threads: int
+    base_seed: int
+
+
+@dataclass(frozen=True)
+class WorkerSection:
+    """[worker]"""
+
+    start_timeout_s: float
+    answer_timeout_s: float
+    hang_timeout_s: float
+    hang_factor: float
+    restart_limit: int
+    restart_window_s: float
+
+
+@dataclass(frozen=True)
+class StorageSection:
+    """[storage]; None: no such folder."""
+
+    state: Path | None
+    bundles: Path | None
+
+
+@dataclass(frozen=True)
+class SecuritySection:
+    """[security]; keys: those in the folder that the field names, None: no keys."""
+
+    keys: ServiceKeys | None
+
+
+@dataclass(frozen=True)
+class LimitsSection:
+    """[limits]"""
+
+    frames_per_second: float
+    commands_per_second: float
+
+
+@dataclass(frozen=True)
+class IntegritySection:
+    """[integrity]"""
+
+    file_check_interval_s: float
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Everything that the service is told at start, by the names that the fields have in the file.
+
+    What each field means stands in flight/schemas/configuration.json, with its default and limits. endpoints: by
+    socket. parameters: only those that the file gives; they override the bundle's and the defaults.
     """
 
-    endpoints: dict[str, str] = field(default_factory=lambda: dict(DEFAULT_ENDPOINTS))
-    parameters: dict[str, Any] = field(default_factory=dict)
-    threads: int = 2
-    base_seed: int = 0
-    patience: Patience = field(default_factory=Patience)
-    restart_limit: int = 5
-    restart_window_s: float = 60.0
-    state: Path | None = None
-    uplink: Path | None = None
-    keys: ServiceKeys | None = None
-    frames_per_second: float = 1000.0
-    commands_per_second: float = 100.0
-    file_check_interval_s: float = 300.0
+    endpoints: dict[str, str]
+    parameters: dict[str, Any]
+    inference: InferenceSection
+    worker: WorkerSection
+    storage: StorageSection
+    security: SecuritySection
+    limits: LimitsSection
+    integrity: IntegritySection
 
 
 def load_configuration(path: Path | None) -> Configuration:
@@ -50,7 +91,7 @@ def load_configuration(path: Path | None) -> Configuration:
     got 0`.
     """
     if path is None:
-        return Configuration()
+        return _configuration({}, "defaults")
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -59,46 +100,43 @@ def load_configuration(path: Path | None) -> Configuration:
         raise ConfigurationError(f"{path}: no TOML ({error})") from error
     try:
         for section, content in table.items():
-            known = _SCHEMA["properties"]
-            if section not in known:
-                raise SchemaError(section, f"one of {', '.join(known)}", content)
-            check(content, known[section], section)
+            if section not in SECTIONS:
+                raise SchemaError(section, f"one of {', '.join(SECTIONS)}", content)
+            check(content, SECTIONS[section], section)
     except SchemaError as error:
         raise ConfigurationError(f"{path}: {error}") from error
-    inference, worker, storage = (table.get(name, {}) for name in ("inference", "worker", "storage"))
-    security, limits, integrity = (table.get(name, {}) for name in ("security", "limits", "integrity"))
-    default = Configuration()
-    if "bundles" in storage and "state" not in storage:
-        raise ConfigurationError(f"{path}: storage.state: expected a folder to copy bundles of storage.bundles to")
+    return _configuration(table, str(path))
+
+
+def _configuration(table: dict[str, dict[str, Any]], where: str) -> Configuration:
+    """The configuration of a checked table; defaults for what it leaves out. where: the file, for messages."""
+    filled = {
+        section: {name: field.get("default") for name, field in content["properties"].items()} | table.get(section, {})
+        for section, content in SECTIONS.items()
+    }
+    folders = {name: None if value is None else Path(value) for name, value in filled["storage"].items()}
+    if folders["bundles"] is not None and folders["state"] is None:
+        raise ConfigurationError(f"{where}: storage.state: expected a folder to copy bundles of storage.bundles to")
+    keys = filled["security"]["keys"]
     configuration = Configuration(
-        endpoints={**DEFAULT_ENDPOINTS, **table.get("endpoints", {})},
+        endpoints=filled["endpoints"],
         parameters=table.get("parameters", {}),
-        threads=inference.get("threads", default.threads),
-        base_seed=inference.get("base_seed", default.base_seed),
-        patience=Patience(
-            start_s=worker.get("start_timeout_s", default.patience.start_s),
-            answer_s=worker.get("answer_timeout_s", default.patience.answer_s),
-            hang_s=worker.get("hang_timeout_s", default.patience.hang_s),
-            factor=worker.get("hang_factor", default.patience.factor),
-        ),
-        restart_limit=worker.get("restart_limit", default.restart_limit),
-        restart_window_s=worker.get("restart_window_s", default.restart_window_s),
-        state=Path(storage["state"]) if "state" in storage else None,
-        uplink=Path(storage["bundles"]) if "bundles" in storage else None,
-        keys=_load_keys(path, Path(security["keys"])) if "keys" in security else None,
-        frames_per_second=limits.get("frames_per_second", default.frames_per_second),
-        commands_per_second=limits.get("commands_per_second", default.commands_per_second),
-        file_check_interval_s=integrity.get("file_check_interval_s", default.file_check_interval_s),
+        inference=InferenceSection(**filled["inference"]),
+        worker=WorkerSection(**filled["worker"]),
+        storage=StorageSection(**folders),
+        security=SecuritySection(None if keys is None else _load_keys(where, Path(keys))),
+        limits=LimitsSection(**filled["limits"]),
+        integrity=IntegritySection(**filled["integrity"]),
     )
-    check_endpoints(configuration, str(path))
+    check_endpoints(configuration, where)
     return configuration
 
 
-def _load_keys(path: Path, folder: Path) -> ServiceKeys:
+def _load_keys(where: str, folder: Path) -> ServiceKeys:
     try:
         return load_service_keys(folder)
     except (KeyFileError, OSError) as error:
-        raise ConfigurationError(f"{path}: security.keys: {error}") from error
+        raise ConfigurationError(f"{where}: security.keys: {error}") from error
 
 
 def check_endpoints(configuration: Configuration, where: str) -> None:
@@ -112,7 +150,7 @@ def check_endpoints(configuration: Configuration, where: str) -> None:
         host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
         if not port.isdecimal() or not 1 <= int(port) <= 65535:
             raise ConfigurationError(f"{where}: endpoints.{name}: port: expected 1..65535, got {port}")
-        if configuration.keys is None and not (host in ("localhost", "[::1]") or _is_loopback_v4(host)):
+        if configuration.security.keys is None and not (host in ("localhost", "[::1]") or _is_loopback_v4(host)):
             raise ConfigurationError(
                 f"{where}: endpoints.{name}: expected ipc:// or a loopback address, got {endpoint}: beyond "
                 "loopback anyone could send frames and commands; make keys with `flight keys` and name them in "

@@ -14,6 +14,8 @@ from zmq.utils import z85
 from zmq.utils.monitor import parse_monitor_message
 
 from flight.keys import SOCKET_ROLES, ServiceKeys
+from flight.service.events import EventSink
+from flight.service.statistics import Counters
 
 _ZAP_ENDPOINT = "inproc://zeromq.zap.01"
 _FAILURES: dict[int, str] = {
@@ -27,14 +29,22 @@ _MESSAGES_PER_TURN = 32
 
 
 class Gatekeeper:
-    """Answers handshakes by the allow-lists, and tells of those that fail.
+    """Answers handshakes by the allow-lists; counts those that fail, and tells of them.
 
     keys: None leaves the sockets without CURVE: then only handshakes that fail are told of. socket: to be polled, None
     without keys.
     """
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], keys: ServiceKeys | None) -> None:
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        keys: ServiceKeys | None,
+        events: EventSink,
+        counters: Counters,
+    ) -> None:
         self._keys = keys
+        self._events = events
+        self._counters = counters
         self._monitors: dict[str, zmq.Socket[bytes]] = {}
         self.socket: zmq.Socket[bytes] | None = None
         if keys is not None:
@@ -56,9 +66,10 @@ class Gatekeeper:
         monitor.setsockopt(zmq.LINGER, 0)
         self._monitors[name] = monitor
 
-    def answer(self) -> list[str]:
-        """Answer waiting handshakes. Returns a line for each refused or failed one."""
-        lines = self._answer_requests() if self.socket is not None else []
+    def answer(self) -> None:
+        """Answer waiting handshakes."""
+        if self.socket is not None:
+            self._answer_requests(self.socket)
         for name, monitor in self._monitors.items():
             for _ in range(_MESSAGES_PER_TURN):
                 try:
@@ -69,24 +80,24 @@ class Gatekeeper:
                     continue
                 # A key that this side refused was told of by _answer_requests, with more to say.
                 if event["event"] in _FAILURES and event["event"] != zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-                    lines.append(f"{name}: {_FAILURES[int(event['event'])]}")
-        return lines
+                    self._tell(f"{name}: {_FAILURES[int(event['event'])]}")
 
-    def _answer_requests(self) -> list[str]:
-        assert self.socket is not None
-        refused = []
+    def _tell(self, problem: str) -> None:
+        self._counters.count("handshakes_failed")
+        self._events.send("handshake_failed", problem)
+
+    def _answer_requests(self, socket: zmq.Socket[bytes]) -> None:
         for _ in range(_MESSAGES_PER_TURN):
             try:
-                parts = self.socket.recv_multipart(flags=zmq.NOBLOCK)
+                parts = socket.recv_multipart(flags=zmq.NOBLOCK)
             except zmq.Again:
                 break
             problem, user = self._judge(parts)
             request = parts[1] if len(parts) > 1 else b""
             status, text = (b"400", b"refused") if problem else (b"200", b"OK")
-            self.socket.send_multipart([b"1.0", request, status, text, user, b""])
+            socket.send_multipart([b"1.0", request, status, text, user, b""])
             if problem:
-                refused.append(problem)
-        return refused
+                self._tell(problem)
 
     def _judge(self, parts: list[bytes]) -> tuple[str, bytes]:
         """Why a handshake is refused, or "" and the client's name."""

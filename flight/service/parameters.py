@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from flight.bundle import Bundle
-from flight.inference.engine import Settings, default_settings
-from flight.schema import SchemaError, check, load_schema, shown
+from flight.schema import SchemaError, check, shown
 from flight.service.commands import CommandError
+from flight.service.events import EventSink
 from flight.service.record import RecordStore
-
-PARAMETER_SCHEMAS: dict[str, Any] = load_schema("flight.schemas", "configuration")["properties"]["parameters"][
-    "properties"
-]
+from flight.settings import PARAMETER_SCHEMAS, Settings, default_parameters, settings_from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,12 +21,12 @@ class Parameters(Settings):
     0: on command only.
     """
 
-    publish_full: bool = False
-    self_test_interval: int = 100
+    publish_full: bool
+    self_test_interval: int
 
-    def settings(self) -> dict[str, Any]:
-        """What the engine needs of them: the fields of Settings."""
-        return {field.name: getattr(self, field.name) for field in fields(Settings)}
+    def settings(self) -> Settings:
+        """What the engine needs of them."""
+        return settings_from(self.values())
 
     def values(self) -> dict[str, Any]:
         """All of them by name."""
@@ -54,45 +51,52 @@ def checked(name: str, value: Any, bundle: Bundle) -> Any:
 
 
 class ParameterTable:
-    """The parameters in force. now: their values. problems: of the record, see follow().
+    """The parameters in force. now: their values.
 
-    configured: the values of the configuration.
+    configured: the values of the configuration. bundle: whose defaults count, until follow() names another.
     """
 
     now: Parameters
 
-    def __init__(self, records: RecordStore, configured: dict[str, Any], bundle: Bundle) -> None:
+    def __init__(self, records: RecordStore, configured: dict[str, Any], bundle: Bundle, events: EventSink) -> None:
         self._records = records
         self._configured = configured
-        self.problems = self.follow(bundle)
+        self._events = events
+        self.follow(bundle)
 
-    def follow(self, bundle: Bundle) -> list[str]:
-        """Let a bundle's defaults count; returns a line for each recorded value that it does not take."""
-        values = {**asdict(default_settings(bundle)), **self._configured}
+    def follow(self, bundle: Bundle) -> None:
+        """Let a bundle's defaults count; recorded values that it does not take are left out, and told as events."""
+        self._bundle = bundle
+        self.now, problems = self._in_force()
+        for problem in problems:
+            self._events.send("record_not_applicable", problem)
+
+    def _in_force(self) -> tuple[Parameters, list[str]]:
+        """The parameters, and a line for each recorded value that the bundle does not take."""
+        values = {**default_parameters(self._bundle), **self._configured}
         problems = []
         for name, value in self._records.record.parameters.items():
             try:
-                values[name] = checked(name, value, bundle)
+                values[name] = checked(name, value, self._bundle)
             except KeyError:
                 problems.append(f"{name}: no such parameter")
             except SchemaError as error:
                 problems.append(str(error))
-        self.now = Parameters(**values)
-        return problems
+        return Parameters(**values), problems
 
-    def set(self, values: Any, bundle: Bundle) -> dict[str, Any]:
+    def set(self, values: Any) -> dict[str, Any]:
         """Set and record all of the values, or none; returns them as they are now. Raises CommandError, SchemaError."""
         if not isinstance(values, dict) or not values:
             raise CommandError("invalid_argument", f"values: expected a map of parameters, got {shown(values)}")
         changed = {}
         for name, value in values.items():
-            if not isinstance(name, str) or parameter_schema(name, bundle) is None:
+            if not isinstance(name, str) or parameter_schema(name, self._bundle) is None:
                 known = " | ".join(self.now.values())
                 raise CommandError("unknown_parameter", f"name: expected {known}, got {shown(name)}")
-            changed[name] = checked(name, value, bundle)
+            changed[name] = checked(name, value, self._bundle)
         try:
             self._records.change(parameters={**self._records.record.parameters, **changed})
         except OSError as error:
             raise CommandError("storage_failed", f"not changed: the record: {error.strerror}") from error
-        self.follow(bundle)
+        self.now, _ = self._in_force()
         return changed

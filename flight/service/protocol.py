@@ -1,23 +1,236 @@
-"""The private messages between the service and its worker, over one PAIR socket; msgpack, checked by neither
-side beyond decoding, because both ends are this package.
+"""The private messages between the service and its worker, over one PAIR socket.
 
-service -> worker: [job, pixels]; worker -> service: [answer, plane, plane, ...].
+A message is a msgpack map of one kind below, and behind it the parts that are no map: a frame's pixels, a product's
+planes. Either end parses what it gets once, into the kind's dataclass, and checks every field: a worker whose memory
+was upset may answer anything.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar
 
-import msgpack
+from flight.icd.catalogue import FLAGS
+from flight.icd.control import shortened
+from flight.icd.limits import PRODUCT_HEADER_BYTES, PRODUCT_TOPICS
+from flight.icd.packing import PackingError, pack_map, unpack_map
+from flight.schema import SchemaError, check, load_schema
+from flight.settings import PARAMETER_SCHEMAS, Settings, settings_from
+
+_FRAME: dict[str, Any] = load_schema("flight.icd.schemas", "frame")["properties"]
+_MAP: dict[str, Any] = load_schema("flight.icd.schemas", "map")["properties"]
+_STAGES = ("center", "passes", "fuse")
 
 
-def pack(values: dict[str, Any]) -> bytes:
-    """Encode a private message's map."""
-    data: bytes = msgpack.packb(values, use_bin_type=True)
-    return data
+class ProtocolError(ValueError):
+    """A message that is none of this protocol, or not one that is due; the message names the field."""
 
 
-def unpack(data: bytes) -> dict[str, Any]:
-    """Decode a private message's map."""
-    values: dict[str, Any] = msgpack.unpackb(data, raw=False)
-    return values
+def _map_of(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of a map with these fields and no others."""
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+_NUMBER = {"type": "integer", "minimum": 0, "maximum": 2**64 - 1}
+_SHA256 = {"type": "string", "pattern": "^[0-9a-f]{64}$", "maxLength": 64}
+_TEXT = {"type": "string", "maxBytes": 1024}
+_FRACTION = {"type": "number", "minimum": 0, "maximum": 1}
+_TIME = {"type": "number", "minimum": 0, "maximum": 1e12}
+_TIMING = _map_of({stage: _MAP["timing_ms"]["properties"][stage] for stage in _STAGES})
+_FLAGS = {**_MAP["flags"], "items": {"enum": list(FLAGS)}}
+_TOPIC_NAMES = {"type": "array", "maxItems": len(PRODUCT_TOPICS), "items": {"enum": list(PRODUCT_TOPICS)}}
+_PLANES_BY_TOPIC = {
+    "type": "object",
+    "properties": dict.fromkeys(PRODUCT_TOPICS, _MAP["planes"]),
+    "additionalProperties": False,
+}
+# The mode's name is for the engine to judge.
+_SETTINGS = _map_of({name: PARAMETER_SCHEMAS.get(name, _MAP["mode"]) for name in Settings.__dataclass_fields__})
+
+
+@dataclass(frozen=True)
+class FrameJob:
+    """Process a frame. settings: fields of Settings. started: monotonic s, from which a deadline counts."""
+
+    KIND: ClassVar = "frame"
+    job: int = field(metadata=_NUMBER)
+    height: int = field(metadata=_FRAME["height"])
+    width: int = field(metadata=_FRAME["width"])
+    channels: int = field(metadata=_FRAME["channels"])
+    dtype: str = field(metadata=_FRAME["dtype"])
+    bit_depth: int = field(metadata=_FRAME["bit_depth"])
+    centered: bool = field(metadata=_FRAME["centered"])
+    seed: int = field(metadata=_NUMBER)
+    settings: Settings = field(metadata=_SETTINGS)
+    started: float = field(metadata=_TIME)
+    topics: tuple[str, ...] = field(metadata=_TOPIC_NAMES)
+    pixels: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class SelfTestJob:
+    """Run the bundle's self-test."""
+
+    KIND: ClassVar = "self_test"
+    job: int = field(metadata=_NUMBER)
+
+
+@dataclass(frozen=True)
+class Ping:
+    """Give a sign of life."""
+
+    KIND: ClassVar = "ping"
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The worker has loaded its bundle and run the self-test.
+
+    sha256: of the bundle's manifest. environment: what the bits of an answer may depend on besides the bundle.
+    agreement: fraction of the pixels as recorded. digest: SHA-256 of the whole answer.
+    """
+
+    KIND: ClassVar = "ready"
+    sha256: str = field(metadata=_SHA256)
+    environment: str = field(metadata=_TEXT)
+    agreement: float = field(metadata=_FRACTION)
+    digest: str = field(metadata=_SHA256)
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The worker could not load its bundle, or the self-test failed; it ends."""
+
+    KIND: ClassVar = "refused"
+    message: str = field(metadata=_TEXT)
+
+
+@dataclass(frozen=True)
+class SelfTestAnswer:
+    """The answer to a self-test; fields as those of Ready."""
+
+    KIND: ClassVar = "tested"
+    job: int = field(metadata=_NUMBER)
+    sha256: str = field(metadata=_SHA256)
+    environment: str = field(metadata=_TEXT)
+    agreement: float = field(metadata=_FRACTION)
+    digest: str = field(metadata=_SHA256)
+
+
+@dataclass(frozen=True)
+class MapsAnswer:
+    """The answer to a frame.
+
+    topics: by topic, the entries of the header's `planes`, in the order of the planes. planes: their bytes, topic
+    after topic. The rest: fields of the header.
+    """
+
+    KIND: ClassVar = "maps"
+    job: int = field(metadata=_NUMBER)
+    topics: dict[str, list[dict[str, Any]]] = field(metadata=_PLANES_BY_TOPIC)
+    map_to_sensor: list[float] = field(metadata=_MAP["map_to_sensor"])
+    passes_used: int = field(metadata=_MAP["passes_used"])
+    flags: list[str] = field(metadata=_FLAGS)
+    timing_ms: dict[str, float] = field(metadata=_TIMING)
+    planes: tuple[bytes, ...] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The job could not be carried out; the worker goes on."""
+
+    KIND: ClassVar = "failed"
+    job: int = field(metadata=_NUMBER)
+    message: str = field(metadata=_TEXT)
+
+
+@dataclass(frozen=True)
+class Alive:
+    """The answer to a ping."""
+
+    KIND: ClassVar = "alive"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A sign of life while busy. passes: dropout passes done; 0 when the frame is centred."""
+
+    KIND: ClassVar = "progress"
+    passes: int = field(metadata=_NUMBER)
+
+
+Job = FrameJob | SelfTestJob | Ping
+Answer = Ready | Refused | SelfTestAnswer | MapsAnswer | Failed | Alive | Progress
+
+_JOBS: tuple[type[Job], ...] = (FrameJob, SelfTestJob, Ping)
+_ANSWERS: tuple[type[Answer], ...] = (Ready, Refused, SelfTestAnswer, MapsAnswer, Failed, Alive, Progress)
+# Kinds with parts behind their map; these are the fields that have no schema.
+_WITH_PARTS = (FrameJob, MapsAnswer)
+_SCHEMAS = {
+    kind: _map_of({"type": {"const": kind.KIND}, **{f.name: dict(f.metadata) for f in fields(kind) if f.metadata}})
+    for kind in (*_JOBS, *_ANSWERS)
+}
+
+
+def encode(message: Job | Answer) -> list[bytes]:
+    """The parts of a message."""
+    kind = type(message)
+    values = {name: getattr(message, name) for name in _SCHEMAS[kind]["properties"] if name != "type"}
+    parts: Sequence[bytes] = ()
+    if isinstance(message, FrameJob):
+        values["settings"] = asdict(message.settings)
+        parts = (message.pixels,)
+    elif isinstance(message, MapsAnswer):
+        parts = message.planes
+    elif isinstance(message, Refused | Failed):
+        values["message"] = shortened(message.message)
+    return [pack_map({"type": kind.KIND, **values}), *parts]
+
+
+def parse_job(parts: Sequence[bytes]) -> Job:
+    """The job in a message's parts. Raises ProtocolError."""
+    kind, values = _parse(parts, _JOBS, "job")
+    if kind is FrameJob:
+        if len(parts) != 2:
+            raise ProtocolError(f"job.frame: expected 2 parts, got {len(parts)}")
+        values["settings"] = settings_from(values["settings"])
+        return FrameJob(**{**values, "topics": tuple(values["topics"])}, pixels=parts[1])
+    job: Job = kind(**values)
+    return job
+
+
+def parse_answer(parts: Sequence[bytes]) -> Answer:
+    """The answer in a message's parts. Raises ProtocolError."""
+    kind, values = _parse(parts, _ANSWERS, "answer")
+    if kind is MapsAnswer:
+        count = sum(len(entries) for entries in values["topics"].values())
+        if len(parts) != 1 + count:
+            raise ProtocolError(f"answer.maps: expected {1 + count} parts for its planes, got {len(parts)}")
+        return MapsAnswer(**values, planes=tuple(parts[1:]))
+    answer: Answer = kind(**values)
+    return answer
+
+
+def _parse(parts: Sequence[bytes], kinds: Sequence[Any], what: str) -> tuple[Any, dict[str, Any]]:
+    """The kind of a message, and its checked fields without those that are parts of their own."""
+    try:
+        values = unpack_map(parts[0], PRODUCT_HEADER_BYTES, what)
+    except PackingError as error:
+        raise ProtocolError(str(error)) from error
+    by_name = {kind.KIND: kind for kind in kinds}
+    try:
+        check(values.get("type"), {"enum": list(by_name)}, f"{what}.type")
+        kind = by_name[values["type"]]
+        check(values, _SCHEMAS[kind], f"{what}.{kind.KIND}")
+    except SchemaError as error:
+        raise ProtocolError(str(error)) from error
+    if kind not in _WITH_PARTS and len(parts) != 1:
+        raise ProtocolError(f"{what}.{kind.KIND}: expected 1 part, got {len(parts)}")
+    del values["type"]
+    return kind, values

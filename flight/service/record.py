@@ -18,6 +18,7 @@ from typing import Any
 
 from flight.icd.packing import PackingError, pack_map, unpack_map
 from flight.schema import SchemaError, check, load_schema
+from flight.service.events import EventSink
 
 _SCHEMA = load_schema("flight.schemas", "record")
 _MAGIC = b"RBLMREC1"
@@ -78,14 +79,14 @@ def decode_copy(data: bytes, what: str) -> tuple[int, Record]:
 class RecordStore:
     """The two copies in a folder; or, without a folder, nothing but the record in memory.
 
-    record: the present one. problems: of reading it at start, (event, message). copies: how many are whole.
+    record: the present one. copies: how many are whole. events: told of copies that are damaged or not written.
     Raises OSError when the folder cannot be made.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, events: EventSink) -> None:
         self._folder = folder
+        self._events = events
         self.record = Record()
-        self.problems: list[tuple[str, str]] = []
         self._generations = dict.fromkeys(COPIES, 0)
         if folder is not None:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -117,25 +118,33 @@ class RecordStore:
                 newest, self.record = generation, record
         if len(errors) == len(COPIES):
             if any((folder / name).exists() for name in COPIES):
-                self.problems.append(("record_lost", "; ".join(errors.values())))
+                self._events.send("record_lost", "; ".join(errors.values()))
             return
-        self.problems += [("record_copy_damaged", message) for message in errors.values()]
+        for message in errors.values():
+            self._events.send("record_copy_damaged", message)
         if self.copies < len(COPIES):
             # A damaged or older copy is made whole at once, while the good one is known to be.
             try:
                 self.save(self.record)
             except OSError as error:
-                self.problems.append(("record_not_written", f"{folder}: {error.strerror}"))
+                self._events.send("record_not_written", f"{folder}: {error.strerror}")
 
     def change(self, **values: Any) -> None:
         """Replace fields of the record. Raises OSError, and then nothing has changed."""
         self.save(replace(self.record, **values))
 
+    def note(self, **values: Any) -> None:
+        """Record what has happened already: a storage that fails cannot undo it, and is told as an event."""
+        try:
+            self.change(**values)
+        except OSError as error:
+            self._events.send("record_not_written", f"{error.filename}: {error.strerror}")
+
     def save(self, record: Record) -> None:
         """Make `record` the present one.
 
         Raises OSError when no copy could be written, or when the record is too large to be read again; then nothing
-        has changed. One copy that fails only lowers `copies` and adds to `problems`.
+        has changed. One copy that fails only lowers `copies`, and is told as an event.
         """
         if self._folder is not None:
             generation = max(self._generations.values()) + 1
@@ -156,7 +165,7 @@ class RecordStore:
                     _put_back(self._folder / name, before[name])
                 raise errors[COPIES[0]]
             for name, failure in errors.items():
-                self.problems.append(("record_not_written", f"{self._folder / name}: {failure.strerror}"))
+                self._events.send("record_not_written", f"{self._folder / name}: {failure.strerror}")
         self.record = record
 
 

@@ -38,6 +38,17 @@ class Counters:
     frames_rejected: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REJECTION_REASONS, 0))
     products_published: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PRODUCT_TOPICS, 0))
 
+    def count(self, name: str, key: str | None = None, number: int = 1) -> None:
+        """Add to a counter. key: of one that counts by reason or by topic. Raises KeyError for an unknown one."""
+        if key is None:
+            vars(self)[name] += number
+        else:
+            vars(self)[name][key] += number
+
+    def reset(self) -> None:
+        """Let every counter begin anew."""
+        vars(self).update(vars(Counters()))
+
     def values(self) -> dict[str, Any]:
         """The counters by name, copied."""
         return {name: dict(value) if isinstance(value, dict) else value for name, value in vars(self).items()}
@@ -53,6 +64,11 @@ class Latencies:
         """Record one frame; timing_ms has a value for every stage."""
         for stage, kept in self._stages.items():
             kept.append(timing_ms[stage])
+
+    def reset(self) -> None:
+        """Forget every frame."""
+        for kept in self._stages.values():
+            kept.clear()
 
     def values(self) -> dict[str, dict[str, float]]:
         """Per stage: median, 99th percentile (nearest rank) and maximum; zeros before the first frame."""

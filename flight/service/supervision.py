@@ -11,13 +11,27 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import zmq
 
-from flight.service.protocol import pack, unpack
+from flight.service.configuration import WorkerSection
+from flight.service.protocol import (
+    Alive,
+    Answer,
+    Failed,
+    FrameJob,
+    MapsAnswer,
+    Ping,
+    Progress,
+    ProtocolError,
+    Ready,
+    Refused,
+    SelfTestAnswer,
+    SelfTestJob,
+    encode,
+    parse_answer,
+)
 
 # An idle worker is asked for a sign of life this often.
 _PING_S = 0.5
@@ -28,28 +42,15 @@ _RESPONSIVE_S = 1.0
 _GAPS_KEPT = 50
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How long to wait for what. start_s: for a worker to be ready. answer_s: for any one answer.
-
-    hang_s and factor: a worker is taken to hang when no sign of life came for the longer of hang_s and factor times
-    a long pause between two signs, one that nine in ten lately did not reach.
-    """
-
-    start_s: float = 60.0
-    answer_s: float = 60.0
-    hang_s: float = 1.5
-    factor: float = 5.0
-
-
 class Worker:
     """One worker process on a private socket, over one bundle.
 
-    state: "starting" (loading and testing itself, or about to end because it refused the bundle), "idle", "busy"
-    (with `job`), or "dead". Nothing here blocks. Raises OSError when no scratch folder can be made.
+    state: "starting" (loading and testing itself, or about to end because it refused the bundle), "idle", "busy", or
+    "dead". job: the one in flight, None unless busy. Nothing here blocks. Raises OSError when no scratch folder can
+    be made.
     """
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], threads: int, patience: Patience) -> None:
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], threads: int, patience: WorkerSection) -> None:
         self._context = context
         self._threads = threads
         self._patience = patience
@@ -62,7 +63,7 @@ class Worker:
         self._pinged = False
         self.socket: zmq.Socket[bytes] | None = None
         self.state = "dead"
-        self.job = 0
+        self.job: FrameJob | SelfTestJob | None = None
         self.since = 0.0
         self.last_sign = 0.0
         self.last_answer: float | None = None
@@ -94,31 +95,36 @@ class Worker:
         self._gaps.clear()
         self._enter("starting")
 
-    def dispatch(self, job: dict[str, Any], pixels: bytes | memoryview = b"", megapixels: float = 0.0) -> None:
+    def dispatch(self, job: FrameJob | SelfTestJob) -> None:
         """Hand over a job. The worker must be idle. Raises zmq.Again when its end of the socket is gone."""
         assert self.state == "idle"
-        self._send([pack(job), pixels])
-        self.job, self._megapixels = job["job"], megapixels
+        self._send(encode(job))
         self._enter("busy")
+        self.job = job
+        self._megapixels = 1e-6 * job.height * job.width if isinstance(job, FrameJob) else 0.0
 
-    def receive(self) -> tuple[dict[str, Any], list[bytes]] | None:
-        """The next message that is more than a sign of life, with its planes, or None."""
+    def receive(self) -> Ready | Refused | SelfTestAnswer | MapsAnswer | Failed | None:
+        """The next answer that is more than a sign of life, or None.
+
+        Raises ProtocolError for what is no answer, or none that is due.
+        """
         while self.socket is not None:
             try:
                 parts = self.socket.recv_multipart(flags=zmq.NOBLOCK)
             except zmq.Again:
                 return None
-            message = unpack(parts[0])
-            self._note_sign(message)
-            if message["type"] not in ("alive", "progress"):
-                return message, parts[1:]
+            answer = parse_answer(parts)
+            self._check_due(answer)
+            self._note_sign(answer)
+            if not isinstance(answer, Alive | Progress):
+                return answer
         return None
 
     def ping_if_quiet(self, now: float) -> None:
         """Ask an idle worker for a sign of life, if it is time to."""
         if self.state == "idle" and not self._pinged and now - self.last_sign >= _PING_S:
             with contextlib.suppress(zmq.Again):
-                self._send([pack({"type": "ping"}), b""])
+                self._send(encode(Ping()))
                 self._pinged, self.last_sign = True, now
 
     def problem(self, now: float) -> tuple[str, str] | None:
@@ -129,9 +135,9 @@ class Worker:
         if status is not None:
             return "worker_died", f"pid {self.pid}: {_how_it_ended(status)}"
         if self.state == "starting":
-            limit, quiet = self._patience.start_s, now - self.since
-        elif self.state == "busy" and now - self.since > self._patience.answer_s:
-            limit, quiet = self._patience.answer_s, now - self.since
+            limit, quiet = self._patience.start_timeout_s, now - self.since
+        elif self.state == "busy" and now - self.since > self._patience.answer_timeout_s:
+            limit, quiet = self._patience.answer_timeout_s, now - self.since
         elif self.state == "busy" or self._pinged:
             limit, quiet = self.hang_limit_s, now - self.last_sign
         else:
@@ -143,7 +149,7 @@ class Worker:
     @property
     def hang_limit_s(self) -> float:
         """How long the present job may go on without a sign of life."""
-        return self._patience_for(self._patience.hang_s)
+        return self._patience_for(self._patience.hang_timeout_s)
 
     @property
     def responsive(self) -> bool:
@@ -160,7 +166,7 @@ class Worker:
         """How much silence to bear: least_s, or more where the pauses lately or the present frame ask for it."""
         # Not the longest: a machine that stood still once must not make for long patience ever after.
         ordered = sorted(self._gaps) or [0.0]
-        usual = self._patience.factor * ordered[int(0.9 * (len(ordered) - 1))]
+        usual = self._patience.hang_factor * ordered[int(0.9 * (len(ordered) - 1))]
         return max(least_s, usual) + self._megapixels * _PATIENCE_S_PER_MEGAPIXEL
 
     def kill(self) -> None:
@@ -193,20 +199,37 @@ class Worker:
         self.socket.send_multipart(parts, flags=zmq.NOBLOCK, copy=False)
 
     def _enter(self, state: str) -> None:
-        self.state, self.since, self._pinged = state, time.monotonic(), False
+        self.state, self.since, self.job, self._pinged = state, time.monotonic(), None, False
         self.last_sign = self.since
 
-    def _note_sign(self, message: dict[str, Any]) -> None:
+    def _check_due(self, answer: Answer) -> None:
+        """Raise ProtocolError for an answer that a worker in this state, with this job, has no reason to give."""
+        due = {
+            Alive: True,
+            Ready: self.state == "starting",
+            Refused: self.state == "starting",
+            Progress: self.state in ("starting", "busy"),
+            SelfTestAnswer: isinstance(self.job, SelfTestJob),
+            MapsAnswer: isinstance(self.job, FrameJob),
+            Failed: self.job is not None,
+        }[type(answer)]
+        if due and isinstance(answer, SelfTestAnswer | MapsAnswer | Failed):
+            due = self.job is not None and answer.job == self.job.job
+        if not due:
+            at_work = "" if self.job is None else f" with {self.job.KIND} {self.job.job}"
+            which = f" {answer.job}" if isinstance(answer, SelfTestAnswer | MapsAnswer | Failed) else ""
+            raise ProtocolError(f"answer: expected what is due while {self.state}{at_work}, got {answer.KIND}{which}")
+
+    def _note_sign(self, answer: Answer) -> None:
         now = time.monotonic()
-        kind = message["type"]
-        if kind == "progress":
+        if isinstance(answer, Progress):
             # Up to the first pass (0 done) it is centering, whose time depends on the frame.
-            if message["passes"] > 0:
+            if answer.passes > 0:
                 self._gaps.append(now - self.last_sign)
             self._megapixels = 0.0
-        elif kind == "alive":
+        elif isinstance(answer, Alive):
             self._pinged = False
-        elif kind != "refused":
+        elif not isinstance(answer, Refused):
             self.last_answer = now
             self._enter("idle")
         self.last_sign = now

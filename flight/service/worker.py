@@ -20,65 +20,75 @@ import zmq
 
 from flight.bundle import BundleError, load_bundle
 from flight.icd.products import describe_plane
-from flight.inference.engine import Engine, Settings
+from flight.inference.engine import Engine
 from flight.inference.planes import topic_planes
-from flight.inference.self_test import environment, run_self_test
-from flight.service.protocol import pack, unpack
+from flight.inference.self_test import describe_environment, run_self_test
+from flight.service.protocol import (
+    Alive,
+    Answer,
+    Failed,
+    FrameJob,
+    Job,
+    MapsAnswer,
+    Ping,
+    Progress,
+    Ready,
+    Refused,
+    SelfTestAnswer,
+    SelfTestJob,
+    encode,
+    parse_job,
+)
 
-Answer = tuple[dict[str, Any], list[bytes]]
 
-
-def process_frame(engine: Engine, job: dict[str, Any], pixels: bytes, progress: Callable[[int], None]) -> Answer:
-    """Answer a frame. Returns the answer's map and the planes' bytes, topic after topic."""
-    dtype: np.dtype[Any] = np.dtype("<u1") if job["dtype"] == "u8" else np.dtype("<u2")
-    shape = (job["height"], job["width"]) if job["channels"] == 1 else (job["height"], job["width"], job["channels"])
+def process_frame(engine: Engine, job: FrameJob, progress: Callable[[int], None]) -> MapsAnswer:
+    """Answer a frame."""
+    dtype: np.dtype[Any] = np.dtype("<u1") if job.dtype == "u8" else np.dtype("<u2")
+    shape = (job.height, job.width) if job.channels == 1 else (job.height, job.width, job.channels)
     maps = engine.segment(
-        np.frombuffer(pixels, dtype=dtype).reshape(shape),
-        bit_depth=job["bit_depth"],
-        centered=job["centered"],
-        seed=job["seed"],
-        settings=Settings(**job["settings"]),
-        started=job["started"],
+        np.frombuffer(job.pixels, dtype=dtype).reshape(shape),
+        bit_depth=job.bit_depth,
+        centered=job.centered,
+        seed=job.seed,
+        settings=job.settings,
+        started=job.started,
         progress=progress,
     )
     topics: dict[str, list[dict[str, Any]]] = {}
-    parts: list[bytes] = []
-    for topic in job["topics"]:
+    planes: list[bytes] = []
+    for topic in job.topics:
         topics[topic] = []
         for name, plane, units in topic_planes(maps, engine.bundle.classes, topic):
             entry, raw = describe_plane(name, plane, units)
             topics[topic].append(entry)
-            parts.append(raw)
-    answer = {
-        "type": "maps",
-        "job": job["job"],
-        "topics": topics,
-        "map_to_sensor": list(maps.map_to_sensor),
-        "passes_used": maps.passes_used,
-        "flags": list(maps.flags),
-        "timing_ms": maps.timing_ms,
-    }
-    return answer, parts
+            planes.append(raw)
+    return MapsAnswer(
+        job=job.job,
+        topics=topics,
+        map_to_sensor=list(maps.map_to_sensor),
+        passes_used=maps.passes_used,
+        flags=list(maps.flags),
+        timing_ms=maps.timing_ms,
+        planes=tuple(planes),
+    )
 
 
-def self_tested(engine: Engine, progress: Callable[[int], None]) -> dict[str, Any]:
-    """The self-test's result, and what the service needs to know which answer it must be. Raises BundleError."""
+def self_test(engine: Engine, progress: Callable[[int], None]) -> Ready:
+    """Run the self-test; its result, and what the service needs to know which one it must be. Raises BundleError."""
     result = run_self_test(engine, progress)
-    return {
-        "sha256": engine.bundle.sha256,
-        "environment": environment(engine.threads),
-        "agreement": result.agreement,
-        "digest": result.digest,
-    }
+    return Ready(engine.bundle.sha256, describe_environment(engine.threads), result.agreement, result.digest)
 
 
-def answer_job(engine: Engine, job: dict[str, Any], pixels: bytes, progress: Callable[[int], None]) -> Answer:
-    """Answer one job: a ping, a self-test or a frame."""
-    if job["type"] == "ping":
-        return {"type": "alive"}, []
-    if job["type"] == "self_test":
-        return {"type": "tested", "job": job["job"], **self_tested(engine, progress)}, []
-    return process_frame(engine, job, pixels, progress)
+def answer_job(engine: Engine, job: Job, progress: Callable[[int], None]) -> Answer:
+    """Answer one job. One that cannot be carried out is no reason to lose the worker."""
+    if isinstance(job, Ping):
+        return Alive()
+    try:
+        if isinstance(job, SelfTestJob):
+            return SelfTestAnswer(job.job, **vars(self_test(engine, progress)))
+        return process_frame(engine, job, progress)
+    except Exception as error:
+        return Failed(job.job, f"{type(error).__name__}: {error}")
 
 
 def _end_with_parent() -> None:
@@ -100,28 +110,24 @@ def main(arguments: list[str]) -> int:
     socket.setsockopt(zmq.LINGER, 1000)
     socket.connect(endpoint)
 
+    def send(answer: Answer) -> None:
+        socket.send_multipart(encode(answer))
+
     def progress(passes: int) -> None:
-        socket.send(pack({"type": "progress", "passes": passes}))
+        send(Progress(passes))
 
     try:
         engine = Engine(load_bundle(bundle_path), threads)
         # Also the warm-up, without which the first frame would be the slowest.
-        tested = self_tested(engine, progress)
+        ready = self_test(engine, progress)
     except (BundleError, RuntimeError) as error:
-        socket.send(pack({"type": "refused", "message": str(error)}))
+        send(Refused(str(error)))
         socket.close()
         context.term()
         return 1
-    socket.send(pack({"type": "ready", **tested}))
+    send(ready)
     while True:
-        parts = socket.recv_multipart()
-        job = unpack(parts[0])
-        try:
-            answer, planes = answer_job(engine, job, parts[1], progress)
-            socket.send_multipart([pack(answer), *planes])
-        except Exception as error:
-            # One frame that cannot be processed is no reason to lose the worker.
-            socket.send(pack({"type": "failed", "job": job["job"], "message": f"{type(error).__name__}: {error}"}))
+        send(answer_job(engine, parse_job(socket.recv_multipart()), progress))
 
 
 if __name__ == "__main__":

@@ -2,45 +2,115 @@
 
 from __future__ import annotations
 
-import tomllib
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, NamedTuple
+
+import msgspec
+from msgspec import Meta, field
+from msgspec.structs import replace
 
 from ground_tools.bodies.reliefs import ANALYTIC, CraterMap
+from ground_tools.foundation.descriptions import parse, read_toml
+from ground_tools.foundation.expectations import shown
+from ground_tools.foundation.structures import FieldError, TomlTable, join_path
 
 DEFAULT_CATALOGUE = Path(__file__).with_name("catalogue.toml")
+_WHAT, _MAPS = "body catalogue", "crater_maps"
+
+Length = Annotated[float, Meta(gt=0)]
 
 
-@dataclass(frozen=True)
-class BodyRecipe:
-    """How a body is enhanced; the fields are explained in catalogue.toml."""
+class Boulders(NamedTuple):
+    """Numbers of rocks, by size."""
+
+    small: Annotated[int, Meta(ge=0, le=10_000)]
+    medium: Annotated[int, Meta(ge=0, le=1_000)]
+    large: Annotated[int, Meta(ge=0, le=1_000)]
+
+
+class Axes(NamedTuple):
+    """Extents of a body along its axes, kilometres."""
+
+    x: Length
+    y: Length
+    z: Length
+
+
+class ProceduralShape(TomlTable, frozen=True):
+    """A shape that the project makes itself, by `bodies.procedural`."""
+
+    kind: Annotated[
+        Literal["ellipsoid", "top", "bilobate"],
+        Meta(description="shape of a body without `shape`, and of its stand-in with `--procedural`"),
+    ]
+    axes_km: Annotated[Axes, Meta(description="extents of that shape, kilometres")]
+
+
+class BodyRecipe(TomlTable, frozen=True):
+    """How a body is enhanced. Its name is its table's; height_maps: those among its crater maps."""
 
     name: str
-    seed: int
-    craters: int
-    boulders: tuple[int, int, int]
-    roughness: float
-    nested: int = 0
-    crater_maps: tuple[CraterMap | None, ...] = (None,)
-    """Where reliefs of craters come from; None: the analytic profile."""
-    shape: str | None = None
-    procedural_kind: str | None = None
-    procedural_axes_km: tuple[float, float, float] | None = None
+    seed: Annotated[int, Meta(ge=0, description="seed of every random choice in the enhancement")]
+    craters: Annotated[int, Meta(ge=0, le=500, description="number of craters")]
+    boulders: Annotated[Boulders, Meta(description="numbers of rocks")]
+    roughness: Annotated[
+        float,
+        Meta(ge=0, le=50, description="standard deviation of the fine relief, in thousandths of the mean radius"),
+    ]
+    nested: Annotated[int, Meta(ge=0, description="how many of the craters lie inside the largest")] = 0
+    crater_maps: Annotated[
+        tuple[str, ...],
+        Meta(
+            min_length=1,
+            description="where the relief of craters comes from, each crater from one of them: `analytic`, an own "
+            "profile, or the name of a height map",
+        ),
+    ] = (ANALYTIC,)
+    shape: Annotated[
+        str | None,
+        Meta(description="file name in the folder of shape models: a closed mesh, kilometres, z along the spin axis"),
+    ] = None
+    procedural: ProceduralShape | None = None
+    height_maps: dict[str, CraterMap] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.shape is None and self.procedural is None:
+            raise FieldError("", "shape or procedural", "neither")
+        if self.nested and self.nested >= self.craters:
+            raise FieldError("nested", f"less than the number of craters, {self.craters}", str(self.nested))
+        for number, name in enumerate(self.crater_maps):
+            if name != ANALYTIC and name not in self.height_maps:
+                known = ", ".join([ANALYTIC, *self.height_maps])
+                raise FieldError(join_path("crater_maps", number), f"one of {known}", shown(name))
+
+    @property
+    def procedural_kind(self) -> str | None:
+        return self.procedural.kind if self.procedural else None
+
+    @property
+    def relief_sources(self) -> tuple[CraterMap | None, ...]:
+        """Where reliefs of craters come from; None: the analytic profile."""
+        return tuple(self.height_maps.get(name) for name in self.crater_maps)
+
+    def record(self) -> dict[str, Any]:
+        """The recipe as dataset.json holds it: what it is compared with before a set grows."""
+        fields = msgspec.structs.asdict(self)
+        procedural, _ = fields.pop("procedural"), fields.pop("height_maps")
+        fields["crater_maps"] = [source and msgspec.structs.asdict(source) for source in self.relief_sources]
+        fields["procedural_kind"] = procedural and procedural.kind
+        fields["procedural_axes_km"] = procedural and procedural.axes_km
+        record: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(fields))
+        return record
 
 
 def load_catalogue(path: Path = DEFAULT_CATALOGUE) -> dict[str, BodyRecipe]:
-    """Read a catalogue. Raises ValueError naming file, body and field where an entry is malformed."""
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"body catalogue {path}: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"body catalogue {path}: {error}") from error
-    maps: dict[str, CraterMap | None] = {ANALYTIC: None}
-    for name, table in _table(path, "crater_maps", tables.pop("crater_maps", {})).items():
-        maps[name] = _crater_map(path, name, _table(path, f"crater_maps.{name}", table))
-    return {name: _recipe(path, name, table, maps) for name, table in tables.items()}
+    """Read a catalogue: recipes by body. Raises ValueError naming file, body and field where an entry is malformed."""
+    place, tables = f"{_WHAT} {path}", read_toml(_WHAT, path)
+    given = tables.pop(_MAPS, {})
+    if not isinstance(given, dict):
+        raise ValueError(f"{place}: {_MAPS}: expected a table, got {shown(given)}")
+    maps = {name: parse(place, table, CraterMap, join_path(_MAPS, name), name=name) for name, table in given.items()}
+    return {name: parse(place, table, BodyRecipe, name, name=name, height_maps=maps) for name, table in tables.items()}
 
 
 def without_files(recipe: BodyRecipe) -> BodyRecipe:
@@ -48,100 +118,6 @@ def without_files(recipe: BodyRecipe) -> BodyRecipe:
 
     Raises ValueError when the recipe has no stand-in.
     """
-    if recipe.procedural_kind is None:
+    if recipe.procedural is None:
         raise ValueError(f"body {recipe.name}: has no `procedural` shape that could stand in for its shape model")
-    return replace(recipe, shape=None, crater_maps=(None,))
-
-
-def _table(path: Path, name: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(f"body catalogue {path}: {name}: expected a table, got {value!r}")
-    return value
-
-
-def _crater_map(path: Path, name: str, table: dict[str, Any]) -> CraterMap:
-    def fail(field: str, expected: str) -> ValueError:
-        return ValueError(f"body catalogue {path}: crater_maps.{name}.{field}: expected {expected}")
-
-    unknown = sorted(set(table) - {"file", "labels", "centre", "rim_radius"})
-    if unknown:
-        raise fail(unknown[0], "one of file, labels, centre, rim_radius")
-    if not isinstance(table.get("file"), str):
-        raise fail("file", f"a file name, got {table.get('file')!r}")
-    if "labels" in table:
-        if not isinstance(table["labels"], str) or "centre" in table or "rim_radius" in table:
-            raise fail("labels", "a file name, and neither centre nor rim_radius beside it")
-        return CraterMap(name, table["file"], labels=table["labels"])
-    centre, radius = table.get("centre"), table.get("rim_radius")
-    if not isinstance(centre, list) or len(centre) != 2 or not all(isinstance(c, (int, float)) for c in centre):
-        raise fail("centre", f"[row, column], got {centre!r}")
-    if not isinstance(radius, (int, float)) or radius <= 0:
-        raise fail("rim_radius", f"pixels > 0, got {radius!r}")
-    return CraterMap(name, table["file"], centre=(float(centre[0]), float(centre[1])), rim_radius=float(radius))
-
-
-# Long because it checks one field after the other, in the order of the file.
-def _recipe(path: Path, name: str, table: Any, maps: dict[str, CraterMap | None]) -> BodyRecipe:
-    def fail(field: str, expected: str, got: object) -> ValueError:
-        return ValueError(f"body catalogue {path}: {name}.{field}: expected {expected}, got {got!r}")
-
-    if not isinstance(table, dict):
-        raise fail("", "a table", table)
-    known = {"shape", "procedural", "seed", "craters", "nested", "crater_maps", "boulders", "roughness"}
-    for field in table:
-        if field not in known:
-            raise fail(field, f"one of {sorted(known)}", table[field])
-    if "shape" not in table and "procedural" not in table:
-        raise fail("shape", "shape or procedural", sorted(table))
-    if not isinstance(table.get("shape", ""), str):
-        raise fail("shape", "a file name", table["shape"])
-    for field in ("seed", "craters"):
-        if not isinstance(table.get(field), int) or table[field] < 0:
-            raise fail(field, "an integer >= 0", table.get(field))
-    nested = table.get("nested", 0)
-    if not isinstance(nested, int) or not 0 <= nested < max(table["craters"], 1):
-        raise fail("nested", "an integer below the number of craters", nested)
-    names = table.get("crater_maps", [ANALYTIC])
-    if not isinstance(names, list) or not names or not all(isinstance(n, str) and n in maps for n in names):
-        raise fail("crater_maps", f"a list of {', '.join(maps)}", names)
-    boulders = table.get("boulders")
-    if (
-        not isinstance(boulders, list)
-        or len(boulders) != 3
-        or not all(isinstance(count, int) and count >= 0 for count in boulders)
-    ):
-        raise fail("boulders", "[small, medium, large], integers >= 0", boulders)
-    for count, limit, size in zip(boulders, (10_000, 1_000, 1_000), ("small", "medium", "large"), strict=True):
-        if count > limit:
-            raise fail("boulders", f"at most {limit} {size} ones", count)
-    if table["craters"] > 500:
-        raise fail("craters", "at most 500", table["craters"])
-    roughness = table.get("roughness")
-    if not isinstance(roughness, (int, float)) or not 0.0 <= roughness <= 50.0:
-        raise fail("roughness", "0..50", roughness)
-    kind, axes = None, None
-    if "procedural" in table:
-        procedural = table["procedural"]
-        if not isinstance(procedural, dict) or set(procedural) != {"kind", "axes_km"}:
-            raise fail("procedural", "{kind, axes_km}", procedural)
-        kind = procedural["kind"]
-        lengths = procedural["axes_km"]
-        if (
-            not isinstance(lengths, list)
-            or len(lengths) != 3
-            or not all(isinstance(length, (int, float)) and length > 0 for length in lengths)
-        ):
-            raise fail("procedural.axes_km", "three lengths > 0", lengths)
-        axes = (float(lengths[0]), float(lengths[1]), float(lengths[2]))
-    return BodyRecipe(
-        name=name,
-        seed=table["seed"],
-        craters=table["craters"],
-        boulders=(boulders[0], boulders[1], boulders[2]),
-        roughness=float(roughness),
-        nested=nested,
-        crater_maps=tuple(maps[n] for n in names),
-        shape=table.get("shape"),
-        procedural_kind=kind,
-        procedural_axes_km=axes,
-    )
+    return replace(recipe, shape=None, crater_maps=(ANALYTIC,))

@@ -79,7 +79,7 @@ def read_parts(recipe: BodyRecipe, shapes: Path | None, crater_maps: Path | None
     digests: dict[str, str] = {}
     base = _base_shape(recipe, shapes, digests)
     reliefs: list[tuple[Relief, ...]] = []
-    for crater_map in recipe.crater_maps:
+    for crater_map in recipe.relief_sources:
         if crater_map is None:
             reliefs.append(())
             continue
@@ -104,9 +104,8 @@ def _base_shape(recipe: BodyRecipe, shapes: Path | None, digests: dict[str, str]
         mesh = centre_on_mass(read_closed_mesh(shapes / recipe.shape))
         digests[recipe.shape] = hashlib.sha256((shapes / recipe.shape).read_bytes()).hexdigest()
         return mesh
-    assert recipe.procedural_kind is not None
-    assert recipe.procedural_axes_km is not None
-    return procedural_shape(recipe.procedural_kind, recipe.procedural_axes_km, recipe.seed)
+    assert recipe.procedural is not None
+    return procedural_shape(recipe.procedural.kind, recipe.procedural.axes_km, recipe.seed)
 
 
 def enhance(parts: BodyParts) -> EnhancedBody:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, NamedTuple
 
 import cv2
 import numpy as np
+from msgspec import Meta
+
+from ground_tools.foundation.structures import FieldError, TomlTable
 
 ANALYTIC = "analytic"
 
@@ -21,15 +25,33 @@ _SMALLEST_RADIUS, _LEAST_ROUNDNESS = 45.0, 0.6
 _LEAST_HOLLOW = 0.6
 
 
-@dataclass(frozen=True)
-class CraterMap:
-    """A height map of real craters; the fields are explained in catalogue.toml."""
+class Centre(NamedTuple):
+    """A place in an image, pixels."""
+
+    row: float
+    column: float
+
+
+class CraterMap(TomlTable, frozen=True):
+    """A height map of real craters: of one at `centre`, or of many that `labels` shows. Its name is its table's."""
 
     name: str
-    file: str
-    centre: tuple[float, float] | None = None
-    rim_radius: float | None = None
-    labels: str | None = None
+    file: Annotated[
+        str, Meta(description="image in the folder of crater maps, one channel, any depth: brighter is higher")
+    ]
+    centre: Annotated[Centre | None, Meta(description="centre of its one crater, pixels; or else `labels`")] = None
+    rim_radius: Annotated[
+        Annotated[float, Meta(gt=0)] | None, Meta(description="radius of that crater's rim, pixels")
+    ] = None
+    labels: Annotated[
+        str | None,
+        Meta(description="a second image of the same size, one grey level for each of many craters, 0 elsewhere"),
+    ] = None
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("centre", "rim_radius", "labels") if getattr(self, name) is not None]
+        if given not in (["centre", "rim_radius"], ["labels"]):
+            raise FieldError("", "either centre and rim_radius, or labels", " and ".join(given) or "neither")
 
     @property
     def files(self) -> tuple[str, ...]:

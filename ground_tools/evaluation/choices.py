@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from flight.inference.uncertainty import enhanced
+from flight.inference.uncertainty import mark_uncertain
 from ground_tools.metrics.iou import iou_per_class, mean_iou
 
 # Of the image, for passes to go through: as it is only, or all eight of a square.
@@ -26,5 +26,5 @@ def thresholded_miou(
     A pixel marked uncertain is predicted as no class: it leaves every prediction, right or wrong. class_maps,
     truths: (N, H, W) uint8. entropies: (N, H, W) float32.
     """
-    marked = np.stack([enhanced(c, h, threshold, classes) for c, h in zip(class_maps, entropies, strict=True)])
+    marked = np.stack([mark_uncertain(c, h, threshold, classes) for c, h in zip(class_maps, entropies, strict=True)])
     return mean_iou(iou_per_class(truths, marked, classes + 1)[:classes])

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from flight.bundle import Bundle
-from flight.inference.quality import QualityLimits, entropy_is_high
+from flight.inference.quality import entropy_is_high
+from flight.settings import default_settings
 from ground_tools.evaluation.choices import GAMMA_SWEEP, THRESHOLD_SWEEP, THRESHOLDS
 from ground_tools.evaluation.disturbances import DISTURBANCES
 from ground_tools.evaluation.paper import BETTER_MODES, REFERENCE_MODES, TARGETS
@@ -85,7 +86,7 @@ def provenance(bundle: Bundle, selection: Selection, passes: int) -> Record:
 
 def trained_on(bundle: Bundle, mode: str) -> list[str]:
     """Names of the sets that a mode's networks go back to, the encoder's too, as far as the bundle states them."""
-    roles = [network.role for network in bundle.networks]
+    roles = [network.name for network in bundle.networks]
     used = sets_used(bundle.manifest["training"], {})
     sets = [stated for role in ([mode] if mode in roles else roles) for stated in used.get(role, [])]
     return sorted({set_name({**s, "campaign": {"split_by": s.get("split_by")}}) for s in sets if "name" in s})
@@ -232,7 +233,7 @@ def disturbance_figures(bundle: Bundle, selection: Selection, passes: int, by_na
     flagged: share of the images on which the flight service would raise `high_entropy`; default mode only, whose
     entropies on the validation set the bundle states.
     """
-    limits = QualityLimits()
+    limits = default_settings(bundle)
     modes: Record = {}
     for number, mode in enumerate(bundle.modes):
         calm = by_name["none"]["entropy"][:, number]

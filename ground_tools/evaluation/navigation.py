@@ -21,8 +21,9 @@ from flight.client import Refusal, navigation_fix
 from flight.icd.catalogue import status_of
 from flight.icd.limits import TOPIC_NAVIGATION
 from flight.icd.products import Product
-from flight.inference.engine import Engine, default_settings
+from flight.inference.engine import Engine
 from flight.inference.planes import topic_planes
+from flight.settings import default_settings
 from ground_tools.datasets.store import LoadedSet, digest, load, read_description
 from ground_tools.evaluation.passes import camera_frames
 from ground_tools.foundation.progress import progress

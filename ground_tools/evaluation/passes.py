@@ -62,7 +62,7 @@ def mode_moments(
 
     scores: (P, networks, K, H, W) float32, left as they are. Returns float32, entropies in nats.
     """
-    roles = [network.role for network in bundle.networks]
+    roles = [network.name for network in bundle.networks]
     if bundle.fusion is not None and mode == bundle.fusion.mode:
         weights = fusion_weights(bundle.fusion, roles, gamma)
         fused = (fuse(list(scores_of_pass), weights) for scores_of_pass in scores)

@@ -15,7 +15,7 @@ import numpy as np
 
 from flight.bundle import Bundle
 from flight.inference.network import Network
-from flight.inference.uncertainty import enhanced
+from flight.inference.uncertainty import mark_uncertain
 from ground_tools.evaluation.choices import GAMMA_SWEEP, THRESHOLD_SWEEP
 from ground_tools.evaluation.passes import begin_image, image_scores, mode_moments
 from ground_tools.labels.classes import BOULDER_IDENTIFIERS
@@ -93,7 +93,7 @@ def _maps(bundle: Bundle, scores: np.ndarray) -> Arrays:
     classes = len(bundle.classes)
     mean, entropy, _ = mode_moments(bundle, scores, bundle.modes[0], bundle.gamma)
     class_map = mean.argmax(axis=0).astype(np.uint8)
-    marked = enhanced(class_map, entropy, bundle.uncertainty_threshold, classes)
+    marked = mark_uncertain(class_map, entropy, bundle.uncertainty_threshold, classes)
     shades = np.rint(np.clip(entropy / math.log(classes), 0.0, 1.0) * 255.0).astype(np.uint8)
     return {"class_map": class_map[None], "marked": marked[None], "entropy_map": shades[None]}
 
@@ -105,7 +105,7 @@ def _evaluate_mode(
     mean, entropy, mutual = mode_moments(bundle, scores, mode, bundle.gamma)
     single, _, _ = mode_moments(bundle, without, mode, bundle.gamma)
     class_map, single_map = (array.argmax(axis=0).astype(np.uint8) for array in (mean, single))
-    marked = enhanced(class_map, entropy, bundle.uncertainty_threshold, classes)
+    marked = mark_uncertain(class_map, entropy, bundle.uncertainty_threshold, classes)
     right = class_map == truth
     return {
         "confusion": confusion_matrix(truth, class_map, classes),
@@ -139,7 +139,7 @@ def sweep_image(bundle: Bundle, networks: list[Network], image: Image, passes: i
     for mode in bundle.modes:
         mean, entropy, _ = mode_moments(bundle, scores, mode, bundle.gamma)
         class_map = mean.argmax(axis=0).astype(np.uint8)
-        maps = (enhanced(class_map, entropy, threshold, classes) for threshold in THRESHOLD_SWEEP)
+        maps = (mark_uncertain(class_map, entropy, threshold, classes) for threshold in THRESHOLD_SWEEP)
         by_threshold.append(np.stack([confusion_matrix(image.truth, marked, classes, classes + 1) for marked in maps]))
     result = {"threshold_confusion": np.stack(by_threshold)[None]}
     if bundle.fusion is not None:

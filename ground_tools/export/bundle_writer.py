@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from flight.bundle import Bundle, DropoutMask, NetworkFile, load_bundle, write_sums
-from flight.inference.engine import Engine, default_settings
+from flight.inference.engine import Engine
 from flight.inference.interpreter import make_interpreter
 from flight.inference.network import Network
-from flight.inference.self_test import decoded
+from flight.inference.self_test import decode_test_image
+from flight.settings import default_settings
 from ground_tools.datasets.store import png_bytes, read_description
 from ground_tools.export.bundle_sets import (
     BundleSet,
@@ -291,7 +292,7 @@ def _record_self_test(folder: Path, manifest: dict[str, Any]) -> None:
     bundle = load_bundle(folder)
     engine = Engine(bundle)
     settings = replace(default_settings(bundle), passes=bundle.self_test.passes)
-    image = decoded(bundle, bundle.self_test.image, "image")
+    image = decode_test_image(bundle, bundle.self_test.image, "image")
     maps = engine.segment(image, bit_depth=8, centered=True, seed=bundle.self_test.seed, settings=settings)
     engine.close()
     content = png_bytes(maps.class_map)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import cv2
 import numpy as np
+from msgspec import Meta, field
+from msgspec.structs import asdict, replace
 
+from ground_tools.foundation.descriptions import parse, read_toml
+from ground_tools.foundation.expectations import shown
 from ground_tools.foundation.files import write_whole
+from ground_tools.foundation.structures import FieldError, TomlTable
 from ground_tools.labelling.annotations import Annotation, default_name, read_annotation
 
 _HERE = Path(__file__).parent
@@ -22,7 +26,6 @@ D4_LABELS, D4_SECOND = _HERE / "d4", _HERE / "d4_second"
 MANIFEST_FILE, RULES_FILE = "manifest.csv", "set.toml"
 _MANIFEST_COLUMNS = ("file", "body", "width_px", "height_px", "sha256", "obtained_from")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-SHARES = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -34,27 +37,74 @@ class ImageEntry:
     sha256: str
 
 
-@dataclass(frozen=True)
-class Rules:
-    """What set.toml says of a set of real images.
+class LeastSizes(TomlTable, frozen=True):
+    """Least sizes of features that are labelled, pixels of a 128 x 128 crop."""
 
-    minimum_across: label -> least size of a crater or boulder, pixels of a 128 x 128 crop. margin: side of the crop
-    over the largest extent of the body. shares: of images for train, validation and test. train_bodies, test_bodies,
-    validation_share: of the split by body. excluded: image -> why it is not used. groups: images that show the same
-    and never come into different splits. wanted: the images to label; None: all of manifest.csv.
-    """
+    crater: Annotated[float, Meta(ge=1, le=128, description="least size of a crater, pixels of a 128 x 128 crop")] = 6.0
+    boulder: Annotated[float, Meta(ge=1, le=128, description="least size of a boulder, as of a crater")] = 6.0
 
-    name: str = "real"
-    seed: int = 0
-    minimum_across: dict[str, float] = field(default_factory=lambda: {"crater": 6.0, "boulder": 6.0})
-    margin: float = 1.15
-    shares: tuple[float, float, float] = (0.7, 0.2, 0.1)
-    train_bodies: tuple[str, ...] = ()
-    test_bodies: tuple[str, ...] = ()
-    validation_share: float = 0.2
-    excluded: dict[str, str] = field(default_factory=dict)
-    groups: tuple[tuple[str, ...], ...] = ()
-    wanted: tuple[str, ...] | None = None
+
+class SplitByImage(TomlTable, frozen=True):
+    """Shares of the images; they sum to 1."""
+
+    train: Annotated[float, Meta(ge=0, le=1, description="share of the images")] = 0.7
+    validation: Annotated[float, Meta(ge=0, le=1, description="share of the images")] = 0.2
+    test: Annotated[float, Meta(ge=0, le=1, description="share of the images; the three sum to 1")] = 0.1
+
+    def __post_init__(self) -> None:
+        if abs(sum(self.shares) - 1.0) > 1e-9:
+            raise FieldError("", "shares that sum to 1", f"{sum(self.shares):g}")
+
+    @property
+    def shares(self) -> tuple[float, float, float]:
+        return self.train, self.validation, self.test
+
+
+class SplitByBody(TomlTable, frozen=True):
+    """Which bodies are for training and validation, and which for testing."""
+
+    train: Annotated[tuple[str, ...], Meta(description="bodies to train on, and to validate with")] = ()
+    test: Annotated[tuple[str, ...], Meta(description="bodies to test on")] = ()
+    validation_share: Annotated[
+        float, Meta(ge=0, le=0.9, description="share of the images of the bodies to train on")
+    ] = 0.2
+
+    def __post_init__(self) -> None:
+        if both := set(self.train) & set(self.test):
+            raise FieldError("test", "bodies not in train", shown(min(both)))
+
+
+class Rules(TomlTable, frozen=True):
+    """What set.toml says of a set of real images."""
+
+    name: Annotated[str, Meta(description="name of the set; empty: the folder's")] = ""
+    seed: Annotated[int, Meta(ge=0, le=2**32, description="seed of the splits")] = 0
+    least_sizes: LeastSizes = field(name="minimum_across", default=LeastSizes())
+    margin: Annotated[float, Meta(ge=1, le=4, description="side of the crop over the largest extent of the body")] = (
+        1.15
+    )
+    split_by_image: SplitByImage = SplitByImage()
+    split_by_body: SplitByBody = SplitByBody()
+    excluded: Annotated[dict[str, str], Meta(description="images that are not used, and why")] = field(
+        default_factory=dict
+    )
+    groups: Annotated[
+        tuple[tuple[str, ...], ...],
+        Meta(description="images that show the same and never come into different splits"),
+    ] = ()
+    wanted: Annotated[
+        tuple[str, ...] | None, Meta(description="the images to label; without it, all of manifest.csv")
+    ] = None
+
+    def __post_init__(self) -> None:
+        members = [file for group in self.groups for file in group]
+        if twice := {file for file in members if members.count(file) > 1}:
+            raise FieldError("groups", "images that are in one group alone", shown(min(twice)))
+
+    @property
+    def minimum_across(self) -> dict[str, float]:
+        """Label -> least size of a crater or boulder, pixels of a 128 x 128 crop."""
+        return asdict(self.least_sizes)
 
     def group_of(self, file: str) -> str:
         """The group of an image: the name of its group's first image, or its own."""
@@ -152,66 +202,9 @@ def read_rules(labels: Path) -> Rules:
     Raises ValueError naming the file and the field.
     """
     path = labels / RULES_FILE
-    if not path.exists():
-        return Rules(name=labels.resolve().name)
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise ValueError(f"{path}: not readable as TOML ({error})") from error
-    known = {
-        "name",
-        "seed",
-        "minimum_across",
-        "margin",
-        "split_by_image",
-        "split_by_body",
-        "excluded",
-        "groups",
-        "wanted",
-    }
-    if strange := set(data) - known:
-        raise ValueError(f"{path}: {min(strange)}: no such field; expected {', '.join(sorted(known))}")
-    shares = tuple(
-        _number(path, data.get("split_by_image", {}), name, 0.0, 1.0, default)
-        for name, default in zip(SHARES, (0.7, 0.2, 0.1), strict=True)
-    )
-    if abs(sum(shares) - 1.0) > 1e-9:
-        raise ValueError(f"{path}: split_by_image: expected shares that sum to 1, got {sum(shares):g}")
-    by_body = data.get("split_by_body", {})
-    sizes = data.get("minimum_across", {})
-    rules = Rules(
-        name=str(data.get("name", labels.resolve().name)),
-        seed=int(_number(path, data, "seed", 0, 2**32, 0)),
-        minimum_across={name: _number(path, sizes, name, 1.0, 128.0, 6.0) for name in ("crater", "boulder")},
-        margin=_number(path, data, "margin", 1.0, 4.0, 1.15),
-        shares=(shares[0], shares[1], shares[2]),
-        train_bodies=_names(path, by_body, "train"),
-        test_bodies=_names(path, by_body, "test"),
-        validation_share=_number(path, by_body, "validation_share", 0.0, 0.9, 0.2),
-        excluded={str(name): str(why) for name, why in data.get("excluded", {}).items()},
-        groups=tuple(_names(path, {"groups": group}, "groups") for group in data.get("groups", [])),
-        wanted=_names(path, data, "wanted") if "wanted" in data else None,
-    )
-    members = [file for group in rules.groups for file in group]
-    if twice := {file for file in members if members.count(file) > 1}:
-        raise ValueError(f"{path}: groups: {min(twice)} is in more than one group")
-    if both := set(rules.train_bodies) & set(rules.test_bodies):
-        raise ValueError(f"{path}: split_by_body: {min(both)} is both in train and in test")
-    return rules
-
-
-def _number(path: Path, data: dict[str, Any], name: str, low: float, high: float, default: float) -> float:
-    value = data.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise ValueError(f"{path}: {name}: expected {low:g}..{high:g}, got {value!r}")
-    return float(value)
-
-
-def _names(path: Path, data: dict[str, Any], name: str) -> tuple[str, ...]:
-    value = data.get(name, [])
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise ValueError(f"{path}: {name}: expected a list of names, got {value!r}")
-    return tuple(value)
+    table = read_toml("rules", path) if path.exists() else {}
+    rules = parse(f"rules {path}", table, Rules)
+    return rules if rules.name else replace(rules, name=labels.resolve().name)
 
 
 def label_paths(labels: Path, entries: dict[str, ImageEntry]) -> tuple[dict[str, Path], list[str]]:

@@ -94,10 +94,11 @@ def splits_of(found: list[RealImage], rules: Rules, kind: str) -> list[str]:
     """The split of each image. kind: image or body. Raises ValueError as split_by_body does."""
     bodies, groups = [image.body for image in found], [image.group for image in found]
     if kind == "body":
-        return split_by_body(bodies, groups, rules.train_bodies, rules.test_bodies, rules.validation_share, rules.seed)
+        by_body = rules.split_by_body
+        return split_by_body(bodies, groups, by_body.train, by_body.test, by_body.validation_share, rules.seed)
     if kind != "image":
         raise ValueError(f"split: expected {' or '.join(SPLIT_KINDS)}, got {kind!r}")
-    return split_by_image(bodies, groups, rules.shares, rules.seed)
+    return split_by_image(bodies, groups, rules.split_by_image.shares, rules.seed)
 
 
 def build(found: list[RealImage], rules: Rules, out: Path, kind: str = "image") -> dict[str, Any]:
@@ -114,7 +115,7 @@ def build(found: list[RealImage], rules: Rules, out: Path, kind: str = "image") 
     for image, split in zip(found, splits, strict=True):
         first = counts[image.body][SPLITS.index(split)]
         counts[image.body][SPLITS.index(split)] += len(COPIES)
-        rows += _rows(image, split, first, int(rules.seed))
+        rows += _rows(image, split, first, rules.seed)
         record.append(
             {
                 "file": image.file,
@@ -133,7 +134,7 @@ def build(found: list[RealImage], rules: Rules, out: Path, kind: str = "image") 
         "image": f"{size} x {size}, one channel, 8 bit, real images as published, with their cameras' noise",
         "noise": None,
         "publish_images": False,
-        "campaign": {"seed": int(rules.seed), "split_by": kind, "bodies": counts},
+        "campaign": {"seed": rules.seed, "split_by": kind, "bodies": counts},
         "minimum_across_px_of_128": rules.minimum_across,
         "copies": list(COPIES),
         "overview": overview(found, rules),
@@ -225,7 +226,7 @@ def overview(found: list[RealImage], rules: Rules) -> dict[str, Any]:
         "shapes": {label: labels.count(label) for label in dict.fromkeys(labels)},
         "silhouettes_inferred": sum(image.annotation.silhouette == "inferred" for image in found),
         "split_by_image": _split_table(found, rules, "image", bodies),
-        "split_by_body": _split_table(found, rules, "body", bodies) if rules.test_bodies else None,
+        "split_by_body": _split_table(found, rules, "body", bodies) if rules.split_by_body.test else None,
         "class_share": dict(zip(CLASS_NAMES, shares, strict=True)),
         "class_present": dict(zip(CLASS_NAMES, present, strict=True)),
     }

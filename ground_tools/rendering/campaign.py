@@ -2,43 +2,66 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, NamedTuple
 
 import numpy as np
+from msgspec import Meta, field
+from msgspec.structs import replace
 
 from ground_tools.datasets.store import SPLITS
-from ground_tools.foundation.descriptions import read_toml
+from ground_tools.foundation.descriptions import find_file, read_structure
+from ground_tools.foundation.expectations import shown
+from ground_tools.foundation.structures import FieldError, TomlTable
 from ground_tools.rendering.geometry import View, hyperbolic_flyby, random_view
 
 CAMPAIGNS = Path(__file__).with_name("campaigns")
 SHARD_SAMPLES = 50
 
 
-@dataclass(frozen=True)
-class Flyby:
-    """A pass by one body. frames: equally spaced in time. closest, farthest: ranges in D0. duration_s: of the pass."""
+class Counts(NamedTuple):
+    """How many samples of a body a campaign renders, by split."""
 
-    body: str
-    frames: int
-    closest: float
-    farthest: float
-    duration_s: float
+    train: Annotated[int, Meta(ge=0)]
+    validation: Annotated[int, Meta(ge=0)]
+    test: Annotated[int, Meta(ge=0)]
 
 
-@dataclass(frozen=True)
-class Campaign:
-    """What to render: random views of bodies, or a flyby of one.
+class Flyby(TomlTable, frozen=True):
+    """A pass by one body. Ranges are in D0, at which the body's largest extent fills the image."""
 
-    light_paths: per pixel, `samples` in the file. bodies: name -> (train, validation, test) counts.
-    """
+    body: Annotated[str, Meta(description="body that is passed by")]
+    frames: Annotated[int, Meta(ge=2, le=100_000, description="number of frames, equally spaced in time")]
+    closest: Annotated[float, Meta(gt=0, description="range of the closest approach, D0")]
+    farthest: Annotated[float, Meta(gt=0, description="range of the first and the last frame, D0")]
+    duration_s: Annotated[float, Meta(gt=0, description="duration of the pass, seconds")]
 
-    name: str
-    seed: int
-    light_paths: int
-    bodies: dict[str, tuple[int, int, int]]
+    def __post_init__(self) -> None:
+        if self.farthest <= self.closest:
+            raise FieldError("farthest", f"more than closest, {shown(self.closest)}", shown(self.farthest))
+
+
+class Campaign(TomlTable, frozen=True):
+    """What to render: random views of bodies, or a flyby of one."""
+
+    name: Annotated[str, Meta(min_length=1, description="name of the set")]
+    seed: Annotated[int, Meta(ge=0, description="seed of the views")]
+    light_paths: Annotated[int, Meta(ge=1, le=4096, description="light paths of a pixel")] = field(name="samples")
+    random_views: Annotated[
+        Annotated[dict[str, Counts], Meta(min_length=1)] | None,
+        Meta(description="numbers of random views, by body; this or `flyby`"),
+    ] = field(name="bodies", default=None)
     flyby: Flyby | None = None
+
+    def __post_init__(self) -> None:
+        if (self.random_views is None) == (self.flyby is None):
+            raise FieldError("", "either bodies or flyby", "neither" if self.flyby is None else "both")
+
+    @property
+    def bodies(self) -> dict[str, Counts]:
+        """Numbers of samples by body; all frames of a flyby are for testing."""
+        return self.random_views or {} if self.flyby is None else {self.flyby.body: Counts(0, 0, self.flyby.frames)}
 
     def fraction(self, part: float) -> Campaign:
         """The campaign with a part of each count, rounded up; of a flyby at least both ends and the closest frame."""
@@ -46,12 +69,11 @@ class Campaign:
         def share(count: int) -> int:
             return int(np.ceil(count * part - 1e-9))
 
-        bodies = {body: (share(a), share(b), share(c)) for body, (a, b, c) in self.bodies.items()}
-        flyby = self.flyby
-        if flyby is not None:
-            flyby = replace(flyby, frames=max(share(flyby.frames), min(3, flyby.frames)))
-            bodies = {flyby.body: (0, 0, flyby.frames)}
-        return replace(self, bodies=bodies, flyby=flyby)
+        if self.flyby is not None:
+            frames = max(share(self.flyby.frames), min(3, self.flyby.frames))
+            return replace(self, flyby=replace(self.flyby, frames=frames))
+        views = {body: Counts(*map(share, counts)) for body, counts in self.bodies.items()}
+        return replace(self, random_views=views)
 
     def only(self, splits: list[str]) -> Campaign:
         """The campaign with nothing but these splits: a set of them can grow to the whole one.
@@ -61,11 +83,11 @@ class Campaign:
         for split in splits:
             if split not in SPLITS:
                 raise ValueError(f"--splits: expected {', '.join(SPLITS)}, got {split}")
-        train, validation, test = (int(split in splits) for split in SPLITS)
-        bodies = {body: (a * train, b * validation, c * test) for body, (a, b, c) in self.bodies.items()}
-        if not any(sum(counts) for counts in bodies.values()):
+        kept = [int(split in splits) for split in SPLITS]
+        views = {body: Counts(*np.multiply(counts, kept).tolist()) for body, counts in self.bodies.items()}
+        if not any(map(sum, views.values())):
             raise ValueError(f"campaign {self.name}: expected samples in split {' or '.join(splits)}, got none")
-        return replace(self, bodies=bodies)
+        return self if self.flyby is not None else replace(self, random_views=views)
 
 
 @dataclass(frozen=True)
@@ -83,61 +105,11 @@ class Shard:
 
 
 def load_campaign(name_or_path: str) -> Campaign:
-    """Read a campaign: a TOML file, or the name of one that is shipped with the project, with or without ".toml".
+    """Read a campaign: a TOML file, or the name of one that is shipped with the project.
 
     Raises ValueError naming the file and field where it is malformed.
     """
-    path = Path(name_or_path)
-    if not path.exists() and path.parent == Path():
-        path = CAMPAIGNS / f"{path.stem.replace('-', '_')}.toml"
-    table = read_toml("campaign", path, CAMPAIGNS, called=name_or_path)
-
-    def fail(field: str, expected: str, got: object) -> ValueError:
-        return ValueError(f"campaign {path}: {field}: expected {expected}, got {got!r}")
-
-    unknown = set(table) - {"name", "seed", "samples", "bodies", "flyby"}
-    if unknown:
-        raise fail(sorted(unknown)[0], "name, seed, samples, bodies or flyby", table[sorted(unknown)[0]])
-    name, seed, light_paths = (table.get(key) for key in ("name", "seed", "samples"))
-    if not isinstance(name, str) or not name:
-        raise fail("name", "a name", name)
-    if not isinstance(seed, int) or seed < 0:
-        raise fail("seed", "an integer >= 0", seed)
-    if not isinstance(light_paths, int) or not 1 <= light_paths <= 4096:
-        raise fail("samples", "1..4096", light_paths)
-    if ("bodies" in table) == ("flyby" in table):
-        raise fail("bodies", "either bodies or flyby", sorted(table))
-    if "flyby" in table:
-        flyby = _flyby(table["flyby"], fail)
-        return Campaign(name, seed, light_paths, {flyby.body: (0, 0, flyby.frames)}, flyby)
-    bodies = table["bodies"]
-    if not isinstance(bodies, dict) or not bodies:
-        raise fail("bodies", "a table of bodies", bodies)
-    for body, counts in bodies.items():
-        if (
-            not isinstance(counts, list)
-            or len(counts) != 3
-            or not all(isinstance(count, int) and count >= 0 for count in counts)
-        ):
-            raise fail(f"bodies.{body}", "[train, validation, test] counts", counts)
-    return Campaign(name, seed, light_paths, {body: (c[0], c[1], c[2]) for body, c in bodies.items()})
-
-
-def _flyby(table: Any, fail: Any) -> Flyby:
-    if not isinstance(table, dict) or set(table) != {"body", "frames", "closest", "farthest", "duration_s"}:
-        raise fail("flyby", "body, frames, closest, farthest, duration_s", table)
-    if not isinstance(table["body"], str):
-        raise fail("flyby.body", "a name", table["body"])
-    if not isinstance(table["frames"], int) or not 2 <= table["frames"] <= 100_000:
-        raise fail("flyby.frames", "2..100000", table["frames"])
-    for field in ("closest", "farthest", "duration_s"):
-        if not isinstance(table[field], (int, float)) or not table[field] > 0:
-            raise fail(f"flyby.{field}", "a number > 0", table[field])
-    if table["farthest"] <= table["closest"]:
-        raise fail("flyby.farthest", f"more than closest, {table['closest']}", table["farthest"])
-    return Flyby(
-        table["body"], table["frames"], float(table["closest"]), float(table["farthest"]), float(table["duration_s"])
-    )
+    return read_structure("campaign", find_file(name_or_path, CAMPAIGNS), Campaign, CAMPAIGNS)
 
 
 def plan(campaign: Campaign) -> list[Shard]:

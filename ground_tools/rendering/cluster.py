@@ -7,11 +7,11 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import dask
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from dask.distributed import Client, KilledWorker, LocalCluster, as_completed
@@ -188,7 +188,7 @@ def _description(campaign: Campaign, parts: dict[str, BodyParts]) -> dict[str, A
             "seed": campaign.seed,
             "samples": campaign.light_paths,
             "bodies": {body: list(counts) for body, counts in campaign.bodies.items()},
-            "flyby": asdict(campaign.flyby) if campaign.flyby is not None else None,
+            "flyby": msgspec.structs.asdict(campaign.flyby) if campaign.flyby is not None else None,
         },
         "bodies": {body: _body_record(body_parts) for body, body_parts in parts.items()},
     }
@@ -198,7 +198,7 @@ def _body_record(parts: BodyParts) -> dict[str, Any]:
     """The recipe, the digests of its files, and the measures that geometry is understood by."""
     extent = largest_extent(parts.base)
     return {
-        "recipe": json.loads(json.dumps(asdict(parts.recipe))),
+        "recipe": parts.recipe.record(),
         "sha256": parts.sha256,
         "extent_km": extent,
         "mean_radius_km": mean_radius(parts.base),

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from flight.inference.orientations import turned
+from flight.inference.orientations import apply_orientation
 from ground_tools.labels.classes import BOULDERS, CRATERS
 from ground_tools.training.augmentation import disturb, move, move_away
 from ground_tools.training.pixels import Pixels
@@ -52,9 +52,9 @@ class BodyBatches(keras.utils.PyDataset):
         chosen, generator = _chosen(self._recipe, self._epoch, len(self._images), index)
         batch = []
         for sample in chosen:
-            orientation = int(generator.integers(8)) if self._recipe.orientations else 0
-            image = turned(self._images[sample], orientation)
-            batch.append(disturb(image, self._recipe.photometric, generator))
+            orientation = int(generator.integers(8)) if self._recipe.augmentation.orientations else 0
+            image = apply_orientation(self._images[sample], orientation)
+            batch.append(disturb(image, self._recipe.augmentation.photometric, generator))
         return np.stack(batch)[..., None], self._labels[chosen]
 
 
@@ -92,13 +92,13 @@ class UNetBatches(keras.utils.PyDataset):
             samples += [(self._beside, sample) for sample in generator.integers(len(self._beside), size=recipe.beside)]
         images, labels, offsets = [], [], []
         for pixels, sample in samples:
-            orientation = int(generator.integers(8)) if recipe.orientations else 0
-            image = turned(pixels.images[sample], orientation)
-            mask = turned(pixels.masks[sample], orientation)
-            image, mask = move(image, mask, recipe.geometric, generator)
-            if recipe.farther and generator.random() < recipe.farther:
+            orientation = int(generator.integers(8)) if recipe.augmentation.orientations else 0
+            image = apply_orientation(pixels.images[sample], orientation)
+            mask = apply_orientation(pixels.masks[sample], orientation)
+            image, mask = move(image, mask, recipe.augmentation.geometric, generator)
+            if recipe.augmentation.farther and generator.random() < recipe.augmentation.farther:
                 image, mask = move_away(image, mask, recipe.minimum_boulder_pixels, generator)
-            images.append(disturb(image, recipe.photometric, generator, pixels.noisy))
+            images.append(disturb(image, recipe.augmentation.photometric, generator, pixels.noisy))
             if recipe.head == "folded":
                 labels.append(mask)
                 continue

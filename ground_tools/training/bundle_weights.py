@@ -43,7 +43,7 @@ def load_bundle_weights(unet: keras.Model, network: NetworkFile, inputs: np.ndar
             kernel = kernel.transpose(1, 2, 0, 3)[::-1, ::-1]
         if kernel.shape != tuple(layer.kernel.shape):
             raise ValueError(
-                f"network {network.role}: {name}: expected a kernel {tuple(layer.kernel.shape)}, got {kernel.shape}"
+                f"network {network.name}: {name}: expected a kernel {tuple(layer.kernel.shape)}, got {kernel.shape}"
             )
         layer.set_weights([kernel] if name.startswith("up") else [kernel, bias])
     blocks = range(1, len(DECODER_CHANNELS) + 1)
@@ -85,7 +85,7 @@ def _convolutions(network: NetworkFile) -> dict[str, tuple[np.ndarray, np.ndarra
             found[_LAYERS[place]] = _floats(interpreter.get_tensor(detail["index"]), detail)
     for name in _LAYERS:
         if name not in kernels or name not in biases:
-            raise ValueError(f"network {network.role}: expected an int8 UNet of `ground-tools export`, got no {name}")
+            raise ValueError(f"network {network.name}: expected an int8 UNet of `ground-tools export`, got no {name}")
     return {name: (kernels[name], biases[name]) for name in _LAYERS}
 
 

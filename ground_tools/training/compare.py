@@ -9,23 +9,24 @@ import json
 import statistics
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from msgspec import Meta
 
 from ground_tools.datasets.noise import network_inputs
 from ground_tools.datasets.store import read_description
-from ground_tools.foundation.descriptions import find_file, read_toml
+from ground_tools.foundation.descriptions import find_file, read_structure
 from ground_tools.foundation.files import write_whole
 from ground_tools.foundation.progress import progress
+from ground_tools.foundation.structures import FieldError, TomlTable
 from ground_tools.labels.classes import CLASS_NAMES
 from ground_tools.metrics.iou import iou_per_class, mean_iou
 from ground_tools.pages.sections import write_section
 from ground_tools.training.origins import start_digest
 from ground_tools.training.pixels import read_pixels
-from ground_tools.training.recipes import Recipe, load_recipe
+from ground_tools.training.recipes import Recipe, Seed, load_recipe
 from ground_tools.training.records import provenance
 
 COMPARISONS = Path(__file__).with_name("comparisons")
@@ -33,20 +34,36 @@ MARK = "comparisons"
 AS_IT_IS = "the recipe"
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """title: of the table. recipe: by name. begin: "encoder" or "unet", which weights it starts from. seeds: of the
-    runs of each change; more_seeds: of further runs of the recipe as it is, whose spread is what the draw of batches
-    and weights alone does. changes: by what a row says, the fields set to other values, "dropout.head" being one.
-    """
+class Comparison(TomlTable, frozen=True):
+    """Short trainings by one recipe that differ in one thing each. Its name is its file's."""
 
     name: str
-    title: str
-    recipe: str
-    begin: str
-    seeds: tuple[int, ...]
-    more_seeds: tuple[int, ...]
-    changes: dict[str, dict[str, Any]]
+    title: Annotated[str, Meta(description="title of the table in docs/training.md")]
+    recipe: Annotated[str, Meta(description="recipe of the trainings, a name or a TOML file")]
+    begin: Annotated[Literal["encoder", "unet"], Meta(description="network whose weights the trainings start from")]
+    seeds: Annotated[tuple[Seed, ...], Meta(min_length=1, description="seeds of the trainings of each change")]
+    common: Annotated[dict[str, Any], Meta(description="other values for fields of the recipe, in every training")]
+    changes: Annotated[
+        dict[str, dict[str, Any]],
+        Meta(description="what each row of the table says, and its other values for fields of the recipe"),
+    ]
+    more_seeds: Annotated[
+        tuple[Seed, ...],
+        Meta(
+            description="seeds of further trainings by the recipe as it is: their spread is what the draw of "
+            "batches and weights alone does"
+        ),
+    ] = ()
+
+    def __post_init__(self) -> None:
+        if both := sorted(set(self.seeds) & set(self.more_seeds)):
+            raise FieldError("more_seeds", "seeds that are not in seeds", str(both[0]))
+
+    @property
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """By what a row of the table says, other values of the recipe by field, as `load_recipe` takes them."""
+        common = _flat(self.common)
+        return {AS_IT_IS: common, **{name: {**common, **_flat(change)} for name, change in self.changes.items()}}
 
 
 def load_comparison(name_or_path: str) -> Comparison:
@@ -55,43 +72,13 @@ def load_comparison(name_or_path: str) -> Comparison:
     Raises ValueError naming the file and what is wrong in it, also for a recipe or value that the recipe does not take.
     """
     path = find_file(name_or_path, COMPARISONS)
-    table = read_toml("comparison", path, COMPARISONS)
-    fields = {
-        "title": str,
-        "recipe": str,
-        "begin": str,
-        "seeds": list,
-        "more_seeds": list,
-        "common": dict,
-        "changes": dict,
-    }
-    table = {"more_seeds": [], **table}
-    for field, kind in fields.items():
-        if not isinstance(table.get(field), kind):
-            raise ValueError(f"comparison {path}: {field}: expected a {kind.__name__}, got {table.get(field)!r}")
-    unknown = sorted(set(table) - set(fields))
-    if unknown:
-        raise ValueError(f"comparison {path}: unknown field {unknown[0]}")
-    if table["begin"] not in ("encoder", "unet"):
-        raise ValueError(f'comparison {path}: begin: expected "encoder" or "unet", got {table["begin"]!r}')
-    seeds, more_seeds = table["seeds"], table["more_seeds"]
-    if not seeds or not all(type(seed) is int for seed in seeds):
-        raise ValueError(f"comparison {path}: seeds: expected whole numbers, got {seeds!r}")
-    if not all(type(seed) is int and seed not in seeds for seed in more_seeds):
-        raise ValueError(f"comparison {path}: more_seeds: expected whole numbers not in seeds, got {more_seeds!r}")
-    for name, change in table["changes"].items():
-        if not isinstance(change, dict):
-            raise ValueError(f"comparison {path}: {name}: expected a table of fields, got {change!r}")
-    common = _flat(table["common"])
-    changes = {AS_IT_IS: common, **{name: {**common, **_flat(change)} for name, change in table["changes"].items()}}
-    for name, change in changes.items():
+    comparison = read_structure("comparison", path, Comparison, COMPARISONS, name=path.stem)
+    for name, change in comparison.rows.items():
         try:
-            load_recipe(table["recipe"], change)
+            load_recipe(comparison.recipe, change)
         except ValueError as error:
             raise ValueError(f"comparison {path}: {name}: {error}") from error
-    return Comparison(
-        path.stem, table["title"], table["recipe"], table["begin"], tuple(seeds), tuple(more_seeds), changes
-    )
+    return comparison
 
 
 def _flat(table: dict[str, Any], before: str = "") -> dict[str, Any]:
@@ -111,19 +98,19 @@ def compare(
     have images of another one in each batch. Raises RuntimeError naming the log of a training that failed, ValueError
     where the folder holds another training or a set is missing.
     """
-    runs = [(name, seed) for name in comparison.changes for seed in comparison.seeds]
+    runs = [(name, seed) for name in comparison.rows for seed in comparison.seeds]
     runs += [(AS_IT_IS, seed) for seed in comparison.more_seeds]
-    rows: dict[str, Any] = {name: {"runs": []} for name in comparison.changes}
+    rows: dict[str, Any] = {name: {"runs": []} for name in comparison.rows}
     for name, seed in (bar := progress(runs, unit="training", label=comparison.name)):
         bar.set_postfix_str(f"{name}, seed {seed}")
-        folder = out / f"{list(comparison.changes).index(name):02d}_seed_{seed}"
+        folder = out / f"{list(comparison.rows).index(name):02d}_seed_{seed}"
         rows[name]["runs"].append(_train(comparison, name, seed, dataset, begin, folder, also, beside))
     base = {run["seed"]: run["miou"] for run in rows[AS_IT_IS]["runs"]}
     for row in rows.values():
         row["miou"] = statistics.median(run["miou"] for run in row["runs"])
         # Of the same seed, so that what the draw of batches and weights does is in both.
         row["gain"] = statistics.median(run["miou"] - base[run["seed"]] for run in row["runs"])
-    recipe = load_recipe(comparison.recipe, comparison.changes[AS_IT_IS])
+    recipe = load_recipe(comparison.recipe, comparison.rows[AS_IT_IS])
     return {
         "title": comparison.title,
         "recipe": comparison.recipe,
@@ -147,7 +134,7 @@ def _train(
     also: list[Path],
     beside: Path | None,
 ) -> dict[str, Any]:
-    fields = {**comparison.changes[name], "seed": seed}
+    fields = {**comparison.rows[name], "seed": seed}
     recipe = load_recipe(comparison.recipe, fields)
     if recipe.beside and beside is None:
         raise ValueError(f"--beside: {name} needs a set of which images are in each batch")
@@ -191,7 +178,7 @@ def _evaluate_once(out: Path, sets: list[Path], minimum_boulder_pixels: int) -> 
 def _check(record: dict[str, Any], recipe: Recipe, dataset: Path, begin: Path, out: Path) -> None:
     """Raise ValueError when a training that is there is not the one that is asked for."""
     asked = {
-        "recipe": json.loads(json.dumps(asdict(recipe))),
+        "recipe": recipe.record(),
         "dataset": provenance(dataset),
         "began_from": {"weights_sha256": start_digest(begin)},
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +103,7 @@ def _begin(recipe: Recipe, dataset: Path, out: Path, start: Path | None, beside:
     """
     out.mkdir(parents=True, exist_ok=True)
     identity: dict[str, Any] = {
-        "recipe": {name: value for name, value in _recipe_record(recipe).items() if name != "epochs"},
+        "recipe": {name: value for name, value in recipe.record().items() if name != "epochs"},
         "dataset": provenance(dataset),
         "beside": None if beside is None else provenance(beside),
         "origin_sha256": start_digest(start) if start else None,
@@ -114,11 +113,6 @@ def _begin(recipe: Recipe, dataset: Path, out: Path, start: Path | None, beside:
         raise ValueError(f"{out}: holds another training; choose another --out")
     path.write_text(json.dumps(identity))
     return len(read_log(out))
-
-
-def _recipe_record(recipe: Recipe) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
-    return record
 
 
 def train_encoder(recipe: Recipe, dataset: Path, out: Path) -> Path:
@@ -194,7 +188,7 @@ def train_unet(
         raise ValueError(f"recipe {recipe.name}: window: expected at most {train.images.shape[1]}, got {recipe.window}")
     noise = read_description(dataset)["noise"]
     size = train.images.shape[1]
-    unet = build_unet(len(CLASS_NAMES), UNetDropout(recipe.dropout_blocks, recipe.dropout_head), size=size)
+    unet = build_unet(len(CLASS_NAMES), UNetDropout(recipe.dropout.blocks, recipe.dropout.head), size=size)
     if encoder is not None:
         cnn = build_encoder_cnn(_bodies_of(encoder), size=size)
         cnn.load_weights(encoder)
@@ -235,7 +229,7 @@ def _write_record(recipe: Recipe, dataset: Path, out: Path, weights: Path, measu
     """training.json: what was trained on what, where and how long, for the bundle's provenance."""
     rows = read_log(out)
     record = {
-        "recipe": {**_recipe_record(recipe), "epochs": len(rows)},
+        "recipe": {**recipe.record(), "epochs": len(rows)},
         "dataset": provenance(dataset),
         "backend": keras.backend.backend(),
         "keras": keras.__version__,

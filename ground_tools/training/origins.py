@@ -17,7 +17,7 @@ def load_single_network(folder: Path) -> Bundle:
     """
     bundle = load_bundle(folder)
     if len(bundle.networks) > 1:
-        roles = " and ".join(network.role for network in bundle.networks)
+        roles = " and ".join(network.name for network in bundle.networks)
         raise ValueError(f"bundle {folder}: expected one network to start from, got {roles}")
     return bundle
 
@@ -34,7 +34,7 @@ def describe_origin(path: Path) -> dict[str, Any]:
     if path.is_dir():
         bundle = load_single_network(path)
         known["bundle"] = bundle.identity
-        record = bundle.manifest["training"].get(bundle.networks[0].role)
+        record = bundle.manifest["training"].get(bundle.networks[0].name)
         return {**known, "training": record} if record else known
     best, file = path.with_suffix(".best.json"), path.with_name("training.json")
     if best.is_file():

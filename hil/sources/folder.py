@@ -1,4 +1,4 @@
-"""Frames from a folder of images, the shipped flyby among them."""
+"""Frames from a folder of images, such as the shipped flyby."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from flight.client.images import image_files, read_frame
+from flight.client.images import list_images, read_frame
 
 FLYBY = Path(__file__).parents[1] / "flyby"
 SHIPPED = "flyby"
@@ -17,33 +17,54 @@ SHIPPED = "flyby"
 
 @dataclass(frozen=True)
 class FrameSource:
-    """A sequence of frames. files: in order. geometry: per frame range_km and sun_direction_camera; may be empty."""
+    """A sequence of frames.
+
+    Attributes:
+        name: of the folder.
+        files: one image per frame, in order.
+        geometry: range_km and sun_direction_camera of each frame; empty if unknown.
+    """
 
     name: str
     files: list[Path]
     geometry: list[dict[str, Any]]
 
     def frame(self, index: int) -> np.ndarray:
-        """Frame `index`, counted round and round: (H, W) uint8 or uint16. Raises ImageError naming the file."""
+        """Read a frame.
+
+        Args:
+            index: from 0; starts again after the last frame.
+
+        Returns:
+            (H, W) uint8 or uint16.
+
+        Raises:
+            ImageError: the file is not an image; the message names it.
+        """
         return read_frame(self.files[index % len(self.files)])
 
     def frame_geometry(self, index: int) -> dict[str, Any]:
-        """The optional header fields of frame `index`, counted round and round."""
+        """Optional header fields of frame `index`, which starts again after the last frame."""
         return self.geometry[index % len(self.geometry)] if self.geometry else {}
 
 
 def open_source(where: str) -> FrameSource:
-    """The shipped flyby ("flyby"), or any folder of PNG, JPEG or TIFF images.
+    """Open a source of frames.
 
-    A folder with a flyby.json, as `ground-tools render --flyby` writes it, holds the frames in frames/ and
-    their geometry. Raises ImageError naming the folder when it holds no images.
+    Args:
+        where: "flyby", the shipped one, or a folder of PNG, JPEG or TIFF images. A folder with a flyby.json, as
+            `ground-tools render --flyby` writes it, has the frames in frames/ and their geometry in that file.
+
+    Raises:
+        ImageError: no such folder, or no images in it.
+        ValueError: flyby.json has another number of entries than there are images.
     """
     folder = FLYBY if where == SHIPPED else Path(where)
     description = folder / "flyby.json"
     if not description.is_file():
-        return FrameSource(folder.name, image_files(folder), [])
+        return FrameSource(folder.name, list_images(folder), [])
     geometry = json.loads(description.read_text(encoding="utf-8"))["frames"]
-    files = image_files(folder / "frames")
+    files = list_images(folder / "frames")
     if len(files) != len(geometry):
         raise ValueError(f"{description}: expected {len(files)} entries as there are images, got {len(geometry)}")
     fields = ("range_km", "sun_direction_camera")

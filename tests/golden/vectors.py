@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from flight.icd.catalogue import TOPIC_PLANES
 from flight.icd.control import encode_message, event_values
 from flight.icd.frames import encode_frame
-from flight.icd.products import TOPIC_PLANES, describe_plane, encode_product
+from flight.icd.products import describe_plane, encode_product
 from flight.service.statistics import Counters, Latencies
 
 GOLDEN = Path(__file__).parent
@@ -53,14 +54,14 @@ def product_header() -> dict[str, Any]:
 def product(topic: str, **changes: Any) -> list[bytes]:
     """A product of the topic with all its planes; `changes` go into the header."""
     entries, planes = [], []
-    for number, (name, dtype, units, _) in enumerate(TOPIC_PLANES[topic]):
-        if dtype == "u8":
+    for number, definition in enumerate(TOPIC_PLANES[topic]):
+        if definition.dtype == "u8":
             plane: Any = np.arange(24, dtype=np.uint8).reshape(4, 6) % 4
-        elif name == "mean_probability":
+        elif definition.dimensions == 3:
             plane = (np.arange(72, dtype=np.float32) / 128.0).astype(np.float16).reshape(3, 4, 6)
         else:
             plane = ((np.arange(24, dtype=np.float32) + number) / 32.0).astype(np.float16).reshape(4, 6)
-        entry, raw = describe_plane(name, plane, units)
+        entry, raw = describe_plane(definition.name, plane, definition.units)
         entries.append(entry)
         planes.append(raw)
     return encode_product({**product_header(), "topic": topic, "planes": entries, **changes}, planes)

@@ -11,8 +11,9 @@ import numpy as np
 
 from flight.bundle import load_bundle
 from flight.icd.products import Product
-from flight.inference.engine import Engine, Maps, default_settings
+from flight.inference.engine import Engine, Maps
 from flight.inference.planes import topic_planes
+from flight.settings import default_settings
 
 
 class OfflineAnswers:

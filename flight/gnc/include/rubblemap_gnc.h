@@ -98,13 +98,13 @@ typedef enum rubblemap_reason {
 
 /* Pixels row by row. */
 typedef struct rubblemap_plane {
-  char name[33];         /* "clearance" and so on, as docs/icd.md names them */
-  char units[17];        /* "nats" and so on; empty for a number without unit */
+  char name[33];  /* "clearance" and so on, as docs/icd.md names them */
+  char units[17]; /* "nat" and so on; "1" for a number without unit */
   rubblemap_dtype dtype;
-  uint32_t dimensions;   /* 2 or 3 */
-  uint32_t shape[3];     /* H, W, 0; with 3 dimensions K, H, W: a layer for each class */
-  const uint8_t *bytes;  /* valid until the product is released */
-  size_t size;           /* how many bytes */
+  uint32_t dimensions;  /* 2 or 3 */
+  uint32_t shape[3];    /* H, W, 0; with 3 dimensions K, H, W: a layer for each class */
+  const uint8_t *bytes; /* valid until the product is released */
+  size_t size;          /* how many bytes */
 } rubblemap_plane;
 
 typedef struct rubblemap_class {
@@ -123,14 +123,14 @@ typedef struct rubblemap_product {
   uint64_t capture_time_ns;
   uint64_t received_time_ns;
   uint64_t published_time_ns;
-  uint64_t seed;                /* of the dropout masks */
+  uint64_t seed; /* of the dropout masks */
   double gamma;
   double uncertainty_threshold;
-  double map_to_sensor[6];      /* sensor x = [0] u + [1] v + [2], y = [3] u + [4] v + [5], pixel centres at integers */
-  double timing_ms[5];          /* queue, center, passes, fuse, publish */
+  double map_to_sensor[6]; /* sensor x = [0] u + [1] v + [2], y = [3] u + [4] v + [5], pixel centres at integers */
+  double timing_ms[5];     /* queue, center, passes, fuse, publish */
   uint32_t passes_requested;
   uint32_t passes_used;
-  uint32_t flag_count;  /* entries of flags, of classes and of planes; without planes when the status is invalid */
+  uint32_t flag_count; /* entries of flags, of classes and of planes; without planes when the status is invalid */
   uint32_t class_count;
   uint32_t plane_count;
   char source[33];
@@ -159,12 +159,12 @@ typedef struct rubblemap_options {
 
   const char *frames_endpoint;
   const char *frames_keys;
-  const char *source;      /* the camera's name */
-  int has_epoch;           /* 0: seconds since 1970 */
-  uint32_t epoch;          /* the camera's boot count */
-  size_t max_pixel_bytes;  /* of one frame; set aside max_frames times */
-  uint32_t max_frames;     /* on their way at the same time; 1..1024 */
-  int linger_ms;           /* how long closing may take, to send what waits; 0..60000 */
+  const char *source;     /* the camera's name */
+  int has_epoch;          /* 0: seconds since 1970 */
+  uint32_t epoch;         /* the camera's boot count */
+  size_t max_pixel_bytes; /* of one frame; set aside max_frames times */
+  uint32_t max_frames;    /* on their way at the same time; 1..1024 */
+  int linger_ms;          /* how long closing may take, to send what waits; 0..60000 */
 
   const char *commands_endpoint;
   const char *commands_keys;
@@ -256,9 +256,9 @@ typedef struct rubblemap_statistics {
 
 /* Why there is no fix, or no landing circle. */
 typedef enum rubblemap_refusal {
-  RUBBLEMAP_REFUSAL_NONE = 0, /* there is one */
-  RUBBLEMAP_REFUSAL_INVALID_PRODUCT = 1,   /* of status invalid */
-  RUBBLEMAP_REFUSAL_BODY_NOT_FOUND = 2,    /* this and the three below: the product's flag of that name */
+  RUBBLEMAP_REFUSAL_NONE = 0,            /* there is one */
+  RUBBLEMAP_REFUSAL_INVALID_PRODUCT = 1, /* of status invalid */
+  RUBBLEMAP_REFUSAL_BODY_NOT_FOUND = 2,  /* this and the three below: the product's flag of that name */
   RUBBLEMAP_REFUSAL_DARK = 3,
   RUBBLEMAP_REFUSAL_EMPTY_SKY = 4,
   RUBBLEMAP_REFUSAL_HIGH_ENTROPY = 5,      /* of landing circles only */
@@ -286,14 +286,14 @@ typedef struct rubblemap_fix {
   double covariance_xx; /* px^2: of that centroid's error against the outline's */
   double covariance_xy;
   double covariance_yy;
-  double area;            /* px^2 */
-  double diameter;        /* px: of the disc of that area */
-  double major_axis;      /* px: full lengths of the ellipse of the same second moments */
+  double area;       /* px^2 */
+  double diameter;   /* px: of the disc of that area */
+  double major_axis; /* px: full lengths of the ellipse of the same second moments */
   double minor_axis;
   double major_angle_deg; /* degrees, -90..90 */
   uint32_t body_pixels;   /* map pixels: of the body, of its terminator, of the body on the map's border */
   uint32_t terminator_pixels;
-  uint32_t edge_pixels;   /* above 0, the map may not show all of the body */
+  uint32_t edge_pixels; /* above 0, the map may not show all of the body */
   rubblemap_sun_source sun_source;
   double sun_x; /* unit vector towards the sun, seen in the image */
   double sun_y;
@@ -307,14 +307,14 @@ typedef struct rubblemap_fix {
 typedef struct rubblemap_circle {
   double x; /* px: centre */
   double y;
-  double radius;            /* px: in the direction in which the map's affine stretches least */
-  uint32_t column;          /* map pixel in the centre */
+  double radius;   /* px: in the direction in which the map's affine stretches least */
+  uint32_t column; /* map pixel in the centre */
   uint32_t row;
   double worst_probability; /* 0..1: the largest hazard probability of the map pixels that the disc touches */
   double worst_x;           /* px: where that is */
   double worst_y;
-  double worst_entropy;     /* nats: predictive entropy there */
-  double mean_probability;  /* 0..1: over the same map pixels */
+  double worst_entropy;    /* nats: predictive entropy there */
+  double mean_probability; /* 0..1: over the same map pixels */
 } rubblemap_circle;
 
 /* Circles of a hazard map, the largest first, none overlapping another. With a refusal, everything else is 0. */

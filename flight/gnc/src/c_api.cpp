@@ -14,22 +14,39 @@
 
 namespace rm = rubblemap;
 
-static_assert(RUBBLEMAP_MOST_FLAGS == rm::most_flags && RUBBLEMAP_MOST_CLASSES == rm::most_classes);
-static_assert(RUBBLEMAP_MOST_PLANES == rm::most_planes && RUBBLEMAP_TOPICS == rm::topic_count);
-static_assert(RUBBLEMAP_REASONS == rm::reason_count);
-static_assert(RUBBLEMAP_FULL == static_cast<int>(rm::Topic::full));
-static_assert(RUBBLEMAP_INVALID == static_cast<int>(rm::Status::invalid));
-static_assert(RUBBLEMAP_F16 == static_cast<int>(rm::Dtype::f16));
-static_assert(RUBBLEMAP_TERMINATOR == static_cast<int>(rm::Role::terminator));
-static_assert(RUBBLEMAP_CRC_MISMATCH == static_cast<int>(rm::Reason::crc_mismatch));
-static_assert(RUBBLEMAP_MAP == static_cast<int>(rm::Value::Type::map));
-static_assert(RUBBLEMAP_TOPIC_NAVIGATION == 1 << RUBBLEMAP_NAVIGATION);
-static_assert(RUBBLEMAP_TOPIC_HAZARD == 1 << RUBBLEMAP_HAZARD && RUBBLEMAP_TOPIC_FULL == 1 << RUBBLEMAP_FULL);
-static_assert(RUBBLEMAP_FLAGS == rm::consumers::flag_count && RUBBLEMAP_MOST_CIRCLES == rm::consumers::most_circles);
-static_assert(RUBBLEMAP_REFUSAL_INVALID_ARGUMENT == static_cast<int>(rm::consumers::Refusal::invalid_argument));
-static_assert(RUBBLEMAP_REFUSAL_HIGH_ENTROPY == static_cast<int>(rm::consumers::Refusal::high_entropy));
-static_assert(RUBBLEMAP_SUN_TERMINATOR == static_cast<int>(rm::consumers::SunSource::terminator));
-static_assert(RUBBLEMAP_FAILED == static_cast<int>(rm::ReplyStatus::failed));
+// The C header's numbers are the C++ library's, one by one.
+#define SAME(c_name, cpp_value) static_assert((c_name) == static_cast<int>(cpp_value))
+SAME(RUBBLEMAP_MOST_FLAGS, rm::most_flags);
+SAME(RUBBLEMAP_MOST_CLASSES, rm::most_classes);
+SAME(RUBBLEMAP_MOST_PLANES, rm::most_planes);
+SAME(RUBBLEMAP_MOST_CIRCLES, rm::consumers::most_circles);
+SAME(RUBBLEMAP_TOPICS, rm::topic_count);
+SAME(RUBBLEMAP_REASONS, rm::reason_count);
+SAME(RUBBLEMAP_FLAGS, rm::consumers::flag_count);
+SAME(RUBBLEMAP_NAVIGATION, rm::Topic::navigation);
+SAME(RUBBLEMAP_HAZARD, rm::Topic::hazard);
+SAME(RUBBLEMAP_FULL, rm::Topic::full);
+SAME(RUBBLEMAP_TOPIC_NAVIGATION, 1u << RUBBLEMAP_NAVIGATION);
+SAME(RUBBLEMAP_TOPIC_HAZARD, 1u << RUBBLEMAP_HAZARD);
+SAME(RUBBLEMAP_TOPIC_FULL, 1u << RUBBLEMAP_FULL);
+SAME(RUBBLEMAP_VALID, rm::Status::valid);
+SAME(RUBBLEMAP_DEGRADED, rm::Status::degraded);
+SAME(RUBBLEMAP_INVALID, rm::Status::invalid);
+SAME(RUBBLEMAP_U8, rm::Dtype::u8);
+SAME(RUBBLEMAP_F16, rm::Dtype::f16);
+SAME(RUBBLEMAP_BACKGROUND, rm::Role::background);
+SAME(RUBBLEMAP_SAFE, rm::Role::safe);
+SAME(RUBBLEMAP_HAZARDOUS, rm::Role::hazard);
+SAME(RUBBLEMAP_TERMINATOR, rm::Role::terminator);
+SAME(RUBBLEMAP_COMPLETED, rm::ReplyStatus::completed);
+SAME(RUBBLEMAP_REJECTED, rm::ReplyStatus::rejected);
+SAME(RUBBLEMAP_FAILED, rm::ReplyStatus::failed);
+SAME(RUBBLEMAP_CRC_MISMATCH, rm::Reason::crc_mismatch);
+SAME(RUBBLEMAP_MAP, rm::Value::Type::map);
+SAME(RUBBLEMAP_REFUSAL_HIGH_ENTROPY, rm::consumers::Refusal::high_entropy);
+SAME(RUBBLEMAP_REFUSAL_INVALID_ARGUMENT, rm::consumers::Refusal::invalid_argument);
+SAME(RUBBLEMAP_SUN_TERMINATOR, rm::consumers::SunSource::terminator);
+#undef SAME
 
 namespace {
 
@@ -123,8 +140,16 @@ void copy(rubblemap_landing& out, const rm::consumers::LandingCircles& found) no
   out.count = static_cast<std::uint32_t>(found.count);
   for (std::size_t i = 0; i < found.count; ++i) {
     const rm::consumers::LandingCircle& circle = found.circles[i];
-    out.circles[i] = {circle.x, circle.y, circle.radius, circle.column, circle.row, circle.worst_probability,
-                      circle.worst_x, circle.worst_y, circle.worst_entropy, circle.mean_probability};
+    out.circles[i] = {circle.x,
+                      circle.y,
+                      circle.radius,
+                      circle.column,
+                      circle.row,
+                      circle.worst_probability,
+                      circle.worst_x,
+                      circle.worst_y,
+                      circle.worst_entropy,
+                      circle.mean_probability};
   }
   out.dropped = found.dropped;
   out.complete = found.complete ? 1 : 0;
@@ -135,13 +160,13 @@ std::string text_of(const char* text) { return text == nullptr ? std::string() :
 
 rm::Value to_value(const rubblemap_value& value) noexcept {
   switch (value.type) {
-    case RUBBLEMAP_BOOLEAN: return rm::Value(value.boolean != 0);
-    case RUBBLEMAP_WHOLE: return rm::Value(value.whole);
-    case RUBBLEMAP_NEGATIVE: return rm::Value(value.negative);
-    case RUBBLEMAP_REAL: return rm::Value(value.real);
+    case RUBBLEMAP_BOOLEAN: return {value.boolean != 0};
+    case RUBBLEMAP_WHOLE: return {value.whole};
+    case RUBBLEMAP_NEGATIVE: return {value.negative};
+    case RUBBLEMAP_REAL: return {value.real};
     case RUBBLEMAP_TEXT:
-      if (value.text == nullptr) return rm::Value("");
-      return rm::Value(value.text_size > 0 ? std::string_view(value.text, value.text_size) : value.text);
+      if (value.text == nullptr) return {""};
+      return {value.text_size > 0 ? std::string_view(value.text, value.text_size) : std::string_view(value.text)};
     case RUBBLEMAP_NIL:
     case RUBBLEMAP_LIST:
     case RUBBLEMAP_MAP: break;
@@ -223,8 +248,8 @@ struct rubblemap_gnc {
   // What the caller holds at this address, if it is of the topic; otherwise nullptr, with the refusal and the error.
   const rm::Product* product_held(const rubblemap_product* product, rm::Topic topic, const char* function,
                                   rubblemap_refusal& refusal) noexcept {
-    const auto place = std::find_if(held.begin(), held.end(),
-                                    [product](const Held& h) { return h.taken && &h.product == product; });
+    const auto place =
+        std::find_if(held.begin(), held.end(), [product](const Held& h) { return h.taken && &h.product == product; });
     if (place == held.end()) {
       refusal = RUBBLEMAP_REFUSAL_INVALID_ARGUMENT;
       std::snprintf(error, sizeof error, "%s: product: expected one that is held, got another", function);

@@ -11,7 +11,7 @@ bool is_right(std::string_view text, std::size_t low, std::size_t high) noexcept
   return text.size() >= low && text.size() <= high && is_utf8(text);
 }
 
-constexpr std::size_t longest_text = 60 * 1024;
+constexpr std::size_t longest_text = std::size_t{60} * 1024;
 
 }  // namespace
 
@@ -23,8 +23,8 @@ std::size_t encode_command(std::uint64_t id, std::string_view name, const Argume
     return 0;
   }
   if (!is_right(inside, 0, 64)) {
-    std::snprintf(error, sizeof error,
-                  "command.inside: expected nothing or 1..64 bytes of UTF-8, got %zu bytes", inside.size());
+    std::snprintf(error, sizeof error, "command.inside: expected nothing or 1..64 bytes of UTF-8, got %zu bytes",
+                  inside.size());
     return 0;
   }
   for (std::size_t i = 0; i < count; ++i) {
@@ -41,7 +41,7 @@ std::size_t encode_command(std::uint64_t id, std::string_view name, const Argume
   Packer out(bytes);
   out.map(5);
   out.text("schema");
-  out.whole(1);
+  out.whole(schema_version);
   out.text("type");
   out.text("command");
   out.text("id");

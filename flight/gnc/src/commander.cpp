@@ -16,7 +16,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t most_bytes = 64 * 1024;  // of a command or a reply: the ICD's limit
 // Read in a row before time-outs are looked at, and the time.
 constexpr std::size_t most_messages = 64;
 
@@ -51,21 +50,16 @@ Value to_value(const Token& token) noexcept {
 
 }  // namespace
 
-std::string_view name_of(ReplyStatus status) noexcept {
-  constexpr std::string_view names[] = {"completed", "rejected", "failed"};
-  return names[static_cast<std::size_t>(status)];
-}
-
 struct Commander::State {
   State(const CommanderOptions& options, std::shared_ptr<Context> context)
       : socket((check_heartbeat("commands socket", options.heartbeat_ms), std::move(context)), ZMQ_DEALER,
                "commands socket"),
-        reader(most_bytes) {
+        reader(most_command_bytes) {
     socket.set(ZMQ_LINGER, 0);
     // A command that nobody took in time must not be carried out later.
     socket.set(ZMQ_IMMEDIATE, 1);
     socket.set_heartbeat(options.heartbeat_ms);
-    socket.set_largest_part(static_cast<std::int64_t>(most_bytes));
+    socket.set_largest_part(static_cast<std::int64_t>(most_command_bytes));
     socket.connect(options.endpoint, options.keys);
   }
 
@@ -118,7 +112,7 @@ struct Commander::State {
       return false;
     }
     UnderWay* place = reply.id == 0 ? nullptr : find(reply.id);
-    if (reply.id == 0 && reply.code == "malformed") {
+    if (reply.id == 0 && reply.code == reply_codes::malformed) {
       // The service could not read the id; it answers in order.
       place = first([](const UnderWay& a, const UnderWay& b) { return a.order < b.order; });
     }
@@ -140,17 +134,16 @@ struct Commander::State {
     Fields fields(reader, reader.root(), {"reply"}, fault);
     std::uint64_t schema = 0;
     Text<64> type;
-    if (!fields.whole("schema", 1, 1, schema) || !fields.text("type", type)) return false;
+    if (!fields.whole("schema", schema_version, schema_version, schema) || !fields.text("type", type)) return false;
     if (type != "reply") return fields.refuse("type", "'reply'", fields.value("type"));
-    return fields.whole("id", reply.id) &&
-           fields.choice("status", "completed | rejected | failed", 3, reply.status) &&
+    return fields.whole("id", reply.id) && fields.choice("status", reply_status_names, reply.status) &&
            fields.text("code", reply.code) && fields.text("message", reply.message) && fields.map("result") != nullptr;
   }
 
   Socket socket;
   MapReader reader;
-  std::array<std::uint8_t, most_bytes> outgoing{};
-  std::array<std::uint8_t, most_bytes> incoming{};
+  std::array<std::uint8_t, most_command_bytes> outgoing{};
+  std::array<std::uint8_t, most_command_bytes> incoming{};
   std::array<UnderWay, most_commands_under_way> under_way{};
   std::uint64_t next_id = first_id();
   CommanderStatistics statistics;

@@ -14,11 +14,8 @@ MapHeader header_of(const Product& product) noexcept {
   for (const auto& flag : product.flags) header.flags |= flag_of(flag);
   header.map_to_sensor = product.map_to_sensor;
   header.classes.count = product.classes.size();
-  header.classes.roles.fill(Role::unlisted);
-  for (const ClassDefinition& entry : product.classes) {
-    // Both in the ICD's order; the decoder has checked that the index is below 64.
-    header.classes.roles[entry.index] = static_cast<Role>(entry.role);
-  }
+  // The decoder has checked that an entry's index is its place.
+  for (const ClassDefinition& entry : product.classes) header.classes.roles[entry.index] = entry.role;
   return header;
 }
 

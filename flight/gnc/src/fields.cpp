@@ -56,14 +56,24 @@ bool Fields::refuse(const char* name, const char* expected, const Token* got, Re
   if (place_.number < 0) {
     return rubblemap::refuse(fault_, reason, "%s.%s: expected %s, got %s", place_.name, name, expected, shown.text);
   }
-  return rubblemap::refuse(fault_, reason, "%s[%d].%s: expected %s, got %s", place_.name, place_.number, name,
-                           expected, shown.text);
+  return rubblemap::refuse(fault_, reason, "%s[%d].%s: expected %s, got %s", place_.name, place_.number, name, expected,
+                           shown.text);
 }
 
 bool Fields::refuse_text(const char* name, const Token& token, std::size_t most) noexcept {
   char expected[48];
   std::snprintf(expected, sizeof expected, "text of at most %zu bytes", most);
   return refuse(name, expected, &token);
+}
+
+bool Fields::refuse_choice(const char* name, const Token& token, const std::string_view* names,
+                           std::size_t count) noexcept {
+  Text<120> expected;
+  for (std::size_t i = 0; i < count; ++i) {
+    expected.append(i == 0 ? "" : " | ");
+    expected.append(names[i]);
+  }
+  return refuse(name, expected.c_str(), &token);
 }
 
 const Token* Fields::value(const char* name) noexcept {

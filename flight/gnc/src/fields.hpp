@@ -1,6 +1,7 @@
 // Checked reading of the fields of a message's map, with faults that name the field.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <limits>
 #include <string_view>
@@ -24,33 +25,35 @@ public:
   Fields(const MapReader& reader, const Token& map, Place place, Fault& fault) noexcept
       : reader_(reader), map_(map), place_(place), fault_(fault) {}
 
-  const Token* value(const char* name) noexcept;
-  const Token* array(const char* name, std::uint32_t low, std::uint32_t high) noexcept;
-  const Token* map(const char* name) noexcept;
-  bool number(const char* name, double low, double high, double& result) noexcept;
-  bool number(const char* name, const Token& token, double low, double high, double& result) noexcept;
+  [[nodiscard]] const Token* value(const char* name) noexcept;
+  [[nodiscard]] const Token* array(const char* name, std::uint32_t low, std::uint32_t high) noexcept;
+  [[nodiscard]] const Token* map(const char* name) noexcept;
+  [[nodiscard]] bool number(const char* name, double low, double high, double& result) noexcept;
+  [[nodiscard]] bool number(const char* name, const Token& token, double low, double high, double& result) noexcept;
 
-  // A text that is name_of one of the first `count` values of an enumeration. expected: all of them, for the fault.
-  template <typename Choice>
-  bool choice(const char* name, const char* expected, unsigned count, Choice& result) noexcept {
+  // A text that is one of the names of an enumeration, in its order.
+  template <typename Choice, std::size_t Count>
+  [[nodiscard]] bool choice(const char* name, const std::array<std::string_view, Count>& names,
+                            Choice& result) noexcept {
     const Token* token = value(name);
     if (token == nullptr) return false;
-    for (unsigned i = 0; token->kind == Kind::text && i < count; ++i) {
-      if (name_of(static_cast<Choice>(i)) != std::string_view(token->text, token->size)) continue;
+    for (std::size_t i = 0; token->kind == Kind::text && i < Count; ++i) {
+      if (names[i] != std::string_view(token->text, token->size)) continue;
       result = static_cast<Choice>(i);
       return true;
     }
-    return refuse(name, expected, token);
+    return refuse_choice(name, *token, names.data(), Count);
   }
 
   template <typename Whole>
-  bool whole(const char* name, std::uint64_t low, std::uint64_t high, Whole& result) noexcept {
+  [[nodiscard]] bool whole(const char* name, std::uint64_t low, std::uint64_t high, Whole& result) noexcept {
     const Token* token = value(name);
     return token != nullptr && whole(name, *token, low, high, result);
   }
 
   template <typename Whole>
-  bool whole(const char* name, const Token& token, std::uint64_t low, std::uint64_t high, Whole& result) noexcept {
+  [[nodiscard]] bool whole(const char* name, const Token& token, std::uint64_t low, std::uint64_t high,
+                           Whole& result) noexcept {
     std::uint64_t wide = 0;
     if (!wide_whole(name, token, low, high, wide)) return false;
     result = static_cast<Whole>(wide);  // the callers' ranges fit
@@ -58,20 +61,19 @@ public:
   }
 
   template <typename Whole>
-  bool whole(const char* name, Whole& result) noexcept {
+  [[nodiscard]] bool whole(const char* name, Whole& result) noexcept {
     return whole(name, 0, std::numeric_limits<Whole>::max(), result);
   }
 
   template <std::size_t Capacity>
-  bool text(const char* name, Text<Capacity>& result) noexcept {
+  [[nodiscard]] bool text(const char* name, Text<Capacity>& result) noexcept {
     const Token* token = value(name);
     return token != nullptr && text(name, *token, result);
   }
 
   template <std::size_t Capacity>
-  bool text(const char* name, const Token& token, Text<Capacity>& result) noexcept {
-    return (token.kind == Kind::text && result.assign({token.text, token.size})) ||
-           refuse_text(name, token, Capacity);
+  [[nodiscard]] bool text(const char* name, const Token& token, Text<Capacity>& result) noexcept {
+    return (token.kind == Kind::text && result.assign({token.text, token.size})) || refuse_text(name, token, Capacity);
   }
 
   // Always false: writes the fault "place.name: expected ..., got ...".
@@ -81,6 +83,7 @@ private:
   bool wide_whole(const char* name, const Token& token, std::uint64_t low, std::uint64_t high,
                   std::uint64_t& result) noexcept;
   bool refuse_text(const char* name, const Token& token, std::size_t most) noexcept;
+  bool refuse_choice(const char* name, const Token& token, const std::string_view* names, std::size_t count) noexcept;
 
   const MapReader& reader_;
   const Token& map_;

@@ -7,8 +7,6 @@
 
 namespace rubblemap {
 
-inline constexpr std::size_t most_message_bytes = 40u << 20;  // the ICD's limit
-
 inline std::size_t row_bytes(const Frame& frame) noexcept {
   return static_cast<std::size_t>(frame.width) * frame.channels * (frame.type == PixelType::u8 ? 1u : 2u);
 }

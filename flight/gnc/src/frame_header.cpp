@@ -10,9 +10,6 @@
 namespace rubblemap {
 namespace {
 
-constexpr std::uint32_t smallest_side = 16;
-constexpr std::uint32_t largest_side = 4096;
-
 using Error = char (&)[256];
 
 [[gnu::format(printf, 2, 3)]] bool refuse(Error error, const char* format, ...) noexcept {
@@ -62,14 +59,14 @@ std::size_t encode_frame_header(const Frame& frame, const FrameStamp& stamp, std
                                 char (&error)[256]) noexcept {
   if (!is_right(frame, stamp, error)) return 0;
   const unsigned bits = frame.type == PixelType::u8 ? 8 : 16;
-  const std::size_t optional = (frame.exposure_s ? 1u : 0u) + (frame.range_km ? 1u : 0u) +
-                               (frame.sun_direction_camera ? 1u : 0u);
+  const std::size_t optional =
+      (frame.exposure_s ? 1u : 0u) + (frame.range_km ? 1u : 0u) + (frame.sun_direction_camera ? 1u : 0u);
   FixedBuffer bytes{buffer, capacity};
   Packer out(bytes);
   // In the order of flight.icd.frames.
   out.map(13 + optional);
   out.text("schema");
-  out.whole(1);
+  out.whole(schema_version);
   out.text("type");
   out.text("frame");
   out.text("source");

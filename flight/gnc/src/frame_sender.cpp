@@ -64,7 +64,7 @@ struct FrameSender::State {
         epoch(options.epoch ? *options.epoch : static_cast<std::uint32_t>(std::time(nullptr))),
         socket(std::move(context), ZMQ_PUSH, "frames socket"),
         slots(std::make_shared<SlotPool>(options.max_frames, max_pixel_bytes)) {
-    source.assign(options.source);
+    require(source.assign(options.source), "source", "1..32 bytes", options.source.size());
     socket.set(ZMQ_SNDHWM, 2);
     // Frames wait for a service to be there, not in a queue from which it would get them late.
     socket.set(ZMQ_IMMEDIATE, 1);
@@ -95,7 +95,7 @@ struct FrameSender::State {
   }
 
   // Hands a part over to libzmq; `slot` counts it as out until libzmq is done with it, here or later.
-  bool send_part(Slot& slot, void* data, std::size_t size, int flags) noexcept {
+  bool send_part(Slot& slot, void* data, std::size_t size, int flags) const noexcept {
     zmq_msg_t message;
     if (zmq_msg_init_data(&message, data, size, part_is_sent, &slot) != 0) return false;
     slot.lend_part();
@@ -115,8 +115,8 @@ struct FrameSender::State {
     copy_pixels(frame, slot->pixels());
     stamp.crc32 = static_cast<std::uint32_t>(crc32_z(0, slot->pixels(), size));
     const std::size_t header_size = encode_frame_header(frame, stamp, slot->header(), header_bytes, error);
-    const bool sent = send_part(*slot, slot->header(), header_size, ZMQ_SNDMORE) &&
-                      send_part(*slot, slot->pixels(), size, 0);
+    const bool sent =
+        send_part(*slot, slot->header(), header_size, ZMQ_SNDMORE) && send_part(*slot, slot->pixels(), size, 0);
     return sent ? Sent::yes : Sent::not_taken;
   }
 

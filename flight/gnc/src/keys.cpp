@@ -40,7 +40,7 @@ Text<40> key(const std::string& path, const std::string& name) {
 
 ClientKeys load_client_keys(const std::string& folder) {
   const std::string secret = folder + "/client.key_secret";
-  struct stat status{};
+  struct stat status {};
   if (stat(secret.c_str(), &status) == 0 && (status.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
     throw KeyFileError(secret + ": expected to be readable by its owner alone: chmod 600 " + secret);
   }

@@ -34,7 +34,7 @@ public:
 
   // Reads exactly one map with text keys, nested at most 32 deep, texts of valid UTF-8, no binary data, and nothing
   // after it. False for anything else. The tokens are good until the next call, texts while `data` is.
-  bool read(const std::uint8_t* data, std::size_t size) noexcept;
+  [[nodiscard]] bool read(const std::uint8_t* data, std::size_t size) noexcept;
 
   // The map that was read last.
   const Token& root() const noexcept { return tokens()[0]; }
@@ -45,7 +45,7 @@ public:
   }
 
   // The value of a key, or nullptr; of repeated keys the last, as Python's dict keeps them.
-  const Token* find(const Token& map, std::string_view key) const noexcept;
+  [[nodiscard]] const Token* find(const Token& map, std::string_view key) const noexcept;
 
 private:
   struct State;

@@ -2,6 +2,7 @@
 
 #include <zlib.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -11,36 +12,6 @@
 
 namespace rubblemap {
 namespace {
-
-struct PlaneDefinition {
-  std::string_view name;
-  Dtype dtype;
-  std::size_t dimensions;
-};
-
-// The planes of each topic, in order.
-constexpr PlaneDefinition navigation_planes[] = {
-    {"class_map", Dtype::u8, 2}, {"enhanced_class_map", Dtype::u8, 2}, {"predictive_entropy", Dtype::f16, 2}};
-constexpr PlaneDefinition hazard_planes[] = {{"hazard_probability", Dtype::f16, 2},
-                                             {"predictive_entropy", Dtype::f16, 2},
-                                             {"enhanced_class_map", Dtype::u8, 2},
-                                             {"clearance", Dtype::f16, 2}};
-constexpr PlaneDefinition full_planes[] = {{"mean_probability", Dtype::f16, 3},
-                                           {"predictive_entropy", Dtype::f16, 2},
-                                           {"mutual_information", Dtype::f16, 2},
-                                           {"class_map", Dtype::u8, 2},
-                                           {"enhanced_class_map", Dtype::u8, 2}};
-
-struct TopicPlanes {
-  const PlaneDefinition* planes;
-  std::size_t count;
-  const char* names;
-};
-constexpr TopicPlanes topic_planes[topic_count] = {
-    {navigation_planes, 3, "class_map u8, enhanced_class_map u8, predictive_entropy f16"},
-    {hazard_planes, 4, "hazard_probability f16, predictive_entropy f16, enhanced_class_map u8, clearance f16"},
-    {full_planes, 5,
-     "mean_probability f16, predictive_entropy f16, mutual_information f16, class_map u8, enhanced_class_map u8"}};
 
 bool is_sha256(std::string_view text) noexcept {
   if (text.size() != 64) return false;
@@ -60,7 +31,11 @@ struct Stated {
 class Decoding {
 public:
   Decoding(const MapReader& reader, const Part* parts, std::size_t count, Product& product, Fault& fault) noexcept
-      : reader_(reader), parts_(parts), count_(count), product_(product), fault_(fault),
+      : reader_(reader),
+        parts_(parts),
+        count_(count),
+        product_(product),
+        fault_(fault),
         header_(reader, reader.root(), {"map"}, fault) {}
 
   bool run() noexcept {
@@ -76,8 +51,8 @@ private:
       return false;
     }
     // Of all numbers that JSON Schema takes for 1.
-    const bool known = (version->kind == Kind::whole && version->whole == 1) ||
-                       (version->kind == Kind::real && version->real == 1.0);
+    const bool known =
+        (version->kind == Kind::whole && version->whole == 1) || (version->kind == Kind::real && version->real == 1.0);
     if (!known) return header_.refuse("schema", "1", version, Reason::unknown_schema);
     const Token* type = header_.value("type");
     if (type == nullptr) return false;
@@ -87,14 +62,13 @@ private:
 
   bool identity() noexcept {
     Product& p = product_;
-    return header_.choice("topic", "map.navigation | map.hazard | map.full", topic_count, p.topic) &&
-           header_.whole("sequence", p.sequence) && header_.text("source", p.source) &&
+    return header_.choice("topic", topic_names, p.topic) && header_.whole("sequence", p.sequence) &&
+           header_.text("source", p.source) &&
            (!p.source.empty() || header_.refuse("source", "1..32 bytes", header_.value("source"))) &&
            header_.whole("epoch", p.epoch) && header_.whole("frame_id", p.frame_id) &&
            header_.whole("capture_time_ns", p.capture_time_ns) &&
            header_.whole("received_time_ns", p.received_time_ns) &&
-           header_.whole("published_time_ns", p.published_time_ns) &&
-           header_.choice("status", "valid | degraded | invalid", 3, p.status);
+           header_.whole("published_time_ns", p.published_time_ns) && header_.choice("status", status_names, p.status);
   }
 
   bool flags() noexcept {
@@ -147,7 +121,7 @@ private:
       ClassDefinition& entry = *product_.classes.add();
       // Class i is what planes mean by i; the index after the last one is "uncertain", and must not be a class.
       const bool right = fields.whole("index", i, i, entry.index) && fields.text("name", entry.name) &&
-                         fields.choice("role", "background | safe | hazard | terminator", 4, entry.role);
+                         fields.choice("role", role_names, entry.role);
       if (!right) return false;
     }
     return true;
@@ -177,7 +151,7 @@ private:
   }
 
   bool plane_entry(Fields& fields, Plane& plane, Stated& stated) noexcept {
-    if (!fields.text("name", plane.name) || !fields.choice("dtype", "u8 | f16", 2, plane.dtype)) return false;
+    if (!fields.text("name", plane.name) || !fields.choice("dtype", dtype_names, plane.dtype)) return false;
     const Token* shape = fields.array("shape", 2, 3);
     if (shape == nullptr) return false;
     plane.shape.clear();
@@ -199,25 +173,34 @@ private:
   bool planes_are_the_topics() noexcept {
     const auto& planes = product_.planes;
     if (planes.size() != count_ - 2) {
-      return refuse(fault_, Reason::wrong_planes, "map.planes: expected %zu entries as parts came, got %zu",
-                    count_ - 2, planes.size());
+      return refuse(fault_, Reason::wrong_planes, "map.planes: expected %zu entries as parts came, got %zu", count_ - 2,
+                    planes.size());
     }
     if (product_.status == Status::invalid) {
       if (planes.empty()) return true;
       return refuse(fault_, Reason::wrong_planes, "map.planes: expected none in an invalid product, got %zu",
                     planes.size());
     }
-    const TopicPlanes& wanted = topic_planes[static_cast<std::size_t>(product_.topic)];
-    bool right = planes.size() == wanted.count;
-    for (std::size_t i = 0; right && i < wanted.count; ++i) {
-      right = planes[i].name == wanted.planes[i].name && planes[i].dtype == wanted.planes[i].dtype &&
-              planes[i].shape.size() == wanted.planes[i].dimensions;
-    }
-    if (!right) {
-      return refuse(fault_, Reason::wrong_planes, "map.planes: expected %s for %s, got %zu others", wanted.names,
-                    name_of(product_.topic).data(), planes.size());
-    }
+    const TopicPlanes& wanted = planes_of(product_.topic);
+    const auto is_right = [](const Plane& plane, const PlaneDefinition& definition) {
+      return plane.name == definition.name && plane.dtype == definition.dtype &&
+             plane.shape.size() == definition.dimensions;
+    };
+    if (!std::equal(planes.begin(), planes.end(), wanted.begin(), wanted.end(), is_right)) return refuse_planes(wanted);
     return planes_have_one_size() && layers_are_the_classes();
+  }
+
+  // Always false.
+  bool refuse_planes(const TopicPlanes& wanted) noexcept {
+    Text<160> names;
+    for (const PlaneDefinition& plane : wanted) {
+      names.append(names.empty() ? "" : ", ");
+      names.append(plane.name);
+      names.append(" ");
+      names.append(name_of(plane.dtype));
+    }
+    return refuse(fault_, Reason::wrong_planes, "map.planes: expected %s for %s, got %zu others", names.c_str(),
+                  name_of(product_.topic).data(), product_.planes.size());
   }
 
   bool layers_are_the_classes() noexcept {
@@ -276,30 +259,10 @@ private:
 
 }  // namespace
 
-std::string_view name_of(Topic topic) noexcept {
-  constexpr std::string_view names[] = {"map.navigation", "map.hazard", "map.full"};
-  return names[static_cast<std::size_t>(topic)];
-}
-
-std::string_view name_of(Status status) noexcept {
-  constexpr std::string_view names[] = {"valid", "degraded", "invalid"};
-  return names[static_cast<std::size_t>(status)];
-}
-
-std::string_view name_of(Dtype dtype) noexcept {
-  constexpr std::string_view names[] = {"u8", "f16"};
-  return names[static_cast<std::size_t>(dtype)];
-}
-
-std::string_view name_of(Role role) noexcept {
-  constexpr std::string_view names[] = {"background", "safe", "hazard", "terminator"};
-  return names[static_cast<std::size_t>(role)];
-}
-
 const char* name_of(Reason reason) noexcept {
-  constexpr const char* names[reason_count] = {"wrong_parts",   "oversized_part", "malformed_header",
+  constexpr const char* names[reason_count] = {"wrong_parts",    "oversized_part", "malformed_header",
                                                "unknown_schema", "invalid_field",  "topic_mismatch",
-                                               "wrong_planes",  "size_mismatch",  "crc_mismatch"};
+                                               "wrong_planes",   "size_mismatch",  "crc_mismatch"};
   return names[static_cast<std::size_t>(reason)];
 }
 
@@ -343,21 +306,6 @@ Product decode_product(const std::vector<Part>& parts) {
   Fault fault;
   if (!decoder.decode(parts.data(), parts.size(), product, fault)) throw ProductError(fault);
   return product;
-}
-
-float half_to_float(const std::uint8_t* data) noexcept {
-  const auto bits = static_cast<std::uint32_t>(data[0] | (data[1] << 8));
-  const int exponent = static_cast<int>((bits >> 10) & 0x1Fu);
-  const auto fraction = static_cast<float>(bits & 0x3FFu);
-  float value = 0.0f;
-  if (exponent == 31) {
-    value = fraction == 0.0f ? std::numeric_limits<float>::infinity() : std::numeric_limits<float>::quiet_NaN();
-  } else if (exponent == 0) {
-    value = std::ldexp(fraction, -24);
-  } else {
-    value = std::ldexp(1024.0f + fraction, exponent - 25);
-  }
-  return (bits & 0x8000u) != 0 ? -value : value;
 }
 
 }  // namespace rubblemap

@@ -22,7 +22,7 @@ constexpr std::size_t most_behind_queue = 256;
 constexpr std::size_t plane_alignment = 64;
 // What libzmq lets in at all, unless more was set aside: parts beyond our own limits are to be met and counted, but no
 // peer is to take memory without end.
-constexpr std::size_t largest_part = 40u << 20;
+constexpr std::size_t largest_part = most_message_bytes;
 
 enum class Use : std::uint8_t { free, filling, waiting, taken };
 
@@ -38,12 +38,18 @@ std::size_t aligned(std::size_t bytes) noexcept {
   return (bytes + plane_alignment - 1) / plane_alignment * plane_alignment;
 }
 
+// Of one map pixel, all planes of a topic.
+std::size_t pixel_bytes(Topic topic, std::size_t max_classes) noexcept {
+  std::size_t bytes = 0;
+  for (const PlaneDefinition& plane : planes_of(topic)) {
+    bytes += (plane.dtype == Dtype::u8 ? 1u : 2u) * (plane.dimensions == 3 ? max_classes : 1u);
+  }
+  return bytes;
+}
+
 std::size_t plane_bytes(const ReceiverOptions& options) {
   std::size_t per_pixel = 0;
-  for (const Topic topic : options.topics) {
-    const std::size_t bytes = topic == Topic::navigation ? 4 : topic == Topic::hazard ? 7 : 6 + 2 * options.max_classes;
-    per_pixel = std::max(per_pixel, bytes);
-  }
+  for (const Topic topic : options.topics) per_pixel = std::max(per_pixel, pixel_bytes(topic, options.max_classes));
   const std::size_t pixels = static_cast<std::size_t>(options.max_height) * options.max_width;
   return per_pixel * pixels + most_planes * plane_alignment;
 }
@@ -54,9 +60,12 @@ void require(bool right, const char* field, const std::string& expected) {
 
 void check(const ReceiverOptions& options) {
   require(!options.topics.empty(), "topics", "one or more");
-  require(options.max_height >= 1 && options.max_height <= largest_side, "max_height", "1..4096");
-  require(options.max_width >= 1 && options.max_width <= largest_side, "max_width", "1..4096");
-  require(options.max_classes >= 2 && options.max_classes <= most_classes, "max_classes", "2..64");
+  require(options.max_height >= 1 && options.max_height <= largest_side, "max_height",
+          "1.." + std::to_string(largest_side));
+  require(options.max_width >= 1 && options.max_width <= largest_side, "max_width",
+          "1.." + std::to_string(largest_side));
+  require(options.max_classes >= 2 && options.max_classes <= most_classes, "max_classes",
+          "2.." + std::to_string(most_classes));
   require(options.max_taken >= 1 && options.max_taken <= 64, "max_taken", "1..64");
   require(options.queue >= 1, "queue", "1 or more");
   check_heartbeat("products socket", options.heartbeat_ms);
@@ -86,7 +95,7 @@ struct Receiver::State {
         slots(options.topics.size() + options.max_taken + 1),
         topic_part(new std::uint8_t[topic_bytes]),
         header_part(new std::uint8_t[most_header_bytes]) {
-    for (Slot& slot : slots) slot.bytes.reset(new std::uint8_t[slot_bytes]());
+    for (Slot& slot : slots) slot.bytes = std::make_unique<std::uint8_t[]>(slot_bytes);
     socket.set(ZMQ_RCVHWM, options.queue);
     socket.set(ZMQ_LINGER, 0);
     socket.set_heartbeat(options.heartbeat_ms);

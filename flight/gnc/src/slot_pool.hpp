@@ -2,6 +2,7 @@
 // each back; then the sender may fill the slot again.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -9,12 +10,13 @@
 #include <vector>
 
 #include "rubblemap/context.hpp"
+#include "rubblemap/icd.hpp"
 
 namespace rubblemap {
 
 class SlotPool : public Lent {
 public:
-  static constexpr std::size_t header_bytes = 4096;  // the ICD's limit
+  static constexpr std::size_t header_bytes = most_frame_header_bytes;
 
   class Slot {
   public:
@@ -38,11 +40,11 @@ public:
   };
 
   SlotPool(std::size_t slots, std::size_t pixel_bytes) : slots_(slots) {
-    for (Slot& slot : slots_) slot.pixels_.reset(new std::uint8_t[pixel_bytes]());
+    for (Slot& slot : slots_) slot.pixels_ = std::make_unique<std::uint8_t[]>(pixel_bytes);
   }
 
   // A slot that can be filled, or nullptr.
-  Slot* free_slot() noexcept {
+  [[nodiscard]] Slot* free_slot() noexcept {
     for (Slot& slot : slots_) {
       if (!slot.in_use()) return &slot;
     }
@@ -50,10 +52,7 @@ public:
   }
 
   bool in_use() const noexcept override {
-    for (const Slot& slot : slots_) {
-      if (slot.in_use()) return true;
-    }
-    return false;
+    return std::any_of(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.in_use(); });
   }
 
 private:

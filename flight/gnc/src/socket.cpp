@@ -10,8 +10,8 @@ namespace rubblemap {
 
 void check_heartbeat(const char* what, int ms) {
   if (ms >= 0 && ms <= longest_heartbeat_ms) return;
-  throw OpenError(std::string(what) + ": heartbeat_ms: expected 0.." + std::to_string(longest_heartbeat_ms) +
-                  ", got " + std::to_string(ms));
+  throw OpenError(std::string(what) + ": heartbeat_ms: expected 0.." + std::to_string(longest_heartbeat_ms) + ", got " +
+                  std::to_string(ms));
 }
 
 Context::Context() : handle_(zmq_ctx_new()) {

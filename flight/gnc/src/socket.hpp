@@ -39,11 +39,11 @@ public:
   // Whether a message has come, after waiting for one at most timeout_ms.
   bool wait(int timeout_ms) const noexcept;
   // Whether a message would be taken now.
-  bool takes() const noexcept;
+  [[nodiscard]] bool takes() const noexcept;
   // Whether the message that is being read has further parts.
-  bool more() const noexcept;
+  [[nodiscard]] bool more() const noexcept;
   // Receives a part, as much as fits; returns its full size, or -1 when there is none.
-  int receive(void* buffer, std::size_t capacity) const noexcept;
+  [[nodiscard]] int receive(void* buffer, std::size_t capacity) const noexcept;
   // Reads what is left of a message. Returns how many parts that were.
   std::size_t discard_rest() const noexcept;
 

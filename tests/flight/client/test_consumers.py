@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from flight.bundle import ClassDefinition
 from flight.client import LandingCircles, NavigationFix, Refusal, landing_circles, navigation_fix
 from flight.client.navigation import CORRELATION_LENGTH, LEAST_DOUBT, SHIFT_SHARE, ErrorTerms, error_terms
-from flight.icd.products import TOPIC_PLANES, Product
+from flight.icd.catalogue import TOPIC_PLANES
+from flight.icd.products import Product
 from flight.inference.hazard import clearance
 from tests.golden.vectors import product_header
 
@@ -50,7 +51,7 @@ def hazard(enhanced: np.ndarray, probability: Any = 0.0, room: Any = None, **cha
         "enhanced_class_map": enhanced,
         "clearance": (clearance(enhanced, CLASSES) if room is None else np.asarray(room)).astype(np.float16),
     }
-    assert list(planes) == [name for name, *_ in TOPIC_PLANES["map.hazard"]]
+    assert list(planes) == [plane.name for plane in TOPIC_PLANES["map.hazard"]]
     return Product(header("map.hazard", **changes), planes)
 
 

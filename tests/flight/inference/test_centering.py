@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flight.inference.body_search import search_body
-from flight.inference.centering import center, unit_scaled
+from flight.inference.centering import center, scale_to_unit
 
 
 def disk(
@@ -65,7 +65,7 @@ def test_a_centred_frame_is_taken_whole(shape: tuple[int, int]) -> None:
     assert corners[1][1] >= rows - 1.5
     if shape == (128, 128):
         assert view.map_to_sensor == (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
-        assert np.array_equal(view.image[:, :, 0], unit_scaled(frame, 8))
+        assert np.array_equal(view.image[:, :, 0], scale_to_unit(frame, 8))
 
 
 @pytest.mark.parametrize("frame", [np.zeros((200, 300)), np.full((200, 300), 9), disk(200, 300, 50, 50, 0.5)])
@@ -92,13 +92,13 @@ def test_what_lies_outside_the_frame_is_told() -> None:
 def test_hot_pixels_and_stars_are_no_body() -> None:
     frame = disk(240, 320, 200, 120, 30)
     frame[::37, ::41] = 255
-    left, top, right, bottom = search_body(unit_scaled(frame, 8)).box
+    left, top, right, bottom = search_body(scale_to_unit(frame, 8)).box
     assert (left, top, right, bottom) == pytest.approx((170, 90, 231, 151), abs=3)
 
 
 def test_two_lobes_are_one_body() -> None:
     frame = np.maximum(disk(300, 300, 100, 150, 40), disk(300, 300, 200, 150, 30))
-    left, _, right, _ = search_body(unit_scaled(frame, 8)).box
+    left, _, right, _ = search_body(scale_to_unit(frame, 8)).box
     assert left == pytest.approx(60, abs=3)
     assert right == pytest.approx(231, abs=3)
 

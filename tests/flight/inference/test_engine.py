@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flight.bundle import BundleError, load_bundle
-from flight.inference.engine import Engine, Maps, default_settings
+from flight.inference.engine import Engine, Maps
 from flight.inference.network import Network
-from flight.inference.orientations import turned, turned_back
+from flight.inference.orientations import apply_orientation, undo_orientation
 from flight.inference.planes import topic_planes
 from flight.inference.self_test import run_self_test
+from flight.settings import default_settings
 from hil.sources.folder import open_source
 from tests.tiny_bundle import body_frame
 
@@ -85,14 +86,14 @@ def test_a_network_without_dropout_runs_once(plain_bundle: Path) -> None:
 @given(st.integers(1, 6), st.integers(1, 6), st.integers(1, 3), st.integers(0, 7))
 def test_turning_an_image_is_undone_on_its_planes(height: int, width: int, depth: int, orientation: int) -> None:
     image = np.arange(height * width * depth, dtype=np.float32).reshape(height, width, depth)
-    copy = turned(image, orientation)
+    copy = apply_orientation(image, orientation)
     assert copy.shape[:2] == ((height, width) if orientation < 4 else (width, height))
-    np.testing.assert_array_equal(turned_back(copy.transpose(2, 0, 1), orientation), image.transpose(2, 0, 1))
+    np.testing.assert_array_equal(undo_orientation(copy.transpose(2, 0, 1), orientation), image.transpose(2, 0, 1))
 
 
 def test_the_orientations_are_the_eight_of_a_square() -> None:
     image = np.arange(9, dtype=np.float32).reshape(3, 3, 1)
-    copies = [turned(image, orientation)[..., 0] for orientation in range(8)]
+    copies = [apply_orientation(image, orientation)[..., 0] for orientation in range(8)]
     known = [np.rot90(mirrored, quarters) for mirrored in (image[..., 0], image[::-1, :, 0]) for quarters in range(4)]
     assert {copy.tobytes() for copy in copies} == {copy.tobytes() for copy in known}
     np.testing.assert_array_equal(copies[0], image[..., 0])
@@ -104,8 +105,8 @@ def test_passes_go_through_the_orientations_and_their_scores_are_turned_back(pla
     image = np.random.default_rng(1).random((32, 48, 3), dtype=np.float32)
     expected = []
     for orientation in range(4):
-        network.begin(turned(image, orientation), 1, 1)
-        expected.append(turned_back(network.run(0), orientation))
+        network.begin(apply_orientation(image, orientation), 1, 1)
+        expected.append(undo_orientation(network.run(0), orientation))
     network.begin(image, 1, 6)
     scores = [network.run(number) for number in range(6)]
     np.testing.assert_array_equal(network.run_without_dropout(), scores[0])

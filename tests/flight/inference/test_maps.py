@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from flight.bundle import ClassDefinition, FusionRule
 from flight.inference.fusion import fuse, fusion_weights
 from flight.inference.hazard import clearance, hazard_probability
-from flight.inference.masks import draw_pool, pool_offsets
-from flight.inference.seeds import frame_seed
-from flight.inference.uncertainty import Accumulator, enhanced
+from flight.inference.masks import draw_offsets, draw_pool
+from flight.inference.uncertainty import Accumulator, mark_uncertain
+from flight.settings import frame_seed
 
 UNETH = FusionRule("UNetH", (("S", None), ("S", None), ("AS", None), ("S", "AS"), ("S", None)))
 CLASSES = tuple(
@@ -62,11 +62,11 @@ def test_entropies_agree_with_the_definitions_in_float64(passes: int, seed: int,
 
 def test_uncertain_pixels_are_those_above_the_scaled_threshold() -> None:
     entropy = np.linspace(0.2, 1.2, 11, dtype=np.float32).reshape(1, 11)
-    marked = enhanced(np.ones((1, 11), dtype=np.uint8), entropy, 0.75, 5)
+    marked = mark_uncertain(np.ones((1, 11), dtype=np.uint8), entropy, 0.75, 5)
     assert marked.tolist() == [[1] * 8 + [5] * 3]
-    assert (enhanced(np.ones((1, 11), dtype=np.uint8), entropy, 1.0, 5) == 1).all()
+    assert (mark_uncertain(np.ones((1, 11), dtype=np.uint8), entropy, 1.0, 5) == 1).all()
     flat = np.full((3, 3), 0.4, dtype=np.float32)
-    assert (enhanced(np.ones((3, 3), dtype=np.uint8), flat, 0.0, 5) == 1).all()
+    assert (mark_uncertain(np.ones((3, 3), dtype=np.uint8), flat, 0.0, 5) == 1).all()
 
 
 def test_masks_keep_the_stated_share_scaled_to_keep_the_mean() -> None:
@@ -78,7 +78,7 @@ def test_masks_keep_the_stated_share_scaled_to_keep_the_mean() -> None:
 
 def test_masks_of_passes_and_networks_are_unrelated() -> None:
     pool = draw_pool(200_000, 0.5, 1, 0, np.dtype(np.int8)).astype(np.float64) - 0.5
-    offsets = [pool_offsets(99, network, 10, [200_000], [100_000]) for network in (0, 1)]
+    offsets = [draw_offsets(99, network, 10, [200_000], [100_000]) for network in (0, 1)]
     assert all(offset.min() >= 0 and offset.max() <= 100_000 for offset in offsets)
     masks = [pool[o : o + 100_000] for offset in offsets for o in offset[:, 0]]
     correlation = np.corrcoef(masks) - np.eye(20)
@@ -86,9 +86,9 @@ def test_masks_of_passes_and_networks_are_unrelated() -> None:
 
 
 def test_offsets_follow_the_seed() -> None:
-    first = pool_offsets(5, 0, 3, [1000, 2000], [100, 200])
-    assert np.array_equal(first, pool_offsets(5, 0, 3, [1000, 2000], [100, 200]))
-    assert not np.array_equal(first, pool_offsets(6, 0, 3, [1000, 2000], [100, 200]))
+    first = draw_offsets(5, 0, 3, [1000, 2000], [100, 200])
+    assert np.array_equal(first, draw_offsets(5, 0, 3, [1000, 2000], [100, 200]))
+    assert not np.array_equal(first, draw_offsets(6, 0, 3, [1000, 2000], [100, 200]))
     # Recorded: a change here would make published products impossible to make again.
     assert first.tolist() == RECORDED_OFFSETS
     assert frame_seed(0, "navcam", 1, 2) == RECORDED_SEED

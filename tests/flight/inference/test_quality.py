@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from flight.bundle import load_bundle
 from flight.icd.catalogue import FLAGS
-from flight.inference.engine import Engine, default_settings
+from flight.inference.engine import Engine
+from flight.settings import default_settings
 from tests.tiny_bundle import body_frame
 
 SKY = 5

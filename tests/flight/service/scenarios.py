@@ -19,8 +19,9 @@ from flight.bundle import Bundle, write_sums
 from flight.client import Commander
 from flight.icd.catalogue import EVENTS
 from flight.icd.products import Product
-from flight.inference.engine import Engine, default_settings
+from flight.inference.engine import Engine
 from flight.inference.planes import topic_planes
+from flight.settings import default_settings
 from tests.flight.service_process import RunningService, running_service
 from tests.tiny_bundle import body_frame
 
@@ -52,15 +53,30 @@ def storage(folder: Path) -> str:
     return f'[storage]\nstate = "{folder / "state"}"\nbundles = "{folder / "uplink"}"\n'
 
 
+class EventsHeard:
+    """A sink that keeps what it is sent, in place of the service's."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, str]] = []
+
+    def send(self, name: str, message: str, /, **arguments: Any) -> None:
+        assert name in EVENTS
+        self.sent.append((name, message))
+
+
 class Journal:
     """The events that a service has written to its standard error, those of its start included."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
+    def text(self) -> str:
+        """Everything that was written so far."""
+        return self._path.read_text(errors="replace")
+
     def events(self) -> list[tuple[str, str]]:
         """(name, message) of every event so far."""
-        matches = map(_LINE.match, self._path.read_text(errors="replace").splitlines())
+        matches = map(_LINE.match, self.text().splitlines())
         return [(match[1], match[2]) for match in matches if match and match[1] in EVENTS]
 
     def messages(self, name: str) -> list[str]:
@@ -80,11 +96,18 @@ class Journal:
 
 @contextmanager
 def journaled_service(
-    folder: Path, bundle: Path, settings: str = "", ready: str = "ready"
+    folder: Path,
+    bundle: Path,
+    settings: str = "",
+    ready: str = "ready",
+    environment: dict[str, str] | None = None,
 ) -> Iterator[tuple[RunningService, Journal]]:
     """A running service and its events from this start on."""
     path = folder / f"events{time.monotonic_ns()}.log"
-    with path.open("w") as log, running_service(folder, bundle, settings, ready, stderr=log.fileno()) as service:
+    with (
+        path.open("w") as log,
+        running_service(folder, bundle, settings, ready, log.fileno(), environment) as service,
+    ):
         yield service, Journal(path)
 
 

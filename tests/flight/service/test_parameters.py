@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from flight.client import CommandFailed
-from flight.service.parameters import PARAMETER_SCHEMAS
 from flight.service.record import COPIES
+from flight.settings import PARAMETER_SCHEMAS
 from tests.flight.service.scenarios import damage, journaled_service, storage
 from tests.flight.service_process import RunningService, running_service
 

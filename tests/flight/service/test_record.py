@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flight.service.record import COPIES, Record, RecordError, RecordStore, decode_copy, encode_copy
+from tests.flight.service.scenarios import EventsHeard
 
 OLD = Record(parameters={"passes": 5, "gamma": 2.5, "mode": "Fused"}, factory="ab" * 32, references={"x y": "cd" * 32})
 NEW = replace(OLD, parameters={"passes": 6, "publish_full": True}, active="ef" * 32, previous="ab" * 32, probation=True)
@@ -29,9 +30,15 @@ records = st.builds(
 )
 
 
+def opened(folder: Path | None) -> tuple[RecordStore, list[tuple[str, str]]]:
+    """A store, and the events that it sends: those of its reading, and from then on."""
+    events = EventsHeard()
+    return RecordStore(folder, events), events.sent
+
+
 def stored(folder: Path, record: Record = OLD) -> Path:
     """A folder with both copies of a record."""
-    RecordStore(folder).save(record)
+    opened(folder)[0].save(record)
     return folder
 
 
@@ -79,18 +86,18 @@ def test_arbitrary_bytes_are_no_record(data: bytes) -> None:
 
 
 def test_a_record_survives_and_leaves_two_equal_copies(tmp_path: Path) -> None:
-    store = RecordStore(tmp_path / "made" / "anew")
-    assert (store.record, store.copies, store.problems) == (Record(), 0, [])
+    store, events = opened(tmp_path / "made" / "anew")
+    assert (store.record, store.copies, events) == (Record(), 0, [])
     store.save(OLD)
     store.change(parameters=NEW.parameters)
-    again = RecordStore(tmp_path / "made" / "anew")
+    again, events = opened(tmp_path / "made" / "anew")
     assert again.record == replace(OLD, parameters=NEW.parameters)
-    assert (again.copies, again.problems) == (2, [])
+    assert (again.copies, events) == (2, [])
     assert len(set(contents(tmp_path / "made" / "anew").values())) == 1
 
 
 def test_without_a_folder_the_record_lives_in_memory() -> None:
-    store = RecordStore(None)
+    store, _ = opened(None)
     store.change(probation=True)
     assert store.record.probation
     assert not store.persistent
@@ -101,9 +108,9 @@ def test_of_two_whole_copies_the_later_generation_counts(tmp_path: Path, later: 
     for name in COPIES:
         copy = encode_copy(NEW, 8) if name == later else encode_copy(OLD, 7)
         (tmp_path / name).write_bytes(copy)
-    store = RecordStore(tmp_path)
-    assert (store.record, store.copies, store.problems) == (NEW, 2, [])
-    assert RecordStore(tmp_path).record == NEW
+    store, events = opened(tmp_path)
+    assert (store.record, store.copies, events) == (NEW, 2, [])
+    assert opened(tmp_path)[0].record == NEW
 
 
 @pytest.mark.parametrize("name", COPIES)
@@ -118,33 +125,33 @@ def test_a_damaged_copy_is_reported_the_other_used_and_both_made_whole(tmp_path:
         path.write_bytes(damaged)
     if harm == "folder":
         path.mkdir()
-    store = RecordStore(tmp_path)
+    store, events = opened(tmp_path)
     assert store.record == OLD
-    assert store.problems[0][0] == "record_copy_damaged"
-    assert str(path) in store.problems[0][1]
+    assert events[0][0] == "record_copy_damaged"
+    assert str(path) in events[0][1]
     if harm == "folder":  # which a file cannot replace; the other copy goes on
-        assert [event for event, _ in store.problems] == ["record_copy_damaged", "record_not_written"]
+        assert [event for event, _ in events] == ["record_copy_damaged", "record_not_written"]
         assert store.copies == 1
         store.save(NEW)
-        assert RecordStore(tmp_path).record == NEW
+        assert opened(tmp_path)[0].record == NEW
         return
-    assert len(store.problems) == 1
+    assert len(events) == 1
     assert store.copies == 2
-    again = RecordStore(tmp_path)
-    assert (again.record, again.problems) == (OLD, [])
+    again, events = opened(tmp_path)
+    assert (again.record, events) == (OLD, [])
 
 
 def test_with_both_copies_damaged_the_defaults_count_and_it_is_said(tmp_path: Path) -> None:
     for name in COPIES:
         (stored(tmp_path) / name).write_bytes(b"nothing")
         (tmp_path / COPIES[0]).write_bytes(b"nothing")
-    store = RecordStore(tmp_path)
+    store, events = opened(tmp_path)
     assert (store.record, store.copies) == (Record(), 0)
-    ((event, message),) = store.problems
+    ((event, message),) = events
     assert event == "record_lost"
     assert all(name in message for name in COPIES)
     store.save(NEW)
-    assert RecordStore(tmp_path).record == NEW
+    assert opened(tmp_path)[0].record == NEW
 
 
 def failing_fsync(monkeypatch: pytest.MonkeyPatch, folders_only: bool) -> None:
@@ -160,7 +167,7 @@ def failing_fsync(monkeypatch: pytest.MonkeyPatch, folders_only: bool) -> None:
 
 @pytest.mark.parametrize("cause", ["fsync", "fsync of the folder", "storage full", "part is a folder"])
 def test_a_write_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cause: str) -> None:
-    store = RecordStore(stored(tmp_path))
+    store, _ = opened(stored(tmp_path))
     before = contents(tmp_path)
     with monkeypatch.context() as patch:
         if cause.startswith("fsync"):
@@ -175,25 +182,25 @@ def test_a_write_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.
             store.save(NEW)
     assert (store.record, store.copies) == (OLD, 2)
     assert contents(tmp_path) == before
-    assert RecordStore(tmp_path).record == OLD
+    assert opened(tmp_path)[0].record == OLD
 
 
 @pytest.mark.parametrize("name", COPIES)
 def test_one_copy_that_cannot_be_written_is_reported_and_the_other_goes_on(tmp_path: Path, name: str) -> None:
-    store = RecordStore(stored(tmp_path))
+    store, events = opened(stored(tmp_path))
     part = tmp_path / f".{name}.part"
     part.symlink_to("/dev/full")
     for record in (NEW, OLD, NEW):
         store.save(record)
         assert (store.record, store.copies) == (record, 1)
-        (problem,) = store.problems
+        (problem,) = events
         assert problem[0] == "record_not_written"
         assert name in problem[1]
-        store.problems.clear()
-        assert RecordStore(tmp_path).record == record
+        events.clear()
+        assert opened(tmp_path)[0].record == record
     part.unlink()
     store.save(OLD)
-    assert (store.copies, store.problems) == (2, [])
+    assert (store.copies, events) == (2, [])
 
 
 def test_a_torn_part_file_leaves_the_old_record(tmp_path: Path) -> None:
@@ -202,8 +209,8 @@ def test_a_torn_part_file_leaves_the_old_record(tmp_path: Path) -> None:
     for name in COPIES:
         for length in range(0, len(data) + 1, 3):
             (tmp_path / f".{name}.part").write_bytes(data[:length])
-            store = RecordStore(tmp_path)
-            assert (store.record, store.problems) == (OLD, [])
+            store, events = opened(tmp_path)
+            assert (store.record, events) == (OLD, [])
 
 
 @pytest.mark.parametrize("name", COPIES)
@@ -216,7 +223,7 @@ def test_a_torn_copy_leaves_the_old_or_the_new_record(tmp_path: Path, name: str)
         for content in (data[:length], torn):
             for copy in COPIES:
                 (tmp_path / copy).write_bytes(content if copy == name else before[copy])
-            assert RecordStore(tmp_path).record == (NEW if content == data else OLD)
+            assert opened(tmp_path)[0].record == (NEW if content == data else OLD)
 
 
 @pytest.mark.parametrize("moment", range(6))
@@ -240,20 +247,20 @@ def test_a_power_cut_at_any_step_leaves_the_old_or_the_new_record(
 
         return step
 
-    store = RecordStore(stored(tmp_path))
+    store, _ = opened(stored(tmp_path))
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", counted(os.fsync))
         patch.setattr(Path, "replace", counted(Path.replace))
         with pytest.raises(PowerCut):
             store.save(NEW)
-    again = RecordStore(tmp_path)
+    again, events = opened(tmp_path)
     assert again.record == (OLD if moment <= 1 else NEW)
-    assert (again.problems, again.copies) == ([], 2)
+    assert (events, again.copies) == ([], 2)
 
 
 def test_a_record_that_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
-    store = RecordStore(stored(tmp_path))
+    store, _ = opened(stored(tmp_path))
     with pytest.raises(OSError, match="File too large"):
         store.change(references={f"bundle {number}": "ab" * 32 for number in range(1000)})
     assert store.record == OLD
-    assert RecordStore(tmp_path).record == OLD
+    assert opened(tmp_path)[0].record == OLD

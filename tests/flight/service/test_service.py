@@ -16,12 +16,13 @@ import zmq
 
 from flight.bundle import load_bundle
 from flight.client import CommandFailed, Subscriber
-from flight.client.images import image_files, read_frame
+from flight.client.images import list_images, read_frame
 from flight.icd.frames import encode_frame
 from flight.icd.packing import pack_map, unpack_map
 from flight.icd.products import Product
-from flight.inference.engine import Engine, default_settings
+from flight.inference.engine import Engine
 from flight.inference.planes import topic_planes
+from flight.settings import default_settings
 from hil.sources.folder import open_source
 from tests.flight.service_process import RunningService, running_service
 from tests.tiny_bundle import body_frame, put_garbage_for_a_network
@@ -362,7 +363,7 @@ def test_the_shipped_bundle_serves_real_frames(shipped_bundle: Path, tmp_path: P
     if "RUBBLEMAP_REAL_IMAGES" in os.environ:
         folder = Path(os.environ["RUBBLEMAP_REAL_IMAGES"])
         for part in ("still", "ryugu_sequence"):
-            frames += [read_frame(path) for path in image_files(folder / part)[:2]]
+            frames += [read_frame(path) for path in list_images(folder / part)[:2]]
     with (
         running_service(tmp_path, shipped_bundle, "[parameters]\npasses = 2\n") as service,
         service.subscriber("map.navigation", "map.hazard") as products,

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from flight.bundle import load_bundle
-from flight.inference.engine import Engine, default_settings
+from flight.inference.engine import Engine
 from flight.inference.network import load_networks
+from flight.settings import default_settings
 from ground_tools.datasets.store import (
     load,
     read_description,

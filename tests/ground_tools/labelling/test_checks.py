@@ -147,22 +147,6 @@ def test_a_shape_that_cannot_be_read_is_named_and_the_rest_is_used(images: Path,
     ]
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ('colour = "red"', "colour: no such field"),
-        ("[split_by_image]\ntrain = 0.9", "expected shares that sum to 1, got 1.2"),
-        ("[minimum_across]\ncrater = 0", "crater: expected 1..128, got 0"),
-        ('groups = [["a"], ["a"]]', "a is in more than one group"),
-        ('[split_by_body]\ntrain = ["a"]\ntest = ["a"]', "a is both in train and in test"),
-    ],
-)
-def test_unfit_rules_are_told(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "set.toml").write_text(text)
-    with pytest.raises(ValueError, match=re.escape(message)):
-        read_rules(tmp_path)
-
-
 def test_agreement_is_one_for_equal_labels_and_falls_for_others(
     images: Path, labels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

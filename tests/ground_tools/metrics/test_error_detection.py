@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flight.inference.uncertainty import enhanced
+from flight.inference.uncertainty import mark_uncertain
 from ground_tools.metrics.error_detection import (
     BINS,
     area_of_pairs,
@@ -116,7 +116,7 @@ def test_certainty_is_that_of_the_pixels_which_the_flight_code_marks(seed: int, 
     generator = np.random.default_rng(seed)
     entropy = np.round(generator.random((8, 9)), 2).astype(np.float32)
     right = generator.random((8, 9)) > 0.4
-    marked = enhanced(np.zeros((8, 9), dtype=np.uint8), entropy, threshold, 1) == 1
+    marked = mark_uncertain(np.zeros((8, 9), dtype=np.uint8), entropy, threshold, 1) == 1
     accurate, uncertain = certainty(scaled_histogram(entropy, right))
     place = round(threshold * BINS)
     assert accurate[place] == pytest.approx(right[~marked].mean())

@@ -8,10 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from ground_tools.foundation.descriptions import parse
 from ground_tools.labels.classes import CLASS_NAMES
 from ground_tools.networks.unet import UNetDropout, build_unet
-from ground_tools.training.compare import COMPARISONS, load_comparison
+from ground_tools.training.compare import COMPARISONS, Comparison, load_comparison
+from tests.ground_tools.foundation.structure_strategy import as_read, structures
 
 TWO = """
 title = "Two losses"
@@ -76,20 +80,30 @@ def test_a_comparison_fills_its_table_and_trains_nothing_twice(dataset: Path, tm
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in COMPARISONS.glob("*.toml")))
 def test_the_comparisons_shipped_with_the_project_are_sound(name: str) -> None:
-    assert len(load_comparison(name).changes) > 5
+    assert len(load_comparison(name).rows) > 5
 
 
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
         ('begin = "unet"', 'begin = "nothing"', 'begin: expected "encoder" or "unet", got'),
-        ("seeds = [1]", "seeds = []", "seeds: expected whole numbers, got []"),
-        ("more_seeds = [2]", "more_seeds = [1]", "more_seeds: expected whole numbers not in seeds, got [1]"),
+        ("seeds = [1]", "seeds = []", "seeds: expected a list of one or more whole numbers 0..2147483648, got []"),
+        ("seeds = [1]", "seeds = [true]", "seeds[0]: expected a whole number 0..2147483648, got true"),
+        ("[common]\nepochs = 1\nbatch = 4\nimages = 4\n", "", "common: expected a table, got nothing"),
+        ("more_seeds = [2]", "more_seeds = [1]", "more_seeds: expected seeds that are not in seeds, got 1"),
         ("jaccard = 0.0", "jaccard = -1", "no soft Jaccard index: recipe "),
-        ("jaccard = 0.0", "jacard = 0.0", "unknown field jacard"),
-        ('"no soft Jaccard index" = { jaccard = 0.0, dropout.blocks = 0.5 }', "x = 3", "x: expected a table of fields"),
-        ("[common]", "[comon]", "common: expected a dict"),
-        ('title = "Two losses"', 'title = "Two losses"\nsubtitle = ""', "unknown field subtitle"),
+        ("jaccard = 0.0", "jacard = 0.0", "jacard: expected one of network, seed,"),
+        (
+            '"no soft Jaccard index" = { jaccard = 0.0, dropout.blocks = 0.5 }',
+            "x = 3",
+            "changes.x: expected a table, got 3",
+        ),
+        (
+            "[common]",
+            "[comon]",
+            "comon: expected one of title, recipe, begin, seeds, common, changes, more_seeds, got an unknown",
+        ),
+        ('title = "Two losses"', 'title = "Two losses"\nsubtitle = ""', "subtitle: expected one of title, "),
     ],
 )
 def test_a_malformed_comparison_is_named(tmp_path: Path, before: str, after: str, message: str) -> None:
@@ -98,6 +112,12 @@ def test_a_malformed_comparison_is_named(tmp_path: Path, before: str, after: str
     with pytest.raises(ValueError, match=f"comparison {path}: ") as raised:
         load_comparison(str(path))
     assert message in str(raised.value)
+
+
+@settings(deadline=None)
+@given(structures(Comparison, changes=st.dictionaries(st.text("ab", max_size=2), st.just({"batch": 4}), max_size=3)))
+def test_what_is_written_is_read_back(comparison: Comparison) -> None:
+    assert parse("comparison", as_read(comparison, "name"), Comparison, name=comparison.name) == comparison
 
 
 def test_a_training_that_fails_is_told_with_its_log(dataset: Path, tmp_path: Path) -> None:

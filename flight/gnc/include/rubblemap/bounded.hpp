@@ -13,12 +13,20 @@ template <std::size_t Capacity>
 class Text {
 public:
   // False, and unchanged, when the value is too long.
-  bool assign(std::string_view value) noexcept {
+  [[nodiscard]] bool assign(std::string_view value) noexcept {
     if (value.size() > Capacity) return false;
     if (!value.empty()) std::memcpy(bytes_, value.data(), value.size());
     bytes_[value.size()] = '\0';
     size_ = static_cast<std::uint16_t>(value.size());
     return true;
+  }
+
+  // As much of the value as there is room for.
+  void append(std::string_view value) noexcept {
+    const std::size_t added = value.size() < Capacity - size_ ? value.size() : Capacity - size_;
+    if (added > 0) std::memcpy(bytes_ + size_, value.data(), added);
+    size_ = static_cast<std::uint16_t>(size_ + added);
+    bytes_[size_] = '\0';
   }
 
   std::string_view view() const noexcept { return {bytes_, size_}; }
@@ -41,7 +49,7 @@ template <typename Item, std::size_t Capacity>
 class List {
 public:
   // A further item, as it was left by an earlier use, or nullptr when the list is full.
-  Item* add() noexcept { return size_ < Capacity ? &items_[size_++] : nullptr; }
+  [[nodiscard]] Item* add() noexcept { return size_ < Capacity ? &items_[size_++] : nullptr; }
 
   void clear() noexcept { size_ = 0; }
   std::size_t size() const noexcept { return size_; }

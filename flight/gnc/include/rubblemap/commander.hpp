@@ -9,6 +9,7 @@
 #include "rubblemap/bounded.hpp"
 #include "rubblemap/context.hpp"
 #include "rubblemap/frame_sender.hpp"
+#include "rubblemap/icd.hpp"
 #include "rubblemap/value.hpp"
 
 namespace rubblemap {
@@ -16,15 +17,12 @@ namespace rubblemap {
 inline constexpr std::size_t most_commands_under_way = 16;
 
 struct CommanderOptions {
-  std::string endpoint = "tcp://127.0.0.1:5604";
+  std::string endpoint = default_commands_endpoint;
   std::string keys;         // a client's folder, for a service with CURVE keys
   int heartbeat_ms = 2000;  // silent for three of these: a service gets no commands; 0..600000, 0: never
 };
 
-enum class ReplyStatus : std::uint8_t { completed, rejected, failed };
-std::string_view name_of(ReplyStatus status) noexcept;
-
-// The answer to the command of this id. code: of the ICD's catalogue.
+// The answer to the command of this id. code: one of reply_codes, or of a later version of the service.
 struct Reply {
   std::uint64_t id = 0;
   ReplyStatus status = ReplyStatus::failed;
@@ -32,10 +30,10 @@ struct Reply {
   Text<1024> message;
 };
 
-enum class Answer : std::uint8_t {
-  none,       // nothing came
-  reply,      // the reply to a command that is under way
-  timed_out,  // no reply to the command `id` came in its time
+enum class [[nodiscard]] Answer : std::uint8_t{
+    none,       // nothing came
+    reply,      // the reply to a command that is under way
+    timed_out,  // no reply to the command `id` came in its time
 };
 
 struct CommanderStatistics {
@@ -70,7 +68,7 @@ public:
 
   // A value of the last reply's result, by its keys with dots between them ("counters.frames_received"). False when
   // there is none. Texts are valid until the next poll().
-  bool result(std::string_view path, Value& value) const noexcept;
+  [[nodiscard]] bool result(std::string_view path, Value& value) const noexcept;
 
   const CommanderStatistics& statistics() const noexcept;
   const char* last_error() const noexcept;
@@ -82,8 +80,8 @@ private:
 
 // Encodes a command as flight.icd.control does, byte for byte. error: room for one line. Returns the bytes used, 0,
 // with the error, for a command that breaks the contract or a buffer that is too short.
-std::size_t encode_command(std::uint64_t id, std::string_view name, const Argument* arguments, std::size_t count,
-                           std::string_view inside, std::uint8_t* buffer, std::size_t capacity,
-                           char (&error)[256]) noexcept;
+[[nodiscard]] std::size_t encode_command(std::uint64_t id, std::string_view name, const Argument* arguments,
+                                         std::size_t count, std::string_view inside, std::uint8_t* buffer,
+                                         std::size_t capacity, char (&error)[256]) noexcept;
 
 }  // namespace rubblemap

@@ -12,24 +12,23 @@
 #include <memory>
 #include <string_view>
 
+#include "rubblemap/icd.hpp"
+
 namespace rubblemap::consumers {
 
-// What a class means; the first four as in the ICD. unlisted: an index that the product's class table does not have.
-enum class Role : std::uint8_t { background, safe, hazard, terminator, unlisted };
-
-// The class table of a product. count: K. roles: by index; what lies behind is unlisted.
-inline constexpr std::size_t most_classes = 64;
+// The class table of a product. count: K. roles: by index; what lies behind means nothing.
 struct ClassRoles {
   std::size_t count = 0;
   std::array<Role, most_classes> roles{};
 };
 
-// The product flags of the ICD in its order, as bits; a flag that is not among them is unknown_flag.
+// The product flags of the ICD in its order, as bits, and behind them one for all that are not among them.
 using Flags = std::uint32_t;
-inline constexpr std::size_t flag_count = 15;
+inline constexpr std::size_t flag_count = flag_definitions.size() + 1;
+static_assert(flag_count <= 32, "a bit for each flag");
 // The bit of a flag's name.
 Flags flag_of(std::string_view name) noexcept;
-// The name of the flag number `index` below flag_count: bit 1 << index.
+// The name of the flag number `index` below flag_count: bit 1 << index. "unknown_flag" for the last one.
 std::string_view flag_name(std::size_t index) noexcept;
 
 // What the two have in common. valid: false for a product of status invalid. map_to_sensor: sensor x = a u + b v + c,
@@ -61,19 +60,9 @@ struct HazardMap {
 
 // Why there is no answer; none: there is one. malformed_input, map_too_large and invalid_argument are the caller's
 // doing.
-enum class Refusal : std::uint8_t {
-  none,
-  invalid_product,
-  body_not_found,
-  dark,
-  empty_sky,
-  high_entropy,
-  no_body,
-  no_certainty,
-  degenerate_affine,
-  malformed_input,
-  map_too_large,
-  invalid_argument,
+enum class [[nodiscard]] Refusal : std::uint8_t{
+    none,         invalid_product,   body_not_found,  dark,          empty_sky,        high_entropy, no_body,
+    no_certainty, degenerate_affine, malformed_input, map_too_large, invalid_argument,
 };
 std::string_view name_of(Refusal refusal) noexcept;
 
@@ -142,7 +131,7 @@ inline constexpr std::size_t most_circles = 16;
 // have, as in a small or narrow map most pixels may tie; a candidate costs its window's pixels and candidate_visits
 // more.
 inline constexpr std::uint64_t most_visits = 256;
-inline constexpr std::uint64_t least_budget_pixels = 128 * 128;
+inline constexpr std::uint64_t least_budget_pixels = std::uint64_t{128} * 128;
 inline constexpr std::uint64_t candidate_visits = 1024;
 
 // A disc of certain, safe ground, sensor pixels: see flight.client.hazard.LandingCircle.

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "rubblemap/context.hpp"
+#include "rubblemap/icd.hpp"
 
 namespace rubblemap {
 
@@ -22,8 +23,8 @@ struct Frame {
   std::uint32_t width = 0;
   std::uint32_t channels = 1;
   PixelType type = PixelType::u8;
-  unsigned bit_depth = 0;        // significant bits; 0: all of the type's
-  std::size_t row_bytes = 0;     // from a row to the next one; 0: rows without gaps
+  unsigned bit_depth = 0;     // significant bits; 0: all of the type's
+  std::size_t row_bytes = 0;  // from a row to the next one; 0: rows without gaps
   std::uint64_t capture_time_ns = 0;
   bool centered = false;  // the body is in the middle, and the frame is to be taken whole
   std::optional<double> exposure_s;
@@ -35,7 +36,7 @@ inline constexpr std::size_t most_frames = 1024;
 inline constexpr int longest_linger_ms = 60000;
 
 struct FrameSenderOptions {
-  std::string endpoint = "tcp://127.0.0.1:5601";
+  std::string endpoint = default_frames_endpoint;
   std::string source = "camera";           // the camera's name
   std::optional<std::uint32_t> epoch;      // its boot count; if not given, seconds since 1970, which rise too
   std::size_t max_pixel_bytes = 4u << 20;  // of one frame; set aside max_frames times
@@ -45,10 +46,10 @@ struct FrameSenderOptions {
   std::string keys;                        // a client's folder, for a service with CURVE keys
 };
 
-enum class Sent : std::uint8_t {
-  yes,        // handed over to libzmq; a service that fell silent within the last four heartbeats may get it late
-  not_taken,  // no service, or more than it reads: try the next frame
-  refused,    // it breaks the contract or the options; last_error() says why
+enum class [[nodiscard]] Sent : std::uint8_t{
+    yes,        // handed over to libzmq; a service that fell silent within the last four heartbeats may get it late
+    not_taken,  // no service, or more than it reads: try the next frame
+    refused,    // it breaks the contract or the options; last_error() says why
 };
 
 // Sends frames of one camera. For use from one thread at a time. Never blocks. Copies the pixels into memory that was
@@ -83,7 +84,7 @@ struct FrameStamp {
 
 // Encodes a frame's header as flight.icd.frames does, byte for byte. error: room for one line. Returns the bytes used,
 // 0, with the error, for a frame that breaks the contract or a buffer that is too short.
-std::size_t encode_frame_header(const Frame& frame, const FrameStamp& stamp, std::uint8_t* buffer, std::size_t capacity,
-                                char (&error)[256]) noexcept;
+[[nodiscard]] std::size_t encode_frame_header(const Frame& frame, const FrameStamp& stamp, std::uint8_t* buffer,
+                                              std::size_t capacity, char (&error)[256]) noexcept;
 
 }  // namespace rubblemap

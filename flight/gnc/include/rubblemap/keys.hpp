@@ -22,6 +22,6 @@ struct ClientKeys {
 };
 
 // Reads client.key_secret and service.key of the folder. Throws KeyFileError.
-ClientKeys load_client_keys(const std::string& folder);
+[[nodiscard]] ClientKeys load_client_keys(const std::string& folder);
 
 }  // namespace rubblemap

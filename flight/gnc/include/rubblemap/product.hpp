@@ -10,34 +10,19 @@
 #include <vector>
 
 #include "rubblemap/bounded.hpp"
+#include "rubblemap/half.hpp"
+#include "rubblemap/icd.hpp"
 
 namespace rubblemap {
 
-// The ICD's limits.
-inline constexpr std::size_t most_flags = 32;
-inline constexpr std::size_t most_classes = 64;
-inline constexpr std::size_t most_planes = 8;
+// Of a product's message: topic, header and planes.
 inline constexpr std::size_t most_parts = 2 + most_planes;
-inline constexpr std::size_t most_header_bytes = 64 * 1024;
-inline constexpr std::uint32_t largest_side = 4096;
 
 // One part of a message, not owned.
 struct Part {
   const std::uint8_t* data = nullptr;
   std::size_t size = 0;
 };
-
-enum class Topic : std::uint8_t { navigation, hazard, full };
-inline constexpr std::size_t topic_count = 3;
-enum class Status : std::uint8_t { valid, degraded, invalid };
-enum class Dtype : std::uint8_t { u8, f16 };
-enum class Role : std::uint8_t { background, safe, hazard, terminator };
-
-// The ICD's names: "map.navigation", "degraded", "f16", "terminator".
-std::string_view name_of(Topic topic) noexcept;
-std::string_view name_of(Status status) noexcept;
-std::string_view name_of(Dtype dtype) noexcept;
-std::string_view name_of(Role role) noexcept;
 
 inline bool operator==(Topic topic, std::string_view name) noexcept { return name_of(topic) == name; }
 inline bool operator!=(Topic topic, std::string_view name) noexcept { return name_of(topic) != name; }
@@ -139,7 +124,7 @@ public:
 
   // Checks and decodes [topic, header, plane, ...]: schema, topic, sizes, CRC-32. False, with the fault, for one that
   // breaks the contract; `product` must then not be used. The planes are views of the parts.
-  bool decode(const Part* parts, std::size_t count, Product& product, Fault& fault) noexcept;
+  [[nodiscard]] bool decode(const Part* parts, std::size_t count, Product& product, Fault& fault) noexcept;
 
 private:
   std::unique_ptr<MapReader> reader_;
@@ -154,9 +139,6 @@ public:
 };
 
 // As ProductDecoder, for programs that may allocate. Throws ProductError.
-Product decode_product(const std::vector<Part>& parts);
-
-// The value of one IEEE 754 binary16 number, little-endian, at `data`.
-float half_to_float(const std::uint8_t* data) noexcept;
+[[nodiscard]] Product decode_product(const std::vector<Part>& parts);
 
 }  // namespace rubblemap

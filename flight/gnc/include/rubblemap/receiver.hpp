@@ -16,7 +16,7 @@ namespace rubblemap {
 // What is set aside at opening follows from these: per kept product 7 KB and, per map pixel, 4 bytes (navigation),
 // 7 (hazard) or 6 + 2 max_classes (full). Kept are one product per topic, max_taken, and the one coming in.
 struct ReceiverOptions {
-  std::string endpoint = "tcp://127.0.0.1:5602";
+  std::string endpoint = default_products_endpoint;
   std::vector<Topic> topics = {Topic::navigation};
   std::uint32_t max_height = 256;  // of a map, pixels; products beyond these three are refused as oversized_part
   std::uint32_t max_width = 256;
@@ -35,9 +35,9 @@ struct TopicStatistics {
 };
 
 struct ReceiverStatistics {
-  std::array<TopicStatistics, topic_count> topics{};       // by Topic
-  std::array<std::uint64_t, reason_count> malformed{};     // by Reason; never handed over
-  std::uint64_t not_taken = 0;                             // take() while max_taken were held
+  std::array<TopicStatistics, topic_count> topics{};    // by Topic
+  std::array<std::uint64_t, reason_count> malformed{};  // by Reason; never handed over
+  std::uint64_t not_taken = 0;                          // take() while max_taken were held
 
   const TopicStatistics& of(Topic topic) const noexcept { return topics[static_cast<std::size_t>(topic)]; }
   std::uint64_t all_malformed() const noexcept;
@@ -70,8 +70,8 @@ public:
 
   // The newest of the topic, or of all topics the one that has waited longest; empty when there is none, or when
   // max_taken are held. Valid, planes included, until it is released or the receiver is gone.
-  TakenProduct take(Topic topic) noexcept;
-  TakenProduct take() noexcept;
+  [[nodiscard]] TakenProduct take(Topic topic) noexcept;
+  [[nodiscard]] TakenProduct take() noexcept;
 
   // What ProductRelease calls. Anything but a product that take() handed over is ignored.
   void release(const Product* product) noexcept;

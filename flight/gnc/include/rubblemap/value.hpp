@@ -13,8 +13,8 @@ struct Value {
 
   Type type = Type::nil;
   bool boolean = false;
-  std::uint64_t whole = 0;     // integers from 0 on
-  std::int64_t negative = 0;   // integers below 0
+  std::uint64_t whole = 0;    // integers from 0 on
+  std::int64_t negative = 0;  // integers below 0
   double real = 0.0;
   std::string_view text;
   std::uint32_t size = 0;  // items of a list, pairs of a map

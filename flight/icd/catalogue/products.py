@@ -1,0 +1,165 @@
+"""What products carry: planes, class roles, statuses and flags."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from flight.icd.limits import TOPIC_FULL, TOPIC_HAZARD, TOPIC_NAVIGATION
+
+Dtype = Literal["u8", "f16"]
+Status = Literal["valid", "degraded", "invalid"]
+Consumer = Literal["navigation_fix", "landing_circles"]
+
+# From the best to the worst.
+STATUSES: tuple[Status, ...] = ("valid", "degraded", "invalid")
+
+# What a class means to a consumer.
+CLASS_ROLES: dict[str, str] = {
+    "background": "sky",
+    "safe": "ground to land on",
+    "hazard": "ground not to land on",
+    "terminator": "where day meets night",
+}
+
+
+@dataclass(frozen=True)
+class PlaneDefinition:
+    """One plane. dtype: "u8", or "f16" for IEEE 754 binary16. dimensions: 2 for (H, W), 3 for (K, H, W)."""
+
+    name: str
+    dtype: Dtype
+    units: str
+    dimensions: int
+    meaning: str
+
+
+PLANES: dict[str, PlaneDefinition] = {
+    plane.name: plane
+    for plane in (
+        PlaneDefinition("class_map", "u8", "class", 2, "the most probable class, 0..K-1"),
+        PlaneDefinition("enhanced_class_map", "u8", "class", 2, "the same, K where the networks are uncertain"),
+        PlaneDefinition("predictive_entropy", "f16", "nat", 2, "entropy of the mean probability, 0..ln K"),
+        PlaneDefinition("mutual_information", "f16", "nat", 2, "the part of that entropy on which passes disagree"),
+        PlaneDefinition("mean_probability", "f16", "1", 3, "probability of each class, mean over the passes"),
+        PlaneDefinition(
+            "hazard_probability", "f16", "1", 2, "summed mean probability of the classes whose role is not `safe`"
+        ),
+        PlaneDefinition(
+            "clearance",
+            "f16",
+            "pixel",
+            2,
+            "distance in map pixels to the nearest hazardous or uncertain pixel; the map's diagonal when there is none",
+        ),
+    )
+}
+
+
+def _planes(*names: str) -> tuple[PlaneDefinition, ...]:
+    return tuple(PLANES[name] for name in names)
+
+
+# The planes of each topic, in the order of the message's parts.
+TOPIC_PLANES: dict[str, tuple[PlaneDefinition, ...]] = {
+    TOPIC_NAVIGATION: _planes("class_map", "enhanced_class_map", "predictive_entropy"),
+    TOPIC_HAZARD: _planes("hazard_probability", "predictive_entropy", "enhanced_class_map", "clearance"),
+    TOPIC_FULL: _planes(
+        "mean_probability", "predictive_entropy", "mutual_information", "class_map", "enhanced_class_map"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class FlagDefinition:
+    """One product flag.
+
+    status: what the product's status becomes, "valid" meaning that it is left as it was. forbids: the consumers that
+    must make nothing of a map so flagged; the others warn. Nothing needs to be forbidden of an invalid product, which
+    has no map.
+    """
+
+    status: Status
+    cause: str
+    advice: str
+    forbids: tuple[Consumer, ...] = ()
+
+
+FLAGS: dict[str, FlagDefinition] = {
+    "deadline": FlagDefinition(
+        "degraded",
+        "fewer passes than requested: the next one would have overrun deadline_ms",
+        "use the class map; take the uncertainty for a rougher estimate",
+    ),
+    "single_pass": FlagDefinition(
+        "valid",
+        "the mode's networks carry no dropout: one pass, predictive entropy of the softmax only",
+        "mutual information is zero and says nothing",
+    ),
+    "body_not_found": FlagDefinition(
+        "degraded",
+        "centering found nothing bright; the whole frame was used",
+        "do not navigate on the map",
+        forbids=("navigation_fix", "landing_circles"),
+    ),
+    "dark": FlagDefinition(
+        "degraded",
+        "the brightest of the frame is below dark_level",
+        "expose longer; do not use the map",
+        forbids=("navigation_fix", "landing_circles"),
+    ),
+    "empty_sky": FlagDefinition(
+        "degraded",
+        "nothing extended stands out of the background",
+        "point the camera; do not use the map",
+        forbids=("navigation_fix", "landing_circles"),
+    ),
+    "saturated": FlagDefinition(
+        "degraded",
+        "more than saturated_fraction of the body's pixels are at full scale; of the frame's, where no body is found",
+        "expose shorter; craters and boulders are lost where it is white",
+    ),
+    "body_small": FlagDefinition(
+        "degraded",
+        "the body's larger side is below smallest_body_pixels, and the body is not cut",
+        "use the map's outline, not its morphology",
+    ),
+    "body_cut": FlagDefinition(
+        "valid", "the body reaches the frame's edge", "do not take the map's centroid for the body's"
+    ),
+    "several_bodies": FlagDefinition(
+        "valid", "another body of second_body_fraction or more lies apart", "do not take the centroid for one body's"
+    ),
+    # The outline may still serve for a fix, with a warning; a landing site may not be chosen.
+    "high_entropy": FlagDefinition(
+        "degraded",
+        "the map's mean entropy is above entropy_factor times the 99th percentile of the validation images'",
+        "the frame is unlike training: trust no class",
+        forbids=("landing_circles",),
+    ),
+    "bundle_damaged": FlagDefinition(
+        "degraded",
+        "a file of the bundle changed on the storage, and no fresh worker serves yet",
+        "as for any degraded product; the worker's own memory was verified when it was loaded",
+    ),
+    "worker_failed": FlagDefinition(
+        "invalid", "two workers were lost on this frame, or one was and a newer frame came", "wait for the next product"
+    ),
+    "frame_refused": FlagDefinition(
+        "invalid", "the worker could not process this frame", "wait for the next product; look at the events"
+    ),
+    "safe_state": FlagDefinition(
+        "invalid", "the service is in the safe state and makes no maps", "do without maps until recovery"
+    ),
+}
+
+
+def flags_forbidding(consumer: Consumer) -> tuple[str, ...]:
+    """The flags on which a consumer must make nothing of a map, in the catalogue's order."""
+    return tuple(name for name, flag in FLAGS.items() if consumer in flag.forbids)
+
+
+def status_of(flags: Sequence[str]) -> Status:
+    """A product's status: the worst that its flags ask for."""
+    return max((FLAGS[flag].status for flag in flags), key=STATUSES.index, default="valid")

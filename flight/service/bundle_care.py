@@ -1,0 +1,178 @@
+"""Bundles on their way in (staged, validated, activated), and the serving one's files (checked, repaired)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from flight.bundle import Bundle, BundleError, load_bundle
+from flight.service.bundle_store import BundleStore, folder_inside
+from flight.service.candidate import CandidateSlot
+from flight.service.commands import CommandError, Procedure, advance
+from flight.service.file_check import FileCheck
+from flight.service.serving_bundle import ServingBundle
+from flight.service.state import State, Trigger
+from flight.service.statistics import Counters
+from flight.service.storage_thread import StorageThread
+from flight.service.worker_care import WorkerCare
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A bundle that was loaded, and, once validated, its content."""
+
+    sha256: str
+    folder: Path
+    bundle: Bundle | None = None
+
+
+class BundleCare:
+    """Carries out the bundle commands, and repairs the serving bundle's files.
+
+    Either lets a candidate pass its self-test over the files, and has it put in the worker's place. bundles: the
+    folder of the configuration that load_bundle may read, or None.
+    """
+
+    def __init__(
+        self,
+        bundles: Path | None,
+        store: BundleStore,
+        storage: StorageThread,
+        file_check: FileCheck,
+        candidate: CandidateSlot,
+        serving: ServingBundle,
+        worker_care: WorkerCare,
+        state: State,
+        counters: Counters,
+    ) -> None:
+        self._bundles = bundles
+        self._store = store
+        self._storage = storage
+        self._file_check = file_check
+        self._candidate = candidate
+        self._serving = serving
+        self._worker_care = worker_care
+        self._state = state
+        self._events = state.events
+        self._counters = counters
+        self._staged: Staged | None = None
+        self._repair: Procedure | None = None
+
+    def staged_status(self) -> dict[str, Any] | None:
+        """The staged bundle, as in housekeeping; None without one."""
+        if self._staged is None:
+            return None
+        return {"sha256": self._staged.sha256, "validated": self._staged.bundle is not None}
+
+    # Commands
+
+    def load_bundle(self, path: Any) -> Procedure:
+        """The command load_bundle."""
+        if self._bundles is None:
+            raise CommandError("not_configured", "load_bundle: storage.bundles and storage.state are not configured")
+        try:
+            source = folder_inside(self._bundles, path)
+        except BundleError as error:
+            raise CommandError("invalid_argument", f"load_bundle: {error}") from error
+        return self._load(source)
+
+    def _load(self, source: Path) -> Procedure:
+        sha256, folder = yield from self._storage.run(lambda: self._store.copy_in(source))
+        self._staged = Staged(sha256, folder)
+        self._serving.forget_others(sha256)
+        self._events.send("bundle_loaded", f"{source.name}, {sha256[:16]}...", sha256=sha256)
+        return {"sha256": sha256}
+
+    def validate_bundle(self) -> Procedure:
+        """The command validate_bundle."""
+        if self._staged is None:
+            raise CommandError("not_staged", "validate_bundle: expected a bundle loaded by load_bundle, got none")
+        return self._validate(self._staged)
+
+    def _validate(self, staged: Staged) -> Procedure:
+        self._staged = replace(staged, bundle=None)
+        bundle: Bundle = yield from self._storage.run(lambda: load_bundle(staged.folder))
+        agreement = yield from self._candidate.warm_up(staged.folder, bundle)
+        self._candidate.drop()
+        self._staged = replace(staged, bundle=bundle)
+        self._events.send("bundle_validated", f"{bundle.name} {bundle.version}, {bundle.sha256[:16]}...")
+        return {**bundle.identity, "modes": list(bundle.modes), "agreement": agreement}
+
+    def activate_bundle(self) -> Procedure:
+        """The command activate_bundle."""
+        staged = self._staged
+        if staged is None or staged.bundle is None:
+            raise CommandError("not_staged", "activate_bundle: expected a bundle that validate_bundle passed, got none")
+        return self._activate(staged.bundle, staged.folder)
+
+    def _activate(self, bundle: Bundle, folder: Path) -> Procedure:
+        yield from self._candidate.warm_up(folder, bundle)
+        before = self._serving.bundle
+
+        def take_over() -> None:
+            try:
+                self._serving.activate(bundle, folder)
+            except OSError as error:
+                raise CommandError("storage_failed", f"not activated: the record: {error.strerror}") from error
+
+        yield from self._worker_care.replace(take_over)
+        self._counters.count("bundle_activations")
+        self._events.send(
+            "bundle_activated",
+            f"{bundle.name} {bundle.version} after {before.name} {before.version}",
+            **bundle.identity,
+        )
+        return dict(bundle.identity)
+
+    # Files of the serving bundle
+
+    def take_file_checks(self) -> None:
+        """Take the result of a check of the files; damaged ones are to be repaired."""
+        if self._file_check.results.empty():
+            return
+        folder, problem = self._file_check.results.get_nowait()
+        if problem is None:
+            self._counters.count("file_checks_passed")
+            # When an earlier repair came to nothing, the files are good by now.
+            wanted = self._state.files_damaged
+        elif folder == self._serving.folder:
+            self._counters.count("file_checks_failed")
+            self._events.send("bundle_damaged", problem)
+            self._state.apply(Trigger.FILES_DAMAGED)
+            wanted = True
+        else:
+            wanted = False
+        if wanted and self._repair is None:
+            self._repair = self._repair_files()
+
+    def advance_repair(self) -> None:
+        """Go on with a repair that is under way."""
+        if self._repair is None:
+            return
+        outcome = advance(self._repair)
+        if outcome is not None:
+            self._repair = None
+            if outcome.code != "ok":
+                self._events.send("bundle_damaged", f"not repaired: {outcome.message}")
+
+    def _repair_files(self) -> Procedure:
+        """Write the files anew, and let a fresh worker load them."""
+        while not self._candidate.free:
+            yield
+        repaired = self._serving.bundle
+        if not self._serving.write_anew():
+            return {}
+        yield from self._candidate.warm_up(self._serving.folder, repaired)
+
+        def take_over() -> None:
+            if self._serving.bundle is not repaired:
+                raise CommandError("wrong_state", "another bundle serves by now")
+            self._state.apply(Trigger.FILES_GOOD)
+
+        try:
+            yield from self._worker_care.replace(take_over)
+        except CommandError:
+            return {}
+        self._events.send("bundle_repaired", f"{repaired.name} {repaired.version} from {self._serving.folder}")
+        return {}

@@ -1,0 +1,163 @@
+"""Commands: taken from their socket, carried out by whose business they are, and replied to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import zmq
+
+from flight.schema import shown
+from flight.service.bundle_care import BundleCare
+from flight.service.commands import CommandError, Handler, Outcome, Procedure, advance, begin, encode_reply
+from flight.service.events import EventSink
+from flight.service.housekeeping import Housekeeping
+from flight.service.parameters import ParameterTable
+from flight.service.rate_limit import RateLimit
+from flight.service.statistics import Counters, Latencies
+from flight.service.worker_care import WorkerCare
+
+_MESSAGES_PER_TURN = 32
+
+# Command -> the names of its arguments, all required, in the order in which its handler takes them.
+ARGUMENTS: Mapping[str, tuple[str, ...]] = {
+    "no_op": (),
+    "get_status": (),
+    "get_parameters": (),
+    "set_parameter": ("name", "value"),
+    "set_parameters": ("values",),
+    "set_mode": ("mode",),
+    "load_bundle": ("path",),
+    "validate_bundle": (),
+    "activate_bundle": (),
+    "self_test": (),
+    "reset_counters": (),
+    "recover": (),
+    "shutdown": (),
+}
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A command under way. envelope: where its reply goes."""
+
+    identifier: int
+    envelope: list[bytes]
+    procedure: Procedure
+
+
+class CommandDesk:
+    """Has each command carried out, one that takes time at a time, and replies.
+
+    commands: the socket. shutdown: asks the service to end.
+    """
+
+    def __init__(
+        self,
+        commands: zmq.Socket[bytes],
+        rate_limit: RateLimit,
+        parameters: ParameterTable,
+        worker_care: WorkerCare,
+        bundle_care: BundleCare,
+        housekeeping: Housekeeping,
+        shutdown: Callable[[], None],
+        events: EventSink,
+        counters: Counters,
+        latencies: Latencies,
+    ) -> None:
+        self._commands = commands
+        self._rate_limit = rate_limit
+        self._parameters = parameters
+        self._shutdown = shutdown
+        self._events = events
+        self._counters = counters
+        self._latencies = latencies
+        self._running: _Running | None = None
+        self._handlers: dict[str, Handler] = {
+            "no_op": dict,
+            "get_status": housekeeping.collect,
+            "get_parameters": lambda: parameters.now.values(),
+            "set_parameter": self._set_parameter,
+            "set_parameters": self._set_parameters,
+            "set_mode": self._set_mode,
+            "load_bundle": bundle_care.load_bundle,
+            "validate_bundle": bundle_care.validate_bundle,
+            "activate_bundle": bundle_care.activate_bundle,
+            "self_test": worker_care.self_test,
+            "reset_counters": self._reset_counters,
+            "recover": worker_care.recover,
+            "shutdown": self._shut_down,
+        }
+
+    @property
+    def open(self) -> bool:
+        """Whether the limit lets a command through now."""
+        return self._rate_limit.open
+
+    def take_commands(self) -> None:
+        """Take what the socket has, within a turn's share."""
+        for _ in range(_MESSAGES_PER_TURN):
+            # Beyond the limit commands wait in the socket, and senders in theirs: none is lost.
+            if not self._commands.poll(0) or not self._rate_limit.take():
+                return
+            parts = self._commands.recv_multipart(flags=zmq.NOBLOCK)
+            # REQ clients put an empty part before the message; DEALER clients may leave it out.
+            envelope, body = parts[:-1], parts[-1]
+            identifier, outcome = begin(body, ARGUMENTS, self._handlers)
+            if isinstance(outcome, Outcome):
+                self._reply(envelope, identifier, outcome)
+            elif self._running is not None:
+                outcome.close()
+                self._reply(envelope, identifier, Outcome("busy", "another command that takes time is under way"))
+            else:
+                self._running = _Running(identifier, envelope, outcome)
+
+    def advance(self) -> None:
+        """Go on with a command that is under way."""
+        command = self._running
+        if command is None:
+            return
+        outcome = advance(command.procedure)
+        if outcome is not None:
+            self._running = None
+            self._reply(command.envelope, command.identifier, outcome)
+
+    def _reply(self, envelope: list[bytes], identifier: int, outcome: Outcome) -> None:
+        if outcome.code == "ok":
+            self._counters.count("commands_accepted")
+        else:
+            self._counters.count("commands_rejected")
+            self._events.send("command_rejected", outcome.message, code=outcome.code)
+        try:
+            self._commands.send_multipart([*envelope, encode_reply(identifier, outcome)], flags=zmq.NOBLOCK)
+        except zmq.ZMQError:
+            # The client went away or does not read; its reply is lost, nothing else.
+            return
+
+    # Handlers of what is no other room's business
+
+    def _set_parameter(self, name: Any, value: Any) -> dict[str, Any]:
+        if name == "mode":
+            raise CommandError("unknown_parameter", "name: the mode is changed by set_mode")
+        self._set_parameters({name: value} if isinstance(name, str) else {shown(name): value})
+        return {"name": name, "value": getattr(self._parameters.now, name)}
+
+    def _set_mode(self, mode: Any) -> dict[str, Any]:
+        return self._set_parameters({"mode": mode})
+
+    def _set_parameters(self, values: Any) -> dict[str, Any]:
+        changed = self._parameters.set(values)
+        text = ", ".join(f"{name} = {value}" for name, value in changed.items())
+        self._events.send("parameter_changed", text, names=list(changed))
+        return changed
+
+    def _reset_counters(self) -> dict[str, Any]:
+        self._counters.reset()
+        self._latencies.reset()
+        self._events.send("counters_reset", "all counters and latencies begin anew")
+        return {}
+
+    def _shut_down(self) -> dict[str, Any]:
+        self._shutdown()
+        return {}

@@ -1,0 +1,60 @@
+"""The fields of the configuration as people read them: the help of `flight serve` and the table in docs/operations.md.
+
+Defaults, limits and descriptions stand in flight/schemas/configuration.json, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from typing import Any
+
+from flight.schema import load_schema
+
+CONFIGURATION_SCHEMA = load_schema("flight.schemas", "configuration")
+SECTIONS: dict[str, dict[str, Any]] = CONFIGURATION_SCHEMA["properties"]
+_HELP_WIDTH = 100
+
+
+def default_text(section: str, field: dict[str, Any]) -> str:
+    """A field's default as TOML writes it, or in words where it has none of its own."""
+    if "default" in field:
+        return json.dumps(field["default"])
+    return "the bundle's" if section == "parameters" else "none"
+
+
+def limits_text(field: dict[str, Any]) -> str:
+    """What a field takes."""
+    if "enum" in field:
+        return " or ".join(json.dumps(choice) for choice in field["enum"])
+    kind = field["type"]
+    if kind == "boolean":
+        return "true or false"
+    if kind == "string":
+        return f"{field.get('minLength', 1)}..{field['maxLength']} characters"
+    return f"{kind}, {field['minimum']}..{field['maximum']}"
+
+
+def help_text() -> str:
+    """Every section and field, for the command line's help."""
+    lines = []
+    for section, content in SECTIONS.items():
+        lines += ["", f"  [{section}]", *_wrapped(f"# {content['description']}", "  ", "  # ")]
+        for name, field in content["properties"].items():
+            lines.append(f"  {name} = {default_text(section, field)}")
+            lines += _wrapped(f"{limits_text(field)}; {field['description']}", 6 * " ", 6 * " ")
+    return "\n".join(lines[1:])
+
+
+def fields_table() -> str:
+    """Every field, as a table in Markdown."""
+    rows = ["| field | default | takes | meaning |", "|---|---|---|---|"]
+    for section, content in SECTIONS.items():
+        for name, field in content["properties"].items():
+            default = f"`{default_text(section, field)}`" if "default" in field else default_text(section, field)
+            rows.append(f"| `{section}.{name}` | {default} | {limits_text(field)} | {field['description']} |")
+    return "\n".join(rows)
+
+
+def _wrapped(text: str, first: str, later: str) -> list[str]:
+    return textwrap.wrap(text, _HELP_WIDTH, initial_indent=first, subsequent_indent=later, break_on_hyphens=False)

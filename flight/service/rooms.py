@@ -1,0 +1,118 @@
+"""The service's rooms, built in the order in which they need each other; none knows one that is built after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import zmq
+
+from flight.service.bundle_care import BundleCare
+from flight.service.bundle_store import BundleStore
+from flight.service.candidate import CandidateSlot
+from flight.service.command_desk import CommandDesk
+from flight.service.configuration import Configuration, StorageSection
+from flight.service.events import EventSink
+from flight.service.file_check import FileCheck
+from flight.service.frame_line import FrameLine
+from flight.service.housekeeping import Housekeeping
+from flight.service.parameters import ParameterTable
+from flight.service.publisher import Publisher
+from flight.service.rate_limit import RateLimit
+from flight.service.record import RecordStore
+from flight.service.self_tests import SelfTests
+from flight.service.serving_bundle import FoundBundles, ServingBundle, find_bundles
+from flight.service.sockets import ServiceError
+from flight.service.state import State
+from flight.service.statistics import Counters, Latencies
+from flight.service.storage_thread import StorageThread
+from flight.service.supervision import Worker
+from flight.service.systemd import Notifier
+from flight.service.worker_care import WorkerCare
+
+
+@dataclass(frozen=True)
+class Storage:
+    """What lies on the storage, read: the record, the bundles' copies, and the bundles there are to serve."""
+
+    records: RecordStore
+    store: BundleStore
+    found: FoundBundles
+
+
+def open_storage(section: StorageSection, bundle: Path, events: EventSink) -> Storage:
+    """Read the storage. bundle: the factory bundle's folder.
+
+    Raises ServiceError when a folder cannot be made, BundleError when no bundle can be served.
+    """
+    try:
+        records, store = RecordStore(section.state, events), BundleStore(section.state)
+        return Storage(records, store, find_bundles(bundle, store, records, events))
+    except OSError as error:
+        raise ServiceError(f"storage.state: {error.filename}: {error.strerror}") from error
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """The rooms that the loop calls, and what must be closed after them."""
+
+    frame_line: FrameLine
+    worker_care: WorkerCare
+    bundle_care: BundleCare
+    command_desk: CommandDesk
+    housekeeping: Housekeeping
+    serving: ServingBundle
+    notifier: Notifier
+    candidate: CandidateSlot
+    storage_thread: StorageThread
+    store: BundleStore
+
+    def close(self) -> None:
+        """End the workers and threads, and remove what was only scratch."""
+        self.worker_care.close()
+        self.candidate.drop()
+        self.storage_thread.close()
+        self.store.close()
+
+
+def build_rooms(
+    configuration: Configuration,
+    storage: Storage,
+    context: zmq.Context[zmq.Socket[bytes]],
+    sockets: dict[str, zmq.Socket[bytes]],
+    state: State,
+    counters: Counters,
+    shutdown: Callable[[], None],
+) -> Rooms:
+    """Build the rooms. sockets: the public ones, bound. shutdown: asks the loop to end."""
+    records, store, found = storage.records, storage.store, storage.found
+    limits, latencies, notifier, thread = configuration.limits, Latencies(), Notifier(), StorageThread()
+    file_check = FileCheck(configuration.integrity.file_check_interval_s)
+    parameters = ParameterTable(records, configuration.parameters, found.serving, state.events)
+    serving = ServingBundle(found, store, records, parameters, file_check, state, counters)
+    publisher = Publisher(sockets["products"], counters, latencies)
+    frame_limit, base_seed = RateLimit(limits.frames_per_second), configuration.inference.base_seed
+    frame_line = FrameLine(sockets["frames"], frame_limit, base_seed, publisher, serving, parameters, state, counters)
+    self_tests = SelfTests(records, parameters, state.events, counters)
+    new_worker = partial(Worker, context, configuration.inference.threads, configuration.worker)
+    candidate = CandidateSlot(new_worker, self_tests)
+    worker_care = WorkerCare(
+        new_worker, configuration.worker, candidate, serving, frame_line, self_tests, notifier, state, counters
+    )
+    bundles = configuration.storage.bundles
+    bundle_care = BundleCare(bundles, store, thread, file_check, candidate, serving, worker_care, state, counters)
+    telemetry = sockets["telemetry"]
+    housekeeping = Housekeeping(
+        telemetry, state, counters, latencies, worker_care, serving, bundle_care, self_tests, parameters, records
+    )
+    state.tell_changes(housekeeping.send)
+    commands, command_limit = sockets["commands"], RateLimit(limits.commands_per_second)
+    told = state.events, counters, latencies
+    command_desk = CommandDesk(
+        commands, command_limit, parameters, worker_care, bundle_care, housekeeping, shutdown, *told
+    )
+    return Rooms(
+        frame_line, worker_care, bundle_care, command_desk, housekeeping, serving, notifier, candidate, thread, store
+    )

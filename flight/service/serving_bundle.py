@@ -1,0 +1,170 @@
+"""The bundle that serves: which one, whether it is trusted yet, and which one it falls back to."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from flight.bundle import Bundle, BundleError, load_bundle
+from flight.icd.limits import PROBATION_FRAMES
+from flight.service.bundle_store import BundleStore
+from flight.service.events import EventSink
+from flight.service.file_check import FileCheck
+from flight.service.parameters import ParameterTable
+from flight.service.record import RecordStore
+from flight.service.state import State, Trigger
+from flight.service.statistics import Counters
+
+
+@dataclass(frozen=True)
+class FoundBundles:
+    """What there is to serve at start. factory: the bundle given at start. on_probation: whether `serving` is."""
+
+    factory: Bundle
+    serving: Bundle
+    on_probation: bool
+
+
+def find_bundles(path: Path, store: BundleStore, records: RecordStore, events: EventSink) -> FoundBundles:
+    """Find the bundle that was active; failing that the one before it; failing that the factory bundle at `path`.
+
+    Raises BundleError when none can be served.
+    """
+    factory = _find_factory(path, store, records, events)
+    record = records.record
+    for sha256 in filter(None, (record.active, record.previous)):
+        if sha256 == factory.sha256:
+            break
+        try:
+            bundle = store.find(sha256)
+        except BundleError as error:
+            events.send("bundle_refused", str(error))
+            continue
+        events.send("bundle_restored", f"{bundle.name} {bundle.version}, {sha256[:16]}...")
+        return FoundBundles(factory, bundle, record.probation and sha256 == record.active)
+    return FoundBundles(factory, factory, False)
+
+
+def _find_factory(path: Path, store: BundleStore, records: RecordStore, events: EventSink) -> Bundle:
+    """The bundle given at start; if it is damaged, its copy in the store."""
+    record = records.record
+    try:
+        bundle = load_bundle(path)
+    except BundleError as error:
+        if not record.factory:
+            raise
+        events.send("bundle_damaged", f"{error}; its copy is used")
+        try:
+            return store.find(record.factory)
+        except BundleError as second:
+            raise BundleError(f"{error}; and its copy: {second}") from second
+    if records.persistent:
+        try:
+            store.keep(bundle.files)
+            if record.factory != bundle.sha256:
+                records.change(factory=bundle.sha256)
+        except OSError as error:
+            events.send("record_not_written", f"no copy of {path}: {error.strerror}")
+    return bundle
+
+
+class ServingBundle:
+    """The serving bundle.
+
+    bundle: its content. folder: from which workers load it. Whatever depends on which bundle serves follows every
+    change: the parameters, and the check of the files.
+    """
+
+    def __init__(
+        self,
+        found: FoundBundles,
+        store: BundleStore,
+        records: RecordStore,
+        parameters: ParameterTable,
+        file_check: FileCheck,
+        state: State,
+        counters: Counters,
+    ) -> None:
+        self._factory = found.factory
+        self._store = store
+        self._records = records
+        self._parameters = parameters
+        self._file_check = file_check
+        self._state = state
+        self._events = state.events
+        self._counters = counters
+        self._probation_left = PROBATION_FRAMES if found.on_probation else 0
+        self.bundle = found.serving
+        self.folder = found.serving.path
+        self.forget_others()
+        self._watch_files()
+
+    @property
+    def on_probation(self) -> bool:
+        """Whether the bundle was activated lately, and is taken back if it fails."""
+        return self._probation_left > 0
+
+    def forget_others(self, staged: str = "") -> None:
+        """Remove bundles from the store that nothing refers to any more. staged: SHA-256 of one to keep."""
+        record = self._records.record
+        used = {record.factory, record.active, record.previous, self.bundle.sha256, self._factory.sha256, staged}
+        self._store.forget_others(used)
+
+    def activate(self, bundle: Bundle, folder: Path) -> None:
+        """Let a bundle serve, on probation. Raises OSError when that cannot be recorded; then nothing has changed."""
+        # What is fallen back to must be proven: neither itself, activated once more, nor one on probation.
+        unproven = bundle.sha256 == self.bundle.sha256 or self.on_probation
+        previous = self._records.record.previous if unproven else self.bundle.sha256
+        self._records.change(active=bundle.sha256, previous=previous, probation=True)
+        self._probation_left = PROBATION_FRAMES
+        self._serve(bundle, folder)
+        with contextlib.suppress(OSError):
+            self.forget_others(bundle.sha256)
+
+    def count_answer(self) -> None:
+        """A frame was answered: the last one of the probation ends it."""
+        if self._probation_left == 0:
+            return
+        self._probation_left -= 1
+        if self._probation_left == 0:
+            self._records.note(probation=False)
+            self._events.send("bundle_confirmed", f"{self.bundle.name} {self.bundle.version}")
+
+    def fall_back(self, why: str) -> None:
+        """The newly activated bundle failed: the one before it serves again, whatever the storage says to it."""
+        failed, previous = self.bundle, self._records.record.previous
+        bundle = self._factory
+        if previous not in ("", self._factory.sha256):
+            try:
+                bundle = self._store.find(previous)
+            except BundleError as error:
+                self._events.send("bundle_refused", str(error))
+        self._probation_left = 0
+        self._records.note(active=bundle.sha256, previous="", probation=False)
+        self._counters.count("bundle_fall_backs")
+        self._serve(bundle, bundle.path)
+        self._events.send(
+            "bundle_fell_back",
+            f"{failed.name} {failed.version} failed ({why}); {bundle.name} {bundle.version} serves",
+        )
+
+    def write_anew(self) -> bool:
+        """Write the files anew from memory, and let workers load them from there. Returns whether it worked."""
+        try:
+            self.bundle.verify()
+            self.folder = self._store.keep(self.bundle.files)[1]
+        except (BundleError, OSError) as error:
+            self._events.send("bundle_damaged", f"and could not be written anew: {error}")
+            return False
+        self._watch_files()
+        return True
+
+    def _serve(self, bundle: Bundle, folder: Path) -> None:
+        self.bundle, self.folder = bundle, folder
+        self._parameters.follow(bundle)
+        self._state.apply(Trigger.FILES_GOOD)
+        self._watch_files()
+
+    def _watch_files(self) -> None:
+        self._file_check.watch(self.folder, self.bundle.hashes)

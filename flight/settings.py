@@ -1,0 +1,91 @@
+"""What a frame is processed with: its settings and the seed of its dropout masks. Pure values, without an engine.
+
+Defaults, limits and descriptions of the parameters stand in flight/schemas/configuration.json.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from flight.bundle import Bundle
+from flight.schema import load_schema
+
+# Parameter -> its JSON Schema; one without a default has the bundle's. The mode is not among them: its choices, too,
+# are the bundle's.
+PARAMETER_SCHEMAS: dict[str, dict[str, Any]] = load_schema("flight.schemas", "configuration")["properties"][
+    "parameters"
+]["properties"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class QualityLimits:
+    """Thresholds of the flags; parameters of the ICD.
+
+    saturated_fraction: of the body's pixels at full scale, above which a frame is saturated. dark_level: of full
+    scale, below which the brightest of a frame is dark. smallest_body_pixels: sensor pixels that the larger side
+    of the body's box must have. second_body_fraction: area of another body over the largest one's from which it
+    counts. entropy_factor: times the validation images' 99th percentile of the mean entropy, above which a map's
+    mean entropy is high.
+    """
+
+    saturated_fraction: float
+    dark_level: float
+    smallest_body_pixels: int
+    second_body_fraction: float
+    entropy_factor: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(QualityLimits):
+    """How a frame is processed; the parameters of the ICD, and the mode. deadline_ms: 0 for none."""
+
+    mode: str
+    passes: int
+    gamma: float
+    uncertainty_threshold: float
+    deadline_ms: int
+    minimum_passes: int
+    centering: str
+
+
+def default_parameters(bundle: Bundle) -> dict[str, Any]:
+    """The mode and every parameter by name: what the bundle's manifest states, and defaults for the rest."""
+    defaults = {name: schema["default"] for name, schema in PARAMETER_SCHEMAS.items() if "default" in schema}
+    return {
+        "mode": bundle.modes[0],
+        "passes": bundle.passes,
+        "gamma": bundle.gamma,
+        "uncertainty_threshold": bundle.uncertainty_threshold,
+        **defaults,
+    }
+
+
+def default_settings(bundle: Bundle) -> Settings:
+    """The settings with which a bundle's frames are processed unless told otherwise."""
+    return settings_from(default_parameters(bundle))
+
+
+def settings_from(parameters: dict[str, Any]) -> Settings:
+    """The settings among parameters; the others are not the engine's."""
+    return Settings(**{name: parameters[name] for name in Settings.__dataclass_fields__})
+
+
+def frame_seed(base_seed: int, source: str, epoch: int, frame_id: int) -> int:
+    """Seed of a frame's dropout masks; the product states it, so that the product can be computed again.
+
+    The first 8 bytes, as a little-endian number, of SHA-256 over base_seed, epoch and frame_id (little-endian uint64
+    each) and the UTF-8 bytes of the source.
+
+    Args:
+        base_seed: of the service's configuration, 0..2^64-1.
+        source: name of the camera.
+        epoch: boot count of the camera.
+        frame_id: of the frame.
+
+    Returns:
+        0..2^64-1.
+    """
+    numbers = b"".join(value.to_bytes(8, "little") for value in (base_seed, epoch, frame_id))
+    return int.from_bytes(hashlib.sha256(numbers + source.encode("utf-8")).digest()[:8], "little")
