@@ -33,6 +33,18 @@ LONGEST_FIRST = (
     "tests/flight/service/test_health.py",
 )
 
+# What `make test-fast` leaves out: tests that use what these fixtures make, and files that render, train or compile.
+SLOW_FIXTURES = {"dataset", "hundredth", "trained", "sanitized_build", "flight_build"}
+SLOW_FILES = (
+    "tests/flight/gnc/",
+    "tests/ground_tools/export/",
+    "tests/ground_tools/rendering/test_campaign.py",
+    "tests/ground_tools/rendering/test_sets.py",
+    "tests/ground_tools/training/test_loop.py",
+    "tests/ground_tools/training/test_compare.py",
+    "tests/reliability/",
+)
+
 
 class ByFile(LoadScopeScheduling):
     """Tests of one file go to one process: what its fixtures make is made once."""
@@ -53,6 +65,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next(starts, len(LONGEST_FIRST))
 
     items.sort(key=place)
+    for item in items:
+        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())) or item.nodeid.startswith(SLOW_FILES):
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")
