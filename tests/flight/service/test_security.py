@@ -1,44 +1,34 @@
-"""Who may do what to the service: keys, roles, limits, bundle paths; with real processes and sockets."""
+"""Who may do what to the service: keys and roles; with real processes and sockets."""
 
 from __future__ import annotations
 
-import ast
 import contextlib
-import itertools
-import os
 import resource
 import shutil
 import socket as socketlib
 import stat
 import struct
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import zmq
 
-from flight.client import Commander, CommandFailed, FrameSender
-from flight.icd.control import encode_message
-from flight.icd.frames import encode_frame
-from flight.icd.limits import COMMAND_BYTES, MESSAGE_BYTES
+from flight.client import Commander, FrameSender
 from flight.keys import ROLES, SOCKET_ROLES, ClientKeys, load_client_keys
-from tests.flight.service_process import SOCKETS, RunningService, running_service
-from tests.tiny_bundle import body_frame
-
-FLIGHT = Path(__file__).parents[3] / "flight"
-FRAME = body_frame(40, 60, 14)
-CLIENTS = {"frames": zmq.PUSH, "products": zmq.SUB, "telemetry": zmq.SUB, "commands": zmq.DEALER}
-
-
-def flight(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run the command line as a process."""
-    command = [sys.executable, "-m", "flight.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+from tests.flight.service.peers import (
+    FRAME,
+    Keys,
+    command,
+    every_role_works,
+    flight,
+    frame_parts,
+    free_endpoints,
+    make_keys,
+    peer,
+)
+from tests.flight.service_process import SOCKETS, running_service
 
 
 def refused(message: str, *arguments: object) -> None:
@@ -47,82 +37,6 @@ def refused(message: str, *arguments: object) -> None:
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
-
-
-@dataclass
-class Keys:
-    """The service's folder, and the clients' by role; `unknown` is a client whose key no allow-list has."""
-
-    service: Path
-    clients: dict[str, Path]
-
-    @property
-    def settings(self) -> str:
-        return f"[security]\nkeys = '{self.service}'\n"
-
-
-def make_keys(folder: Path) -> Keys:
-    keys = Keys(folder / "service", {name: folder / name for name in (*ROLES, "unknown")})
-    assert flight("keys", "service", keys.service).returncode == 0
-    for name, out in keys.clients.items():
-        role = name if name in ROLES else "camera"
-        assert flight("keys", "client", keys.service, name, "--role", role, "--out", out).returncode == 0
-    (keys.service / "cameras" / "unknown.key").unlink()
-    return keys
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
-    return make_keys(tmp_path_factory.mktemp("keys"))
-
-
-def free_endpoints(host: str) -> dict[str, str]:
-    """A free TCP port for each of the sockets."""
-    with zmq.Context() as context, context.socket(zmq.PULL) as socket:
-        ports = []
-        for _ in SOCKETS:
-            ports.append(socket.bind_to_random_port("tcp://127.0.0.1"))
-        return {name: f"tcp://{host}:{port}" for name, port in zip(SOCKETS, ports, strict=True)}
-
-
-@contextmanager
-def peer(service: RunningService, name: str, keys: ClientKeys | None = None) -> Iterator[zmq.Socket[bytes]]:
-    """A socket of the fitting kind that tries to connect once."""
-    with zmq.Context() as context, context.socket(CLIENTS[name]) as socket:
-        socket.setsockopt(zmq.LINGER, 0)
-        socket.setsockopt(zmq.RECONNECT_IVL, -1)
-        if keys is not None:
-            socket.setsockopt(zmq.CURVE_PUBLICKEY, keys.public)
-            socket.setsockopt(zmq.CURVE_SECRETKEY, keys.secret)
-            socket.setsockopt(zmq.CURVE_SERVERKEY, keys.service)
-        if socket.type == zmq.SUB:
-            socket.setsockopt(zmq.SUBSCRIBE, b"")
-        socket.connect(service.endpoints[name])
-        yield socket
-
-
-def frame_parts(source: str) -> list[bytes]:
-    return encode_frame(FRAME, source=source, epoch=1, frame_id=1, capture_time_ns=0, centered=True)
-
-
-def command(identifier: int, name: str = "no_op", **arguments: object) -> bytes:
-    return encode_message("command", {"id": identifier, "name": name, "arguments": arguments})
-
-
-def every_role_works(service: RunningService, source: str) -> None:
-    """A camera's frame becomes a consumer's product, telemetry comes, and a command is answered."""
-    with (
-        service.subscriber("map.navigation") as products,
-        service.telemetry("telemetry.housekeeping") as telemetry,
-        service.camera(source=source) as camera,
-    ):
-        camera.send(FRAME, centered=True)
-        product = products.receive(20)
-        assert product is not None
-        assert product.status != "invalid"
-        assert product.header["source"] == source
-        assert telemetry.receive(5) is not None
-    assert service.command("no_op") == {}
 
 
 # Keys and roles
@@ -423,238 +337,3 @@ def test_an_unknown_role_is_refused(tmp_path: Path, keys: Keys) -> None:
 def test_a_client_of_no_service_is_refused(tmp_path: Path) -> None:
     refused("service.key: no CURVE", "keys", "client", tmp_path, "x", "--role", "camera", "--out", tmp_path / "new")
     assert not (tmp_path / "new").exists()
-
-
-# Bundle paths
-
-
-@pytest.fixture(scope="module")
-def storage(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningService, Path]]:
-    """A service with a bundle folder and a state folder, and their parent."""
-    folder = tmp_path_factory.mktemp("storage")
-    (folder / "uplink").mkdir()
-    shutil.copytree(tiny_bundle, folder / "outside")
-    shutil.copytree(tiny_bundle, folder / "uplink" / "inside")
-    (folder / "uplink_2").mkdir()
-    shutil.copytree(tiny_bundle, folder / "uplink_2" / "neighbour")
-    (folder / "uplink" / "link").symlink_to(folder / "outside")
-    (folder / "uplink" / "loop").symlink_to(folder / "uplink" / "loop")
-    settings = f"[storage]\nstate = '{folder}/state'\nbundles = '{folder}/uplink'\n"
-    with running_service(folder, tiny_bundle, settings) as service:
-        yield service, folder
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        *("", ".", "..", "../outside", "inside/../../outside", "/ABSOLUTE", "link", "../uplink_2/neighbour", "./", "/"),
-        *("a\0b", "inside\0", "x" * 256, "loop", "loop/x", None, 7, 1.5, True, ["inside"], {"a": "inside"}),
-    ],
-)
-def test_load_bundle_reads_only_inside_its_folder(storage: tuple[RunningService, Path], path: object) -> None:
-    service, folder = storage
-    if path == "/ABSOLUTE":
-        path = str(folder / "outside")
-    before = sorted((folder / "state").rglob("*"))
-    with pytest.raises(CommandFailed) as caught:
-        service.command("load_bundle", path=path)
-    assert caught.value.code == "invalid_argument"
-    assert "load_bundle: path: expected" in str(caught.value)
-    assert sorted((folder / "state").rglob("*")) == before
-    assert service.command("get_status")["staged_bundle"] is None
-
-
-def test_load_bundle_copies_what_is_listed_and_nothing_else(storage: tuple[RunningService, Path]) -> None:
-    service, folder = storage
-    bundle = Path(shutil.copytree(folder / "outside", folder / "uplink" / "more"))
-    (bundle / "extra.py").write_text("never listed")
-    sha256 = service.command("load_bundle", path="more")["sha256"]
-    copied = {path.name for path in (folder / "state" / "bundles" / sha256).iterdir()}
-    assert copied == {path.name for path in (folder / "outside").iterdir()}
-
-
-@pytest.mark.parametrize("name", ["SHA256SUMS", "manifest.json"])
-def test_a_pipe_in_a_bundle_holds_nothing_up(storage: tuple[RunningService, Path], name: str) -> None:
-    service, folder = storage
-    bundle = Path(shutil.copytree(folder / "outside", folder / "uplink" / f"pipe_{name}"))
-    (bundle / name).unlink()
-    os.mkfifo(bundle / name)
-    with pytest.raises(CommandFailed, match=f"{name}: expected a regular file") as caught:
-        service.command("load_bundle", path=bundle.name)
-    assert caught.value.code == "not_valid"
-
-
-@pytest.mark.parametrize("name", ["../evil", "/evil", ".hidden", "a/b", "a\0b"])
-def test_a_name_in_the_sums_that_leads_elsewhere_is_refused(
-    storage: tuple[RunningService, Path], tmp_path: Path, name: str
-) -> None:
-    service, folder = storage
-    bundle = folder / "uplink" / tmp_path.name
-    shutil.copytree(folder / "outside", bundle)
-    with (bundle / "SHA256SUMS").open("a") as file:
-        file.write(f"{'0' * 64}  {name}\n")
-    with pytest.raises(CommandFailed, match="SHA256SUMS: line") as caught:
-        service.command("load_bundle", path=bundle.name)
-    assert caught.value.code == "not_valid"
-
-
-# Rates and sizes
-
-
-@pytest.fixture(scope="module")
-def limited(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    settings = "[limits]\nframes_per_second = 5\ncommands_per_second = 5\n"
-    with running_service(tmp_path_factory.mktemp("limited"), tiny_bundle, settings) as service:
-        yield service
-
-
-def test_frames_beyond_the_rate_are_not_looked_at(limited: RunningService) -> None:
-    before = limited.command("get_status")["counters"]
-    with limited.subscriber("map.navigation", newest=False) as products, limited.camera(source="burst") as camera:
-        for _ in range(40):
-            camera.send(FRAME, centered=True)
-        after = limited.wait_for(lambda s: s["counters"]["frames_received"] == before["frames_received"] + 40)[
-            "counters"
-        ]
-        assert products.receive(10).status != "invalid"
-    rejected = after["frames_rejected"]["rate_limited"] - before["frames_rejected"]["rate_limited"]
-    accepted = after["frames_accepted"] - before["frames_accepted"]
-    assert accepted >= 2  # half a second's worth at once
-    assert rejected + accepted == 40
-    assert rejected >= 20
-
-
-def test_commands_beyond_the_rate_wait_and_none_is_lost(limited: RunningService) -> None:
-    time.sleep(0.5)
-    with peer(limited, "commands") as socket:
-        began, used = time.monotonic(), _processor_time(limited.process.pid)
-        for identifier in range(15):
-            socket.send_multipart([b"", command(identifier)])
-        replies = []
-        while len(replies) < 15:
-            assert socket.poll(5000), f"{len(replies)} of 15 replies"
-            replies.append(socket.recv_multipart())
-        took, used = time.monotonic() - began, _processor_time(limited.process.pid) - used
-    assert took >= 1.5
-    assert took < 10
-    # Waiting costs next to nothing: the loop must not spin while commands wait in the socket.
-    assert used < 0.5 * took
-
-
-def _processor_time(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _resident(pid: int, which: str = "VmRSS") -> int:
-    """Resident memory in bytes; which: VmRSS, at present, or VmHWM, at most since the peak was forgotten."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{which}:"))
-
-
-def _forget_peak(pid: int) -> None:
-    Path(f"/proc/{pid}/clear_refs").write_text("5")
-
-
-@pytest.mark.parametrize(
-    ("name", "size"),
-    [("frames", MESSAGE_BYTES + 1), ("commands", COMMAND_BYTES + 1), ("products", 1025), ("telemetry", 1025)],
-)
-@pytest.mark.parametrize("with_keys", [False, True])
-def test_a_part_over_the_limit_ends_that_connection_only(
-    tiny_bundle: Path, tmp_path: Path, keys: Keys, name: str, size: int, with_keys: bool
-) -> None:
-    settings, clients = (keys.settings, keys.clients) if with_keys else ("", {})
-    with running_service(tmp_path, tiny_bundle, settings, keys=clients) as service:
-        pair = load_client_keys(keys.clients[SOCKET_ROLES[name]]) if with_keys else None
-        before = service.command("get_status")["counters"]
-        _forget_peak(service.process.pid)
-        resident = _resident(service.process.pid)
-        with peer(service, name, pair) as socket:
-            monitor = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
-            if socket.type == zmq.SUB:
-                socket.setsockopt(zmq.SUBSCRIBE, b"x" * size)
-            else:
-                socket.send(b"x" * size)
-            assert monitor.poll(10_000), "the connection was left open"
-            socket.disable_monitor()
-        after = service.command("get_status")["counters"]
-        assert after["frames_received"] == before["frames_received"]
-        assert after["commands_rejected"] == before["commands_rejected"]
-        assert _resident(service.process.pid, "VmHWM") - resident < 20e6
-        every_role_works(service, "after")
-
-
-@pytest.mark.parametrize("with_keys", [False, True])
-def test_a_command_of_the_greatest_size_is_still_read(
-    tiny_bundle: Path, tmp_path: Path, keys: Keys, with_keys: bool
-) -> None:
-    settings, clients = (keys.settings, keys.clients) if with_keys else ("", {})
-    with running_service(tmp_path, tiny_bundle, settings, keys=clients) as service:
-        pair = load_client_keys(keys.clients["commander"]) if with_keys else None
-        with peer(service, "commands", pair) as socket:
-            socket.send_multipart([b"", b"\xc1" * COMMAND_BYTES])
-            assert socket.poll(5000), "the connection was closed"
-            assert b"malformed" in socket.recv_multipart()[-1]
-
-
-# Sources
-
-_MODULES = {"pickle", "marshal", "shelve", "yaml", "dill", "cloudpickle", "joblib"}
-_FUNCTIONS = {"eval", "exec", "compile", "__import__"}
-_OS_FUNCTIONS = {"system", "popen"}
-
-
-def _violations(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """(line, what) for whatever runs text as code or builds objects out of bytes."""
-    for node in ast.walk(tree):
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names = [node.module or ""]
-            if node.module == "os":
-                names += [f"os.{alias.name}" for alias in node.names]
-        for name in names:
-            if name.split(".")[0] in _MODULES or name in {f"os.{function}" for function in _OS_FUNCTIONS}:
-                yield node.lineno, f"import of {name}"
-        if not isinstance(node, ast.Call):
-            continue
-        called = ast.unparse(node.func)
-        keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
-        if called in _FUNCTIONS or called in {f"os.{function}" for function in _OS_FUNCTIONS}:
-            yield node.lineno, f"call of {called}"
-        if keywords.get("shell", "False") != "False":
-            yield node.lineno, f"shell=True in {called}"
-        if called in ("np.load", "numpy.load") and keywords.get("allow_pickle") != "False":
-            yield node.lineno, f"{called} without allow_pickle=False"
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        "import pickle",
-        "from marshal import loads",
-        "import yaml.loader",
-        "eval('1')",
-        "exec(x)",
-        "compile(x, '', 'exec')",
-        "os.system('ls')",
-        "from os import system",
-        "subprocess.run(x, shell=True)",
-        "Popen(x, shell=flag)",
-        "np.load(p)",
-        "numpy.load(p, allow_pickle=True)",
-    ],
-)
-def test_the_check_of_the_sources_sees_what_it_is_for(source: str) -> None:
-    assert list(_violations(ast.parse(source)))
-
-
-def test_nothing_in_flight_runs_text_or_unpickles() -> None:
-    paths = list(FLIGHT.rglob("*.py"))
-    assert len(paths) > 40
-    found = itertools.chain.from_iterable(
-        ((path, *violation) for violation in _violations(ast.parse(path.read_text(encoding="utf-8")))) for path in paths
-    )
-    assert list(found) == []

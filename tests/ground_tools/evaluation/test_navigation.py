@@ -19,7 +19,7 @@ from ground_tools.datasets.store import FORMAT_VERSION, sample_digest, shard_byt
 from ground_tools.evaluation.covariance import FLIGHT_POWER, Errors, compare, fit
 from ground_tools.labels.classes import BACKGROUND, SURFACE, TERMINATOR
 from ground_tools.rendering.geometry import View, camera_axes
-from tests.flight.client import test_consumers as spheres
+from tests.flight.client import products as spheres
 
 CLASSES = {spheres.TERMINATOR: TERMINATOR, spheres.SAFE: SURFACE, spheres.BACKGROUND: BACKGROUND}
 PLACE = "text\n<!-- navigation figures: begin -->\n<!-- navigation figures: end -->\nmore\n"

@@ -1,117 +1,33 @@
-"""The consumers: known discs and ellipses, symmetries, and what must never come out of a map."""
+"""The navigation consumer: known discs and ellipses, symmetries, and what must never come out of a map."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flight.bundle import ClassDefinition
-from flight.client import LandingCircles, NavigationFix, Refusal, landing_circles, navigation_fix
+from flight.client import Refusal, landing_circles, navigation_fix
 from flight.client.navigation import CORRELATION_LENGTH, LEAST_DOUBT, SHIFT_SHARE, ErrorTerms, error_terms
-from flight.icd.catalogue import TOPIC_PLANES
 from flight.icd.products import Product
-from flight.inference.hazard import clearance
-from tests.golden.vectors import product_header
-
-# Not in the usual order: what a class means is its role.
-ROLES = ("terminator", "safe", "background", "hazard")
-TERMINATOR, SAFE, BACKGROUND, HAZARD = range(4)
-UNCERTAIN = len(ROLES)
-CLASSES = tuple(ClassDefinition(index, role, (0, 0, 0), role) for index, role in enumerate(ROLES))
-IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
-
-
-def header(topic: str, **changes: Any) -> dict[str, Any]:
-    classes = [{"index": index, "name": role, "role": role} for index, role in enumerate(ROLES)]
-    common = {"topic": topic, "classes": classes, "flags": [], "status": "valid", "map_to_sensor": list(IDENTITY)}
-    return {**product_header(), **common, **changes}
-
-
-def navigation(class_map: np.ndarray, entropy: Any = 0.0, **changes: Any) -> Product:
-    class_map = class_map.astype(np.uint8)
-    planes: dict[str, Any] = {
-        "class_map": class_map,
-        "enhanced_class_map": class_map,
-        "predictive_entropy": np.broadcast_to(np.asarray(entropy, np.float16), class_map.shape),
-    }
-    return Product(header("map.navigation", **changes), planes)
-
-
-def hazard(enhanced: np.ndarray, probability: Any = 0.0, room: Any = None, **changes: Any) -> Product:
-    enhanced = enhanced.astype(np.uint8)
-    planes: dict[str, Any] = {
-        "hazard_probability": np.broadcast_to(np.asarray(probability, np.float16), enhanced.shape),
-        "predictive_entropy": np.zeros(enhanced.shape, np.float16),
-        "enhanced_class_map": enhanced,
-        "clearance": (clearance(enhanced, CLASSES) if room is None else np.asarray(room)).astype(np.float16),
-    }
-    assert list(planes) == [plane.name for plane in TOPIC_PLANES["map.hazard"]]
-    return Product(header("map.hazard", **changes), planes)
-
-
-def fix_of(product: Product) -> NavigationFix:
-    fix = navigation_fix(product)
-    assert isinstance(fix, NavigationFix), fix
-    return fix
-
-
-def circles_of(product: Product, minimum_radius_px: float = 0.0, count: int = 16) -> LandingCircles:
-    found = landing_circles(product, minimum_radius_px, count)
-    assert isinstance(found, LandingCircles), found
-    return found
-
-
-def ellipse(side: int, u: float, v: float, major: float, minor: float, angle_deg: float = 0.0) -> np.ndarray:
-    """Class map of an ellipse with these semi-axes."""
-    rows, columns = np.indices((side, side), dtype=np.float64)
-    angle = math.radians(angle_deg)
-    along = (columns - u) * math.cos(angle) + (rows - v) * math.sin(angle)
-    across = (rows - v) * math.cos(angle) - (columns - u) * math.sin(angle)
-    return np.where((along / major) ** 2 + (across / minor) ** 2 <= 1.0, SAFE, BACKGROUND)
-
-
-def lit_sphere(
-    phase_deg: float, sun_deg: float, side: int = 128, radius: float = 45.0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Class map of a sphere whose terminator is drawn 4 px wide, and its night side.
-
-    sun_deg: the sun's direction in the image, from x towards y.
-    """
-    rows, columns = np.indices((side, side), dtype=np.float64)
-    u, v = (columns - (side - 1) / 2) / radius, (rows - (side - 1) / 2) / radius
-    body = u * u + v * v <= 1.0
-    depth = np.sqrt(np.maximum(1.0 - u * u - v * v, 0.0))
-    sun, phase = math.radians(sun_deg), math.radians(phase_deg)
-    light = math.sin(phase) * (u * math.cos(sun) + v * math.sin(sun)) + math.cos(phase) * depth
-    inside = u * u + v * v <= (1.0 - 3.0 / radius) ** 2
-    class_map = np.where(body, SAFE, BACKGROUND)
-    class_map[inside & (np.abs(light) < 2.0 / radius)] = TERMINATOR
-    return class_map, body & (light < 0.0)
-
-
-def angle_between(first_deg: float, second_deg: float) -> float:
-    return abs((first_deg - second_deg + 180.0) % 360.0 - 180.0)
-
-
-def angle_of_axes(first_deg: float, second_deg: float) -> float:
-    """Between axes, which have no direction: at most 90."""
-    return min(angle_between(first_deg, second_deg), angle_between(first_deg + 180, second_deg))
-
-
-def drawn_axis_deg(class_map: np.ndarray) -> float:
-    """The major axis of the body's pixels, from x towards y."""
-    rows, columns = np.nonzero(class_map != BACKGROUND)
-    _, axes = np.linalg.eigh(np.cov([columns, rows]))
-    return math.degrees(math.atan2(axes[1, -1], axes[0, -1]))
-
-
-# --- navigation ---
+from tests.flight.client.products import (
+    BACKGROUND,
+    HAZARD,
+    SAFE,
+    TERMINATOR,
+    angle_between,
+    angle_of_axes,
+    circles_of,
+    drawn_axis_deg,
+    ellipse,
+    fix_of,
+    hazard,
+    header,
+    lit_sphere,
+    navigation,
+)
 
 
 @given(
@@ -379,128 +295,3 @@ def test_a_product_of_another_topic_is_a_mistake() -> None:
         navigation_fix(hazard(class_map))
     with pytest.raises(ValueError, match=r"expected topic map\.hazard, got map\.navigation"):
         landing_circles(navigation(class_map), 1.0, 1)
-
-
-# --- landing circles ---
-
-
-@given(st.integers(0, 2**32 - 1), st.floats(0, 8), st.integers(1, 16))
-@settings(max_examples=60, deadline=None)
-def test_circles_keep_their_promises(seed: int, minimum: float, count: int) -> None:
-    generator = np.random.default_rng(seed)
-    height, width = (int(side) for side in generator.integers(4, 80, 2))
-    enhanced = np.full((height, width), SAFE)
-    for share, label in ((0.01, HAZARD), (0.005, UNCERTAIN), (0.005, TERMINATOR), (0.01, BACKGROUND)):
-        enhanced[generator.random(enhanced.shape) < share * generator.choice([0, 1, 3])] = label
-    probability = np.round(generator.random(enhanced.shape), 1).astype(np.float16)
-    scale = float(generator.uniform(0.3, 9))
-    affine = [scale, 0.0, 100.0, 0.0, scale, -7.0]
-    found = circles_of(hazard(enhanced, probability, map_to_sensor=affine), minimum, count)
-    assert found.complete
-    assert found.dropped == 0  # an honest clearance is never found wanting
-    circles = found.circles
-    assert len(circles) <= count
-    assert [circle.radius for circle in circles] == sorted((circle.radius for circle in circles), reverse=True)
-    rows, columns = np.indices(enhanced.shape)
-    for number, circle in enumerate(circles):
-        assert circle.radius >= minimum
-        assert (circle.x, circle.y) == pytest.approx((scale * circle.column + 100, scale * circle.row - 7))
-        # No corner of an unsafe pixel, nor the map's border, lies inside.
-        across = np.maximum(np.abs(columns - circle.column) - 0.5, 0)
-        down = np.maximum(np.abs(rows - circle.row) - 0.5, 0)
-        touched = np.hypot(across, down) * scale < circle.radius - 1e-9
-        assert (enhanced[touched] == SAFE).all()
-        reach = circle.radius / scale - 0.5 - 1e-9
-        assert reach <= circle.column <= width - 1 - reach
-        assert reach <= circle.row <= height - 1 - reach
-        assert circle.worst_probability == probability[touched].max()
-        assert circle.mean_probability == pytest.approx(probability[touched].astype(np.float64).mean())
-        v, u = np.argwhere(touched & (probability == circle.worst_probability))[0]
-        assert (circle.worst_x, circle.worst_y) == pytest.approx((scale * u + 100, scale * v - 7))
-        for other in circles[:number]:
-            assert math.hypot(circle.x - other.x, circle.y - other.y) >= (circle.radius + other.radius) * (1 - 1e-12)
-    # Asking for fewer gives the first of them.
-    fewer = circles_of(hazard(enhanced, probability, map_to_sensor=affine), minimum, 1).circles
-    assert fewer == circles[:1]
-    if len(circles) < count:
-        radii = clearance(enhanced.astype(np.uint8), CLASSES) - math.sqrt(0.5) - 0.1
-        border = np.minimum(np.minimum(columns, width - 1 - columns), np.minimum(rows, height - 1 - rows)) + 0.5
-        radii = np.minimum(radii, border)
-        for circle in circles:
-            radii[np.hypot(columns - circle.column, rows - circle.row) < radii + circle.radius / scale + 0.2] = 0
-        assert not ((radii > 0) & (radii * scale >= minimum)).any()
-
-
-def test_the_largest_circle_of_a_map_without_hazards_fills_it() -> None:
-    circle, *others = circles_of(hazard(np.full((31, 31), SAFE)), 5.0).circles
-    assert (circle.column, circle.row, circle.radius) == (15, 15, 15.5)
-    assert not others
-
-
-def test_of_equal_circles_the_safer_one_comes_first() -> None:
-    probability = np.full((21, 61), 0.1)
-    probability[10, 5], probability[10, 27], probability[10, 45] = 0.4, 0.3, 0.35
-    circles = circles_of(hazard(np.full((21, 61), SAFE), probability), 10.0).circles
-    # Columns 10 to 50 have room for the same radius. Only the circle about 16 touches none of the three pixels; of
-    # those that leave it alone, all touch 0.35 at most, and 37 comes first.
-    assert [(circle.column, circle.radius) for circle in circles] == [(16, 10.5), (37, 10.5)]
-    assert circles[0].worst_probability == pytest.approx(0.1, abs=1e-3)
-    assert circles[1].worst_probability == pytest.approx(0.35, abs=1e-3)
-
-
-def test_clearance_alone_is_not_trusted() -> None:
-    enhanced = np.full((32, 32), SAFE)
-    enhanced[::4, ::4] = UNCERTAIN
-    found = circles_of(hazard(enhanced, room=np.full((32, 32), 20.0)), 12.0)
-    assert not found.circles
-    assert found.dropped > 0
-    assert found.complete
-
-
-def test_a_damaged_plane_of_clearances_costs_no_more_than_a_bound() -> None:
-    enhanced = np.full((128, 128), HAZARD)
-    found = circles_of(hazard(enhanced, room=np.full((128, 128), 200.0)))
-    assert (found.circles, found.complete) == ((), False)
-    # Each costs more than a thousand looks, of 256 for every pixel.
-    assert 100 < found.dropped < 256 * 128 * 128 / 1024
-
-
-@pytest.mark.parametrize(("shape", "count"), [((3, 79), 16), ((62, 3), 16), ((5, 12), 2), ((1, 1), 1)])
-def test_ties_in_a_small_map_do_not_end_the_search(shape: tuple[int, int], count: int) -> None:
-    # Along the middle of a map without hazards the same room is everywhere; the circles stand side by side.
-    found = circles_of(hazard(np.full(shape, SAFE)), min(shape) / 2, 16)
-    assert found.complete
-    assert [circle.radius for circle in found.circles] == [min(shape) / 2] * count
-
-
-def test_what_is_no_number_is_the_worst() -> None:
-    probability = np.full((21, 21), 0.25)
-    probability[10, 12] = np.nan
-    (circle,) = circles_of(hazard(np.full((21, 21), SAFE), probability), 10.0).circles
-    assert (circle.worst_probability, circle.worst_x, circle.worst_y) == (1.0, 12.0, 10.0)
-    room = np.full((21, 21), 30.0)
-    room[10, 10] = np.nan
-    assert not circles_of(hazard(np.full((21, 21), SAFE), room=room), 10.0).circles
-
-
-def test_a_circle_is_measured_where_the_affine_stretches_least() -> None:
-    (circle,) = circles_of(hazard(np.full((21, 21), SAFE), map_to_sensor=[2.0, 0.0, 0.0, 0.0, 3.0, 0.0]), 10.0).circles
-    assert circle.radius == pytest.approx(2 * 10.5)
-
-
-@pytest.mark.parametrize("radius", [-1.0, math.nan, math.inf])
-def test_radius_out_of_range(radius: float) -> None:
-    with pytest.raises(ValueError, match="minimum_radius_px"):
-        landing_circles(hazard(np.full((8, 8), SAFE)), radius, 1)
-
-
-@pytest.mark.parametrize("count", [0, 17])
-def test_count_out_of_range(count: int) -> None:
-    with pytest.raises(ValueError, match=r"count: expected 1\.\.16"):
-        landing_circles(hazard(np.full((8, 8), SAFE)), 1.0, count)
-
-
-def test_answers_are_plain_values() -> None:
-    fix = asdict(fix_of(navigation(lit_sphere(50, 0)[0])))
-    assert all(isinstance(value, (float, int, str, tuple, dict)) for value in fix.values())
-    assert {type(value) for value in fix["sun"].values()} == {float, str, bool}
