@@ -88,7 +88,7 @@ class BundleCare:
         try:
             source = find_folder(self._bundles, path)
         except BundleError as error:
-            raise CommandError("invalid_argument", f"load_bundle: {error}") from error
+            raise CommandError("invalid_argument", f"load_bundle.{error}") from error
         return self._load(source)
 
     def _load(self, source: Path) -> Procedure:

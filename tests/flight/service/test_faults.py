@@ -110,7 +110,7 @@ def test_a_job_is_no_answer_and_an_answer_no_job() -> None:
     for good in GOOD:
         with pytest.raises(ProtocolError, match=r"^job\.type: expected frame \| self_test \| ping"):
             parse_job(encode(good))
-    with pytest.raises(ProtocolError, match=r"^answer\.type: expected ready \| refused"):
+    with pytest.raises(ProtocolError, match=r"^answer\.type: expected ready \| start_failed"):
         parse_answer(encode(Ping()))
 
 
@@ -310,7 +310,7 @@ def test_a_worker_that_answers_garbage_is_replaced_and_nothing_else_happens(stag
         encode(maps_answer(replace(JOB, job=99))),
         encode(Ping()),
     ],
-    ids=["ready", "refused", "tested", "failed", "maps", "ping"],
+    ids=["ready", "start_failed", "tested", "failed", "maps", "ping"],
 )
 def test_an_answer_that_is_not_due_costs_the_worker(stage: Stage, parts: list[bytes]) -> None:
     stage.start_worker()

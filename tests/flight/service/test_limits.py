@@ -57,7 +57,7 @@ def test_load_bundle_reads_only_inside_its_folder(storage: tuple[RunningService,
     with pytest.raises(CommandFailed) as caught:
         service.command("load_bundle", path=path)
     assert caught.value.code == "invalid_argument"
-    assert "load_bundle: path: expected" in str(caught.value)
+    assert "load_bundle.path: expected" in str(caught.value)
     assert sorted((folder / "state").rglob("*")) == before
     assert service.command("get_status")["staged_bundle"] is None
 
