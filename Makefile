@@ -5,13 +5,15 @@ OUT ?= out/demo
 FLIGHT := .venv/bin
 DEV := .venv-dev/bin
 
-.PHONY: help demo test check check-cpp unit benchmark benchmark-rendering benchmark-gnc reliability datasets clean
+.PHONY: help demo test test-fast check check-cpp docs unit benchmark benchmark-rendering benchmark-gnc reliability datasets clean
 
 help:
 	@echo "make demo               service, camera and consumer on this computer; pictures in $(OUT)"
 	@echo "make demo SOURCE=DIR    the same with a folder of PNG, JPEG or TIFF images"
 	@echo "make test               the full development environment, and every test"
+	@echo "make test-fast          what needs no rendering, training or C++ build"
 	@echo "make check              ruff, mypy, clang-format and clang-tidy only; make check-cpp: the last two"
+	@echo "make docs               write the parts of docs/ and the C++ header that are made from the code"
 	@echo "make benchmark          the service beside bare interpreter passes"
 	@echo "make benchmark-rendering  how rendering scales over worker processes"
 	@echo "make benchmark-gnc      the C++ library: speed, sanitizers, ten minutes of fuzzing"
@@ -25,6 +27,7 @@ demo: .venv/ready
 test: check unit
 
 check: check-cpp .venv-dev/ready
+	$(DEV)/ruff format --check .
 	$(DEV)/ruff check .
 	$(DEV)/mypy
 
@@ -35,6 +38,14 @@ check-cpp: .venv-dev/ready
 
 unit: .venv-dev/ready
 	$(DEV)/python -m pytest --numprocesses 2
+
+test-fast: .venv-dev/ready
+	$(DEV)/python -m pytest --numprocesses 2 -m "not slow"
+
+docs: .venv-dev/ready
+	$(DEV)/python -m flight.icd.document --write
+	$(DEV)/python -m flight.service.document --write
+	$(DEV)/python -m tests.ground_tools.test_field_tables
 
 benchmark: .venv-dev/ready
 	$(DEV)/ground-tools benchmark --bundle models/unet_h --write docs/benchmark.md

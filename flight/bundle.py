@@ -312,8 +312,8 @@ def _parse_classes(manifest_path: Path, entries: list[dict[str, Any]]) -> tuple[
 
 def _parse_self_test(path: Path, files: dict[str, bytes], entry: dict[str, Any]) -> SelfTest:
     return SelfTest(
-        _get_checked(path, files, entry["image"], entry["image_sha256"]),
-        _get_checked(path, files, entry["class_map"], entry["class_map_sha256"]),
+        _get_file(path, files, entry["image"], entry["image_sha256"]),
+        _get_file(path, files, entry["class_map"], entry["class_map_sha256"]),
         entry["seed"],
         entry["passes"],
         entry["minimum_agreement"],
@@ -340,7 +340,7 @@ def _parse_network(path: Path, files: dict[str, bytes], index: int, entry: dict[
         raise BundleError(
             f"{path / 'manifest.json'}: manifest.networks[{index}]: expected distinct input names, got {names}"
         )
-    content = _get_checked(path, files, entry["file"], entry["sha256"])
+    content = _get_file(path, files, entry["file"], entry["sha256"])
     return NetworkFile(entry["role"], content, entry["image_input"], entry["scores_output"], masks)
 
 
@@ -367,7 +367,7 @@ def _parse_fusion(manifest_path: Path, manifest: dict[str, Any], names: list[str
     return FusionRule(entry["mode"], rules)
 
 
-def _get_checked(path: Path, files: dict[str, bytes], name: str, expected: str) -> bytes:
+def _get_file(path: Path, files: dict[str, bytes], name: str, expected: str) -> bytes:
     """The content of a file that the manifest names, after a check of the hash that the manifest states."""
     if name not in files:
         raise BundleError(f"{path / SUMS}: expected a line for {name}, which the manifest names, got none")

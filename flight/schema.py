@@ -34,10 +34,10 @@ class SchemaError(ValueError):
 
     def __init__(self, field: str, expected: str, got: object) -> None:
         self.field = field
-        super().__init__(f"{field}: expected {expected}, got {shown(got)}")
+        super().__init__(f"{field}: expected {expected}, got {format_value(got)}")
 
 
-def shown(value: object) -> str:
+def format_value(value: object) -> str:
     """A value as text for an error message, cut to 60 characters."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
@@ -134,4 +134,4 @@ def _check_object(value: dict[Any, Any], schema: dict[str, Any], field: str) -> 
         if name in properties:
             check(item, properties[name], f"{field}.{name}")
         elif schema.get("additionalProperties") is False:
-            raise SchemaError(f"{field}.{shown(name)[1:-1]}", f"one of {', '.join(properties)}", item)
+            raise SchemaError(f"{field}.{format_value(name)[1:-1]}", f"one of {', '.join(properties)}", item)

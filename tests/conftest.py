@@ -20,24 +20,54 @@ from tests.tiny_bundle import write_tiny_bundle
 SHIPPED_BUNDLE = Path(__file__).parents[1] / "models" / "unet_h"
 
 
-# Files whose tests share what takes long to make go to one process: what their paths begin with -> a name for all.
-SHARED = {
-    "tests/flight/gnc/": "the built library",
-    "tests/ground_tools/export/": "trained networks",
-    "tests/ground_tools/training/test_loop.py": "trained networks",
-}
+# What takes longest begins first, so that no process is left with it at the end: what the paths begin with.
+LONGEST_FIRST = (
+    "tests/ground_tools/export/",
+    "tests/ground_tools/training/test_loop.py",
+    "tests/flight/gnc/test_gnc.py",
+    "tests/ground_tools/rendering/",
+    "tests/reliability/",
+    "tests/ground_tools/training/test_compare.py",
+    "tests/ground_tools/evaluation/",
+    "tests/flight/service/test_security.py",
+    "tests/flight/service/test_health.py",
+)
+
+# What `make test-fast` leaves out: tests that use what these fixtures make, and files that render, train or compile.
+SLOW_FIXTURES = {"dataset", "hundredth", "trained", "sanitized_build", "flight_build"}
+SLOW_FILES = (
+    "tests/flight/gnc/",
+    "tests/ground_tools/export/",
+    "tests/ground_tools/rendering/test_campaign.py",
+    "tests/ground_tools/rendering/test_sets.py",
+    "tests/ground_tools/training/test_loop.py",
+    "tests/ground_tools/training/test_compare.py",
+    "tests/reliability/",
+)
 
 
 class ByFile(LoadScopeScheduling):
-    """Tests of one file go to one process, and so do those of files in SHARED: what fixtures make is made once."""
+    """Tests of one file go to one process: what its fixtures make is made once."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.split("::", 1)[0]
-        return next((name for start, name in SHARED.items() if file.startswith(start)), file)
+        return nodeid.split("::", 1)[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    # In the order of collection, which is ours, and not by the number of tests.
+    config.option.loadscopereorder = False
     return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        starts = (number for number, start in enumerate(LONGEST_FIRST) if item.nodeid.startswith(start))
+        return next(starts, len(LONGEST_FIRST))
+
+    items.sort(key=place)
+    for item in items:
+        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())) or item.nodeid.startswith(SLOW_FILES):
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")

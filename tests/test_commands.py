@@ -26,6 +26,8 @@ OTHER_ENTRIES = {
     "flight/icd/document.py": "writes generated files of the source tree, after a change of the code",
     "flight/service/document.py": "writes generated files of the source tree, after a change of the code",
 }
+# Parsers that a command or an entry takes from elsewhere: options that commands share, and the one of both documents.
+SHARED_PARSERS = ("ground_tools/commands/label.py", "flight/icd/generated_files.py")
 # The packages of the extras: a program says what it is without them.
 EXTRAS = ("bpy", "dask", "distributed", "embreex", "h5py", "keras", "matplotlib", "PIL", "prometheus_client")
 EXTRAS += ("pyarrow", "scipy", "tensorflow", "tqdm", "trimesh", "msgspec")
@@ -138,6 +140,5 @@ def test_every_program_is_reachable_from_the_three() -> None:
             if guarded or path.name == "__main__.py":
                 assert name in entries, f"{name}: a program of its own; make it a command of one of the three"
             if makes_parser:
-                # The commands of ground-tools share options by a parser without help of its own.
-                assert name in entries or name == "ground_tools/commands/label.py", f"{name}: a parser of its own"
+                assert name in entries or name in SHARED_PARSERS, f"{name}: a parser of its own"
     assert found == entries

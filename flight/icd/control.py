@@ -1,4 +1,4 @@
-"""Commands, replies, events and housekeeping: the one-map messages."""
+"""Commands, replies, events and housekeeping: the messages of one map."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from flight.icd.catalogue import EVENTS
 from flight.icd.limits import COMMAND_BYTES, SCHEMA_VERSION, TELEMETRY_BYTES
 from flight.icd.packing import PackingError, pack_map, unpack_map
-from flight.schema import SchemaError, check, load_schema, shown
+from flight.schema import SchemaError, check, format_value, load_schema
 
 _MESSAGE_BYTES = 1024  # of an event's or a reply's text
 _SCHEMAS = {name: load_schema("flight.icd.schemas", name) for name in ("command", "reply", "event", "housekeeping")}
@@ -16,13 +16,19 @@ _LIMITS = {"command": COMMAND_BYTES, "reply": COMMAND_BYTES, "event": TELEMETRY_
 
 
 class MessageError(ValueError):
-    """A command, reply, event or housekeeping map that breaks the contract; the message names the field."""
+    """A command, reply, event or housekeeping map that breaks the contract; the text names the field."""
 
 
 def encode_message(kind: str, values: dict[str, Any]) -> bytes:
-    """Encode a "command", "reply", "event" or "housekeeping" map; schema and type are put first.
+    """Encode a message.
 
-    Raises SchemaError when the values do not fit the ICD.
+    Args:
+        kind: "command", "reply", "event" or "housekeeping".
+        values: its fields without schema and type, which are put first.
+
+    Raises:
+        SchemaError: a field breaks the contract.
+        PackingError: msgpack cannot hold a value.
     """
     message = {"schema": SCHEMA_VERSION, "type": kind, **values}
     check(message, _SCHEMAS[kind], kind)
@@ -30,14 +36,22 @@ def encode_message(kind: str, values: dict[str, Any]) -> bytes:
 
 
 def decode_message(kind: str, data: bytes | memoryview) -> dict[str, Any]:
-    """Check and decode a map of the given kind. Raises MessageError."""
+    """Check and decode a message.
+
+    Args:
+        kind: as of encode_message.
+        data: as it came.
+
+    Raises:
+        MessageError: it breaks the contract.
+    """
     try:
         message = unpack_map(data, _LIMITS[kind], kind)
     except PackingError as error:
         raise MessageError(str(error)) from error
     version = message.get("schema")
     if version != SCHEMA_VERSION or isinstance(version, bool):
-        raise MessageError(f"{kind}.schema: expected {SCHEMA_VERSION}, got {shown(version)}")
+        raise MessageError(f"{kind}.schema: expected {SCHEMA_VERSION}, got {format_value(version)}")
     try:
         check(message, _SCHEMAS[kind], kind)
     except SchemaError as error:
@@ -46,10 +60,10 @@ def decode_message(kind: str, data: bytes | memoryview) -> dict[str, Any]:
 
 
 def describe_event(name: str, given: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Make the message and the arguments of an event of the catalogue out of typed values.
+    """Make the message and the arguments of an event out of typed values.
 
     Args:
-        name: of the event.
+        name: a key of EVENTS.
         given: its arguments by name, as the catalogue declares them; those that are None are left out.
 
     Returns:
@@ -57,7 +71,7 @@ def describe_event(name: str, given: Mapping[str, Any]) -> tuple[str, dict[str, 
         catalogue's order, texts cut to 1024 bytes.
 
     Raises:
-        SchemaError: for an argument that is missing, unknown, or not of its type or range.
+        SchemaError: an argument is missing, unknown, or not of its type or range.
     """
     definition = EVENTS[name]
     values = {argument: value for argument, value in given.items() if value is not None}
@@ -66,27 +80,27 @@ def describe_event(name: str, given: Mapping[str, Any]) -> tuple[str, dict[str, 
         if argument.name in values:
             value = values.pop(argument.name)
             check(value, argument.schema, f"{name}.{argument.name}")
-            arguments[argument.name] = _shortened_texts(value)
+            arguments[argument.name] = _truncate_texts(value)
         elif argument.name not in definition.optional:
             raise SchemaError(f"{name}.{argument.name}", "a value", None)
     if values:
         unknown = next(iter(values))
         known = ", ".join(argument.name for argument in definition.arguments)
         raise SchemaError(f"{name}.{unknown}", known or "no arguments", values[unknown])
-    text = definition.format_for(set(arguments))
+    text = definition.choose_format(set(arguments))
     if text is None:
         raise SchemaError(f"{name}.arguments", f"those of one of {definition.formats}", tuple(arguments))
-    return text.format_map({argument: _in_words(value) for argument, value in arguments.items()}), arguments
+    return text.format_map({argument: _format_argument(value) for argument, value in arguments.items()}), arguments
 
 
-def _shortened_texts(value: Any) -> Any:
+def _truncate_texts(value: Any) -> Any:
     if isinstance(value, str):
-        return shortened(value)
-    return [shortened(item) for item in value] if isinstance(value, list) else value
+        return truncate_text(value)
+    return [truncate_text(item) for item in value] if isinstance(value, list) else value
 
 
-def _in_words(value: Any) -> Any:
-    """A value as it stands in a message; numbers and texts are left to the format."""
+def _format_argument(value: Any) -> Any:
+    """Format a list or a map for a message; numbers and texts are left to the event's format."""
     if isinstance(value, list):
         return "; ".join(value)
     if isinstance(value, dict):
@@ -97,19 +111,27 @@ def _in_words(value: Any) -> Any:
 def event_values(
     name: str, message: str, arguments: dict[str, Any], time_ns: int, count_suppressed: int
 ) -> dict[str, Any]:
-    """The fields of an event of the catalogue."""
+    """Collect the fields of an event message.
+
+    Args:
+        name: a key of EVENTS.
+        message: cut to 1024 bytes.
+        arguments: by name.
+        time_ns: spacecraft clock.
+        count_suppressed: how many of this event were held back since the last one.
+    """
     definition = EVENTS[name]
     return {
         "id": definition.id,
         "name": name,
         "severity": definition.severity,
         "time_ns": time_ns,
-        "message": shortened(message),
+        "message": truncate_text(message),
         "arguments": arguments,
         "count_suppressed": count_suppressed,
     }
 
 
-def shortened(message: str, limit: int = _MESSAGE_BYTES) -> str:
-    """A text cut to at most `limit` bytes of UTF-8."""
+def truncate_text(message: str, limit: int = _MESSAGE_BYTES) -> str:
+    """Cut a text to at most `limit` bytes of UTF-8."""
     return message.encode("utf-8", "replace")[:limit].decode("utf-8", "ignore")

@@ -1,4 +1,4 @@
-"""The C++ header rubblemap/icd.hpp: limits, names, planes and flags of the catalogue, for the client library."""
+"""Makes the C++ header rubblemap/icd.hpp: the catalogue's limits, names, planes and flags for the client library."""
 
 from __future__ import annotations
 
@@ -48,22 +48,24 @@ struct FlagDefinition {
 // In the ICD's order."""
 
 
-def cpp_header() -> str:
-    """The text of rubblemap/icd.hpp, as clang-format would have it."""
+def make_cpp_header() -> str:
+    """Make the text of rubblemap/icd.hpp, formatted as clang-format does."""
     topics = [topic.rpartition(".")[2] for topic in TOPIC_PLANES]
     dtypes = load_schema("flight.icd.schemas", "map")["properties"]["planes"]["items"]["properties"]["dtype"]["enum"]
     reply_statuses = load_schema("flight.icd.schemas", "reply")["properties"]["status"]["enum"]
-    text = [_HEAD, *_limits(), *_endpoints()]
-    text += _enumeration("Topic", "topic", topics, list(TOPIC_PLANES), "What a product carries.")
-    text += _enumeration("Status", "status", STATUSES, STATUSES, "Of a product, from the best to the worst.")
-    text += _enumeration("Dtype", "dtype", dtypes, dtypes, "Of a plane: one byte, or IEEE 754 binary16, little-endian.")
-    text += _enumeration("Role", "role", CLASS_ROLES, list(CLASS_ROLES), "What a class means to a consumer.")
-    text += _enumeration("ReplyStatus", "reply_status", reply_statuses, reply_statuses, "How a command ended.")
-    text += [*_planes(), *_flags(), *_reply_codes(), "}  // namespace rubblemap"]
+    text = [_HEAD, *_format_limits(), *_format_endpoints()]
+    text += _format_enumeration("Topic", "topic", topics, list(TOPIC_PLANES), "What a product carries.")
+    text += _format_enumeration("Status", "status", STATUSES, STATUSES, "Of a product, from the best to the worst.")
+    text += _format_enumeration(
+        "Dtype", "dtype", dtypes, dtypes, "Of a plane: one byte, or IEEE 754 binary16, little-endian."
+    )
+    text += _format_enumeration("Role", "role", CLASS_ROLES, list(CLASS_ROLES), "What a class means to a consumer.")
+    text += _format_enumeration("ReplyStatus", "reply_status", reply_statuses, reply_statuses, "How a command ended.")
+    text += [*_format_planes(), *_format_flags(), *_format_reply_codes(), "}  // namespace rubblemap"]
     return "\n".join(text) + "\n"
 
 
-def _limits() -> list[str]:
+def _format_limits() -> list[str]:
     product = load_schema("flight.icd.schemas", "map")["properties"]
     side = load_schema("flight.icd.schemas", "frame")["properties"]["height"]
     sizes = {
@@ -88,15 +90,15 @@ def _limits() -> list[str]:
     ]
 
 
-def _endpoints() -> list[str]:
+def _format_endpoints() -> list[str]:
     lines = [
         f'inline constexpr const char* default_{name}_endpoint = "{socket.default_endpoint}";'
         for name, socket in SOCKETS.items()
     ]
-    return ["// Where the service binds its sockets unless it is told otherwise.", *lines, ""]
+    return ["// Where the service binds its sockets unless the configuration says otherwise.", *lines, ""]
 
 
-def _enumeration(kind: str, name: str, values: Iterable[str], names: Sequence[str], meaning: str) -> list[str]:
+def _format_enumeration(kind: str, name: str, values: Iterable[str], names: Sequence[str], meaning: str) -> list[str]:
     """An enumeration, the ICD's names of its values, and name_of."""
     lookup = f"{name}_names[static_cast<std::size_t>({name})]"
     return [
@@ -106,27 +108,27 @@ def _enumeration(kind: str, name: str, values: Iterable[str], names: Sequence[st
         f"inline constexpr std::array<std::string_view, {name}_count> {name}_names = {{",
         *(f'    "{text}",' for text in names),
         "};",
-        *_function(f"std::string_view name_of({kind} {name})", lookup),
+        *_format_function(f"std::string_view name_of({kind} {name})", lookup),
     ]
 
 
-def _function(head: str, result: str) -> list[str]:
-    """A function of one expression: on one line where that has room."""
+def _format_function(head: str, result: str) -> list[str]:
+    """A function of one expression, on one line if it fits."""
     line = f"constexpr {head} noexcept {{ return {result}; }}"
     return [line, ""] if len(line) <= 120 else [f"constexpr {head} noexcept {{", f"  return {result};", "}", ""]
 
 
-def _planes() -> list[str]:
+def _format_planes() -> list[str]:
     lines = [_PLANES, "inline constexpr std::array<TopicPlanes, topic_count> topic_planes = {{"]
     for planes in TOPIC_PLANES.values():
         lines += ["    {", f"        {len(planes)},", "        {{"]
         lines += [f'            {{"{plane.name}", Dtype::{plane.dtype}, {plane.dimensions}}},' for plane in planes]
         lines += ["        }},", "    },"]
     lookup = "topic_planes[static_cast<std::size_t>(topic)]"
-    return [*lines, "}};", *_function("const TopicPlanes& planes_of(Topic topic)", lookup)]
+    return [*lines, "}};", *_format_function("const TopicPlanes& planes_of(Topic topic)", lookup)]
 
 
-def _flags() -> list[str]:
+def _format_flags() -> list[str]:
     lines = [_FLAGS, f"inline constexpr std::array<FlagDefinition, {len(FLAGS)}> flag_definitions = {{{{"]
     for name, flag in FLAGS.items():
         forbids = [str(consumer in flag.forbids).lower() for consumer in ("navigation_fix", "landing_circles")]
@@ -134,6 +136,6 @@ def _flags() -> list[str]:
     return [*lines, "}};", ""]
 
 
-def _reply_codes() -> list[str]:
+def _format_reply_codes() -> list[str]:
     lines = [f'inline constexpr std::string_view {code} = "{code}";' for code in REPLY_CODES]
     return ["// What the code of a reply may be.", "namespace reply_codes {", *lines, "}  // namespace reply_codes", ""]

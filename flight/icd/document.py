@@ -1,4 +1,4 @@
-"""Writes what is derived from the catalogue: docs/icd.md and the C++ header rubblemap/icd.hpp.
+"""Writes the files that are made from the catalogue: docs/icd.md and the C++ header rubblemap/icd.hpp.
 
 usage: python -m flight.icd.document [--write]
 
@@ -7,7 +7,6 @@ Without --write it says which of the two differ from the code, and ends with exi
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -26,10 +25,9 @@ from flight.icd.catalogue import (
     Argument,
     FlagDefinition,
 )
-from flight.icd.cpp_header import cpp_header
+from flight.icd.cpp_header import make_cpp_header
+from flight.icd.generated_files import ROOT, write_or_compare
 from flight.schema import load_schema
-
-_ROOT = Path(__file__).parents[2]
 
 _MEANINGS = {
     "frame": "A camera frame; sent as [header, pixels]. Pixels: height * width * channels * itemsize bytes, row-major, "
@@ -57,25 +55,34 @@ with Subscriber(topics=["map.navigation"]) as products, FrameSender(source="navc
 """
 
 
-def document() -> str:
-    """The text of docs/icd.md."""
-    sections = (_introduction, _sockets, _products, _commands, _messages, _events, _frames, _flags)
+def make_document() -> str:
+    """Make the text of docs/icd.md."""
+    sections = (
+        _describe_introduction,
+        _describe_sockets,
+        _describe_products,
+        _describe_commands,
+        _describe_messages,
+        _describe_events,
+        _describe_frames,
+        _describe_flags,
+    )
     return "\n".join(line for section in sections for line in section())
 
 
-def derived_files() -> dict[Path, str]:
-    """The files that are written from the catalogue, and what is to stand in them."""
-    header = _ROOT / "flight" / "gnc" / "include" / "rubblemap" / "icd.hpp"
-    return {_ROOT / "docs" / "icd.md": document(), header: cpp_header()}
+def make_files() -> dict[Path, str]:
+    """The files that are made from the catalogue, and what each is to contain."""
+    header = ROOT / "flight" / "gnc" / "include" / "rubblemap" / "icd.hpp"
+    return {ROOT / "docs" / "icd.md": make_document(), header: make_cpp_header()}
 
 
-def _table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    """A Markdown table, and an empty line behind it."""
+def _format_table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """A Markdown table, followed by an empty line."""
     lines = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
     return [*lines, *(f"| {' | '.join(str(cell) for cell in row)} |" for row in rows), ""]
 
 
-def _introduction() -> list[str]:
+def _describe_introduction() -> list[str]:
     return [
         "# Interface control document, schema 1",
         "",
@@ -89,7 +96,7 @@ def _introduction() -> list[str]:
     ]
 
 
-def _sockets() -> list[str]:
+def _describe_sockets() -> list[str]:
     rows = [
         (name, f"{socket.pattern}, bind", socket.default_endpoint, socket.client, socket.carries)
         for name, socket in SOCKETS.items()
@@ -97,8 +104,8 @@ def _sockets() -> list[str]:
     return [
         "## Sockets",
         "",
-        *_table(("name", "pattern, service side", "default endpoint", "client", "carries"), rows),
-        "Any may be `ipc://`. An endpoint beyond loopback is refused unless the service has CURVE keys. With keys,",
+        *_format_table(("name", "pattern, service side", "default endpoint", "client", "carries"), rows),
+        "Any may be `ipc://`. An endpoint beyond loopback is rejected unless the service has CURVE keys. With keys,",
         "every socket is a CURVE server with an allow-list of the clients named above (ZAP); see docs/security.md.",
         "",
         f"Limits: frame header {limits.HEADER_BYTES} bytes, frame message {limits.MESSAGE_BYTES} bytes, product "
@@ -114,7 +121,7 @@ def _sockets() -> list[str]:
     ]
 
 
-def _products() -> list[str]:
+def _describe_products() -> list[str]:
     rows = [
         (topic, f"`{plane.name}`", plane.dtype, _SHAPES[plane.dimensions], plane.units, plane.meaning)
         for topic, planes in TOPIC_PLANES.items()
@@ -125,25 +132,25 @@ def _products() -> list[str]:
         "",
         f"{limits.TOPIC_FULL} is sent on request only (parameter `publish_full`). u8: one byte; f16: IEEE binary16.",
         "",
-        *_table(("topic", "plane", "dtype", "shape", "units", "meaning"), rows),
+        *_format_table(("topic", "plane", "dtype", "shape", "units", "meaning"), rows),
         "`classes` lists the classes 0..K-1 in order. What one means to a consumer is its role:",
         "",
-        *_table(("role", "meaning"), CLASS_ROLES.items()),
+        *_format_table(("role", "meaning"), CLASS_ROLES.items()),
     ]
 
 
-def _commands() -> list[str]:
+def _describe_commands() -> list[str]:
     rows = [
-        (name, "; ".join(_argument(argument) for argument in command.arguments), command.effect, command.result)
+        (name, "; ".join(_format_argument(argument) for argument in command.arguments), command.effect, command.result)
         for name, command in COMMANDS.items()
     ]
     lasting = [name for name, command in COMMANDS.items() if command.takes_time]
     codes = [(name, code.status, code.meaning) for name, code in REPLY_CODES.items()]
-    parameters = ", ".join(f"`{name}` {_kind(schema)}" for name, schema in _parameters().items())
+    parameters = ", ".join(f"`{name}` {_format_type(schema)}" for name, schema in _load_parameters().items())
     return [
         "## Commands",
         "",
-        *_table(("command", "arguments", "effect", "result"), rows),
+        *_format_table(("command", "arguments", "effect", "result"), rows),
         f"The reply to {', '.join(lasting[:-1])} and {lasting[-1]} comes when they are done; meanwhile",
         "other commands are answered, and another of these four is rejected as `busy`. Parameters, the mode and the",
         "activated bundle survive a restart when a state folder is configured. An activated bundle is on probation for",
@@ -155,67 +162,67 @@ def _commands() -> list[str]:
         "",
         "### Reply codes",
         "",
-        *_table(("code", "status", "meaning"), codes),
+        *_format_table(("code", "status", "meaning"), codes),
     ]
 
 
-def _messages() -> list[str]:
+def _describe_messages() -> list[str]:
     text = []
     for kind, meaning in _MEANINGS.items():
         schema = load_schema("flight.icd.schemas", kind)
         rows = [
-            (f"`{name}`", _kind(field), "" if name in schema["required"] else "optional")
+            (f"`{name}`", _format_type(field), "" if name in schema["required"] else "optional")
             for name, field in schema["properties"].items()
         ]
-        text += [f"## Message: {kind}", "", meaning, "", *_table(("field", "type and range", ""), rows)]
+        text += [f"## Message: {kind}", "", meaning, "", *_format_table(("field", "type and range", ""), rows)]
     return text
 
 
-def _events() -> list[str]:
+def _describe_events() -> list[str]:
     rows = [(e.id, e.name, e.severity, e.cause, e.throttle_per_minute) for e in EVENTS.values()]
     contents = [
         (
             event.name,
             " or ".join(f"`{text}`" for text in event.formats),
-            "; ".join(_argument(argument, argument.name in event.optional) for argument in event.arguments),
+            "; ".join(_format_argument(argument, argument.name in event.optional) for argument in event.arguments),
         )
         for event in EVENTS.values()
     ]
     return [
         "## Events",
         "",
-        *_table(("id", "name", "severity", "cause", "at most per minute"), rows),
+        *_format_table(("id", "name", "severity", "cause", "at most per minute"), rows),
         "`message` is made from the arguments, by the first of the event's formats whose arguments are all there.",
         "Texts are cut to 1024 bytes.",
         "",
-        *_table(("event", "message", "arguments"), contents),
+        *_format_table(("event", "message", "arguments"), contents),
     ]
 
 
-def _frames() -> list[str]:
-    return ["## Reasons for rejecting a frame", "", *_table(("name", "meaning"), REJECTION_REASONS.items())]
+def _describe_frames() -> list[str]:
+    return ["## Reasons for rejecting a frame", "", *_format_table(("name", "meaning"), REJECTION_REASONS.items())]
 
 
-def _flags() -> list[str]:
-    rows = [(name, flag.status, flag.cause, _forbidden(flag), flag.advice) for name, flag in FLAGS.items()]
+def _describe_flags() -> list[str]:
+    rows = [(name, flag.status, flag.cause, _format_forbidden(flag), flag.advice) for name, flag in FLAGS.items()]
     return [
         "## Product flags",
         "",
         "A product's status is the worst that its flags ask for. `navigation_fix` and `landing_circles` refuse a map",
         "with a flag that forbids them, and warn of every other flag.",
         "",
-        *_table(("name", "status", "meaning", "forbids", "what a consumer should do"), rows),
+        *_format_table(("name", "status", "meaning", "forbids", "what a consumer should do"), rows),
     ]
 
 
-def _forbidden(flag: FlagDefinition) -> str:
+def _format_forbidden(flag: FlagDefinition) -> str:
     if flag.status == "invalid":
         return "both: there is no map"
     return ", ".join(f"`{consumer}`" for consumer in flag.forbids)
 
 
-def _argument(argument: Argument, optional: bool = False) -> str:
-    """An argument in words: name, type, range, units, meaning."""
+def _format_argument(argument: Argument, optional: bool = False) -> str:
+    """Describe an argument: name, type, range, units, meaning."""
     limited = ""
     if argument.low is not None:
         limited = f", {argument.low:g} or more" if argument.high is None else f", {argument.low:g}..{argument.high:g}"
@@ -226,14 +233,14 @@ def _argument(argument: Argument, optional: bool = False) -> str:
     )
 
 
-def _parameters() -> dict[str, Any]:
+def _load_parameters() -> dict[str, Any]:
     schema = load_schema("flight.schemas", "configuration")
     fields: dict[str, Any] = schema["properties"]["parameters"]["properties"]
     return fields
 
 
-def _kind(schema: dict[str, Any]) -> str:
-    """A field's type and range in words."""
+def _format_type(schema: dict[str, Any]) -> str:
+    """Describe a field's type and range."""
     if "const" in schema:
         return f"`{schema['const']}`"
     if "enum" in schema:
@@ -243,7 +250,7 @@ def _kind(schema: dict[str, Any]) -> str:
     if name == "array":
         count = schema.get("minItems", 0)
         size = f"{count}" if count == schema.get("maxItems") else f"{count}..{schema.get('maxItems', 'any')}"
-        return f"array of {size}: {_kind(schema['items'])}"
+        return f"array of {size}: {_format_type(schema['items'])}"
     if name == "object":
         fields = schema.get("properties")
         return "map {" + ", ".join(fields) + "}" if fields else "map"
@@ -257,18 +264,8 @@ def _kind(schema: dict[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the derived files, or say which of them differ from the code; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m flight.icd.document", description="docs/icd.md and icd.hpp")
-    parser.add_argument("--write", action="store_true", help="write both; otherwise they are only compared")
-    write = parser.parse_args(arguments).write
-    differing = 0
-    for path, text in derived_files().items():
-        if write:
-            path.write_text(text, encoding="utf-8")
-        elif not path.exists() or path.read_text(encoding="utf-8") != text:
-            print(f"{path}: expected what the code says; run python -m flight.icd.document --write", file=sys.stderr)
-            differing = 1
-    return differing
+    """Write or compare the generated files; returns the exit code."""
+    return write_or_compare("python -m flight.icd.document", "docs/icd.md and icd.hpp", make_files(), arguments)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from flight.icd.limits import HEADER_BYTES, MESSAGE_BYTES, SCHEMA_VERSION
 from flight.icd.packing import PackingError, pack_map, unpack_map
-from flight.schema import SchemaError, check, load_schema, shown
+from flight.schema import SchemaError, check, format_value, load_schema
 
 _SCHEMA = load_schema("flight.icd.schemas", "frame")
 _DTYPES: dict[str, np.dtype[Any]] = {"u8": np.dtype("<u1"), "u16": np.dtype("<u2")}
@@ -31,7 +31,12 @@ class FrameError(ValueError):
 
 @dataclass(frozen=True)
 class Frame:
-    """A decoded frame. header: the checked header, channels filled in. pixels: (H, W) or (H, W, 3), u8 or u16."""
+    """A decoded frame.
+
+    Attributes:
+        header: the checked header, `channels` filled in.
+        pixels: (H, W) or (H, W, 3), uint8 or uint16, sensor pixels.
+    """
 
     header: dict[str, Any]
     pixels: Pixels
@@ -53,11 +58,20 @@ def encode_frame(
     bit_depth: int | None = None,
     **optional: Any,
 ) -> list[bytes]:
-    """Make the two parts of a frame message.
+    """Make the two parts of a frame message, with a CRC-32 of the pixels.
 
-    pixels: (H, W) or (H, W, 3), uint8 or uint16. bit_depth: significant bits, default the dtype's. optional:
-    exposure_s, range_km, sun_direction_camera. A CRC-32 of the pixels is always added. Raises SchemaError or
-    FrameError when the result would break the contract.
+    Args:
+        pixels: (H, W) or (H, W, 3), uint8 or uint16.
+        source: name of the camera.
+        epoch: counts restarts of the camera's numbering.
+        frame_id: counts frames; (epoch, frame_id) increases strictly per source.
+        capture_time_ns: spacecraft clock.
+        centered: the body fills the frame already.
+        bit_depth: significant bits; None for all of the dtype.
+        optional: exposure_s, range_km, sun_direction_camera.
+
+    Raises:
+        SchemaError, FrameError: the message would break the contract.
     """
     if pixels.dtype not in (np.uint8, np.uint16) or pixels.ndim not in (2, 3):
         raise FrameError(
@@ -89,7 +103,7 @@ def encode_frame(
 
 
 def _check_depth_and_size(header: dict[str, Any], size: int) -> None:
-    """What the schema cannot say: bits fit the dtype, and the pixels fit the message."""
+    """Check what the schema cannot: the bits fit the dtype, and the pixels fit the message."""
     bits = 8 * _DTYPES[header["dtype"]].itemsize
     if header["bit_depth"] > bits:
         raise FrameError(
@@ -101,9 +115,16 @@ def _check_depth_and_size(header: dict[str, Any], size: int) -> None:
 
 
 def decode_frame(parts: Sequence[bytes | memoryview]) -> Frame:
-    """Check and decode a frame message. The pixels are a view of the second part, not a copy.
+    """Check and decode a frame message.
 
-    Raises FrameError with the reason and one line that names the field, what was expected and what came.
+    Args:
+        parts: header and pixels.
+
+    Returns:
+        The frame; its pixels are a view of the second part.
+
+    Raises:
+        FrameError: with the reason, and a line that names the field, what was expected and what came.
     """
     if len(parts) != 2:
         raise FrameError("wrong_parts", f"frame: expected 2 message parts, got {len(parts)}")
@@ -113,7 +134,7 @@ def decode_frame(parts: Sequence[bytes | memoryview]) -> Frame:
         raise FrameError("malformed_header", str(error)) from error
     version = header.get("schema")
     if version != SCHEMA_VERSION or isinstance(version, bool):
-        raise FrameError("unknown_schema", f"frame.schema: expected {SCHEMA_VERSION}, got {shown(version)}")
+        raise FrameError("unknown_schema", f"frame.schema: expected {SCHEMA_VERSION}, got {format_value(version)}")
     try:
         check(header, _SCHEMA, "frame")
     except SchemaError as error:

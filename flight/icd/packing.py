@@ -1,4 +1,4 @@
-"""msgpack maps within limits: the bytes of every header."""
+"""msgpack maps with limits: the bytes of every header."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import msgpack
 
 
 class PackingError(ValueError):
-    """Bytes that are no msgpack map within the limits, or values that cannot become one."""
+    """Bytes that are not a msgpack map within the limits, or values that msgpack cannot hold."""
 
 
 def pack_map(values: dict[str, Any]) -> bytes:
-    """Encode a map; keys keep their order, floats are float64. Raises PackingError for what msgpack cannot hold."""
+    """Encode a map; keys keep their order, floats are float64. Raises PackingError."""
     try:
         data: bytes = msgpack.packb(values, use_bin_type=True)
     except (OverflowError, TypeError, ValueError) as error:
@@ -21,9 +21,15 @@ def pack_map(values: dict[str, Any]) -> bytes:
 
 
 def unpack_map(data: bytes | memoryview, limit: int, what: str) -> dict[str, Any]:
-    """Decode one msgpack map with string keys. `limit`: greatest length in bytes.
+    """Decode one msgpack map with string keys; never allocates more than the size of `data` suggests.
 
-    Raises PackingError naming `what`; nothing larger than `data` is ever allocated.
+    Args:
+        data: the bytes.
+        limit: greatest length, bytes.
+        what: names the map in errors.
+
+    Raises:
+        PackingError: the bytes are too many, or not such a map.
     """
     size = len(data)
     if size > limit:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from flight.icd.catalogue import TOPIC_PLANES
 from flight.icd.limits import PRODUCT_HEADER_BYTES, SCHEMA_VERSION
 from flight.icd.packing import PackingError, pack_map, unpack_map
-from flight.schema import SchemaError, check, load_schema, shown
+from flight.schema import SchemaError, check, format_value, load_schema
 
 _SCHEMA = load_schema("flight.icd.schemas", "map")
 # The catalogue's dtypes, as they are on the wire.
@@ -29,8 +29,9 @@ class ProductError(ValueError):
 class Product:
     """A decoded, verified product.
 
-    header: the map of the ICD. planes: name -> array, (H, W) or (K, H, W), uint8 or float16, read-only; empty
-    when the status is "invalid".
+    Attributes:
+        header: as in the ICD.
+        planes: by name, (H, W) or (K, H, W), uint8 or float16, read-only; empty if the status is "invalid".
     """
 
     header: dict[str, Any]
@@ -38,10 +39,12 @@ class Product:
 
     @property
     def topic(self) -> str:
+        """The product's topic, such as "map.navigation"."""
         return str(self.header["topic"])
 
     @property
     def status(self) -> str:
+        """ "valid", "degraded" or "invalid"."""
         return str(self.header["status"])
 
     @property
@@ -51,7 +54,13 @@ class Product:
 
 
 def describe_plane(name: str, plane: Plane, units: str) -> tuple[dict[str, Any], bytes]:
-    """The entry of `planes` in the header, and the bytes, for one plane."""
+    """Make a plane's entry of the header and its bytes.
+
+    Args:
+        name: of the plane.
+        plane: (H, W) or (K, H, W), uint8 or float16.
+        units: of its values.
+    """
     dtype = "u8" if plane.dtype == np.uint8 else "f16"
     raw = np.ascontiguousarray(plane, dtype=PLANE_DTYPES[dtype]).tobytes()
     entry = {
@@ -71,7 +80,7 @@ def encode_product(header: dict[str, Any], planes: Sequence[bytes]) -> list[byte
 
 
 def check_product_header(header: dict[str, Any]) -> None:
-    """Raise SchemaError, naming the field, unless the header fits the ICD."""
+    """Check a product's header. Raises SchemaError naming the field."""
     check(header, _SCHEMA, "map")
     for position, entry in enumerate(header["classes"]):
         # Class i is what planes mean by i; the index after the last one is "uncertain", and must not be a class.
@@ -80,9 +89,16 @@ def check_product_header(header: dict[str, Any]) -> None:
 
 
 def decode_product(parts: Sequence[bytes | memoryview]) -> Product:
-    """Check and decode a product message: schema, topic, sizes, CRCs. Planes are read-only views of the parts.
+    """Check and decode a product message: schema, topic, sizes, CRCs.
 
-    Raises ProductError; nothing of a product that fails is handed over.
+    Args:
+        parts: topic, header, planes.
+
+    Returns:
+        The product; its planes are read-only views of the parts.
+
+    Raises:
+        ProductError: the message breaks the contract in any way.
     """
     if not 2 <= len(parts) <= 2 + 8:
         raise ProductError(f"product: expected 2..10 message parts, got {len(parts)}")
@@ -92,13 +108,15 @@ def decode_product(parts: Sequence[bytes | memoryview]) -> Product:
         raise ProductError(str(error)) from error
     version = header.get("schema")
     if version != SCHEMA_VERSION or isinstance(version, bool):
-        raise ProductError(f"map.schema: expected {SCHEMA_VERSION}, got {shown(version)}")
+        raise ProductError(f"map.schema: expected {SCHEMA_VERSION}, got {format_value(version)}")
     try:
         check_product_header(header)
     except SchemaError as error:
         raise ProductError(str(error)) from error
     if bytes(parts[0]) != header["topic"].encode("ascii"):
-        raise ProductError(f"map.topic: expected {shown(bytes(parts[0]))} as in the first part, got {header['topic']}")
+        raise ProductError(
+            f"map.topic: expected {format_value(bytes(parts[0]))} as in the first part, got {header['topic']}"
+        )
     entries = header["planes"]
     if len(entries) != len(parts) - 2:
         raise ProductError(f"map.planes: expected {len(parts) - 2} entries as parts came, got {len(entries)}")
@@ -119,7 +137,7 @@ def decode_product(parts: Sequence[bytes | memoryview]) -> Product:
 
 
 def _check_planes(header: dict[str, Any]) -> None:
-    """The planes are those of the topic, all of one height and width; an invalid product has none."""
+    """Check that the planes are those of the topic, of one height and width; an invalid product has none."""
     entries = header["planes"]
     if header["status"] == "invalid":
         if entries:
@@ -130,7 +148,7 @@ def _check_planes(header: dict[str, Any]) -> None:
     came = [(entry["name"], entry["dtype"], len(entry["shape"])) for entry in entries]
     if came != wanted:
         names = ", ".join(plane.name for plane in definitions)
-        raise ProductError(f"map.planes: expected {names} for {header['topic']}, got {shown(came)}")
+        raise ProductError(f"map.planes: expected {names} for {header['topic']}, got {format_value(came)}")
     sizes = {tuple(entry["shape"][-2:]) for entry in entries}
     if len(sizes) != 1:
         raise ProductError(f"map.planes: expected one height and width, got {sorted(sizes)}")

@@ -1,1 +1,1 @@
-"""The service process: sockets, intake, commands, telemetry, events, and the supervision of the worker."""
+"""The service process: sockets, frames, commands, telemetry, events, and the supervision of the worker."""

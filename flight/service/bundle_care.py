@@ -1,4 +1,4 @@
-"""Bundles on their way in (staged, validated, activated), and the serving one's files (checked, repaired)."""
+"""Loads, validates and activates uplinked bundles, and repairs the files of the serving one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flight.bundle import Bundle, BundleError, load_bundle
-from flight.service.bundle_store import BundleStore, folder_inside
+from flight.service.bundle_store import BundleStore, find_folder
 from flight.service.candidate import CandidateSlot
 from flight.service.commands import CommandError, Procedure, advance
 from flight.service.file_check import FileCheck
@@ -20,7 +20,13 @@ from flight.service.worker_care import WorkerCare
 
 @dataclass(frozen=True)
 class Staged:
-    """A bundle that was loaded, and, once validated, its content."""
+    """A bundle that load_bundle has copied into the store.
+
+    Attributes:
+        sha256: of its manifest.
+        folder: in the store.
+        bundle: its content once it is validated, None before.
+    """
 
     sha256: str
     folder: Path
@@ -30,8 +36,7 @@ class Staged:
 class BundleCare:
     """Carries out the bundle commands, and repairs the serving bundle's files.
 
-    Either lets a candidate pass its self-test over the files, and has it put in the worker's place. bundles: the
-    folder of the configuration that load_bundle may read, or None.
+    For both, a candidate worker passes its self-test over the files before it replaces the serving worker.
     """
 
     def __init__(
@@ -46,6 +51,11 @@ class BundleCare:
         state: State,
         counters: Counters,
     ) -> None:
+        """Start with nothing staged.
+
+        Args:
+            bundles: folder that load_bundle may read, None if it is not configured.
+        """
         self._bundles = bundles
         self._store = store
         self._storage = storage
@@ -60,19 +70,23 @@ class BundleCare:
         self._repair: Procedure | None = None
 
     def staged_status(self) -> dict[str, Any] | None:
-        """The staged bundle, as in housekeeping; None without one."""
+        """The staged bundle as in housekeeping; None if there is none."""
         if self._staged is None:
             return None
         return {"sha256": self._staged.sha256, "validated": self._staged.bundle is not None}
 
     # Commands
 
-    def load_bundle(self, path: Any) -> Procedure:
-        """The command load_bundle."""
+    def load_bundle(self, path: str) -> Procedure:
+        """Carry out the command load_bundle: copy the folder `path` of the uplink folder into the store.
+
+        Raises:
+            CommandError: no folders are configured, or `path` is not a folder among them.
+        """
         if self._bundles is None:
             raise CommandError("not_configured", "load_bundle: storage.bundles and storage.state are not configured")
         try:
-            source = folder_inside(self._bundles, path)
+            source = find_folder(self._bundles, path)
         except BundleError as error:
             raise CommandError("invalid_argument", f"load_bundle: {error}") from error
         return self._load(source)
@@ -80,12 +94,16 @@ class BundleCare:
     def _load(self, source: Path) -> Procedure:
         sha256, folder = yield from self._storage.run(lambda: self._store.copy_in(source))
         self._staged = Staged(sha256, folder)
-        self._serving.forget_others(sha256)
-        self._events.send("bundle_loaded", f"{source.name}, {sha256[:16]}...", sha256=sha256)
+        self._serving.remove_unused(sha256)
+        self._events.send("bundle_loaded", folder=source.name, sha256=sha256)
         return {"sha256": sha256}
 
     def validate_bundle(self) -> Procedure:
-        """The command validate_bundle."""
+        """Carry out the command validate_bundle: the staged bundle must pass its self-test.
+
+        Raises:
+            CommandError: no bundle is staged.
+        """
         if self._staged is None:
             raise CommandError("not_staged", "validate_bundle: expected a bundle loaded by load_bundle, got none")
         return self._validate(self._staged)
@@ -96,11 +114,15 @@ class BundleCare:
         agreement = yield from self._candidate.warm_up(staged.folder, bundle)
         self._candidate.drop()
         self._staged = replace(staged, bundle=bundle)
-        self._events.send("bundle_validated", f"{bundle.name} {bundle.version}, {bundle.sha256[:16]}...")
+        self._events.send("bundle_validated", name=bundle.name, version=bundle.version, sha256=bundle.sha256)
         return {**bundle.identity, "modes": list(bundle.modes), "agreement": agreement}
 
     def activate_bundle(self) -> Procedure:
-        """The command activate_bundle."""
+        """Carry out the command activate_bundle: the validated bundle serves from the next frame on.
+
+        Raises:
+            CommandError: no bundle is validated.
+        """
         staged = self._staged
         if staged is None or staged.bundle is None:
             raise CommandError("not_staged", "activate_bundle: expected a bundle that validate_bundle passed, got none")
@@ -120,25 +142,28 @@ class BundleCare:
         self._counters.count("bundle_activations")
         self._events.send(
             "bundle_activated",
-            f"{bundle.name} {bundle.version} after {before.name} {before.version}",
-            **bundle.identity,
+            name=bundle.name,
+            version=bundle.version,
+            sha256=bundle.sha256,
+            previous_name=before.name,
+            previous_version=before.version,
         )
         return dict(bundle.identity)
 
     # Files of the serving bundle
 
     def take_file_checks(self) -> None:
-        """Take the result of a check of the files; damaged ones are to be repaired."""
+        """Take the result of a check of the files, and start a repair if they are damaged."""
         if self._file_check.results.empty():
             return
         folder, problem = self._file_check.results.get_nowait()
         if problem is None:
             self._counters.count("file_checks_passed")
-            # When an earlier repair came to nothing, the files are good by now.
+            # An earlier repair failed, and the files still count as damaged: repair again.
             wanted = self._state.files_damaged
         elif folder == self._serving.folder:
             self._counters.count("file_checks_failed")
-            self._events.send("bundle_damaged", problem)
+            self._events.send("bundle_damaged", problem=problem)
             self._state.apply(Trigger.FILES_DAMAGED)
             wanted = True
         else:
@@ -147,21 +172,21 @@ class BundleCare:
             self._repair = self._repair_files()
 
     def advance_repair(self) -> None:
-        """Go on with a repair that is under way."""
+        """Resume a repair that is under way."""
         if self._repair is None:
             return
         outcome = advance(self._repair)
         if outcome is not None:
             self._repair = None
             if outcome.code != "ok":
-                self._events.send("bundle_damaged", f"not repaired: {outcome.message}")
+                self._events.send("bundle_damaged", repair_error=outcome.message)
 
     def _repair_files(self) -> Procedure:
-        """Write the files anew, and let a fresh worker load them."""
+        """Write the files again, and replace the worker by one that has loaded them."""
         while not self._candidate.free:
             yield
         repaired = self._serving.bundle
-        if not self._serving.write_anew():
+        if not self._serving.rewrite_files():
             return {}
         yield from self._candidate.warm_up(self._serving.folder, repaired)
 
@@ -174,5 +199,6 @@ class BundleCare:
             yield from self._worker_care.replace(take_over)
         except CommandError:
             return {}
-        self._events.send("bundle_repaired", f"{repaired.name} {repaired.version} from {self._serving.folder}")
+        folder = str(self._serving.folder)
+        self._events.send("bundle_repaired", name=repaired.name, version=repaired.version, folder=folder)
         return {}

@@ -1,4 +1,4 @@
-"""Bundles on the storage: copied in whole and verified, found again by the SHA-256 of their manifest."""
+"""Stores bundles: copied whole and verified, found by the SHA-256 of their manifest."""
 
 from __future__ import annotations
 
@@ -8,17 +8,22 @@ import tempfile
 from pathlib import Path
 
 from flight.bundle import Bundle, BundleError, load_bundle, read_files
-from flight.schema import shown
+from flight.schema import format_value
 from flight.service.record import sync_folder
 
 
 class BundleStore:
-    """state: the folder in which bundles are kept, one folder each; None: a scratch folder, until close().
-
-    Raises OSError when the folder cannot be made.
-    """
+    """Keeps bundles, one folder each, named by the SHA-256 of the manifest."""
 
     def __init__(self, state: Path | None) -> None:
+        """Open the store.
+
+        Args:
+            state: folder in which the bundles are kept; None for a temporary folder that close() removes.
+
+        Raises:
+            OSError: the folder cannot be made.
+        """
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         if state is None:
             self._scratch = tempfile.TemporaryDirectory(prefix="rubblemap_bundles_")
@@ -27,20 +32,27 @@ class BundleStore:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def close(self) -> None:
-        """Remove the store if it was only a scratch one."""
+        """Remove the store if it is a temporary folder."""
         if self._scratch is not None:
             self._scratch.cleanup()
 
     def copy_in(self, source: Path) -> tuple[str, Path]:
-        """Copy a bundle into the store. Returns the SHA-256 of its manifest, and its folder there.
+        """Copy a bundle into the store: only files that SHA256SUMS lists, and exactly the bytes that were verified.
 
-        Only files that SHA256SUMS lists are copied, and what is written is what was verified. Raises BundleError, or
-        OSError when the storage is full or fails; nothing half-written is left under a bundle's name.
+        Args:
+            source: folder of the bundle.
+
+        Returns:
+            The SHA-256 of its manifest, and its folder in the store.
+
+        Raises:
+            BundleError: the bundle is damaged.
+            OSError: the storage is full or fails; no part of the bundle is left under its name.
         """
         return self.keep(read_files(source))
 
     def keep(self, files: dict[str, bytes]) -> tuple[str, Path]:
-        """Write a bundle from its verified files (see copy_in); one that is there and damaged is replaced."""
+        """Write a bundle from its verified files, in place of a damaged one. Returns and raises as copy_in."""
         sha256 = Bundle.hash_manifest(files)
         final = self._folder / sha256
         try:
@@ -64,29 +76,37 @@ class BundleStore:
         return sha256, final
 
     def find(self, sha256: str) -> Bundle:
-        """A bundle of the store, verified. Raises BundleError."""
+        """Find a bundle by the SHA-256 of its manifest, and verify it. Raises BundleError."""
         bundle = load_bundle(self._folder / sha256)
         if bundle.sha256 != sha256:
             raise BundleError(f"{bundle.path}: manifest.json: expected sha256 {sha256[:16]}..., got another bundle")
         return bundle
 
-    def forget_others(self, kept: set[str]) -> None:
-        """Remove every bundle that is not among `kept`, and what a power cut left half-written."""
+    def remove_others(self, kept: set[str]) -> None:
+        """Remove every bundle that is not among `kept`, and folders that a power cut left unfinished."""
         for path in self._folder.iterdir():
             if path.name not in kept:
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def folder_inside(bundles: Path, name: object) -> Path:
-    """The folder inside `bundles` that a command names. Raises BundleError for whatever lies elsewhere."""
+def find_folder(bundles: Path, name: str) -> Path:
+    """Find the folder inside `bundles` that a command names.
+
+    Args:
+        bundles: the uplink folder.
+        name: path relative to it.
+
+    Raises:
+        BundleError: `name` is not a path, or leads out of the uplink folder.
+    """
     root = bundles.resolve()
-    if not isinstance(name, str) or not 1 <= len(name) <= 255 or "\0" in name:
-        raise BundleError(f"path: expected the name of a folder in {root}, got {shown(name)}")
+    if "\0" in name:
+        raise BundleError(f"path: expected the name of a folder in {root}, got {format_value(name)}")
     try:
         path = (root / name).resolve()
     except (OSError, RuntimeError):
         # A symbolic link that leads to itself.
         path = root
     if root not in path.parents:
-        raise BundleError(f"path: expected a folder inside {root}, got {shown(name)}")
+        raise BundleError(f"path: expected a folder inside {root}, got {format_value(name)}")
     return path

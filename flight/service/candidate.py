@@ -1,4 +1,4 @@
-"""A worker beside the serving one: warmed up over a bundle, then taken in its place, or dropped."""
+"""Tests a second worker over a bundle beside the serving worker, which it then replaces, or not."""
 
 from __future__ import annotations
 
@@ -10,16 +10,21 @@ import zmq
 
 from flight.bundle import Bundle
 from flight.service.commands import CommandError
-from flight.service.protocol import ProtocolError, Ready, Refused
+from flight.service.protocol import ProtocolError, Ready, StartFailed
 from flight.service.self_tests import SelfTests
 from flight.service.supervision import Worker
 
 
 class CandidateSlot:
-    """Room for one candidate. new_worker: makes one."""
+    """Holds at most one candidate worker.
 
-    def __init__(self, new_worker: Callable[[], Worker], self_tests: SelfTests) -> None:
-        self._new_worker = new_worker
+    Args:
+        make_worker: makes a worker that is not started.
+        self_tests: decides whether its self-test passed.
+    """
+
+    def __init__(self, make_worker: Callable[[], Worker], self_tests: SelfTests) -> None:
+        self._make_worker = make_worker
         self._self_tests = self_tests
         self._worker: Worker | None = None
 
@@ -29,17 +34,24 @@ class CandidateSlot:
         return self._worker is None
 
     def warm_up(self, folder: Path, bundle: Bundle) -> Generator[None, None, float]:
-        """Start a candidate over the bundle in `folder`, and wait until it has passed its self-test.
+        """Start a candidate over a bundle, and wait until it has passed its self-test.
 
-        Returns the fraction of pixels as the bundle records them. Raises CommandError when it did not pass; there is
-        then no candidate.
+        Args:
+            folder: from which it loads the bundle.
+            bundle: what must be in that folder.
+
+        Returns:
+            The fraction of the self-test's pixels with the recorded class, 0..1.
+
+        Raises:
+            CommandError: it did not pass; there is no candidate then.
         """
         while self._worker is not None:
             yield
         try:
-            self._worker = worker = self._new_worker()
+            self._worker = worker = self._make_worker()
             worker.start(folder)
-            while (answer := _first_answer(worker)) is None:
+            while (answer := _receive_first_answer(worker)) is None:
                 yield
         except (OSError, zmq.ZMQError) as error:
             answer = f"no worker could be started: {error}"
@@ -48,7 +60,7 @@ class CandidateSlot:
         if isinstance(answer, Ready):
             if answer.sha256 != bundle.sha256:
                 answer = "the bundle changed while it was loaded"
-            elif not self._self_tests.judge(bundle, answer):
+            elif not self._self_tests.check_answer(bundle, answer):
                 answer = "the self-test's answer was not the known one"
         if isinstance(answer, str):
             self.drop()
@@ -56,7 +68,7 @@ class CandidateSlot:
         return float(answer.agreement)
 
     def take(self) -> Worker:
-        """The candidate, which then serves."""
+        """Take the candidate out, to serve."""
         assert self._worker is not None
         worker, self._worker = self._worker, None
         return worker
@@ -68,15 +80,19 @@ class CandidateSlot:
             self._worker = None
 
 
-def _first_answer(worker: Worker) -> Ready | str | None:
-    """A starting worker's first answer, or why there will be none that is of use; None: nothing yet.
+def _receive_first_answer(worker: Worker) -> Ready | str | None:
+    """Receive a starting worker's first answer.
 
-    Raises ProtocolError.
+    Returns:
+        The answer, or why the worker cannot be used, or None if nothing has come yet.
+
+    Raises:
+        ProtocolError: the answer breaks the protocol.
     """
     answer = worker.receive()
     if isinstance(answer, Ready):
         return answer
-    if isinstance(answer, Refused):
+    if isinstance(answer, StartFailed):
         return answer.message
-    problem = worker.problem(time.monotonic())
-    return None if problem is None else problem[1]
+    problem = worker.find_problem(time.monotonic())
+    return None if problem is None else problem.message

@@ -1,4 +1,4 @@
-"""Commands: taken from their socket, carried out by whose business they are, and replied to."""
+"""Receives commands, has them carried out, and replies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import zmq
 
-from flight.schema import shown
+from flight.schema import SchemaError
 from flight.service.bundle_care import BundleCare
 from flight.service.commands import CommandError, Handler, Outcome, Procedure, advance, begin, encode_reply
 from flight.service.events import EventSink
@@ -20,27 +20,10 @@ from flight.service.worker_care import WorkerCare
 
 _MESSAGES_PER_TURN = 32
 
-# Command -> the names of its arguments, all required, in the order in which its handler takes them.
-ARGUMENTS: Mapping[str, tuple[str, ...]] = {
-    "no_op": (),
-    "get_status": (),
-    "get_parameters": (),
-    "set_parameter": ("name", "value"),
-    "set_parameters": ("values",),
-    "set_mode": ("mode",),
-    "load_bundle": ("path",),
-    "validate_bundle": (),
-    "activate_bundle": (),
-    "self_test": (),
-    "reset_counters": (),
-    "recover": (),
-    "shutdown": (),
-}
-
 
 @dataclass(frozen=True)
 class _Running:
-    """A command under way. envelope: where its reply goes."""
+    """A command that takes time. envelope: the parts in front of its reply, which route it."""
 
     identifier: int
     envelope: list[bytes]
@@ -48,9 +31,10 @@ class _Running:
 
 
 class CommandDesk:
-    """Has each command carried out, one that takes time at a time, and replies.
+    """Carries out commands and replies; of those that take time, one at a time.
 
-    commands: the socket. shutdown: asks the service to end.
+    Attributes:
+        handlers: what carries out each command of the catalogue, called with the command's arguments by name.
     """
 
     def __init__(
@@ -66,6 +50,12 @@ class CommandDesk:
         counters: Counters,
         latencies: Latencies,
     ) -> None:
+        """Bind the commands of the catalogue to their handlers.
+
+        Args:
+            commands: the socket.
+            shutdown: asks the service to end.
+        """
         self._commands = commands
         self._rate_limit = rate_limit
         self._parameters = parameters
@@ -74,10 +64,10 @@ class CommandDesk:
         self._counters = counters
         self._latencies = latencies
         self._running: _Running | None = None
-        self._handlers: dict[str, Handler] = {
-            "no_op": dict,
+        self.handlers: Mapping[str, Handler] = {
+            "no_op": self._no_op,
             "get_status": housekeeping.collect,
-            "get_parameters": lambda: parameters.now.values(),
+            "get_parameters": self._get_parameters,
             "set_parameter": self._set_parameter,
             "set_parameters": self._set_parameters,
             "set_mode": self._set_mode,
@@ -92,11 +82,11 @@ class CommandDesk:
 
     @property
     def open(self) -> bool:
-        """Whether the limit lets a command through now."""
+        """Whether the rate limit lets a command through now."""
         return self._rate_limit.open
 
     def take_commands(self) -> None:
-        """Take what the socket has, within a turn's share."""
+        """Receive the commands that wait, at most so many as one turn of the loop may take."""
         for _ in range(_MESSAGES_PER_TURN):
             # Beyond the limit commands wait in the socket, and senders in theirs: none is lost.
             if not self._commands.poll(0) or not self._rate_limit.take():
@@ -104,7 +94,7 @@ class CommandDesk:
             parts = self._commands.recv_multipart(flags=zmq.NOBLOCK)
             # REQ clients put an empty part before the message; DEALER clients may leave it out.
             envelope, body = parts[:-1], parts[-1]
-            identifier, outcome = begin(body, ARGUMENTS, self._handlers)
+            identifier, outcome = begin(body, self.handlers)
             if isinstance(outcome, Outcome):
                 self._reply(envelope, identifier, outcome)
             elif self._running is not None:
@@ -114,7 +104,7 @@ class CommandDesk:
                 self._running = _Running(identifier, envelope, outcome)
 
     def advance(self) -> None:
-        """Go on with a command that is under way."""
+        """Resume the command that is under way."""
         command = self._running
         if command is None:
             return
@@ -128,34 +118,44 @@ class CommandDesk:
             self._counters.count("commands_accepted")
         else:
             self._counters.count("commands_rejected")
-            self._events.send("command_rejected", outcome.message, code=outcome.code)
+            self._events.send("command_rejected", code=outcome.code, problem=outcome.message)
         try:
             self._commands.send_multipart([*envelope, encode_reply(identifier, outcome)], flags=zmq.NOBLOCK)
         except zmq.ZMQError:
             # The client went away or does not read; its reply is lost, nothing else.
             return
 
-    # Handlers of what is no other room's business
+    # Handlers of the commands that no other class carries out
 
-    def _set_parameter(self, name: Any, value: Any) -> dict[str, Any]:
+    def _no_op(self) -> dict[str, Any]:
+        return {}
+
+    def _get_parameters(self) -> dict[str, Any]:
+        return self._parameters.current.values()
+
+    def _set_parameter(self, name: str, value: Any) -> dict[str, Any]:
         if name == "mode":
             raise CommandError("unknown_parameter", "name: the mode is changed by set_mode")
-        self._set_parameters({name: value} if isinstance(name, str) else {shown(name): value})
-        return {"name": name, "value": getattr(self._parameters.now, name)}
+        return {"name": name, "value": self._change("set_parameter", {name: value})[name]}
 
-    def _set_mode(self, mode: Any) -> dict[str, Any]:
-        return self._set_parameters({"mode": mode})
+    def _set_parameters(self, values: dict[str, Any]) -> dict[str, Any]:
+        return self._change("set_parameters", values)
 
-    def _set_parameters(self, values: Any) -> dict[str, Any]:
-        changed = self._parameters.set(values)
-        text = ", ".join(f"{name} = {value}" for name, value in changed.items())
-        self._events.send("parameter_changed", text, names=list(changed))
+    def _set_mode(self, mode: str) -> dict[str, Any]:
+        return self._change("set_mode", {"mode": mode})
+
+    def _change(self, command: str, values: dict[str, Any]) -> dict[str, Any]:
+        try:
+            changed = self._parameters.set(values)
+        except SchemaError as error:
+            raise CommandError("invalid_argument", f"{command}: {error}") from error
+        self._events.send("parameter_changed", names=list(changed), values=changed)
         return changed
 
     def _reset_counters(self) -> dict[str, Any]:
         self._counters.reset()
         self._latencies.reset()
-        self._events.send("counters_reset", "all counters and latencies begin anew")
+        self._events.send("counters_reset")
         return {}
 
     def _shut_down(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The service's configuration: a TOML file, every value checked."""
+"""Reads the service's configuration, a TOML file, and checks every value."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class WorkerSection:
 
 @dataclass(frozen=True)
 class StorageSection:
-    """[storage]; None: no such folder."""
+    """[storage]; None: the folder is not configured."""
 
     state: Path | None
     bundles: Path | None
@@ -46,7 +46,7 @@ class StorageSection:
 
 @dataclass(frozen=True)
 class SecuritySection:
-    """[security]; keys: those in the folder that the field names, None: no keys."""
+    """[security]. keys: those in the folder that the field names, None without keys."""
 
     keys: ServiceKeys | None
 
@@ -68,10 +68,13 @@ class IntegritySection:
 
 @dataclass(frozen=True)
 class Configuration:
-    """Everything that the service is told at start, by the names that the fields have in the file.
+    """What the service is configured with at start, named as in the file.
 
-    What each field means stands in flight/schemas/configuration.json, with its default and limits. endpoints: by
-    socket. parameters: only those that the file gives; they override the bundle's and the defaults.
+    What each field means is in flight/schemas/configuration.json, with its default and limits.
+
+    Attributes:
+        endpoints: by socket.
+        parameters: only those that the file gives; they override the bundle's and the defaults.
     """
 
     endpoints: dict[str, str]
@@ -85,13 +88,16 @@ class Configuration:
 
 
 def load_configuration(path: Path | None) -> Configuration:
-    """Read a TOML configuration; None gives the defaults.
+    """Read a TOML configuration.
 
-    Raises ConfigurationError naming the file and the field: `flight.toml: parameters.passes: expected 1..100,
-    got 0`.
+    Args:
+        path: of the file; None for the defaults.
+
+    Raises:
+        ConfigurationError: names the file and the field: `flight.toml: parameters.passes: expected 1..100, got 0`.
     """
     if path is None:
-        return _configuration({}, "defaults")
+        return _build_configuration({}, "defaults")
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -105,11 +111,11 @@ def load_configuration(path: Path | None) -> Configuration:
             check(content, SECTIONS[section], section)
     except SchemaError as error:
         raise ConfigurationError(f"{path}: {error}") from error
-    return _configuration(table, str(path))
+    return _build_configuration(table, str(path))
 
 
-def _configuration(table: dict[str, dict[str, Any]], where: str) -> Configuration:
-    """The configuration of a checked table; defaults for what it leaves out. where: the file, for messages."""
+def _build_configuration(table: dict[str, dict[str, Any]], where: str) -> Configuration:
+    """Build the configuration from a checked table and the defaults. where: the file, for messages."""
     filled = {
         section: {name: field.get("default") for name, field in content["properties"].items()} | table.get(section, {})
         for section, content in SECTIONS.items()
@@ -140,7 +146,11 @@ def _load_keys(where: str, folder: Path) -> ServiceKeys:
 
 
 def check_endpoints(configuration: Configuration, where: str) -> None:
-    """Refuse endpoints that strangers could reach without keys, and two sockets on one endpoint."""
+    """Reject endpoints that anyone could reach without keys, and two sockets on one endpoint.
+
+    Raises:
+        ConfigurationError: names the file `where` and the field.
+    """
     endpoints = configuration.endpoints
     if len(set(endpoints.values())) != len(endpoints):
         raise ConfigurationError(f"{where}: endpoints: expected four different ones, got {endpoints}")

@@ -1,36 +1,52 @@
-"""Writes the parts of docs/operations.md that are made from the code, so that the document cannot differ from it.
+"""Writes the parts of docs/operations.md that are made from the code: the configuration's fields and the states.
 
-usage: python -m flight.service.document docs/operations.md
+usage: python -m flight.service.document [--write]
+
+Without --write it says whether the page differs from the code, and ends with exit code 1 if it does.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from flight.service.fields import fields_table
-from flight.service.state import transitions_table
+from flight.icd.generated_files import ROOT, write_or_compare
+from flight.service.fields import format_fields
+from flight.service.state import format_transitions
 
-_PARTS = {"fields": fields_table, "transitions": transitions_table}
+_PARTS = {"fields": format_fields, "transitions": format_transitions}
 
 
-def filled_in(text: str) -> str:
-    """A document with what stands between its marks made anew. Raises ValueError unless it has each mark once."""
-    for name, part in _PARTS.items():
+def fill_in(text: str) -> str:
+    """Replace what is between the marks of each part by what the code says.
+
+    Args:
+        text: of a page in Markdown.
+
+    Raises:
+        ValueError: the page does not have each mark once.
+    """
+    for name, format_part in _PARTS.items():
         begin, end = f"<!-- {name}: written by python -m flight.service.document -->", f"<!-- end of {name} -->"
         if text.count(begin) != 1 or text.count(end) != 1:
             raise ValueError(f"document: expected once each: {begin} and {end}")
         before, _, rest = text.partition(begin)
-        text = f"{before}{begin}\n\n{part()}\n\n{end}{rest.partition(end)[2]}"
+        text = f"{before}{begin}\n\n{format_part()}\n\n{end}{rest.partition(end)[2]}"
     return text
 
 
-def main(arguments: list[str]) -> int:
-    """Fill in the document at the given path."""
-    path = Path(arguments[0])
-    path.write_text(filled_in(path.read_text(encoding="utf-8")), encoding="utf-8")
-    return 0
+def make_files() -> dict[Path, str]:
+    """The page, and what it is to contain. Raises ValueError as fill_in."""
+    page = ROOT / "docs" / "operations.md"
+    return {page: fill_in(page.read_text(encoding="utf-8"))}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write or compare the page; returns the exit code."""
+    description = "the parts of docs/operations.md that are made from the code"
+    return write_or_compare("python -m flight.service.document", description, make_files(), arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""The sink for events: throttled by the catalogue, published, and written to standard error for the operator."""
+"""Publishes events, at most so many a minute of each, and writes them to standard error for the operator."""
 
 from __future__ import annotations
 
@@ -10,45 +10,73 @@ from typing import Any
 import zmq
 
 from flight.icd.catalogue import EVENTS
-from flight.icd.control import encode_message, event_values
+from flight.icd.control import describe_event, encode_message, event_values
 from flight.icd.limits import TOPIC_EVENT
 from flight.service.statistics import Counters
 
 
 def publish(telemetry: zmq.Socket[bytes], topic: str, data: bytes) -> None:
-    """Send a map on the telemetry socket; never waits."""
+    """Send a map on the telemetry socket, without waiting."""
     telemetry.send_multipart([topic.encode("ascii"), data], flags=zmq.NOBLOCK)
 
 
-class EventSink:
-    """Takes the service's events: everything that a part of it has to tell goes in here.
+class Event:
+    """An event of the catalogue that has happened.
 
-    Until it is opened, events wait: parts have things to tell before there are sockets. What the throttle of the
-    catalogue holds back is counted.
+    Attributes:
+        name: key of `flight.icd.catalogue.EVENTS`.
+        message: made by the catalogue's format for these arguments.
+        arguments: in the catalogue's order, texts cut to 1024 bytes.
+    """
+
+    def __init__(self, name: str, /, **arguments: Any) -> None:
+        """Make an event.
+
+        Args:
+            name: of the catalogue.
+            arguments: as the catalogue declares them; None for an optional one leaves it out.
+
+        Raises:
+            SchemaError: an argument is missing, unknown, or not of its type or range. The caller is wrong then.
+        """
+        self.name = name
+        self.message, self.arguments = describe_event(name, arguments)
+
+
+class EventSink:
+    """Publishes the service's events and writes them to standard error, at most so many a minute of each.
+
+    Until it is opened, events wait: the record is read before there are sockets. What is beyond the limit of the
+    catalogue is counted, and the next event of that name says how many were held back.
     """
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
         self._socket: zmq.Socket[bytes] | None = None
-        self._waiting: list[tuple[str, str, dict[str, Any]]] = []
+        self._waiting: list[Event] = []
         self._windows: dict[str, tuple[float, int]] = {}
         self._held: dict[str, int] = {}
 
     def open(self, telemetry: zmq.Socket[bytes]) -> None:
-        """Publish from now on."""
+        """Publish on this socket from now on."""
         self._socket = telemetry
 
     def send_waiting(self) -> None:
-        """Send what waited for the opening."""
+        """Send the events that came before open()."""
         waiting, self._waiting = self._waiting, []
-        for name, message, arguments in waiting:
-            self.send(name, message, **arguments)
+        for event in waiting:
+            self.send_event(event)
 
-    def send(self, name: str, message: str, /, **arguments: Any) -> None:
-        """Send an event of the catalogue, unless its throttle says otherwise."""
+    def send(self, name: str, /, **arguments: Any) -> None:
+        """Make and send an event; arguments and errors as of Event."""
+        self.send_event(Event(name, **arguments))
+
+    def send_event(self, event: Event) -> None:
+        """Send an event that was made before."""
         if self._socket is None:
-            self._waiting.append((name, message, arguments))
+            self._waiting.append(event)
             return
+        name = event.name
         definition = EVENTS[name]
         now = time.monotonic()
         began, sent = self._windows.get(name, (now, 0))
@@ -60,11 +88,11 @@ class EventSink:
             return
         self._windows[name] = (began, sent + 1)
         held = self._held.pop(name, 0)
-        values = event_values(name, message, arguments, time.time_ns(), held)
+        values = event_values(name, event.message, event.arguments, time.time_ns(), held)
         publish(self._socket, TOPIC_EVENT, encode_message("event", values))
         more = f" ({held} more held back)" if held else ""
-        # A log that nobody reads any more, or a full disk, must not end the service.
+        # A closed log or a full disk must not end the service.
         with contextlib.suppress(OSError, ValueError):
-            # One event is one line, whatever names a peer chose.
-            line = " ".join(message.splitlines())
+            # One event is one line, even if a name from a peer contains line breaks.
+            line = " ".join(event.message.splitlines())
             print(f"{definition.severity:12} {name}: {line}{more}", file=sys.stderr, flush=True)

@@ -1,6 +1,6 @@
-"""The fields of the configuration as people read them: the help of `flight serve` and the table in docs/operations.md.
+"""The configuration's fields as text: for the help of `flight serve` and for docs/operations.md.
 
-Defaults, limits and descriptions stand in flight/schemas/configuration.json, and nowhere else.
+Defaults, limits and descriptions are those of flight/schemas/configuration.json.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ SECTIONS: dict[str, dict[str, Any]] = CONFIGURATION_SCHEMA["properties"]
 _HELP_WIDTH = 100
 
 
-def default_text(section: str, field: dict[str, Any]) -> str:
-    """A field's default as TOML writes it, or in words where it has none of its own."""
+def format_default(section: str, field: dict[str, Any]) -> str:
+    """A field's default as TOML writes it, or in words if it has none of its own."""
     if "default" in field:
         return json.dumps(field["default"])
     return "the bundle's" if section == "parameters" else "none"
 
 
-def limits_text(field: dict[str, Any]) -> str:
-    """What a field takes."""
+def format_limits(field: dict[str, Any]) -> str:
+    """The values that a field takes, in words."""
     if "enum" in field:
         return " or ".join(json.dumps(choice) for choice in field["enum"])
     kind = field["type"]
@@ -39,22 +39,22 @@ def help_text() -> str:
     """Every section and field, for the command line's help."""
     lines = []
     for section, content in SECTIONS.items():
-        lines += ["", f"  [{section}]", *_wrapped(f"# {content['description']}", "  ", "  # ")]
+        lines += ["", f"  [{section}]", *_wrap(f"# {content['description']}", "  ", "  # ")]
         for name, field in content["properties"].items():
-            lines.append(f"  {name} = {default_text(section, field)}")
-            lines += _wrapped(f"{limits_text(field)}; {field['description']}", 6 * " ", 6 * " ")
+            lines.append(f"  {name} = {format_default(section, field)}")
+            lines += _wrap(f"{format_limits(field)}; {field['description']}", 6 * " ", 6 * " ")
     return "\n".join(lines[1:])
 
 
-def fields_table() -> str:
+def format_fields() -> str:
     """Every field, as a table in Markdown."""
     rows = ["| field | default | takes | meaning |", "|---|---|---|---|"]
     for section, content in SECTIONS.items():
         for name, field in content["properties"].items():
-            default = f"`{default_text(section, field)}`" if "default" in field else default_text(section, field)
-            rows.append(f"| `{section}.{name}` | {default} | {limits_text(field)} | {field['description']} |")
+            default = f"`{format_default(section, field)}`" if "default" in field else format_default(section, field)
+            rows.append(f"| `{section}.{name}` | {default} | {format_limits(field)} | {field['description']} |")
     return "\n".join(rows)
 
 
-def _wrapped(text: str, first: str, later: str) -> list[str]:
+def _wrap(text: str, first: str, later: str) -> list[str]:
     return textwrap.wrap(text, _HELP_WIDTH, initial_indent=first, subsequent_indent=later, break_on_hyphens=False)

@@ -1,4 +1,4 @@
-"""Re-reading the serving bundle's files in the background, slowly, to notice a storage that forgets."""
+"""Reads the serving bundle's files again in the background, slowly, to find changes on the storage."""
 
 from __future__ import annotations
 
@@ -15,13 +15,18 @@ _PAUSE_S = 0.02
 
 
 class FileCheck:
-    """Compares files with their hashes, round after round, in a thread of its own.
+    """Compares files with their hashes, again and again, in a thread.
 
-    results: one entry per round: the folder, and None when all was well, else what was found. interval_s: between
-    rounds; 0: never.
+    Attributes:
+        results: per round, the folder and the problem found, None if there is none.
     """
 
     def __init__(self, interval_s: float) -> None:
+        """Start the thread, with nothing to check.
+
+        Args:
+            interval_s: between two rounds, seconds; 0 for never.
+        """
         self._interval_s = interval_s
         self.results: SimpleQueue[tuple[Path, str | None]] = SimpleQueue()
         self._job: tuple[Path, dict[str, str]] | None = None
@@ -30,7 +35,7 @@ class FileCheck:
             threading.Thread(target=self._run, name="file-check", daemon=True).start()
 
     def watch(self, folder: Path, hashes: dict[str, str]) -> None:
-        """Check these files from now on. hashes: file name -> SHA-256."""
+        """Check the files of this folder from now on. hashes: file name -> SHA-256."""
         self._job = (folder, hashes)
         self._changed.set()
 
@@ -38,25 +43,25 @@ class FileCheck:
         while True:
             job = self._job
             if job is not None:
-                problem = self._round(*job)
+                problem = self._check_files(*job)
                 if self._job is job:
                     self.results.put((job[0], problem))
             self._changed.wait(self._interval_s)
             self._changed.clear()
 
-    def _round(self, folder: Path, hashes: dict[str, str]) -> str | None:
+    def _check_files(self, folder: Path, hashes: dict[str, str]) -> str | None:
         for name, expected in hashes.items():
             digest = hashlib.sha256()
             try:
                 with (folder / name).open("rb", buffering=0) as file:
-                    # What lies in the page cache would hide what the storage has become.
+                    # The page cache would hide changes on the storage.
                     os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
                     while chunk := file.read(_SLICE_BYTES):
                         digest.update(chunk)
                         time.sleep(_PAUSE_S)
             except OSError as error:
                 if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
-                    # Says something of this process or machine, nothing of the file.
+                    # A lack of this process or machine, which says nothing about the file.
                     continue
                 return f"{folder / name}: {error.strerror}"
             actual = digest.hexdigest()

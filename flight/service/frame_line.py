@@ -1,4 +1,4 @@
-"""A frame's way through the service: from the frames socket to the products socket."""
+"""Takes a frame from the frames socket to the worker, and its maps to the products socket."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flight.icd.limits import TOPIC_FULL, TOPIC_HAZARD, TOPIC_NAVIGATION
 from flight.service.intake import Intake, PendingFrame
 from flight.service.parameters import ParameterTable
 from flight.service.protocol import FrameJob, MapsAnswer
-from flight.service.publisher import Publisher, Work
+from flight.service.publisher import OpenJob, Publisher
 from flight.service.rate_limit import RateLimit
 from flight.service.serving_bundle import ServingBundle
 from flight.service.state import State
@@ -23,10 +23,9 @@ _MESSAGES_PER_TURN = 32
 
 
 class FrameLine:
-    """Takes frames in, makes jobs of them, and publishes what comes of each: maps, or that there are none.
+    """Receives frames, makes jobs of them, and publishes the maps, or that there are none.
 
-    At most one frame waits and at most one is in flight; what is done with the worker is no business of this room.
-    frames: the socket. base_seed: of the configuration.
+    At most one frame waits and at most one is with the worker. Whether the worker is replaced is decided elsewhere.
     """
 
     def __init__(
@@ -40,6 +39,12 @@ class FrameLine:
         state: State,
         counters: Counters,
     ) -> None:
+        """Start without a frame.
+
+        Args:
+            frames: the socket.
+            base_seed: `inference.base_seed` of the configuration.
+        """
         self._frames = frames
         self._rate_limit = rate_limit
         self._base_seed = base_seed
@@ -50,7 +55,7 @@ class FrameLine:
         self._events = state.events
         self._counters = counters
         self._intake = Intake()
-        self._in_flight: Work | None = None
+        self._in_flight: OpenJob | None = None
 
     @property
     def waiting(self) -> bool:
@@ -63,7 +68,7 @@ class FrameLine:
         return self._in_flight is not None
 
     def take_frames(self) -> None:
-        """Take in what the socket has, within a turn's share; the newest frame is kept."""
+        """Receive the frames that wait in the socket, at most so many as one turn may take; keep the newest."""
         for _ in range(_MESSAGES_PER_TURN):
             try:
                 parts = self._frames.recv_multipart(flags=zmq.NOBLOCK)
@@ -77,16 +82,16 @@ class FrameLine:
                 superseded = self._intake.accept(parts)
             except FrameError as error:
                 self._counters.count("frames_rejected", error.reason)
-                self._events.send("frame_rejected", str(error), reason=error.reason)
+                self._events.send("frame_rejected", reason=error.reason, problem=str(error))
                 continue
             self._counters.count("frames_accepted")
             self._counters.count("frames_superseded", number=int(superseded))
 
     def next_job(self, number: int) -> FrameJob:
-        """The waiting frame as a job, and with that in flight. number: the job's."""
+        """Make a job of the waiting frame, which is in flight then. number: the job's."""
         pending = self._intake.take()
         assert pending is not None
-        self._in_flight = work = self._work_for(pending)
+        self._in_flight = job = self._open_job(pending)
         header = pending.frame.header
         return FrameJob(
             job=number,
@@ -96,58 +101,65 @@ class FrameLine:
             dtype=header["dtype"],
             bit_depth=header["bit_depth"],
             centered=header["centered"],
-            seed=work.seed,
-            settings=work.parameters.settings(),
+            seed=job.seed,
+            settings=job.parameters.settings(),
             # The deadline counts from the frame's arrival; CLOCK_MONOTONIC is one clock for both processes.
             started=pending.received,
-            topics=work.topics,
+            topics=job.topics,
             pixels=pending.pixels,
         )
 
-    def take_back(self) -> None:
-        """The job could not be handed over: its frame waits again, as if it had never been in flight."""
-        self._intake.put_back(self._end_flight().pending)
+    def requeue_frame(self) -> None:
+        """Let the frame in flight wait again: its job could not be sent."""
+        self._intake.requeue(self._close_job().pending)
 
-    def publish(self, answer: MapsAnswer) -> None:
-        """Publish the maps of the frame in flight. Raises ProductError, with the frame still in flight."""
+    def publish_maps(self, answer: MapsAnswer) -> None:
+        """Publish the maps of the frame in flight.
+
+        Raises:
+            ProductError: the answer makes no valid product; the frame is still in flight.
+        """
         assert self._in_flight is not None
         flags = ["bundle_damaged"] if self._state.files_damaged else []
         self._publisher.publish_maps(self._in_flight, answer, flags)
-        self._end_flight()
+        self._close_job()
 
-    def publish_refusal(self, message: str) -> None:
-        """The worker could not process the frame in flight: say so. message: its reason."""
-        work = self._end_flight()
-        self._events.send("worker_refused", message)
-        self._publisher.publish_invalid(work, "frame_refused")
+    def publish_failure(self, message: str) -> None:
+        """Publish that the worker could not process the frame in flight. message: the worker's reason."""
+        job = self._close_job()
+        self._events.send("worker_refused", problem=message)
+        self._publisher.publish_invalid(job, "frame_refused")
 
-    def lose_worker(self, another: bool) -> None:
-        """The worker is gone. another: whether a next one is to come, which gets the frame that was in flight.
+    def handle_worker_loss(self, restarting: bool) -> None:
+        """Decide what becomes of the frame in flight when the worker is lost.
 
-        A frame is tried once more; one that costs two workers may be the cause.
+        The next worker gets it once; a frame that costs two workers may be the cause.
+
+        Args:
+            restarting: whether there will be a next worker.
         """
         if self._in_flight is None:
             return
-        work = self._end_flight()
-        lost = replace(work.pending, lost_workers=work.pending.lost_workers + 1)
-        if not another:
-            self._publisher.publish_invalid(work, "safe_state")
-        elif lost.lost_workers > 1 or not self._intake.put_back(lost):
-            self._publisher.publish_invalid(work, "worker_failed")
+        job = self._close_job()
+        lost = replace(job.pending, lost_workers=job.pending.lost_workers + 1)
+        if not restarting:
+            self._publisher.publish_invalid(job, "safe_state")
+        elif lost.lost_workers > 1 or not self._intake.requeue(lost):
+            self._publisher.publish_invalid(job, "worker_failed")
 
     def answer_without_worker(self) -> None:
-        """In the safe state: say of the waiting frame that there is no map."""
+        """Publish that there is no map for the waiting frame, in the safe state."""
         pending = self._intake.take()
         if pending is not None:
-            self._publisher.publish_invalid(self._work_for(pending), "safe_state")
+            self._publisher.publish_invalid(self._open_job(pending), "safe_state")
 
-    def _work_for(self, pending: PendingFrame) -> Work:
-        header, parameters = pending.frame.header, self._parameters.now
+    def _open_job(self, pending: PendingFrame) -> OpenJob:
+        header, parameters = pending.frame.header, self._parameters.current
         seed = frame_seed(self._base_seed, header["source"], header["epoch"], header["frame_id"])
         topics = (TOPIC_NAVIGATION, TOPIC_HAZARD) + ((TOPIC_FULL,) if parameters.publish_full else ())
-        return Work(pending, self._serving.bundle, parameters, seed, topics, time.monotonic())
+        return OpenJob(pending, self._serving.bundle, parameters, seed, topics, time.monotonic())
 
-    def _end_flight(self) -> Work:
+    def _close_job(self) -> OpenJob:
         assert self._in_flight is not None
-        work, self._in_flight = self._in_flight, None
-        return work
+        job, self._in_flight = self._in_flight, None
+        return job

@@ -1,6 +1,6 @@
-"""Who may connect: CURVE on the public sockets, each with its role's allow-list (ZAP, ZeroMQ RFC 27).
+"""Decides who may connect: CURVE and an allow-list per client role on the public sockets (ZAP, ZeroMQ RFC 27).
 
-The handler is asked by libzmq for every handshake, over an inproc socket that the service's loop reads; a CURVE socket
+libzmq asks the handler about every handshake, over an inproc socket that the service's loop reads; a CURVE socket
 without a handler would admit any key.
 """
 
@@ -14,25 +14,25 @@ from zmq.utils import z85
 from zmq.utils.monitor import parse_monitor_message
 
 from flight.keys import SOCKET_ROLES, ServiceKeys
-from flight.service.events import EventSink
+from flight.service.events import Event, EventSink
 from flight.service.statistics import Counters
 
 _ZAP_ENDPOINT = "inproc://zeromq.zap.01"
 _FAILURES: dict[int, str] = {
     zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "the connection ended during the handshake",
     zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "no valid handshake: no key, another security mechanism, or no ZeroMQ peer",
-    zmq.EVENT_HANDSHAKE_FAILED_AUTH: "the key was refused",
+    zmq.EVENT_HANDSHAKE_FAILED_AUTH: "the key was rejected",
 }
-# Until a peer has shown its key it can hold a file handle and the memory of one part: not for long.
+# A peer that has not shown its key holds a file handle and the memory of one part; so it is dropped soon.
 _HANDSHAKE_MS = 5000
 _MESSAGES_PER_TURN = 32
 
 
 class Gatekeeper:
-    """Answers handshakes by the allow-lists; counts those that fail, and tells of them.
+    """Answers handshakes by the allow-lists; counts and reports those that fail.
 
-    keys: None leaves the sockets without CURVE: then only handshakes that fail are told of. socket: to be polled, None
-    without keys.
+    Attributes:
+        socket: on which libzmq asks, to be polled; None without keys.
     """
 
     def __init__(
@@ -42,6 +42,11 @@ class Gatekeeper:
         events: EventSink,
         counters: Counters,
     ) -> None:
+        """Start the handler, if there are keys.
+
+        Args:
+            keys: None leaves the sockets without CURVE; failed handshakes are reported all the same.
+        """
         self._keys = keys
         self._events = events
         self._counters = counters
@@ -67,7 +72,7 @@ class Gatekeeper:
         self._monitors[name] = monitor
 
     def answer(self) -> None:
-        """Answer waiting handshakes."""
+        """Answer the handshakes that wait."""
         if self.socket is not None:
             self._answer_requests(self.socket)
         for name, monitor in self._monitors.items():
@@ -78,13 +83,14 @@ class Gatekeeper:
                     break
                 except (struct.error, RuntimeError):
                     continue
-                # A key that this side refused was told of by _answer_requests, with more to say.
+                # A key that is not allowed was reported by _answer_requests, with more detail.
                 if event["event"] in _FAILURES and event["event"] != zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-                    self._tell(f"{name}: {_FAILURES[int(event['event'])]}")
+                    problem = _FAILURES[int(event["event"])]
+                    self._report_failure(Event("handshake_failed", socket=name, problem=problem))
 
-    def _tell(self, problem: str) -> None:
+    def _report_failure(self, failure: Event) -> None:
         self._counters.count("handshakes_failed")
-        self._events.send("handshake_failed", problem)
+        self._events.send_event(failure)
 
     def _answer_requests(self, socket: zmq.Socket[bytes]) -> None:
         for _ in range(_MESSAGES_PER_TURN):
@@ -92,29 +98,29 @@ class Gatekeeper:
                 parts = socket.recv_multipart(flags=zmq.NOBLOCK)
             except zmq.Again:
                 break
-            problem, user = self._judge(parts)
+            failure, user = self._authorize(parts)
             request = parts[1] if len(parts) > 1 else b""
-            status, text = (b"400", b"refused") if problem else (b"200", b"OK")
+            status, text = (b"400", b"refused") if failure else (b"200", b"OK")
             socket.send_multipart([b"1.0", request, status, text, user, b""])
-            if problem:
-                self._tell(problem)
+            if failure is not None:
+                self._report_failure(failure)
 
-    def _judge(self, parts: list[bytes]) -> tuple[str, bytes]:
-        """Why a handshake is refused, or "" and the client's name."""
+    def _authorize(self, parts: list[bytes]) -> tuple[Event | None, bytes]:
+        """Check a ZAP request. Returns why it is rejected, None if it is not; and the client's name."""
         assert self._keys is not None
         if len(parts) != 7 or parts[0] != b"1.0" or parts[5] != b"CURVE" or len(parts[6]) != 32:
-            return "a handshake without a CURVE key", b""
+            return Event("handshake_failed", problem="a handshake without a CURVE key"), b""
         domain, address = parts[2].decode("ascii", "replace"), parts[3].decode("ascii", "replace")
         key = z85.encode(parts[6])
         role = SOCKET_ROLES.get(domain, "")
         name = self._keys.allowed.get(role, {}).get(key)
         if name is None:
-            where = f" from {address}" if address else ""
-            return f"{domain}: key {key.decode('ascii')}{where} is not allowed as {role}", b""
-        return "", name.encode("utf-8")
+            text = key.decode("ascii")
+            return Event("handshake_failed", socket=domain, key=text, address=address or None, role=role), b""
+        return None, name.encode("utf-8")
 
     def close(self) -> None:
-        """Close the handler's and the monitors' sockets; what they watch must not be used after that."""
+        """Close the handler's and the monitors' sockets; the sockets that they watch must not be used after that."""
         for socket in (self.socket, *self._monitors.values()):
             if socket is not None:
                 socket.close()

@@ -1,4 +1,4 @@
-"""Housekeeping: the map that tells how everything is, every second and whenever the state changes."""
+"""Sends housekeeping: the service's whole status in one map, every second and on every change of the state."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _INTERVAL_S = 1.0
 
 
 class Housekeeping:
-    """Collects the map from those who know, and sends it. telemetry: the socket."""
+    """Collects the housekeeping map from the other parts, and sends it."""
 
     def __init__(
         self,
@@ -38,6 +38,11 @@ class Housekeeping:
         parameters: ParameterTable,
         records: RecordStore,
     ) -> None:
+        """Start counting the uptime.
+
+        Args:
+            telemetry: the socket.
+        """
         self._telemetry = telemetry
         self._state = state
         self._counters = counters
@@ -53,11 +58,11 @@ class Housekeeping:
 
     @property
     def uptime_s(self) -> float:
-        """Seconds since the service began."""
+        """Seconds since the service was made."""
         return time.monotonic() - self._started
 
     def collect(self) -> dict[str, Any]:
-        """The map."""
+        """The fields of the housekeeping message."""
         worker = self._worker_care.status()
         return {
             "time_ns": time.time_ns(),
@@ -71,18 +76,18 @@ class Housekeeping:
             "bundle_on_probation": self._serving.on_probation,
             "staged_bundle": self._bundle_care.staged_status(),
             "self_test": self._self_tests.status(),
-            "parameters": self._parameters.now.values(),
+            "parameters": self._parameters.current.values(),
             "record_copies": self._records.copies if self._records.persistent else None,
             "resident_memory_bytes": worker["resident_memory_bytes"],
             "cpu_temperature_c": cpu_temperature_c(),
         }
 
     def send(self) -> None:
-        """Send the map."""
+        """Send the message now."""
         self._next = time.monotonic() + _INTERVAL_S
         publish(self._telemetry, TOPIC_HOUSEKEEPING, encode_message("housekeeping", self.collect()))
 
     def send_if_due(self) -> None:
-        """Send the map, if the last one is a second old."""
+        """Send the message if the last one is a second old."""
         if time.monotonic() >= self._next:
             self.send()

@@ -1,4 +1,4 @@
-"""The parameters: the bundle's defaults, then the configuration, then what commands have set."""
+"""The parameters in force: the bundle's defaults, overridden by the configuration, overridden by commands."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flight.bundle import Bundle
-from flight.schema import SchemaError, check, shown
+from flight.schema import SchemaError, check, format_value
 from flight.service.commands import CommandError
 from flight.service.events import EventSink
 from flight.service.record import RecordStore
@@ -17,32 +17,39 @@ from flight.settings import PARAMETER_SCHEMAS, Settings, default_parameters, set
 class Parameters(Settings):
     """The parameters of the ICD, and the mode.
 
-    self_test_interval: frames after which the worker is tested while idle, and at the latest after twice as many;
-    0: on command only.
+    Attributes:
+        publish_full: whether map.full is published too.
+        self_test_interval: frames after which the worker is tested while idle, and at the latest after twice as many;
+            0: on command only.
     """
 
     publish_full: bool
     self_test_interval: int
 
     def settings(self) -> Settings:
-        """What the engine needs of them."""
+        """The settings that the engine needs."""
         return settings_from(self.values())
 
     def values(self) -> dict[str, Any]:
-        """All of them by name."""
+        """All values by name."""
         return {name: getattr(self, name) for name in ("mode", *PARAMETER_SCHEMAS)}
 
 
 def parameter_schema(name: str, bundle: Bundle) -> dict[str, Any] | None:
-    """The schema of a parameter or of the mode; None for an unknown name."""
+    """The schema of a parameter, or of the mode; None for an unknown name."""
     if name == "mode":
         return {"enum": list(bundle.modes)}
     schema: dict[str, Any] | None = PARAMETER_SCHEMAS.get(name)
     return schema
 
 
-def checked(name: str, value: Any, bundle: Bundle) -> Any:
-    """The value as the parameters hold it. Raises KeyError for an unknown name, SchemaError for a bad value."""
+def check_parameter(name: str, value: Any, bundle: Bundle) -> Any:
+    """Check a value and return it as Parameters holds it, a float for type number.
+
+    Raises:
+        KeyError: there is no such parameter.
+        SchemaError: the value is not of the parameter's type or range.
+    """
     schema = parameter_schema(name, bundle)
     if schema is None:
         raise KeyError(name)
@@ -51,52 +58,72 @@ def checked(name: str, value: Any, bundle: Bundle) -> Any:
 
 
 class ParameterTable:
-    """The parameters in force. now: their values.
+    """Combines and changes the parameters.
 
-    configured: the values of the configuration. bundle: whose defaults count, until follow() names another.
+    Attributes:
+        current: the values in force.
     """
 
-    now: Parameters
+    current: Parameters
 
     def __init__(self, records: RecordStore, configured: dict[str, Any], bundle: Bundle, events: EventSink) -> None:
+        """Combine the values for a bundle.
+
+        Args:
+            records: the record, with what commands have set.
+            configured: values of the configuration.
+            bundle: whose defaults count, until use_bundle() names another.
+            events: gets recorded values that do not apply.
+        """
         self._records = records
         self._configured = configured
         self._events = events
-        self.follow(bundle)
+        self.use_bundle(bundle)
 
-    def follow(self, bundle: Bundle) -> None:
-        """Let a bundle's defaults count; recorded values that it does not take are left out, and told as events."""
+    def use_bundle(self, bundle: Bundle) -> None:
+        """Use a bundle's defaults; recorded values that it does not take are left out, with an event."""
         self._bundle = bundle
-        self.now, problems = self._in_force()
+        self.current, problems = self._combine()
         for problem in problems:
-            self._events.send("record_not_applicable", problem)
+            self._events.send("record_not_applicable", problem=problem)
 
-    def _in_force(self) -> tuple[Parameters, list[str]]:
-        """The parameters, and a line for each recorded value that the bundle does not take."""
+    def _combine(self) -> tuple[Parameters, list[str]]:
+        """Returns the parameters, and a line for each recorded value that the bundle does not take."""
         values = {**default_parameters(self._bundle), **self._configured}
         problems = []
         for name, value in self._records.record.parameters.items():
             try:
-                values[name] = checked(name, value, self._bundle)
+                values[name] = check_parameter(name, value, self._bundle)
             except KeyError:
                 problems.append(f"{name}: no such parameter")
             except SchemaError as error:
                 problems.append(str(error))
         return Parameters(**values), problems
 
-    def set(self, values: Any) -> dict[str, Any]:
-        """Set and record all of the values, or none; returns them as they are now. Raises CommandError, SchemaError."""
-        if not isinstance(values, dict) or not values:
-            raise CommandError("invalid_argument", f"values: expected a map of parameters, got {shown(values)}")
+    def set(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Set and record all of the values, or none.
+
+        Args:
+            values: one or more by name, "mode" among them.
+
+        Returns:
+            The values as they are now: a whole number for a parameter of type number became a float.
+
+        Raises:
+            SchemaError: a value is not of the parameter's type or range.
+            CommandError: there is no value, no such parameter, or the record could not be written.
+        """
+        if not values:
+            raise CommandError("invalid_argument", "values: expected a map of parameters, got {}")
         changed = {}
         for name, value in values.items():
-            if not isinstance(name, str) or parameter_schema(name, self._bundle) is None:
-                known = " | ".join(self.now.values())
-                raise CommandError("unknown_parameter", f"name: expected {known}, got {shown(name)}")
-            changed[name] = checked(name, value, self._bundle)
+            if parameter_schema(name, self._bundle) is None:
+                known = " | ".join(self.current.values())
+                raise CommandError("unknown_parameter", f"name: expected {known}, got {format_value(name)}")
+            changed[name] = check_parameter(name, value, self._bundle)
         try:
             self._records.change(parameters={**self._records.record.parameters, **changed})
         except OSError as error:
             raise CommandError("storage_failed", f"not changed: the record: {error.strerror}") from error
-        self.now, _ = self._in_force()
+        self.current, _ = self._combine()
         return changed

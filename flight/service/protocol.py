@@ -1,8 +1,8 @@
 """The private messages between the service and its worker, over one PAIR socket.
 
-A message is a msgpack map of one kind below, and behind it the parts that are no map: a frame's pixels, a product's
-planes. Either end parses what it gets once, into the kind's dataclass, and checks every field: a worker whose memory
-was upset may answer anything.
+A message is a msgpack map of one of the kinds below, followed by parts that are not maps: a frame's pixels, a
+product's planes. Each side parses a message once, into the dataclass of its kind, and checks every field: a worker
+whose memory is corrupted may answer anything.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
 from flight.icd.catalogue import FLAGS
-from flight.icd.control import shortened
+from flight.icd.control import truncate_text
 from flight.icd.limits import PRODUCT_HEADER_BYTES, PRODUCT_TOPICS
 from flight.icd.packing import PackingError, pack_map, unpack_map
 from flight.schema import SchemaError, check, load_schema
@@ -24,10 +24,10 @@ _STAGES = ("center", "passes", "fuse")
 
 
 class ProtocolError(ValueError):
-    """A message that is none of this protocol, or not one that is due; the message names the field."""
+    """A message that breaks the protocol, or is not due; the text names the field."""
 
 
-def _map_of(properties: Mapping[str, Any]) -> dict[str, Any]:
+def _make_map_schema(properties: Mapping[str, Any]) -> dict[str, Any]:
     """The schema of a map with these fields and no others."""
     return {
         "type": "object",
@@ -42,7 +42,7 @@ _SHA256 = {"type": "string", "pattern": "^[0-9a-f]{64}$", "maxLength": 64}
 _TEXT = {"type": "string", "maxBytes": 1024}
 _FRACTION = {"type": "number", "minimum": 0, "maximum": 1}
 _TIME = {"type": "number", "minimum": 0, "maximum": 1e12}
-_TIMING = _map_of({stage: _MAP["timing_ms"]["properties"][stage] for stage in _STAGES})
+_TIMING = _make_map_schema({stage: _MAP["timing_ms"]["properties"][stage] for stage in _STAGES})
 _FLAGS = {**_MAP["flags"], "items": {"enum": list(FLAGS)}}
 _TOPIC_NAMES = {"type": "array", "maxItems": len(PRODUCT_TOPICS), "items": {"enum": list(PRODUCT_TOPICS)}}
 _PLANES_BY_TOPIC = {
@@ -50,13 +50,25 @@ _PLANES_BY_TOPIC = {
     "properties": dict.fromkeys(PRODUCT_TOPICS, _MAP["planes"]),
     "additionalProperties": False,
 }
-# The mode's name is for the engine to judge.
-_SETTINGS = _map_of({name: PARAMETER_SCHEMAS.get(name, _MAP["mode"]) for name in Settings.__dataclass_fields__})
+# Which modes there are depends on the bundle: the engine checks the mode's name.
+_SETTINGS = _make_map_schema(
+    {name: PARAMETER_SCHEMAS.get(name, _MAP["mode"]) for name in Settings.__dataclass_fields__}
+)
 
 
 @dataclass(frozen=True)
 class FrameJob:
-    """Process a frame. settings: fields of Settings. started: monotonic s, from which a deadline counts."""
+    """Process a frame.
+
+    Attributes:
+        job: number, that the answer repeats.
+        height, width, channels, dtype, bit_depth, centered: as in the frame's header.
+        seed: of the dropout masks.
+        settings: how the frame is processed.
+        started: monotonic clock, s; a deadline counts from it.
+        topics: products that are wanted.
+        pixels: as in the frame message.
+    """
 
     KIND: ClassVar = "frame"
     job: int = field(metadata=_NUMBER)
@@ -83,7 +95,7 @@ class SelfTestJob:
 
 @dataclass(frozen=True)
 class Ping:
-    """Give a sign of life."""
+    """Send a heartbeat."""
 
     KIND: ClassVar = "ping"
 
@@ -92,8 +104,11 @@ class Ping:
 class Ready:
     """The worker has loaded its bundle and run the self-test.
 
-    sha256: of the bundle's manifest. environment: what the bits of an answer may depend on besides the bundle.
-    agreement: fraction of the pixels as recorded. digest: SHA-256 of the whole answer.
+    Attributes:
+        sha256: of the bundle's manifest.
+        environment: all that the bits of an answer may depend on besides the bundle.
+        agreement: fraction of the self-test's pixels with the recorded class, 0..1.
+        digest: SHA-256 of the whole answer.
     """
 
     KIND: ClassVar = "ready"
@@ -104,16 +119,16 @@ class Ready:
 
 
 @dataclass(frozen=True)
-class Refused:
+class StartFailed:
     """The worker could not load its bundle, or the self-test failed; it ends."""
 
-    KIND: ClassVar = "refused"
+    KIND: ClassVar = "start_failed"
     message: str = field(metadata=_TEXT)
 
 
 @dataclass(frozen=True)
 class SelfTestAnswer:
-    """The answer to a self-test; fields as those of Ready."""
+    """The answer to a self-test; fields as of Ready."""
 
     KIND: ClassVar = "tested"
     job: int = field(metadata=_NUMBER)
@@ -127,8 +142,11 @@ class SelfTestAnswer:
 class MapsAnswer:
     """The answer to a frame.
 
-    topics: by topic, the entries of the header's `planes`, in the order of the planes. planes: their bytes, topic
-    after topic. The rest: fields of the header.
+    Attributes:
+        job: number of the job.
+        topics: by topic, the entries of the header's `planes`, in the order of the planes.
+        map_to_sensor, passes_used, flags, timing_ms: as in the product's header.
+        planes: their bytes, topic after topic.
     """
 
     KIND: ClassVar = "maps"
@@ -159,27 +177,29 @@ class Alive:
 
 @dataclass(frozen=True)
 class Progress:
-    """A sign of life while busy. passes: dropout passes done; 0 when the frame is centred."""
+    """A heartbeat while busy. passes: dropout passes done; 0 when the frame is centred."""
 
     KIND: ClassVar = "progress"
     passes: int = field(metadata=_NUMBER)
 
 
 Job = FrameJob | SelfTestJob | Ping
-Answer = Ready | Refused | SelfTestAnswer | MapsAnswer | Failed | Alive | Progress
+Answer = Ready | StartFailed | SelfTestAnswer | MapsAnswer | Failed | Alive | Progress
 
 _JOBS: tuple[type[Job], ...] = (FrameJob, SelfTestJob, Ping)
-_ANSWERS: tuple[type[Answer], ...] = (Ready, Refused, SelfTestAnswer, MapsAnswer, Failed, Alive, Progress)
-# Kinds with parts behind their map; these are the fields that have no schema.
+_ANSWERS: tuple[type[Answer], ...] = (Ready, StartFailed, SelfTestAnswer, MapsAnswer, Failed, Alive, Progress)
+# Kinds with parts after their map, which are the fields without a schema.
 _WITH_PARTS = (FrameJob, MapsAnswer)
 _SCHEMAS = {
-    kind: _map_of({"type": {"const": kind.KIND}, **{f.name: dict(f.metadata) for f in fields(kind) if f.metadata}})
+    kind: _make_map_schema(
+        {"type": {"const": kind.KIND}, **{f.name: dict(f.metadata) for f in fields(kind) if f.metadata}}
+    )
     for kind in (*_JOBS, *_ANSWERS)
 }
 
 
 def encode(message: Job | Answer) -> list[bytes]:
-    """The parts of a message."""
+    """Encode a message: its parts."""
     kind = type(message)
     values = {name: getattr(message, name) for name in _SCHEMAS[kind]["properties"] if name != "type"}
     parts: Sequence[bytes] = ()
@@ -188,13 +208,13 @@ def encode(message: Job | Answer) -> list[bytes]:
         parts = (message.pixels,)
     elif isinstance(message, MapsAnswer):
         parts = message.planes
-    elif isinstance(message, Refused | Failed):
-        values["message"] = shortened(message.message)
+    elif isinstance(message, StartFailed | Failed):
+        values["message"] = truncate_text(message.message)
     return [pack_map({"type": kind.KIND, **values}), *parts]
 
 
 def parse_job(parts: Sequence[bytes]) -> Job:
-    """The job in a message's parts. Raises ProtocolError."""
+    """Parse a job from a message's parts. Raises ProtocolError."""
     kind, values = _parse(parts, _JOBS, "job")
     if kind is FrameJob:
         if len(parts) != 2:
@@ -206,7 +226,7 @@ def parse_job(parts: Sequence[bytes]) -> Job:
 
 
 def parse_answer(parts: Sequence[bytes]) -> Answer:
-    """The answer in a message's parts. Raises ProtocolError."""
+    """Parse an answer from a message's parts. Raises ProtocolError."""
     kind, values = _parse(parts, _ANSWERS, "answer")
     if kind is MapsAnswer:
         count = sum(len(entries) for entries in values["topics"].values())
@@ -218,7 +238,7 @@ def parse_answer(parts: Sequence[bytes]) -> Answer:
 
 
 def _parse(parts: Sequence[bytes], kinds: Sequence[Any], what: str) -> tuple[Any, dict[str, Any]]:
-    """The kind of a message, and its checked fields without those that are parts of their own."""
+    """The kind of a message, and its checked fields without those that have their own part."""
     try:
         values = unpack_map(parts[0], PRODUCT_HEADER_BYTES, what)
     except PackingError as error:

@@ -1,4 +1,4 @@
-"""Products: the header around the worker's planes, numbered and sent."""
+"""Publishes products: the header around the worker's planes, with sequence numbers per topic."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import zmq
 
 from flight.bundle import Bundle
-from flight.icd.catalogue import status_of
+from flight.icd.catalogue import worst_status
 from flight.icd.limits import PRODUCT_TOPICS, SCHEMA_VERSION, TOPIC_HAZARD, TOPIC_NAVIGATION
 from flight.icd.products import ProductError, decode_product, encode_product
 from flight.service.intake import PendingFrame
@@ -20,8 +20,17 @@ from flight.service.statistics import Counters, Latencies
 
 
 @dataclass(frozen=True)
-class Work:
-    """A frame, what it was to be processed with and for, and when the worker got it (monotonic, s)."""
+class OpenJob:
+    """The job of a frame, until its products are published.
+
+    Attributes:
+        pending: the frame.
+        bundle: that serves.
+        parameters: in force when the job was made.
+        seed: of the dropout masks.
+        topics: products that are wanted.
+        dispatched: when the job was made, monotonic clock, s.
+    """
 
     pending: PendingFrame
     bundle: Bundle
@@ -40,25 +49,33 @@ class Publisher:
         self._latencies = latencies
         self._sequences = dict.fromkeys(PRODUCT_TOPICS, 0)
 
-    def publish_maps(self, work: Work, answer: MapsAnswer, flags: list[str]) -> None:
-        """Publish what the worker answered. flags: further ones than the worker's.
+    def publish_maps(self, job: OpenJob, answer: MapsAnswer, flags: list[str]) -> None:
+        """Publish what the worker answered.
 
-        Every product is checked as a consumer would before any is sent: a worker whose memory was upset may answer
-        anything. Raises ProductError for an answer that makes no products.
+        Every product is checked as a consumer would check it before any is sent: a worker whose memory is corrupted may
+        answer anything.
+
+        Args:
+            job: that the worker answered.
+            answer: of the worker.
+            flags: to add to the worker's.
+
+        Raises:
+            ProductError: the answer makes no valid products; nothing is sent.
         """
         answered = time.monotonic()
         timing = {
-            "queue": 1e3 * (work.dispatched - work.pending.received),
+            "queue": 1e3 * (job.dispatched - job.pending.received),
             **{stage: answer.timing_ms[stage] for stage in ("center", "passes", "fuse")},
         }
         inside = timing["center"] + timing["passes"] + timing["fuse"]
-        # What the worker's answer took beyond its own stages: making the planes and carrying both ways.
-        timing["publish"] = max(1e3 * (answered - work.dispatched) - inside, 0.0)
-        header = _header(work, [*answer.flags, *flags], timing)
+        # The rest of the worker's time: making the planes, and the transfer of frame and planes.
+        timing["publish"] = max(1e3 * (answered - job.dispatched) - inside, 0.0)
+        header = _header(job, [*answer.flags, *flags], timing)
         header["passes_used"] = answer.passes_used
         header["map_to_sensor"] = answer.map_to_sensor
-        if tuple(answer.topics) != work.topics:
-            raise ProductError(f"topics: expected {', '.join(work.topics)}, got {', '.join(answer.topics)}")
+        if tuple(answer.topics) != job.topics:
+            raise ProductError(f"topics: expected {', '.join(job.topics)}, got {', '.join(answer.topics)}")
         products, taken = [], 0
         for topic, entries in answer.topics.items():
             planes = answer.planes[taken : taken + len(entries)]
@@ -69,13 +86,13 @@ class Publisher:
         for topic, product in products:
             self._send(topic, product)
         self._counters.count("frames_processed")
-        self._latencies.add({**timing, "total": 1e3 * (time.monotonic() - work.pending.received)})
+        self._latencies.add({**timing, "total": 1e3 * (time.monotonic() - job.pending.received)})
 
-    def publish_invalid(self, work: Work, flag: str) -> None:
-        """Say that there is no map for a frame."""
+    def publish_invalid(self, job: OpenJob, flag: str) -> None:
+        """Publish that there is no map for a frame. flag: why."""
         timing = dict.fromkeys(("center", "passes", "fuse", "publish"), 0.0)
-        timing["queue"] = 1e3 * (work.dispatched - work.pending.received)
-        header = _header(work, [flag], timing)
+        timing["queue"] = 1e3 * (job.dispatched - job.pending.received)
+        header = _header(job, [flag], timing)
         for topic in (TOPIC_NAVIGATION, TOPIC_HAZARD):
             self._send(topic, self._product(topic, header, ()))
 
@@ -89,8 +106,8 @@ class Publisher:
         self._counters.count("products_published", topic)
 
 
-def _header(work: Work, flags: list[str], timing_ms: dict[str, float]) -> dict[str, Any]:
-    frame = work.pending.frame.header
+def _header(job: OpenJob, flags: list[str], timing_ms: dict[str, float]) -> dict[str, Any]:
+    frame = job.pending.frame.header
     return {
         "schema": SCHEMA_VERSION,
         "type": "map",
@@ -100,19 +117,19 @@ def _header(work: Work, flags: list[str], timing_ms: dict[str, float]) -> dict[s
         "epoch": frame["epoch"],
         "frame_id": frame["frame_id"],
         "capture_time_ns": frame["capture_time_ns"],
-        "received_time_ns": work.pending.received_time_ns,
+        "received_time_ns": job.pending.received_time_ns,
         "published_time_ns": 0,
-        "status": status_of(flags),
+        "status": worst_status(flags),
         "flags": flags,
-        "bundle": work.bundle.identity,
-        "mode": work.parameters.mode,
-        "gamma": work.parameters.gamma,
-        "passes_requested": work.parameters.passes,
+        "bundle": job.bundle.identity,
+        "mode": job.parameters.mode,
+        "gamma": job.parameters.gamma,
+        "passes_requested": job.parameters.passes,
         "passes_used": 0,
-        "seed": work.seed,
-        "uncertainty_threshold": work.parameters.uncertainty_threshold,
+        "seed": job.seed,
+        "uncertainty_threshold": job.parameters.uncertainty_threshold,
         "map_to_sensor": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0],
-        "classes": [{"index": c.index, "name": c.name, "role": c.role} for c in work.bundle.classes],
+        "classes": [{"index": c.index, "name": c.name, "role": c.role} for c in job.bundle.classes],
         "timing_ms": timing_ms,
         "planes": [],
     }

@@ -1,4 +1,4 @@
-"""A token bucket: so many a second on average, with short bursts."""
+"""A token bucket: limits a rate, and allows short bursts."""
 
 from __future__ import annotations
 
@@ -8,25 +8,29 @@ _BURST_S = 0.5
 
 
 class RateLimit:
-    """per_second: the rate; what was not used may be made up for during half a second, and at least once."""
+    """Limits how much passes per second.
+
+    Attributes:
+        per_second: the average rate; what is not used may pass later, up to half a second's worth, at least one.
+    """
 
     def __init__(self, per_second: float) -> None:
         self.per_second = per_second
-        self._most = max(per_second * _BURST_S, 1.0)
-        self._left = self._most
+        self._capacity = max(per_second * _BURST_S, 1.0)
+        self._tokens = self._capacity
         self._time = time.monotonic()
 
     @property
     def open(self) -> bool:
         """Whether one more may pass now."""
         now = time.monotonic()
-        self._left = min(self._left + (now - self._time) * self.per_second, self._most)
+        self._tokens = min(self._tokens + (now - self._time) * self.per_second, self._capacity)
         self._time = now
-        return self._left >= 1.0
+        return self._tokens >= 1.0
 
     def take(self) -> bool:
-        """Whether one more may pass now; it is then counted."""
+        """Count one more if it may pass now. Returns whether it may."""
         if not self.open:
             return False
-        self._left -= 1.0
+        self._tokens -= 1.0
         return True

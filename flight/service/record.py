@@ -1,8 +1,8 @@
-"""What must survive a restart: one record in two copies, each protected by a CRC and replaced as a whole.
+"""What survives a restart: one record in two copies, each protected by a CRC and replaced as a whole.
 
-A copy is a header (magic, generation, length, CRC-32 of what follows the magic but the CRC itself) and a msgpack map.
-The older copy is replaced first, by writing beside it, flushing to the storage and renaming, so that at any moment
-at least one copy is whole. Of two whole copies the later generation counts.
+A copy is a header (magic, generation, length, and the CRC-32 of generation, length and content) and a msgpack map.
+The older copy is replaced first: written under another name, flushed to the storage, renamed. So at least one copy
+is whole at any moment. Of two whole copies the one of the later generation counts.
 """
 
 from __future__ import annotations
@@ -35,9 +35,13 @@ class RecordError(ValueError):
 class Record:
     """What the service remembers.
 
-    parameters: by name, "mode" among them, those that commands have set. factory, active, previous: SHA-256 of the
-    manifests of the bundle given at start, of the activated one and of the one before it; "" for none. probation: the
-    active one has not answered its first frames yet. references: the self-test's digest by bundle and environment.
+    Attributes:
+        parameters: by name, "mode" among them; those that commands have set.
+        factory: SHA-256 of the manifest of the bundle given at start; "" for none.
+        active: the same of the activated bundle.
+        previous: the same of the bundle before that.
+        probation: the active bundle has not answered its first frames yet.
+        references: digest of the self-test's known answer, by bundle and environment.
     """
 
     parameters: dict[str, Any] = field(default_factory=dict)
@@ -49,14 +53,25 @@ class Record:
 
 
 def encode_copy(record: Record, generation: int) -> bytes:
-    """The bytes of a copy."""
+    """Encode a copy of the record."""
     payload = pack_map(asdict(record))
     checksum = zlib.crc32(payload, zlib.crc32(struct.pack("<QI", generation, len(payload))))
     return _HEADER.pack(_MAGIC, generation, len(payload), checksum) + payload
 
 
 def decode_copy(data: bytes, what: str) -> tuple[int, Record]:
-    """Generation and record of a copy. Raises RecordError naming `what`."""
+    """Decode a copy of the record.
+
+    Args:
+        data: content of the file.
+        what: names the copy in messages.
+
+    Returns:
+        Its generation, and the record.
+
+    Raises:
+        RecordError: the copy is damaged.
+    """
     if len(data) < _HEADER.size:
         raise RecordError(f"{what}: expected at least {_HEADER.size} bytes, got {len(data)}")
     magic, generation, length, checksum = _HEADER.unpack_from(data)
@@ -77,13 +92,22 @@ def decode_copy(data: bytes, what: str) -> tuple[int, Record]:
 
 
 class RecordStore:
-    """The two copies in a folder; or, without a folder, nothing but the record in memory.
+    """Keeps the record in two copies in a folder, or in memory only.
 
-    record: the present one. copies: how many are whole. events: told of copies that are damaged or not written.
-    Raises OSError when the folder cannot be made.
+    Attributes:
+        record: the present one.
     """
 
     def __init__(self, folder: Path | None, events: EventSink) -> None:
+        """Read the copies, and repair a damaged one.
+
+        Args:
+            folder: of the copies; None to keep the record in memory only.
+            events: gets copies that are damaged or could not be written.
+
+        Raises:
+            OSError: the folder cannot be made.
+        """
         self._folder = folder
         self._events = events
         self.record = Record()
@@ -94,12 +118,12 @@ class RecordStore:
 
     @property
     def persistent(self) -> bool:
-        """Whether there is a folder."""
+        """Whether the record survives a restart."""
         return self._folder is not None
 
     @property
     def copies(self) -> int:
-        """How many copies are whole and up to date: 0..2."""
+        """How many copies are whole and up to date, 0..2."""
         newest = max(self._generations.values())
         return sum(generation == newest for generation in self._generations.values()) if newest else 0
 
@@ -118,42 +142,44 @@ class RecordStore:
                 newest, self.record = generation, record
         if len(errors) == len(COPIES):
             if any((folder / name).exists() for name in COPIES):
-                self._events.send("record_lost", "; ".join(errors.values()))
+                self._events.send("record_lost", problems=list(errors.values()))
             return
         for message in errors.values():
-            self._events.send("record_copy_damaged", message)
+            self._events.send("record_copy_damaged", problem=message)
         if self.copies < len(COPIES):
-            # A damaged or older copy is made whole at once, while the good one is known to be.
+            # Rewrite a damaged or older copy at once, while the other is known to be good.
             try:
                 self.save(self.record)
             except OSError as error:
-                self._events.send("record_not_written", f"{folder}: {error.strerror}")
+                self._events.send("record_not_written", path=str(folder), error=str(error.strerror))
 
     def change(self, **values: Any) -> None:
-        """Replace fields of the record. Raises OSError, and then nothing has changed."""
+        """Replace fields of the record and write it. Raises OSError; then nothing has changed."""
         self.save(replace(self.record, **values))
 
     def note(self, **values: Any) -> None:
-        """Record what has happened already: a storage that fails cannot undo it, and is told as an event."""
+        """Record what has happened already: a storage that fails cannot undo it, and is reported as an event."""
         try:
             self.change(**values)
         except OSError as error:
-            self._events.send("record_not_written", f"{error.filename}: {error.strerror}")
+            self._events.send("record_not_written", path=str(error.filename), error=str(error.strerror))
 
     def save(self, record: Record) -> None:
-        """Make `record` the present one.
+        """Write a record, which is the present one then.
 
-        Raises OSError when no copy could be written, or when the record is too large to be read again; then nothing
-        has changed. One copy that fails only lowers `copies`, and is told as an event.
+        One copy that fails only lowers `copies`, with an event.
+
+        Raises:
+            OSError: no copy could be written, or the record is too large to be read again; then nothing has changed.
         """
         if self._folder is not None:
             generation = max(self._generations.values()) + 1
             data = encode_copy(record, generation)
             if len(data) > _RECORD_BYTES + _HEADER.size:
                 raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(self._folder))
-            before = {name: _content(self._folder / name) for name in COPIES}
+            before = {name: _read_or_none(self._folder / name) for name in COPIES}
             errors: dict[str, OSError] = {}
-            # The older or damaged copy first: the newest stays until another whole one is there.
+            # The older or damaged copy first: the newest stays until another copy is whole.
             for name in sorted(COPIES, key=lambda name: self._generations[name]):
                 try:
                     write_durably(self._folder / name, data)
@@ -162,10 +188,10 @@ class RecordStore:
                     errors[name] = error
             if len(errors) == len(COPIES):
                 for name in COPIES:
-                    _put_back(self._folder / name, before[name])
+                    _restore(self._folder / name, before[name])
                 raise errors[COPIES[0]]
             for name, failure in errors.items():
-                self._events.send("record_not_written", f"{self._folder / name}: {failure.strerror}")
+                self._events.send("record_not_written", path=str(self._folder / name), error=str(failure.strerror))
         self.record = record
 
 
@@ -177,15 +203,15 @@ def _read_copy(path: Path) -> bytes:
         raise RecordError(f"{path}: {error.strerror}") from error
 
 
-def _content(path: Path) -> bytes | None:
+def _read_or_none(path: Path) -> bytes | None:
     try:
         return _read_copy(path)
     except RecordError:
         return None
 
 
-def _put_back(path: Path, before: bytes | None) -> None:
-    """Undo a write that failed after its renaming, so that what was reported as not changed is not."""
+def _restore(path: Path, before: bytes | None) -> None:
+    """Undo a write that failed after its renaming, so that what is reported as unchanged is unchanged."""
     with contextlib.suppress(OSError):
         if before is None:
             path.unlink(missing_ok=True)
@@ -196,7 +222,7 @@ def _put_back(path: Path, before: bytes | None) -> None:
 
 
 def write_durably(path: Path, data: bytes) -> None:
-    """Replace a file as a whole: its old or its new content is there after a power cut. Raises OSError."""
+    """Replace a file as a whole: after a power cut it has its old or its new content. Raises OSError."""
     part = path.with_name(f".{path.name}.part")
     with part.open("wb") as file:
         file.write(data)
@@ -207,7 +233,7 @@ def write_durably(path: Path, data: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames in a folder durable."""
+    """Make renames in a folder survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""The worker's self-tests: when one is due, and whether its answer is the known one, bit by bit."""
+"""Decides when the worker's self-test is due, and whether its answer is the known one, bit by bit."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from flight.service.protocol import Ready, SelfTestAnswer
 from flight.service.record import RecordStore
 from flight.service.statistics import Counters
 
-# Of the bundles and environments seen last; the record has room for more than this.
+# Of the latest bundles and environments; a record can hold more than this.
 _REFERENCES_KEPT = 100
 
 
 class SelfTests:
-    """References by bundle and environment, and the count towards the next test.
+    """Keeps the known answers by bundle and environment, and counts frames up to the next test.
 
-    passed: of the last test, None before the first. time_ns: when that was. requested: whether one is to be made
-    whatever the count says.
+    Attributes:
+        passed: whether the last test passed, None before the first.
+        time_ns: when that was, spacecraft clock.
+        requested: whether a test is due because of a command.
     """
 
     def __init__(self, records: RecordStore, parameters: ParameterTable, events: EventSink, counters: Counters) -> None:
@@ -35,64 +37,78 @@ class SelfTests:
         self.time_ns = 0
         self.requested = False
 
-    def due(self, idle: bool) -> bool:
-        """Whether to test now: on request; after an interval of frames when idle, after two of them in any case."""
-        interval = self._parameters.now.self_test_interval
+    def is_due(self, idle: bool) -> bool:
+        """Whether to test now.
+
+        Args:
+            idle: no frame waits. A requested test is due at any time; one after so many frames only when idle, and
+                after twice as many in any case.
+        """
+        interval = self._parameters.current.self_test_interval
         waited = interval > 0 and self._frames_since >= (interval if idle else 2 * interval)
         return self.requested or waited
 
     def request(self) -> None:
-        """Let a test be due."""
+        """Request a test."""
         self.requested = True
 
-    def withdraw(self) -> None:
-        """Take a request back."""
+    def withdraw_request(self) -> None:
+        """Withdraw the request."""
         self.requested = False
 
     def count_frame(self) -> None:
-        """A frame was answered."""
+        """Count a frame that was answered."""
         self._frames_since += 1
 
-    def judge(self, bundle: Bundle, answer: Ready | SelfTestAnswer) -> bool:
-        """Whether a worker's self-test over a bundle gave the known answer.
+    def check_answer(self, bundle: Bundle, answer: Ready | SelfTestAnswer) -> bool:
+        """Check whether a worker's self-test gave the known answer, and record a new known answer.
 
-        The first answer becomes the known one; so does one that two fresh workers in a row gave. A Ready comes from
-        a fresh worker, which has just loaded verified files.
+        The first answer becomes the known one, and so does one that two fresh workers in a row gave.
+
+        Args:
+            bundle: that the worker has loaded.
+            answer: a Ready comes from a fresh worker, which has just loaded verified files.
         """
         fresh = isinstance(answer, Ready)
         if not fresh:
             self.requested = False
-        self._end()
+        self._restart_count()
         key, digest = f"{bundle.sha256} {answer.environment}", answer.digest
-        verdict = self._verdict(key, digest, fresh)
+        verdict = self._compare_digest(key, digest, fresh)
         self.passed = verdict != "failed"
         if not self.passed:
             self._counters.count("self_tests_failed")
             return False
         self._counters.count("self_tests_passed")
         if verdict != "passed":
-            event = "self_test_reference_set" if verdict == "set" else "self_test_reference_replaced"
-            self._events.send(event, f"{digest[:16]}... of bundle {key[:16]}...")
+            if verdict == "set":
+                self._events.send("self_test_reference_set", digest=digest, sha256=bundle.sha256)
+            else:
+                self._events.send("self_test_reference_replaced", digest=digest, sha256=bundle.sha256)
             self._records.note(references=dict(self._references))
         return True
 
-    def fail(self) -> None:
-        """A test gave no answer to compare."""
+    def note_failure(self) -> None:
+        """Count a test that gave no answer to compare."""
         self.requested = False
-        self._end()
+        self._restart_count()
         self.passed = False
         self._counters.count("self_tests_failed")
 
     def status(self) -> dict[str, Any] | None:
-        """The last test, as in housekeeping; None before the first."""
+        """The last test as in housekeeping; None before the first."""
         return None if self.passed is None else {"time_ns": self.time_ns, "passed": self.passed}
 
-    def _end(self) -> None:
+    def _restart_count(self) -> None:
         self.time_ns, self._frames_since = time.time_ns(), 0
 
-    def _verdict(self, key: str, digest: str, fresh: bool) -> str:
-        """ "passed"; "set" when there was no reference yet; "replaced" when the fresh worker before gave this same
-        answer, so that the reference must be what is wrong; "failed" otherwise."""
+    def _compare_digest(self, key: str, digest: str, fresh: bool) -> str:
+        """Compare an answer's digest with the known one.
+
+        Returns:
+            "passed"; "set" when there was no known answer; "replaced" when the fresh worker before gave the same
+            answer, so that the known one must be wrong; "failed" otherwise.
+        """
         known = self._references.get(key)
         verdict = "passed"
         if known is None and fresh:
@@ -104,7 +120,7 @@ class SelfTests:
         if verdict in ("set", "replaced"):
             self._references[key] = digest
         if key in self._references:
-            # The latest used last: the oldest is the one to forget.
+            # Keep the order of use, so that the oldest is dropped first.
             self._references[key] = self._references.pop(key)
         while len(self._references) > _REFERENCES_KEPT:
             del self._references[next(iter(self._references))]

@@ -1,4 +1,4 @@
-"""The bundle that serves: which one, whether it is trusted yet, and which one it falls back to."""
+"""Knows which bundle serves, whether it is trusted yet, and which one it falls back to."""
 
 from __future__ import annotations
 
@@ -19,7 +19,13 @@ from flight.service.statistics import Counters
 
 @dataclass(frozen=True)
 class FoundBundles:
-    """What there is to serve at start. factory: the bundle given at start. on_probation: whether `serving` is."""
+    """The bundles that can be served at start.
+
+    Attributes:
+        factory: given at start.
+        serving: to be served.
+        on_probation: whether `serving` is.
+    """
 
     factory: Bundle
     serving: Bundle
@@ -27,9 +33,16 @@ class FoundBundles:
 
 
 def find_bundles(path: Path, store: BundleStore, records: RecordStore, events: EventSink) -> FoundBundles:
-    """Find the bundle that was active; failing that the one before it; failing that the factory bundle at `path`.
+    """Find the bundle that was active; if that fails the one before it; if that fails the factory bundle.
 
-    Raises BundleError when none can be served.
+    Args:
+        path: folder of the factory bundle.
+        store: with the copies of the others.
+        records: which ones they are.
+        events: gets bundles that are damaged.
+
+    Raises:
+        BundleError: none can be served.
     """
     factory = _find_factory(path, store, records, events)
     record = records.record
@@ -39,22 +52,22 @@ def find_bundles(path: Path, store: BundleStore, records: RecordStore, events: E
         try:
             bundle = store.find(sha256)
         except BundleError as error:
-            events.send("bundle_refused", str(error))
+            events.send("bundle_refused", problem=str(error))
             continue
-        events.send("bundle_restored", f"{bundle.name} {bundle.version}, {sha256[:16]}...")
+        events.send("bundle_restored", name=bundle.name, version=bundle.version, sha256=sha256)
         return FoundBundles(factory, bundle, record.probation and sha256 == record.active)
     return FoundBundles(factory, factory, False)
 
 
 def _find_factory(path: Path, store: BundleStore, records: RecordStore, events: EventSink) -> Bundle:
-    """The bundle given at start; if it is damaged, its copy in the store."""
+    """Load the bundle given at start, or its copy in the store if it is damaged. Raises BundleError."""
     record = records.record
     try:
         bundle = load_bundle(path)
     except BundleError as error:
         if not record.factory:
             raise
-        events.send("bundle_damaged", f"{error}; its copy is used")
+        events.send("bundle_damaged", given_problem=str(error))
         try:
             return store.find(record.factory)
         except BundleError as second:
@@ -65,15 +78,16 @@ def _find_factory(path: Path, store: BundleStore, records: RecordStore, events: 
             if record.factory != bundle.sha256:
                 records.change(factory=bundle.sha256)
         except OSError as error:
-            events.send("record_not_written", f"no copy of {path}: {error.strerror}")
+            events.send("record_not_written", bundle=str(path), error=str(error.strerror))
     return bundle
 
 
 class ServingBundle:
-    """The serving bundle.
+    """Holds the bundle that serves; parameters and the check of its files follow every change.
 
-    bundle: its content. folder: from which workers load it. Whatever depends on which bundle serves follows every
-    change: the parameters, and the check of the files.
+    Attributes:
+        bundle: its content.
+        folder: from which workers load it.
     """
 
     def __init__(
@@ -97,72 +111,84 @@ class ServingBundle:
         self._probation_left = PROBATION_FRAMES if found.on_probation else 0
         self.bundle = found.serving
         self.folder = found.serving.path
-        self.forget_others()
+        self.remove_unused()
         self._watch_files()
 
     @property
     def on_probation(self) -> bool:
-        """Whether the bundle was activated lately, and is taken back if it fails."""
+        """Whether the bundle was activated lately, and is replaced by the one before it if it fails."""
         return self._probation_left > 0
 
-    def forget_others(self, staged: str = "") -> None:
-        """Remove bundles from the store that nothing refers to any more. staged: SHA-256 of one to keep."""
+    def remove_unused(self, staged: str = "") -> None:
+        """Remove bundles from the store that nothing refers to. staged: SHA-256 of one to keep."""
         record = self._records.record
         used = {record.factory, record.active, record.previous, self.bundle.sha256, self._factory.sha256, staged}
-        self._store.forget_others(used)
+        self._store.remove_others(used)
 
     def activate(self, bundle: Bundle, folder: Path) -> None:
-        """Let a bundle serve, on probation. Raises OSError when that cannot be recorded; then nothing has changed."""
-        # What is fallen back to must be proven: neither itself, activated once more, nor one on probation.
+        """Serve a bundle, on probation.
+
+        Args:
+            bundle: its content.
+            folder: in the store.
+
+        Raises:
+            OSError: it cannot be recorded; then nothing has changed.
+        """
+        # The bundle to fall back to must be proven: neither this one, activated again, nor one on probation.
         unproven = bundle.sha256 == self.bundle.sha256 or self.on_probation
         previous = self._records.record.previous if unproven else self.bundle.sha256
         self._records.change(active=bundle.sha256, previous=previous, probation=True)
         self._probation_left = PROBATION_FRAMES
         self._serve(bundle, folder)
         with contextlib.suppress(OSError):
-            self.forget_others(bundle.sha256)
+            self.remove_unused(bundle.sha256)
 
     def count_answer(self) -> None:
-        """A frame was answered: the last one of the probation ends it."""
+        """Count a frame that was answered; the last one of the probation ends it."""
         if self._probation_left == 0:
             return
         self._probation_left -= 1
         if self._probation_left == 0:
             self._records.note(probation=False)
-            self._events.send("bundle_confirmed", f"{self.bundle.name} {self.bundle.version}")
+            self._events.send("bundle_confirmed", name=self.bundle.name, version=self.bundle.version)
 
     def fall_back(self, why: str) -> None:
-        """The newly activated bundle failed: the one before it serves again, whatever the storage says to it."""
+        """Serve the bundle before this one, which failed on probation. why: for the event."""
         failed, previous = self.bundle, self._records.record.previous
         bundle = self._factory
         if previous not in ("", self._factory.sha256):
             try:
                 bundle = self._store.find(previous)
             except BundleError as error:
-                self._events.send("bundle_refused", str(error))
+                self._events.send("bundle_refused", problem=str(error))
         self._probation_left = 0
         self._records.note(active=bundle.sha256, previous="", probation=False)
         self._counters.count("bundle_fall_backs")
         self._serve(bundle, bundle.path)
         self._events.send(
             "bundle_fell_back",
-            f"{failed.name} {failed.version} failed ({why}); {bundle.name} {bundle.version} serves",
+            failed_name=failed.name,
+            failed_version=failed.version,
+            problem=why,
+            name=bundle.name,
+            version=bundle.version,
         )
 
-    def write_anew(self) -> bool:
-        """Write the files anew from memory, and let workers load them from there. Returns whether it worked."""
+    def rewrite_files(self) -> bool:
+        """Write the files again from memory, and let workers load these. Returns whether it worked."""
         try:
             self.bundle.verify()
             self.folder = self._store.keep(self.bundle.files)[1]
         except (BundleError, OSError) as error:
-            self._events.send("bundle_damaged", f"and could not be written anew: {error}")
+            self._events.send("bundle_damaged", write_error=str(error))
             return False
         self._watch_files()
         return True
 
     def _serve(self, bundle: Bundle, folder: Path) -> None:
         self.bundle, self.folder = bundle, folder
-        self._parameters.follow(bundle)
+        self._parameters.use_bundle(bundle)
         self._state.apply(Trigger.FILES_GOOD)
         self._watch_files()
 

@@ -1,4 +1,4 @@
-"""The four public sockets: bound, limited, guarded."""
+"""Binds the four public sockets, with their limits and allow-lists."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FRAME_QUEUE = 4
 _PRODUCT_QUEUE = 16
 _TELEMETRY_QUEUE = 1000
 _COMMAND_QUEUE = 100
-# libzmq limits what comes over the wire, and there CURVE adds so many bytes to every part.
+# libzmq's limit counts bytes on the wire, where CURVE adds this many to every part.
 _CURVE_BYTES = 33
 # name: (pattern, option for the queue's length, length, greatest incoming part in bytes)
 _SOCKETS = {
@@ -34,7 +34,7 @@ class ServiceError(RuntimeError):
 def bind_sockets(
     context: zmq.Context[zmq.Socket[bytes]], endpoints: dict[str, str], gatekeeper: Gatekeeper
 ) -> dict[str, zmq.Socket[bytes]]:
-    """Bind all four, or none. Raises ServiceError naming the endpoint."""
+    """Bind all four sockets, or none. Raises ServiceError naming the endpoint."""
     sockets: dict[str, zmq.Socket[bytes]] = {}
     try:
         for name in _SOCKETS:
@@ -50,7 +50,7 @@ def bind_sockets(
 def _bind(
     context: zmq.Context[zmq.Socket[bytes]], name: str, endpoint: str, gatekeeper: Gatekeeper
 ) -> zmq.Socket[bytes]:
-    if _ipc_in_use(endpoint):
+    if _is_ipc_in_use(endpoint):
         raise ServiceError(f"endpoints.{name}: cannot bind {endpoint}: Address already in use")
     kind, option, queue, limit = _SOCKETS[name]
     socket = context.socket(kind)
@@ -69,8 +69,8 @@ def _bind(
     return socket
 
 
-def _ipc_in_use(endpoint: str) -> bool:
-    """Whether someone listens on an ipc endpoint; ZeroMQ would take it over without a word."""
+def _is_ipc_in_use(endpoint: str) -> bool:
+    """Whether a process listens on an ipc endpoint, which ZeroMQ would take over without an error."""
     path = endpoint.removeprefix("ipc://")
     if path == endpoint or not Path(path).is_socket():
         return False

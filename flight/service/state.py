@@ -1,4 +1,4 @@
-"""The service's state: one table of transitions, and the one sink for events."""
+"""The service's state, and the table of transitions that alone changes it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,26 @@ STATES = ("starting", "ready", "degraded", "safe")
 
 
 class Trigger(Enum):
-    """What happens to a service that its state depends on."""
+    """What can change the state."""
 
     WORKER_READY = "a worker has passed its self-test, and serves"
     WORKER_LOST = "the worker was lost, and another is to start"
     WORKERS_EXHAUSTED = "the worker was lost, and no more restarts are allowed"
     FILES_DAMAGED = "a file of the serving bundle has changed on the storage"
-    FILES_GOOD = "the serving bundle was written anew, or another one serves"
+    FILES_GOOD = "the serving bundle was written again, or another one serves"
     RECOVERY = "the command `recover`"
 
 
 @dataclass(frozen=True)
 class Transition:
-    """One row of the table. damaged: whether files of the serving bundle are, where that matters; None: either."""
+    """One row of the table.
+
+    Attributes:
+        trigger: what happens.
+        sources: states in which the row applies.
+        damaged: whether files of the serving bundle must be damaged, or must not; None if it does not matter.
+        target: the next state.
+    """
 
     trigger: Trigger
     sources: tuple[str, ...]
@@ -32,8 +39,8 @@ class Transition:
     target: str
 
 
-# What is not in here leaves the state as it is. FILES_GOOD changes a fact alone: a fresh worker over the good files
-# follows it.
+# Any other combination leaves the state as it is. FILES_GOOD only clears `files_damaged`: a fresh worker over the good
+# files then leads back to ready.
 TRANSITIONS = (
     Transition(Trigger.WORKER_READY, ("starting", "ready", "degraded"), False, "ready"),
     Transition(Trigger.WORKER_READY, ("starting", "ready", "degraded"), True, "degraded"),
@@ -45,29 +52,31 @@ TRANSITIONS = (
 
 
 class State:
-    """The state, which only triggers change.
+    """Holds the state and applies triggers to it.
 
-    name: of STATES. files_damaged: whether a file of the serving bundle is known to have changed on the storage.
-    events: the sink in which everything that happens in the service is told.
+    Attributes:
+        events: the sink for the service's events.
+        name: one of STATES.
+        files_damaged: whether a file of the serving bundle is known to have changed on the storage.
     """
 
     def __init__(self, events: EventSink) -> None:
         self.events = events
         self.name = "starting"
         self.files_damaged = False
-        self._told: Callable[[], None] = lambda: None
+        self._callback: Callable[[], None] = lambda: None
 
     @property
     def safe(self) -> bool:
         """Whether there is no worker until a recover command."""
         return self.name == "safe"
 
-    def tell_changes(self, told: Callable[[], None]) -> None:
-        """Call `told` after every change of the state from now on."""
-        self._told = told
+    def call_on_change(self, callback: Callable[[], None]) -> None:
+        """Call `callback` after every change of the state."""
+        self._callback = callback
 
     def apply(self, trigger: Trigger) -> None:
-        """Let the table say what a trigger leads to."""
+        """Apply a trigger: change the state as the table says."""
         if trigger in (Trigger.FILES_DAMAGED, Trigger.FILES_GOOD):
             self.files_damaged = trigger is Trigger.FILES_DAMAGED
         for row in TRANSITIONS:
@@ -75,11 +84,11 @@ class State:
             if row.trigger is trigger and self.name in row.sources and fits:
                 if row.target != self.name:
                     self.name = row.target
-                    self._told()
+                    self._callback()
                 return
 
 
-def transitions_table() -> str:
+def format_transitions() -> str:
     """The table in Markdown."""
     facts = {None: "", True: "files of the serving bundle are damaged", False: "its files are good"}
     rows = ["| in | when | and | the state becomes |", "|---|---|---|---|"]

@@ -18,7 +18,7 @@ _KEPT = 100
 
 @dataclass
 class Counters:
-    """Everything that is counted; names as in telemetry.housekeeping."""
+    """All counters, named as in housekeeping."""
 
     frames_received: int = 0
     frames_accepted: int = 0
@@ -39,29 +39,38 @@ class Counters:
     products_published: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PRODUCT_TOPICS, 0))
 
     def count(self, name: str, key: str | None = None, number: int = 1) -> None:
-        """Add to a counter. key: of one that counts by reason or by topic. Raises KeyError for an unknown one."""
+        """Add to a counter.
+
+        Args:
+            name: of the counter.
+            key: of a counter by reason or by topic.
+            number: to add.
+
+        Raises:
+            KeyError: there is no such counter or key.
+        """
         if key is None:
             vars(self)[name] += number
         else:
             vars(self)[name][key] += number
 
     def reset(self) -> None:
-        """Let every counter begin anew."""
+        """Set every counter to zero."""
         vars(self).update(vars(Counters()))
 
     def values(self) -> dict[str, Any]:
-        """The counters by name, copied."""
+        """A copy of the counters by name."""
         return {name: dict(value) if isinstance(value, dict) else value for name, value in vars(self).items()}
 
 
 class Latencies:
-    """Milliseconds per stage of the last 100 answered frames."""
+    """Milliseconds per stage of the last 100 frames that were answered."""
 
     def __init__(self) -> None:
         self._stages = {stage: deque[float](maxlen=_KEPT) for stage in STAGES}
 
     def add(self, timing_ms: dict[str, float]) -> None:
-        """Record one frame; timing_ms has a value for every stage."""
+        """Add one frame. timing_ms: a value for every stage."""
         for stage, kept in self._stages.items():
             kept.append(timing_ms[stage])
 
@@ -72,10 +81,10 @@ class Latencies:
 
     def values(self) -> dict[str, dict[str, float]]:
         """Per stage: median, 99th percentile (nearest rank) and maximum; zeros before the first frame."""
-        return {stage: _summary(sorted(kept)) for stage, kept in self._stages.items()}
+        return {stage: _summarize(sorted(kept)) for stage, kept in self._stages.items()}
 
 
-def _summary(ordered: list[float]) -> dict[str, float]:
+def _summarize(ordered: list[float]) -> dict[str, float]:
     if not ordered:
         return {"p50": 0.0, "p99": 0.0, "max": 0.0}
     last = len(ordered) - 1
@@ -83,7 +92,7 @@ def _summary(ordered: list[float]) -> dict[str, float]:
 
 
 def resident_memory_bytes(pid: int | str = "self") -> int:
-    """Resident memory of a process, 0 where /proc does not tell."""
+    """Resident memory of a process; 0 if /proc does not say."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
     except (OSError, ValueError, IndexError):
@@ -92,9 +101,9 @@ def resident_memory_bytes(pid: int | str = "self") -> int:
 
 
 def cpu_temperature_c() -> float | None:
-    """The hottest thermal zone in degrees Celsius, or None where the board tells none."""
+    """Temperature of the hottest thermal zone, degrees Celsius; None if the board has none."""
     readings = []
-    # Listing the folder fails too when strangers hold all file handles with connections: no reason to end.
+    # Listing the folder fails too when connections use up all file handles, which must not end the service.
     with contextlib.suppress(OSError):
         for zone in Path("/sys/class/thermal").glob("thermal_zone*/temp"):
             with contextlib.suppress(OSError, ValueError):

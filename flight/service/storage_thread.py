@@ -1,4 +1,4 @@
-"""A thread for what reads or writes the storage, which may take long; the loop goes on meanwhile."""
+"""Runs what reads or writes the storage in a thread: it may take long, and the loop goes on meanwhile."""
 
 from __future__ import annotations
 
@@ -13,13 +13,20 @@ Result = TypeVar("Result")
 
 
 class StorageThread:
-    """Runs one call after another."""
+    """Runs one call after another in a thread."""
 
     def __init__(self) -> None:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="storage")
 
     def run(self, call: Callable[[], Result]) -> Generator[None, None, Result]:
-        """Run a call, waiting step by step; returns its result. Raises CommandError for BundleError and OSError."""
+        """Run a call in the thread, as a generator that ends when the call does.
+
+        Returns:
+            The call's result.
+
+        Raises:
+            CommandError: for the call's BundleError or OSError.
+        """
         future = self._executor.submit(call)
         while not future.done():
             yield
@@ -31,5 +38,5 @@ class StorageThread:
             raise CommandError("storage_failed", f"{error.filename}: {error.strerror}") from error
 
     def close(self) -> None:
-        """Wait for the call under way, and drop those that wait."""
+        """Wait for the call that runs, and cancel those that wait."""
         self._executor.shutdown(wait=True, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""The worker as the service sees it: starting, handing over jobs, noticing death or silence."""
+"""Controls one worker process: starts and ends it, sends jobs, receives answers, notices death and silence."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pathlib import Path
 import zmq
 
 from flight.service.configuration import WorkerSection
+from flight.service.events import Event
 from flight.service.protocol import (
     Alive,
     Answer,
@@ -26,34 +27,48 @@ from flight.service.protocol import (
     Progress,
     ProtocolError,
     Ready,
-    Refused,
     SelfTestAnswer,
     SelfTestJob,
+    StartFailed,
     encode,
     parse_answer,
 )
 
-# An idle worker is asked for a sign of life this often.
+# An idle worker is asked for a heartbeat this often.
 _PING_S = 0.5
-# Before the first pass a large frame is centred: so much more patience for every million pixels.
-_PATIENCE_S_PER_MEGAPIXEL = 0.5
-# Silence beyond what is usual for so long, and the worker does not count as responsive any more.
+# Before the first pass a large frame is centred, which takes longer for every million pixels.
+_S_PER_MEGAPIXEL = 0.5
+# After this long without a heartbeat, or the usual pause if longer, the worker does not count as responsive.
 _RESPONSIVE_S = 1.0
 _GAPS_KEPT = 50
 
 
 class Worker:
-    """One worker process on a private socket, over one bundle.
+    """One worker process on a private socket, over one bundle. No method blocks.
 
-    state: "starting" (loading and testing itself, or about to end because it refused the bundle), "idle", "busy", or
-    "dead". job: the one in flight, None unless busy. Nothing here blocks. Raises OSError when no scratch folder can
-    be made.
+    Attributes:
+        socket: the service's end, None without a process.
+        state: "starting" (loading and testing itself, or about to end because that failed), "idle", "busy" or "dead".
+        job: with which the worker is busy, or None.
+        since: when it entered the state, monotonic clock, s.
+        last_heartbeat: when it was heard last, or given something to answer, monotonic clock, s.
+        last_answer: when it finished a job last, monotonic clock, s; None before that.
     """
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], threads: int, patience: WorkerSection) -> None:
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], threads: int, timeouts: WorkerSection) -> None:
+        """Prepare a worker that is not started.
+
+        Args:
+            context: for the private sockets.
+            threads: processor cores that the worker may use.
+            timeouts: how long to wait for it.
+
+        Raises:
+            OSError: no temporary folder can be made.
+        """
         self._context = context
         self._threads = threads
-        self._patience = patience
+        self._timeouts = timeouts
         self._folder = tempfile.TemporaryDirectory(prefix="rubblemap_")
         self._generation = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -65,18 +80,22 @@ class Worker:
         self.state = "dead"
         self.job: FrameJob | SelfTestJob | None = None
         self.since = 0.0
-        self.last_sign = 0.0
+        self.last_heartbeat = 0.0
         self.last_answer: float | None = None
 
     @property
     def pid(self) -> int | None:
-        """The process id of the present worker."""
+        """Id of the process, None without one."""
         return self._process.pid if self._process else None
 
     def start(self, bundle: Path) -> None:
-        """Start a fresh worker process on a fresh socket.
+        """Start a new process on a new socket.
 
-        Raises OSError or zmq.ZMQError when the machine does not allow it; kill() then tidies up.
+        Args:
+            bundle: folder from which it loads the bundle.
+
+        Raises:
+            OSError, zmq.ZMQError: the machine does not allow it; kill() cleans up.
         """
         self._generation += 1
         # Cleaners of temporary folders may have removed it.
@@ -85,7 +104,7 @@ class Worker:
         self.socket = self._context.socket(zmq.PAIR)
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.bind(endpoint)
-        # The worker must not tell systemd anything.
+        # Only the service talks to systemd, not the worker.
         environment = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "flight.service.worker", endpoint, str(bundle), str(self._threads)],
@@ -96,17 +115,18 @@ class Worker:
         self._enter("starting")
 
     def dispatch(self, job: FrameJob | SelfTestJob) -> None:
-        """Hand over a job. The worker must be idle. Raises zmq.Again when its end of the socket is gone."""
+        """Send a job to the idle worker. Raises zmq.Again if its end of the socket is gone."""
         assert self.state == "idle"
         self._send(encode(job))
         self._enter("busy")
         self.job = job
         self._megapixels = 1e-6 * job.height * job.width if isinstance(job, FrameJob) else 0.0
 
-    def receive(self) -> Ready | Refused | SelfTestAnswer | MapsAnswer | Failed | None:
-        """The next answer that is more than a sign of life, or None.
+    def receive(self) -> Ready | StartFailed | SelfTestAnswer | MapsAnswer | Failed | None:
+        """Receive the next answer that is more than a heartbeat; None if there is none.
 
-        Raises ProtocolError for what is no answer, or none that is due.
+        Raises:
+            ProtocolError: the answer breaks the protocol, or is not due.
         """
         while self.socket is not None:
             try:
@@ -115,64 +135,75 @@ class Worker:
                 return None
             answer = parse_answer(parts)
             self._check_due(answer)
-            self._note_sign(answer)
+            self._note_heartbeat(answer)
             if not isinstance(answer, Alive | Progress):
                 return answer
         return None
 
     def ping_if_quiet(self, now: float) -> None:
-        """Ask an idle worker for a sign of life, if it is time to."""
-        if self.state == "idle" and not self._pinged and now - self.last_sign >= _PING_S:
+        """Ask an idle worker for a heartbeat, if the last one is some time ago. now: monotonic clock, s."""
+        if self.state == "idle" and not self._pinged and now - self.last_heartbeat >= _PING_S:
             with contextlib.suppress(zmq.Again):
                 self._send(encode(Ping()))
-                self._pinged, self.last_sign = True, now
+                self._pinged, self.last_heartbeat = True, now
 
-    def problem(self, now: float) -> tuple[str, str] | None:
-        """Why the worker must be replaced, (event, message); None while all is well or when it is dead already."""
+    def find_problem(self, now: float) -> Event | None:
+        """Find out whether the worker must be replaced.
+
+        Args:
+            now: monotonic clock, s.
+
+        Returns:
+            The event that says why; None if all is well or there is no process.
+        """
         if self._process is None:
             return None
         status = self._process.poll()
         if status is not None:
-            return "worker_died", f"pid {self.pid}: {_how_it_ended(status)}"
+            return Event("worker_died", pid=self.pid, ending=_describe_exit(status))
         if self.state == "starting":
-            limit, quiet = self._patience.start_timeout_s, now - self.since
-        elif self.state == "busy" and now - self.since > self._patience.answer_timeout_s:
-            limit, quiet = self._patience.answer_timeout_s, now - self.since
+            limit, quiet = self._timeouts.start_timeout_s, now - self.since
+        elif self.state == "busy" and now - self.since > self._timeouts.answer_timeout_s:
+            limit, quiet = self._timeouts.answer_timeout_s, now - self.since
         elif self.state == "busy" or self._pinged:
-            limit, quiet = self.hang_limit_s, now - self.last_sign
+            limit, quiet = self.hang_limit_s, now - self.last_heartbeat
         else:
             return None
         if quiet <= limit:
             return None
-        return "worker_timeout", f"pid {self.pid}: {self.state}, no sign of life for {quiet:.1f} s, limit {limit:.1f} s"
+        return Event("worker_timeout", pid=self.pid, state=self.state, quiet_s=quiet, limit_s=limit)
 
     @property
     def hang_limit_s(self) -> float:
-        """How long the present job may go on without a sign of life."""
-        return self._patience_for(self._patience.hang_timeout_s)
+        """How long the present job may go on without a heartbeat, seconds."""
+        return self._hang_limit(self._timeouts.hang_timeout_s)
 
     @property
     def responsive(self) -> bool:
-        """Whether it is there and gave the signs of life that were due.
+        """Whether the worker runs and its heartbeats come in time.
 
-        Doubtful long before hang_limit_s, which may be set to a minute: the doubt passes with the next sign.
+        This is false long before hang_limit_s, which may be set to a minute, and true again with the next heartbeat.
         """
-        if self.state not in ("idle", "busy") or self.problem(time.monotonic()) is not None:
+        if self.state not in ("idle", "busy") or self.find_problem(time.monotonic()) is not None:
             return False
         due = self.state == "busy" or self._pinged
-        return not due or time.monotonic() - self.last_sign <= self._patience_for(_RESPONSIVE_S)
+        return not due or time.monotonic() - self.last_heartbeat <= self._hang_limit(_RESPONSIVE_S)
 
-    def _patience_for(self, least_s: float) -> float:
-        """How much silence to bear: least_s, or more where the pauses lately or the present frame ask for it."""
-        # Not the longest: a machine that stood still once must not make for long patience ever after.
+    def _hang_limit(self, minimum_s: float) -> float:
+        """Extend a limit on silence for the present frame and the latest pauses between heartbeats.
+
+        Args:
+            minimum_s: limit for a small frame on a fast machine, seconds.
+        """
+        # Not the longest pause: one stop of the whole machine must not raise the limit for long.
         ordered = sorted(self._gaps) or [0.0]
-        usual = self._patience.hang_factor * ordered[int(0.9 * (len(ordered) - 1))]
-        return max(least_s, usual) + self._megapixels * _PATIENCE_S_PER_MEGAPIXEL
+        usual = self._timeouts.hang_factor * ordered[int(0.9 * (len(ordered) - 1))]
+        return max(minimum_s, usual) + self._megapixels * _S_PER_MEGAPIXEL
 
     def kill(self) -> None:
-        """End the process, whatever it does, and drop its socket.
+        """Kill the process and close its socket.
 
-        It is not waited for: a process inside a driver that hangs dies when the driver lets it.
+        The process is not waited for: inside a driver that hangs it dies when the driver lets it.
         """
         if self._process is not None:
             self._process.kill()
@@ -187,7 +218,7 @@ class Worker:
         self.state = "dead"
 
     def close(self) -> None:
-        """Kill the worker and remove the socket's folder."""
+        """Kill the process and remove the socket's folder."""
         self.kill()
         for process in self._dying:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -200,14 +231,14 @@ class Worker:
 
     def _enter(self, state: str) -> None:
         self.state, self.since, self.job, self._pinged = state, time.monotonic(), None, False
-        self.last_sign = self.since
+        self.last_heartbeat = self.since
 
     def _check_due(self, answer: Answer) -> None:
         """Raise ProtocolError for an answer that a worker in this state, with this job, has no reason to give."""
         due = {
             Alive: True,
             Ready: self.state == "starting",
-            Refused: self.state == "starting",
+            StartFailed: self.state == "starting",
             Progress: self.state in ("starting", "busy"),
             SelfTestAnswer: isinstance(self.job, SelfTestJob),
             MapsAnswer: isinstance(self.job, FrameJob),
@@ -220,23 +251,23 @@ class Worker:
             which = f" {answer.job}" if isinstance(answer, SelfTestAnswer | MapsAnswer | Failed) else ""
             raise ProtocolError(f"answer: expected what is due while {self.state}{at_work}, got {answer.KIND}{which}")
 
-    def _note_sign(self, answer: Answer) -> None:
+    def _note_heartbeat(self, answer: Answer) -> None:
         now = time.monotonic()
         if isinstance(answer, Progress):
-            # Up to the first pass (0 done) it is centering, whose time depends on the frame.
+            # Until 0 passes are reported the worker is centering, which takes as long as the frame is large.
             if answer.passes > 0:
-                self._gaps.append(now - self.last_sign)
+                self._gaps.append(now - self.last_heartbeat)
             self._megapixels = 0.0
         elif isinstance(answer, Alive):
             self._pinged = False
-        elif not isinstance(answer, Refused):
+        elif not isinstance(answer, StartFailed):
             self.last_answer = now
             self._enter("idle")
-        self.last_sign = now
+        self.last_heartbeat = now
 
 
-def _how_it_ended(status: int) -> str:
-    """A process's exit status in words; negative numbers are signals."""
+def _describe_exit(status: int) -> str:
+    """Describe a process's exit status; negative numbers are signals."""
     if status >= 0:
         return f"exit status {status}"
     try:

@@ -1,4 +1,4 @@
-"""Telling systemd that the service is up and alive: the sd_notify protocol, one datagram a message."""
+"""Tells systemd that the service is up and alive: the sd_notify protocol, one datagram per message."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import socket
 
 
 class Notifier:
-    """Sends to the socket that systemd names in NOTIFY_SOCKET; without one, nothing is sent.
+    """Sends to the socket that NOTIFY_SOCKET names; sends nothing without one.
 
-    interval_s: how often alive() is to be called, half of WATCHDOG_USEC; None when no watchdog is set.
+    Attributes:
+        interval_s: how often to call report_alive(), half of WATCHDOG_USEC, seconds; None if no watchdog is set.
     """
 
     def __init__(self) -> None:
@@ -22,23 +23,23 @@ class Notifier:
         self.interval_s = 0.5e-6 * int(microseconds) if microseconds.isdecimal() and watched else None
         self._ready = False
 
-    def ready(self, status: str) -> None:
-        """The service is up. Sent once; later calls only change the status line."""
+    def report_ready(self, status: str) -> None:
+        """Report that the service is up; later calls only change the status line."""
         self._send(f"STATUS={status}" if self._ready else f"READY=1\nSTATUS={status}")
         self._ready = True
 
-    def alive(self) -> None:
-        """The watchdog's sign of life."""
+    def report_alive(self) -> None:
+        """Send the watchdog's heartbeat."""
         self._send("WATCHDOG=1")
 
-    def stopping(self) -> None:
-        """The service is about to end."""
+    def report_stopping(self) -> None:
+        """Report that the service is about to end."""
         self._send("STOPPING=1")
 
     def _send(self, text: str) -> None:
         if not self._address:
             return
-        # Whoever started us may be gone; that must not end the service.
+        # The process that started the service may be gone, which must not end the service.
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             sender.setblocking(False)
             sender.sendto(text.encode("utf-8"), self._address)

@@ -1,8 +1,8 @@
 """The worker process: holds the engine, answers one job at a time, and knows no public socket.
 
-Started by the service as `python -m flight.service.worker`. It ends when its standard input closes, so that
-it never outlives the service, however that ended. Signs of life: an answer to a ping while idle, and one for every
-dropout pass while busy.
+The service starts it as `python -m flight.service.worker`. It ends when its standard input closes, so that it never
+outlives the service, however that ended. It sends a heartbeat after every dropout pass while busy, and when it is
+pinged while idle.
 """
 
 from __future__ import annotations
@@ -33,16 +33,22 @@ from flight.service.protocol import (
     Ping,
     Progress,
     Ready,
-    Refused,
     SelfTestAnswer,
     SelfTestJob,
+    StartFailed,
     encode,
     parse_job,
 )
 
 
 def process_frame(engine: Engine, job: FrameJob, progress: Callable[[int], None]) -> MapsAnswer:
-    """Answer a frame."""
+    """Run the engine on a frame.
+
+    Args:
+        engine: over the serving bundle.
+        job: the frame, and how to process it.
+        progress: called with the number of passes done.
+    """
     dtype: np.dtype[Any] = np.dtype("<u1") if job.dtype == "u8" else np.dtype("<u2")
     shape = (job.height, job.width) if job.channels == 1 else (job.height, job.width, job.channels)
     maps = engine.segment(
@@ -73,35 +79,46 @@ def process_frame(engine: Engine, job: FrameJob, progress: Callable[[int], None]
     )
 
 
-def self_test(engine: Engine, progress: Callable[[int], None]) -> Ready:
-    """Run the self-test; its result, and what the service needs to know which one it must be. Raises BundleError."""
+def process_self_test(engine: Engine, progress: Callable[[int], None]) -> Ready:
+    """Run the self-test.
+
+    Args:
+        engine: over the bundle to be tested.
+        progress: called with the number of passes done.
+
+    Returns:
+        Its result, and what decides which result it must be: the bundle and the environment.
+
+    Raises:
+        BundleError: too few pixels have the recorded class.
+    """
     result = run_self_test(engine, progress)
     return Ready(engine.bundle.sha256, describe_environment(engine.threads), result.agreement, result.digest)
 
 
 def answer_job(engine: Engine, job: Job, progress: Callable[[int], None]) -> Answer:
-    """Answer one job. One that cannot be carried out is no reason to lose the worker."""
+    """Carry out one job. A job that fails is answered too, and does not end the worker."""
     if isinstance(job, Ping):
         return Alive()
     try:
         if isinstance(job, SelfTestJob):
-            return SelfTestAnswer(job.job, **vars(self_test(engine, progress)))
+            return SelfTestAnswer(job.job, **vars(process_self_test(engine, progress)))
         return process_frame(engine, job, progress)
     except Exception as error:
         return Failed(job.job, f"{type(error).__name__}: {error}")
 
 
 def _end_with_parent() -> None:
-    """Exit as soon as standard input closes: the service holds the other end."""
+    """Exit as soon as standard input closes, of which the service holds the other end."""
     while os.read(0, 4096):
         pass
     os._exit(0)
 
 
 def main(arguments: list[str]) -> int:
-    """Run a worker. arguments: endpoint, bundle folder, threads."""
+    """Run a worker. arguments: endpoint, bundle folder, threads. Returns the exit code."""
     endpoint, bundle_path, threads = arguments[0], Path(arguments[1]), int(arguments[2])
-    # Ctrl-C and systemd's stop reach every process; when the worker is to end is for the service to say.
+    # Ctrl-C and systemd's stop reach every process; the service alone ends the worker.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -118,10 +135,10 @@ def main(arguments: list[str]) -> int:
 
     try:
         engine = Engine(load_bundle(bundle_path), threads)
-        # Also the warm-up, without which the first frame would be the slowest.
-        ready = self_test(engine, progress)
+        # This also warms the engine up: the first pass is the slowest.
+        ready = process_self_test(engine, progress)
     except (BundleError, RuntimeError) as error:
-        send(Refused(str(error)))
+        send(StartFailed(str(error)))
         socket.close()
         context.term()
         return 1

@@ -1,4 +1,4 @@
-"""The worker: started, given jobs, watched, and replaced. Whether it is replaced is decided here alone."""
+"""Supervises the worker: starts it, sends it jobs, handles its answers, and alone decides when to replace it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from flight.icd.products import ProductError
 from flight.service.candidate import CandidateSlot
 from flight.service.commands import CommandError, Procedure
 from flight.service.configuration import WorkerSection
+from flight.service.events import Event
 from flight.service.frame_line import FrameLine
 from flight.service.protocol import (
     Failed,
@@ -20,9 +21,9 @@ from flight.service.protocol import (
     MapsAnswer,
     ProtocolError,
     Ready,
-    Refused,
     SelfTestAnswer,
     SelfTestJob,
+    StartFailed,
 )
 from flight.service.restarts import Restarts
 from flight.service.self_tests import SelfTests
@@ -34,15 +35,14 @@ from flight.service.systemd import Notifier
 
 
 class WorkerCare:
-    """The present worker and what becomes of it.
+    """Supervises the worker.
 
-    A worker is replaced when it is lost (see _lose), or when bundle care has warmed up a candidate for its place.
-    new_worker: makes one.
+    It is replaced when it is lost (see _lose), and by a candidate that is warmed up over another bundle or new files.
     """
 
     def __init__(
         self,
-        new_worker: Callable[[], Worker],
+        make_worker: Callable[[], Worker],
         configuration: WorkerSection,
         candidate: CandidateSlot,
         serving: ServingBundle,
@@ -52,6 +52,12 @@ class WorkerCare:
         state: State,
         counters: Counters,
     ) -> None:
+        """Prepare a worker that is not started.
+
+        Args:
+            make_worker: makes a worker that is not started.
+            configuration: [worker] of the configuration.
+        """
         self._configuration = configuration
         self._candidate = candidate
         self._serving = serving
@@ -64,20 +70,20 @@ class WorkerCare:
         self._restarts = Restarts(configuration.restart_limit, configuration.restart_window_s)
         self._restart_at = 0.0
         self._job_numbers = itertools.count(1)
-        self._worker = new_worker()
+        self._worker = make_worker()
 
     @property
     def socket(self) -> zmq.Socket[bytes] | None:
-        """The worker's private socket, to be polled."""
+        """The worker's private socket, to be polled; None without a worker."""
         return self._worker.socket
 
     @property
     def responsive(self) -> bool:
-        """Whether the worker is there and gave the signs of life that were due."""
+        """Whether the worker runs and its heartbeats come in time."""
         return self._worker.responsive
 
     def status(self) -> dict[str, Any]:
-        """The worker, as in housekeeping."""
+        """Fields of housekeeping about the worker."""
         last, pid = self._worker.last_answer, self._worker.pid
         return {
             "worker_last_answer_age_s": None if last is None else time.monotonic() - last,
@@ -90,27 +96,27 @@ class WorkerCare:
         try:
             self._worker.start(self._serving.folder)
         except (OSError, zmq.ZMQError) as error:
-            self._lose("worker_died", f"could not be started: {error}")
+            self._lose(Event("worker_died", error=str(error)))
 
     def close(self) -> None:
         """End the worker."""
         self._worker.close()
 
     def take_answer(self) -> None:
-        """Take the worker's answer, if there is one.
+        """Receive and handle the worker's answer, if there is one.
 
-        An upset worker may answer anything: what is no answer that is due, or makes no product, costs the worker. Any
-        other error is the service's own.
+        An answer that breaks the protocol, is not due, or makes no valid product costs the worker: its memory may be
+        corrupted. Any other error is the service's own.
         """
         try:
             answer = self._worker.receive()
             if answer is not None:
                 self._handle(answer)
         except (ProtocolError, ProductError) as error:
-            self._lose("worker_answer_malformed", f"{type(error).__name__}: {error}")
+            self._lose(Event("worker_answer_malformed", problem=f"{type(error).__name__}: {error}"))
 
     def watch(self) -> None:
-        """Replace a worker that died or hangs, when it is time to; ask a quiet one for a sign of life."""
+        """Replace a worker that died or hangs, once the next may start; ask a quiet one for a heartbeat."""
         now = time.monotonic()
         if self._state.safe:
             return
@@ -118,27 +124,31 @@ class WorkerCare:
             if now >= self._restart_at:
                 self._restart()
             return
-        problem = self._worker.problem(now)
+        problem = self._worker.find_problem(now)
         if problem is not None:
-            self._lose(*problem)
+            self._lose(problem)
         else:
             self._worker.ping_if_quiet(now)
 
     def dispatch(self) -> None:
-        """Give an idle worker the next job: a self-test that is due, or else the frame that waits."""
+        """Send an idle worker its next job: a self-test that is due, else the frame that waits."""
         if self._state.safe:
             self._frame_line.answer_without_worker()
         elif self._worker.state == "idle":
-            if self._self_tests.due(idle=not self._frame_line.waiting):
-                self._hand_over(SelfTestJob(next(self._job_numbers)))
-            elif self._frame_line.waiting and not self._hand_over(self._frame_line.next_job(next(self._job_numbers))):
+            if self._self_tests.is_due(idle=not self._frame_line.waiting):
+                self._send_job(SelfTestJob(next(self._job_numbers)))
+            elif self._frame_line.waiting and not self._send_job(self._frame_line.next_job(next(self._job_numbers))):
                 # The worker is gone, and its exit will be seen in a moment; the frame waits for the next one.
-                self._frame_line.take_back()
+                self._frame_line.requeue_frame()
 
     def replace(self, take_over: Callable[[], None]) -> Procedure:
-        """Put the candidate in the worker's place between two frames. take_over: what must be done for that.
+        """Replace the worker by the candidate, between two frames.
 
-        Raises the CommandError of take_over; there is then no candidate, and the worker goes on.
+        Args:
+            take_over: called at that moment, for what must change with it.
+
+        Raises:
+            CommandError: take_over failed; the candidate is dropped and the worker goes on.
         """
         while self._worker.state == "busy":
             yield
@@ -159,7 +169,7 @@ class WorkerCare:
     # Commands
 
     def self_test(self) -> Procedure:
-        """The command self_test."""
+        """Carry out the command self_test. Raises CommandError in the safe state."""
         if self._state.safe:
             raise CommandError("wrong_state", "self_test: there is no worker in the safe state")
         return self._await_self_test()
@@ -169,7 +179,7 @@ class WorkerCare:
         self._self_tests.request()
         while self._self_tests.requested or self._self_tests.time_ns == before:
             if self._state.safe:
-                self._self_tests.withdraw()
+                self._self_tests.withdraw_request()
                 raise CommandError("wrong_state", "self_test: the service entered the safe state")
             yield
         if not self._self_tests.passed:
@@ -177,78 +187,79 @@ class WorkerCare:
         return {"passed": True}
 
     def recover(self) -> dict[str, Any]:
-        """The command recover."""
+        """Carry out the command recover. Raises CommandError unless in the safe state."""
         if not self._state.safe:
             raise CommandError("wrong_state", f"recover: expected the safe state, got {self._state.name}")
-        self._restarts.forget()
+        self._restarts.reset()
         self._state.apply(Trigger.RECOVERY)
-        self._events.send("safe_state_left", "by command")
+        self._events.send("safe_state_left")
         self._restart()
         return {}
 
     # Answers
 
-    def _handle(self, answer: Ready | Refused | SelfTestAnswer | MapsAnswer | Failed) -> None:
+    def _handle(self, answer: Ready | StartFailed | SelfTestAnswer | MapsAnswer | Failed) -> None:
         match answer:
             case Ready():
                 self._accept_worker(answer)
-            case Refused():
-                self._events.send("bundle_refused", answer.message)
-                self._serving.write_anew()
+            case StartFailed():
+                self._events.send("bundle_refused", problem=answer.message)
+                self._serving.rewrite_files()
             case SelfTestAnswer():
-                if self._self_tests.judge(self._serving.bundle, answer):
-                    agreement = f"{100 * answer.agreement:.2f} % of the pixels as recorded"
-                    self._events.send("self_test_passed", agreement)
+                if self._self_tests.check_answer(self._serving.bundle, answer):
+                    self._events.send("self_test_passed", agreement_percent=100.0 * answer.agreement)
                 else:
-                    self._lose("self_test_failed", "the worker's answer was not the known one, bit by bit")
+                    problem = "the worker's answer was not the known one, bit by bit"
+                    self._lose(Event("self_test_failed", problem=problem))
             case MapsAnswer():
-                self._frame_line.publish(answer)
-                self._restarts.answered()
+                self._frame_line.publish_maps(answer)
+                self._restarts.note_answer()
                 self._self_tests.count_frame()
                 self._serving.count_answer()
             case Failed() if self._frame_line.in_flight:
-                self._frame_line.publish_refusal(answer.message)
+                self._frame_line.publish_failure(answer.message)
                 if self._serving.on_probation:
-                    self._lose("worker_refused", "the newly activated bundle could not process a frame")
+                    problem = "the newly activated bundle could not process a frame"
+                    self._lose(Event("worker_refused", problem=problem))
             case Failed():
-                self._self_tests.fail()
-                self._lose("self_test_failed", answer.message)
+                self._self_tests.note_failure()
+                self._lose(Event("self_test_failed", problem=answer.message))
 
     def _accept_worker(self, answer: Ready) -> None:
         bundle = self._serving.bundle
-        if not self._self_tests.judge(bundle, answer):
-            self._lose("self_test_failed", "a fresh worker's answer was not the known one")
+        if not self._self_tests.check_answer(bundle, answer):
+            self._lose(Event("self_test_failed", problem="a fresh worker's answer was not the known one"))
             return
-        self._restarts.ready()
+        self._restarts.note_ready()
         self._state.apply(Trigger.WORKER_READY)
-        self._notifier.ready(f"serving {bundle.name} {bundle.version}")
-        self._events.send("worker_ready", f"pid {self._worker.pid}", pid=self._worker.pid)
+        self._notifier.report_ready(f"serving {bundle.name} {bundle.version}")
+        self._events.send("worker_ready", pid=self._worker.pid)
 
     # Replacement
 
-    def _lose(self, event: str, message: str) -> None:
-        """The worker died, hangs or errs: end it, say so, plan the next one, and see to the frame that it had."""
-        self._events.send(event, message)
+    def _lose(self, loss: Event) -> None:
+        """End a worker that died, hangs or errs; plan the next one, and decide about the frame that it had."""
+        self._events.send_event(loss)
         self._worker.kill()
         if self._serving.on_probation:
-            self._serving.fall_back(message)
-        start = self._restarts.next_start(time.monotonic())
-        self._frame_line.lose_worker(another=start is not None)
+            self._serving.fall_back(loss.message)
+        start = self._restarts.plan_start(time.monotonic())
+        self._frame_line.handle_worker_loss(restarting=start is not None)
         if start is not None:
             self._state.apply(Trigger.WORKER_LOST)
             self._restart_at = start
             return
         self._state.apply(Trigger.WORKERS_EXHAUSTED)
         limit, window = self._configuration.restart_limit, self._configuration.restart_window_s
-        self._events.send("safe_state_entered", f"more than {limit} worker restarts in {window:g} s")
-        self._notifier.ready("safe state, waiting for a command")
+        self._events.send("safe_state_entered", restart_limit=limit, restart_window_s=window)
+        self._notifier.report_ready("safe state, waiting for a command")
 
     def _restart(self) -> None:
         self._counters.count("worker_restarts")
         self.start()
 
-    def _hand_over(self, job: FrameJob | SelfTestJob) -> bool:
-        """Whether the worker took a job; it does not when its end of the socket is gone."""
+    def _send_job(self, job: FrameJob | SelfTestJob) -> bool:
+        """Send a job. Returns whether the worker's end of the socket is still there."""
         try:
             self._worker.dispatch(job)
         except zmq.Again:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from ground_tools.bodies.reliefs import ANALYTIC, CraterMap
 from ground_tools.foundation.descriptions import parse, read_toml
-from ground_tools.foundation.expectations import shown
+from ground_tools.foundation.expectations import format_toml_value
 from ground_tools.foundation.structures import FieldError, TomlTable, join_path
 
 DEFAULT_CATALOGUE = Path(__file__).with_name("catalogue.toml")
@@ -81,7 +81,7 @@ class BodyRecipe(TomlTable, frozen=True):
         for number, name in enumerate(self.crater_maps):
             if name != ANALYTIC and name not in self.height_maps:
                 known = ", ".join([ANALYTIC, *self.height_maps])
-                raise FieldError(join_path("crater_maps", number), f"one of {known}", shown(name))
+                raise FieldError(join_path("crater_maps", number), f"one of {known}", format_toml_value(name))
 
     @property
     def procedural_kind(self) -> str | None:
@@ -108,7 +108,7 @@ def load_catalogue(path: Path = DEFAULT_CATALOGUE) -> dict[str, BodyRecipe]:
     place, tables = f"{_WHAT} {path}", read_toml(_WHAT, path)
     given = tables.pop(_MAPS, {})
     if not isinstance(given, dict):
-        raise ValueError(f"{place}: {_MAPS}: expected a table, got {shown(given)}")
+        raise ValueError(f"{place}: {_MAPS}: expected a table, got {format_toml_value(given)}")
     maps = {name: parse(place, table, CraterMap, join_path(_MAPS, name), name=name) for name, table in given.items()}
     return {name: parse(place, table, BodyRecipe, name, name=name, height_maps=maps) for name, table in tables.items()}
 

@@ -80,8 +80,6 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what `ground-tools train` was asked for; returns the exit code."""
-    from ground_tools.training.hardware import set_precision, spread_over_devices
-    from ground_tools.training.loop import train_encoder, train_unet
     from ground_tools.training.recipes import load_recipe, override
 
     overrides = dict(override(text) for text in arguments.set)
@@ -94,6 +92,10 @@ def run(arguments: argparse.Namespace) -> int:
                 raise ValueError(
                     f"--{option.replace('_', '-')}: recipe {recipe.name} trains an encoder, which takes none"
                 )
+    # After the checks: importing the backend takes many seconds.
+    from ground_tools.training.hardware import set_precision, spread_over_devices
+    from ground_tools.training.loop import train_encoder, train_unet
+
     set_precision(arguments.precision)
     if arguments.devices is not None:
         print(f"spread over {spread_over_devices(arguments.devices, recipe.batch + recipe.beside)} devices")

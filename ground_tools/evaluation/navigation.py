@@ -18,7 +18,7 @@ from msgspec import UNSET, UnsetType
 
 from flight.bundle import Bundle
 from flight.client import Refusal, SunDirection, navigation_fix
-from flight.icd.catalogue import status_of
+from flight.icd.catalogue import worst_status
 from flight.icd.limits import TOPIC_NAVIGATION
 from flight.icd.products import Product
 from flight.inference.engine import Engine
@@ -56,7 +56,7 @@ def product_of(
     """A navigation product with what its consumer reads."""
     header = {
         "topic": TOPIC_NAVIGATION,
-        "status": status_of(flags),
+        "status": worst_status(flags),
         "flags": flags,
         "map_to_sensor": list(map_to_sensor),
         "classes": classes,

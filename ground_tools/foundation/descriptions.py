@@ -14,7 +14,7 @@ from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
 
-from ground_tools.foundation.expectations import expected_value, shown
+from ground_tools.foundation.expectations import expected_value, format_toml_value
 from ground_tools.foundation.structures import FieldError, TomlTable, conditions, is_table, join_path, plain_type
 
 Structure = TypeVar("Structure", bound=TomlTable)
@@ -92,9 +92,9 @@ def parse(place: str, table: Any, kind: type[Structure], at: str = "", **known: 
     try:
         for path, number in _numbers(table, at):
             if not math.isfinite(number):
-                raise FieldError(path, "a finite number", shown(number))
+                raise FieldError(path, "a finite number", format_toml_value(number))
         if not isinstance(table, dict):
-            raise FieldError(at, "a table", shown(table))
+            raise FieldError(at, "a table", format_toml_value(table))
         _refuse_unknown(table, kind, at, known)
         complete = {**table, **known}
         try:
@@ -113,7 +113,7 @@ def _override(place: str, table: dict[str, Any], field: str, value: Any) -> None
     for name in tables:
         at = at.setdefault(name, {})
         if not isinstance(at, dict):
-            raise ValueError(f"{place}: {field}: expected {name} to be a table, got {shown(at)}")
+            raise ValueError(f"{place}: {field}: expected {name} to be a table, got {format_toml_value(at)}")
     at[last] = value
 
 
@@ -141,7 +141,9 @@ def _check_conditions(table: dict[str, Any], structure: TomlTable, at: str) -> N
         unmet = [(name, value) for name, value in where.items() if getattr(structure, name) != value]
         if unmet and given:
             name, value = unmet[0]
-            raise FieldError(path, f"only where {name} = {shown(value)}", shown(table[field.encode_name]))
+            raise FieldError(
+                path, f"only where {name} = {format_toml_value(value)}", format_toml_value(table[field.encode_name])
+            )
         if required and not unmet and not given:
             raise FieldError(path, expected_value(field.type), "nothing")
 
@@ -169,7 +171,7 @@ def _find_fault(value: Any, kind: Any, at: str, error: msgspec.ValidationError) 
                 return FieldError(join_path(at, field.encode_name), expected_value(field.type), "nothing")
         if isinstance(rule := error.__cause__, FieldError):
             return FieldError(join_path(at, rule.field), rule.expected, rule.got)
-    return FieldError(at, expected_value(kind), shown(value))
+    return FieldError(at, expected_value(kind), format_toml_value(value))
 
 
 def _parts(value: Any, kind: Any, at: str) -> Iterator[tuple[str, Any, Any]]:

@@ -10,7 +10,7 @@ from msgspec import inspect
 _LONGEST_VALUE = 100
 
 
-def shown(value: Any) -> str:
+def format_toml_value(value: Any) -> str:
     """A value as it stands in a TOML file, cut where it is long."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
@@ -35,7 +35,7 @@ def _phrase(kind: inspect.Type, many: bool) -> str:
         case inspect.UnionType():
             return " or ".join(_phrase(part, many) for part in kind.types if not isinstance(part, inspect.NoneType))
         case inspect.LiteralType():
-            *others, last = map(shown, kind.values)
+            *others, last = map(format_toml_value, kind.values)
             return f"{', '.join(others)} or {last}" if others else last
         case inspect.BoolType():
             return "true or false"

@@ -15,7 +15,7 @@ from msgspec import Meta, field
 from msgspec.structs import asdict, replace
 
 from ground_tools.foundation.descriptions import parse, read_toml
-from ground_tools.foundation.expectations import shown
+from ground_tools.foundation.expectations import format_toml_value
 from ground_tools.foundation.files import write_whole
 from ground_tools.foundation.structures import FieldError, TomlTable
 from ground_tools.labelling.annotations import Annotation, default_name, read_annotation
@@ -71,7 +71,7 @@ class SplitByBody(TomlTable, frozen=True):
 
     def __post_init__(self) -> None:
         if both := set(self.train) & set(self.test):
-            raise FieldError("test", "bodies not in train", shown(min(both)))
+            raise FieldError("test", "bodies not in train", format_toml_value(min(both)))
 
 
 class Rules(TomlTable, frozen=True):
@@ -99,7 +99,7 @@ class Rules(TomlTable, frozen=True):
     def __post_init__(self) -> None:
         members = [file for group in self.groups for file in group]
         if twice := {file for file in members if members.count(file) > 1}:
-            raise FieldError("groups", "images that are in one group alone", shown(min(twice)))
+            raise FieldError("groups", "images that are in one group alone", format_toml_value(min(twice)))
 
     @property
     def minimum_across(self) -> dict[str, float]:

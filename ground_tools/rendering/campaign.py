@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from ground_tools.datasets.store import SPLITS
 from ground_tools.foundation.descriptions import find_file, read_structure
-from ground_tools.foundation.expectations import shown
+from ground_tools.foundation.expectations import format_toml_value
 from ground_tools.foundation.structures import FieldError, TomlTable
 from ground_tools.rendering.geometry import View, hyperbolic_flyby, random_view
 
@@ -39,7 +39,9 @@ class Flyby(TomlTable, frozen=True):
 
     def __post_init__(self) -> None:
         if self.farthest <= self.closest:
-            raise FieldError("farthest", f"more than closest, {shown(self.closest)}", shown(self.farthest))
+            raise FieldError(
+                "farthest", f"more than closest, {format_toml_value(self.closest)}", format_toml_value(self.farthest)
+            )
 
 
 class Campaign(TomlTable, frozen=True):

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.shared_folders import share_folder
+
 CAMPAIGN = """name = "tiny"
 seed = 5
 samples = 4
@@ -34,33 +36,42 @@ def campaign_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory: pytest.TempPathFactory, campaign_file: Path) -> Path:
     """Ten samples of two procedural bodies, rendered through the command line."""
-    out = tmp_path_factory.mktemp("datasets") / "tiny"
-    done = ground_tools("render", "--campaign", campaign_file, "--out", out)
-    assert done.returncode == 0, done.stderr
-    return out
+
+    def render(out: Path) -> None:
+        done = ground_tools("render", "--campaign", campaign_file, "--out", out)
+        assert done.returncode == 0, done.stderr
+
+    return share_folder(tmp_path_factory, "tiny", render)
 
 
 @pytest.fixture(scope="session")
 def hundredth(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A hundredth of every set of the reference paper, with stand-ins for all files: a folder of sets."""
-    out = tmp_path_factory.mktemp("hundredth")
-    done = ground_tools("render", "--campaign", *SETS, "--procedural", "--fraction", 0.01, "--out", out, timeout=900)
-    assert done.returncode == 0, done.stderr
-    return out
+
+    def render(out: Path) -> None:
+        campaigns = ("--campaign", *SETS, "--procedural", "--fraction", 0.01)
+        done = ground_tools("render", *campaigns, "--out", out, timeout=900)
+        assert done.returncode == 0, done.stderr
+
+    return share_folder(tmp_path_factory, "hundredth", render)
 
 
 @pytest.fixture(scope="session")
 def trained(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Encoder, UNetS with a folded head and UNetAS in windows, one epoch each, through the command line."""
-    out = tmp_path_factory.mktemp("trained")
-    common = ("--dataset", dataset, "--epochs", 1, "--set", "batch=4")
-    windows = ("--set", "head='windowed'", "--set", "window=64", "--set", "feature_windows=0.5")
-    starts = {
-        "encoder": ("best-encoder",),
-        "unet_s": ("best-cpu-unet-s-start", "--encoder", out / "encoder" / "encoder.weights.h5"),
-        "unet_as": ("best-cpu-unet-as", *windows, "--start-from", out / "unet_s" / "unet.weights.h5"),
-    }
-    for name, (recipe, *start) in starts.items():
-        done = ground_tools("train", "--recipe", recipe, *common, *start, "--out", out / name)
-        assert done.returncode == 0, done.stderr
-    return {name: out / name for name in starts}
+    names = ("encoder", "unet_s", "unet_as")
+
+    def train(out: Path) -> None:
+        common = ("--dataset", dataset, "--epochs", 1, "--set", "batch=4")
+        windows = ("--set", "head='windowed'", "--set", "window=64", "--set", "feature_windows=0.5")
+        starts = (
+            ("best-encoder",),
+            ("best-cpu-unet-s-start", "--encoder", out / "encoder" / "encoder.weights.h5"),
+            ("best-cpu-unet-as", *windows, "--start-from", out / "unet_s" / "unet.weights.h5"),
+        )
+        for name, (recipe, *start) in zip(names, starts, strict=True):
+            done = ground_tools("train", "--recipe", recipe, *common, *start, "--out", out / name)
+            assert done.returncode == 0, done.stderr
+
+    folder = share_folder(tmp_path_factory, "trained", train)
+    return {name: folder / name for name in names}

@@ -12,7 +12,7 @@ import pytest
 
 from ground_tools.bodies.catalogue import BodyRecipe
 from ground_tools.bodies.reliefs import CraterMap
-from ground_tools.foundation.expectations import shown
+from ground_tools.foundation.expectations import format_toml_value
 from ground_tools.foundation.structures import FieldDescription, describe_fields
 from ground_tools.labelling.collection import Rules
 from ground_tools.pages.blocks import Table
@@ -37,11 +37,11 @@ TABLES = {
 
 
 def default_of(field: FieldDescription) -> str:
-    conditions = " and ".join(f"`{name} = {shown(value)}`" for name, value in field.only_where.items())
+    conditions = " and ".join(f"`{name} = {format_toml_value(value)}`" for name, value in field.only_where.items())
     if field.required:
         place = f"in `{field.table}`" if field.table else f"where {conditions}" if conditions else ""
         return f"required {place}".rstrip()
-    default = "none" if field.default is None else f"`{shown(field.default)}`"
+    default = "none" if field.default is None else f"`{format_toml_value(field.default)}`"
     return f"{default}; only where {conditions}" if conditions else default
 
 

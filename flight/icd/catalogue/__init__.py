@@ -18,7 +18,7 @@ from flight.icd.catalogue.products import (
     FlagDefinition,
     PlaneDefinition,
     flags_forbidding,
-    status_of,
+    worst_status,
 )
 from flight.icd.catalogue.sockets import SOCKETS, SocketDefinition
 
@@ -43,5 +43,5 @@ __all__ = [
     "SocketDefinition",
     "check_arguments",
     "flags_forbidding",
-    "status_of",
+    "worst_status",
 ]

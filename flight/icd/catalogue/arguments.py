@@ -23,8 +23,13 @@ _SCHEMAS: dict[ArgumentType, dict[str, Any]] = {
 class Argument:
     """One argument of a command or an event.
 
-    units: of a number, as in "s"; empty where it has none. low, high: the smallest and largest number, or the
-    fewest and most characters of a text; None where nothing limits it.
+    Attributes:
+        name: on the wire.
+        type: see ArgumentType.
+        description: what it means.
+        units: of a number, such as "s"; "" for none.
+        low: smallest number, or fewest characters of a text; None for no limit.
+        high: largest number, or most characters of a text; None for no limit.
     """
 
     name: str

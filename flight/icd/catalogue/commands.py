@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from flight.icd.catalogue.arguments import Argument
-from flight.schema import SchemaError, check, shown
+from flight.schema import SchemaError, check, format_value
 
 ReplyStatus = Literal["completed", "rejected", "failed"]
 
@@ -16,8 +16,11 @@ ReplyStatus = Literal["completed", "rejected", "failed"]
 class CommandDefinition:
     """One command.
 
-    arguments: all required. effect: what it does. result: what the reply's result holds; empty for an empty map.
-    takes_time: the reply comes when it is done; of these commands one runs at a time.
+    Attributes:
+        arguments: all required.
+        effect: what it does.
+        result: fields of the reply's result; "" for an empty map.
+        takes_time: the reply comes when it is done; of these commands one runs at a time.
     """
 
     arguments: tuple[Argument, ...]
@@ -28,8 +31,8 @@ class CommandDefinition:
 
 COMMANDS: dict[str, CommandDefinition] = {
     "no_op": CommandDefinition((), "nothing; the reply shows that the service's loop runs"),
-    "get_status": CommandDefinition((), "tell the state", "the fields of the housekeeping map"),
-    "get_parameters": CommandDefinition((), "tell the parameters in force", "mode and every parameter"),
+    "get_status": CommandDefinition((), "return the state", "the fields of the housekeeping map"),
+    "get_parameters": CommandDefinition((), "return the parameters in force", "mode and every parameter"),
     "set_parameter": CommandDefinition(
         (
             Argument("name", "text", "of a parameter; the mode is set by set_mode"),
@@ -67,7 +70,7 @@ COMMANDS: dict[str, CommandDefinition] = {
     "self_test": CommandDefinition(
         (), "let the worker test itself: it must give the known answer bit by bit", "passed", takes_time=True
     ),
-    "reset_counters": CommandDefinition((), "let counters and latencies begin anew"),
+    "reset_counters": CommandDefinition((), "set counters to zero and forget latencies"),
     "recover": CommandDefinition((), "leave the safe state"),
     "shutdown": CommandDefinition((), "stop the service"),
 }
@@ -75,7 +78,12 @@ COMMANDS: dict[str, CommandDefinition] = {
 
 @dataclass(frozen=True)
 class ReplyCode:
-    """How a command ended. status: of the reply; a rejected command has changed nothing."""
+    """How a command ended.
+
+    Attributes:
+        status: of the reply; a rejected command has changed nothing.
+        meaning: in words.
+    """
 
     status: ReplyStatus
     meaning: str
@@ -102,9 +110,14 @@ REPLY_CODES: dict[str, ReplyCode] = {
 
 
 def check_arguments(command: str, given: Mapping[str, Any]) -> None:
-    """Check the arguments given to a command of the catalogue: each there, of its type and in its range, no others.
+    """Check the arguments given to a command: each is there, of its type and in its range, and there are no others.
 
-    Raises SchemaError naming command and argument: "set_mode.mode: expected a value, got None".
+    Args:
+        command: a key of COMMANDS.
+        given: arguments by name.
+
+    Raises:
+        SchemaError: names command and argument: "set_mode.mode: expected a value, got None".
     """
     arguments = {argument.name: argument for argument in COMMANDS[command].arguments}
     for name, argument in arguments.items():
@@ -113,4 +126,4 @@ def check_arguments(command: str, given: Mapping[str, Any]) -> None:
         check(given[name], argument.schema, f"{command}.{name}")
     for name, value in given.items():
         if name not in arguments:
-            raise SchemaError(f"{command}.{shown(name)[1:-1]}", ", ".join(arguments) or "no arguments", value)
+            raise SchemaError(f"{command}.{format_value(name)[1:-1]}", ", ".join(arguments) or "no arguments", value)

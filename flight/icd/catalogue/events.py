@@ -1,4 +1,4 @@
-"""The events: id, severity, cause, throttle, typed arguments, and the formats of their messages."""
+"""The events: id, severity, cause, limit per minute, typed arguments, and the formats of their messages."""
 
 from __future__ import annotations
 
@@ -15,9 +15,15 @@ Severity = Literal["diagnostic", "info", "warning_low", "warning_high", "fatal"]
 class EventDefinition:
     """One event.
 
-    throttle_per_minute: how many are sent in a minute at most; the rest are counted. formats: of the message, as
-    str.format takes them; the first one whose arguments are all given makes it. Lists stand in it as "a; b", maps as
-    "a = 1, b = 2".
+    Attributes:
+        id: number on the wire.
+        name: on the wire.
+        severity: on the wire.
+        cause: what has happened.
+        throttle_per_minute: how many are sent in a minute at most; the rest are counted.
+        arguments: in their order on the wire.
+        formats: of the message, for str.format; the first one whose arguments are all given makes it. Lists are
+            written as "a; b", maps as "a = 1, b = 2".
     """
 
     id: int
@@ -28,20 +34,20 @@ class EventDefinition:
     arguments: tuple[Argument, ...] = ()
     formats: tuple[str, ...] = ()
 
-    def format_for(self, given: set[str]) -> str | None:
-        """The format that makes the message out of the given arguments' names; None when they suffice for none."""
-        return next((text for text in self.formats if format_fields(text) <= given), None)
+    def choose_format(self, given: set[str]) -> str | None:
+        """Choose the format for arguments of the given names; None if they suffice for none."""
+        return next((text for text in self.formats if find_fields(text) <= given), None)
 
     @property
     def optional(self) -> frozenset[str]:
-        """The names of the arguments that some formats need and others do without; all others are always given."""
-        fields = [format_fields(text) for text in self.formats]
+        """Names of the arguments that some formats use and others do not; all others are required."""
+        fields = [find_fields(text) for text in self.formats]
         counts = {argument.name: sum(argument.name in names for names in fields) for argument in self.arguments}
         return frozenset(name for name, count in counts.items() if 0 < count < len(fields))
 
 
-def format_fields(text: str) -> set[str]:
-    """The names of the arguments in a format."""
+def find_fields(text: str) -> set[str]:
+    """Find the names of the arguments in a format."""
     return {field for _, field, _, _ in Formatter().parse(text) if field is not None}
 
 
@@ -68,9 +74,12 @@ EVENTS: dict[str, EventDefinition] = {
             2,
             "service_stopped",
             "info",
-            "a shutdown command, SIGTERM or SIGINT",
-            arguments=(Argument("uptime_s", "number", "since the service was made", "s", 0),),
-            formats=("after {uptime_s:.1f} s",),
+            "a shutdown command, SIGTERM or SIGINT, or a fault of the service's own code",
+            arguments=(
+                Argument("uptime_s", "number", "since the service was made", "s", 0),
+                Argument("fault", "text", "the error that ended it"),
+            ),
+            formats=("after {uptime_s:.1f} s by a fault of its own: {fault}", "after {uptime_s:.1f} s"),
         ),
         EventDefinition(
             3,
@@ -320,7 +329,7 @@ EVENTS: dict[str, EventDefinition] = {
             (
                 _PROBLEM,
                 Argument("given_problem", "text", "what was wrong with the bundle given at start"),
-                Argument("write_error", "text", "why its files could not be written anew"),
+                Argument("write_error", "text", "why its files could not be written again"),
                 Argument("repair_error", "text", "why no worker could take over from verified files"),
             ),
             (
@@ -346,7 +355,7 @@ EVENTS: dict[str, EventDefinition] = {
             10,
             (
                 Argument("socket", "text", "frames, products, telemetry or commands"),
-                Argument("key", "text", "public key that was refused, Z85"),
+                Argument("key", "text", "public key that was rejected, Z85"),
                 Argument("address", "text", "of the peer"),
                 Argument("role", "text", "that the key is not allowed in"),
                 _PROBLEM,

@@ -26,7 +26,15 @@ CLASS_ROLES: dict[str, str] = {
 
 @dataclass(frozen=True)
 class PlaneDefinition:
-    """One plane. dtype: "u8", or "f16" for IEEE 754 binary16. dimensions: 2 for (H, W), 3 for (K, H, W)."""
+    """One plane.
+
+    Attributes:
+        name: on the wire.
+        dtype: "u8", or "f16" for IEEE 754 binary16.
+        units: on the wire.
+        dimensions: 2 for (H, W), 3 for (K, H, W).
+        meaning: in words.
+    """
 
     name: str
     dtype: Dtype
@@ -57,15 +65,15 @@ PLANES: dict[str, PlaneDefinition] = {
 }
 
 
-def _planes(*names: str) -> tuple[PlaneDefinition, ...]:
+def _get_planes(*names: str) -> tuple[PlaneDefinition, ...]:
     return tuple(PLANES[name] for name in names)
 
 
 # The planes of each topic, in the order of the message's parts.
 TOPIC_PLANES: dict[str, tuple[PlaneDefinition, ...]] = {
-    TOPIC_NAVIGATION: _planes("class_map", "enhanced_class_map", "predictive_entropy"),
-    TOPIC_HAZARD: _planes("hazard_probability", "predictive_entropy", "enhanced_class_map", "clearance"),
-    TOPIC_FULL: _planes(
+    TOPIC_NAVIGATION: _get_planes("class_map", "enhanced_class_map", "predictive_entropy"),
+    TOPIC_HAZARD: _get_planes("hazard_probability", "predictive_entropy", "enhanced_class_map", "clearance"),
+    TOPIC_FULL: _get_planes(
         "mean_probability", "predictive_entropy", "mutual_information", "class_map", "enhanced_class_map"
     ),
 }
@@ -75,9 +83,12 @@ TOPIC_PLANES: dict[str, tuple[PlaneDefinition, ...]] = {
 class FlagDefinition:
     """One product flag.
 
-    status: what the product's status becomes, "valid" meaning that it is left as it was. forbids: the consumers that
-    must make nothing of a map so flagged; the others warn. Nothing needs to be forbidden of an invalid product, which
-    has no map.
+    Attributes:
+        status: that the product gets, or a worse one; "valid" leaves it as it is.
+        cause: what is wrong with the frame or its product.
+        advice: what a consumer should do.
+        forbids: consumers that must refuse a map with this flag; all others warn. Empty for an invalid product, which
+            has no map.
     """
 
     status: Status
@@ -156,10 +167,10 @@ FLAGS: dict[str, FlagDefinition] = {
 
 
 def flags_forbidding(consumer: Consumer) -> tuple[str, ...]:
-    """The flags on which a consumer must make nothing of a map, in the catalogue's order."""
+    """The flags with which a consumer must refuse a map, in the catalogue's order."""
     return tuple(name for name, flag in FLAGS.items() if consumer in flag.forbids)
 
 
-def status_of(flags: Sequence[str]) -> Status:
-    """A product's status: the worst that its flags ask for."""
+def worst_status(flags: Sequence[str]) -> Status:
+    """A product's status: the worst one of its flags."""
     return max((FLAGS[flag].status for flag in flags), key=STATUSES.index, default="valid")

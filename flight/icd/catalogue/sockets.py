@@ -9,7 +9,14 @@ from flight.icd.limits import DEFAULT_ENDPOINTS
 
 @dataclass(frozen=True)
 class SocketDefinition:
-    """One socket, which the service binds. pattern: its ZeroMQ type. client: who may connect where there are keys."""
+    """One socket, which the service binds.
+
+    Attributes:
+        pattern: its ZeroMQ type.
+        default_endpoint: where it is bound unless the configuration says otherwise.
+        client: role of the clients that may connect, if there are keys.
+        carries: in words.
+    """
 
     pattern: str
     default_endpoint: str

@@ -19,9 +19,9 @@ from flight.icd.catalogue import (
     Argument,
     check_arguments,
     flags_forbidding,
-    status_of,
+    worst_status,
 )
-from flight.icd.catalogue.events import format_fields
+from flight.icd.catalogue.events import find_fields
 from flight.icd.control import decode_message, describe_event, encode_message, event_values
 from flight.icd.limits import PRODUCT_TOPICS
 from flight.schema import SchemaError, check, load_schema
@@ -31,6 +31,11 @@ SHA = "5a" * 32
 MESSAGES: list[tuple[str, dict[str, Any], str]] = [
     ("service_started", {"pid": 7, "name": "unet_h", "version": "0.2.0"}, "bundle unet_h 0.2.0"),
     ("service_stopped", {"uptime_s": 12.345}, "after 12.3 s"),
+    (
+        "service_stopped",
+        {"uptime_s": 12.345, "fault": "KeyError: 'x'"},
+        "after 12.3 s by a fault of its own: KeyError: 'x'",
+    ),
     (
         "safe_state_entered",
         {"restart_limit": 5, "restart_window_s": 60.0},
@@ -120,7 +125,7 @@ def test_an_events_message_is_made_from_its_arguments(name: str, given: dict[str
 def test_every_form_of_every_message_was_tried() -> None:
     forms = {(name, text) for name, event in EVENTS.items() for text in event.formats}
     tried = {
-        (name, EVENTS[name].format_for({key for key, value in given.items() if value is not None}))
+        (name, EVENTS[name].choose_format({key for key, value in given.items() if value is not None}))
         for name, given, _ in MESSAGES
     }
     assert tried == forms
@@ -131,7 +136,7 @@ def test_every_argument_in_a_format_is_declared(name: str) -> None:
     event = EVENTS[name]
     declared = {argument.name for argument in event.arguments}
     assert event.formats
-    assert set().union(*map(format_fields, event.formats)) <= declared
+    assert set().union(*map(find_fields, event.formats)) <= declared
     assert len(declared) == len(event.arguments)
 
 
@@ -240,10 +245,10 @@ def test_names_fit_their_fields() -> None:
 
 
 def test_a_products_status_is_the_worst_of_its_flags() -> None:
-    assert status_of([]) == "valid"
-    assert status_of(["body_cut", "single_pass"]) == "valid"
-    assert status_of(["body_cut", "dark"]) == "degraded"
-    assert status_of(["safe_state", "dark"]) == "invalid"
+    assert worst_status([]) == "valid"
+    assert worst_status(["body_cut", "single_pass"]) == "valid"
+    assert worst_status(["body_cut", "dark"]) == "degraded"
+    assert worst_status(["safe_state", "dark"]) == "invalid"
 
 
 def test_flags_forbid_maps_to_consumers() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from flight.icd.catalogue import EVENTS, REJECTION_REASONS
 from flight.icd.control import MessageError, decode_message, encode_message, event_values
-from flight.icd.document import derived_files
+from flight.icd.document import make_files
 from flight.icd.frames import FrameError, decode_frame, encode_frame
 from flight.icd.limits import HEADER_BYTES
 from flight.icd.packing import pack_map
@@ -248,6 +248,6 @@ def test_golden_vectors_decode() -> None:
         assert decode_message(kind, read_vector(GOLDEN / f"{kind}.bin")[1])["type"] == kind
 
 
-@pytest.mark.parametrize("path", derived_files(), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", make_files(), ids=lambda path: path.name)
 def test_the_document_is_the_code(path: Path) -> None:
-    assert path.read_text(encoding="utf-8") == derived_files()[path], "run: python -m flight.icd.document --write"
+    assert path.read_text(encoding="utf-8") == make_files()[path], "run: python -m flight.icd.document --write"

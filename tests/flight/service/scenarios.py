@@ -21,6 +21,7 @@ from flight.icd.catalogue import EVENTS
 from flight.icd.products import Product
 from flight.inference.engine import Engine
 from flight.inference.planes import topic_planes
+from flight.service.events import Event
 from flight.settings import default_settings
 from tests.flight.service_process import RunningService, running_service
 from tests.tiny_bundle import body_frame
@@ -59,9 +60,11 @@ class EventsHeard:
     def __init__(self) -> None:
         self.sent: list[tuple[str, str]] = []
 
-    def send(self, name: str, message: str, /, **arguments: Any) -> None:
-        assert name in EVENTS
-        self.sent.append((name, message))
+    def send(self, name: str, /, **arguments: Any) -> None:
+        self.send_event(Event(name, **arguments))
+
+    def send_event(self, event: Event) -> None:
+        self.sent.append((event.name, event.message))
 
 
 class Journal:

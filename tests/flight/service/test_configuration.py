@@ -14,8 +14,8 @@ import pytest
 from flight.icd.limits import DEFAULT_ENDPOINTS
 from flight.schema import check
 from flight.service.configuration import Configuration, ConfigurationError, load_configuration
-from flight.service.document import filled_in
-from flight.service.fields import SECTIONS, default_text, limits_text
+from flight.service.document import fill_in
+from flight.service.fields import SECTIONS, format_default, format_limits
 
 OPERATIONS = Path(__file__).parents[3] / "docs" / "operations.md"
 FIELDS = [(section, name) for section, content in SECTIONS.items() for name in content["properties"]]
@@ -103,7 +103,7 @@ def test_the_help_prints_every_field_with_default_limits_and_description() -> No
     text = " ".join(done.stdout.split())
     for section, name in FIELDS:
         field = schema(section, name)
-        line = f"{name} = {default_text(section, field)} {limits_text(field)}; {field['description']}"
+        line = f"{name} = {format_default(section, field)} {format_limits(field)}; {field['description']}"
         assert " ".join(line.split()) in text
     for section in SECTIONS:
         assert f"[{section}]" in text
@@ -111,6 +111,6 @@ def test_the_help_prints_every_field_with_default_limits_and_description() -> No
 
 def test_docs_operations_has_what_the_code_says() -> None:
     text = OPERATIONS.read_text(encoding="utf-8")
-    assert filled_in(text) == text, "run: python -m flight.service.document docs/operations.md"
+    assert fill_in(text) == text, "run: python -m flight.service.document --write"
     for section, name in FIELDS:
         assert f"| `{section}.{name}` |" in text

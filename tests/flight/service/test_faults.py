@@ -20,9 +20,11 @@ from hypothesis import strategies as st
 
 from flight.bundle import load_bundle
 from flight.client import CommandFailed
+from flight.icd.catalogue import TOPIC_PLANES
 from flight.icd.frames import encode_frame
-from flight.icd.products import TOPIC_PLANES, describe_plane
+from flight.icd.products import PLANE_DTYPES, describe_plane
 from flight.service import protocol
+from flight.service.assembly import Parts, build_parts, open_storage
 from flight.service.configuration import load_configuration
 from flight.service.events import EventSink
 from flight.service.gatekeeper import Gatekeeper
@@ -36,14 +38,13 @@ from flight.service.protocol import (
     Progress,
     ProtocolError,
     Ready,
-    Refused,
     SelfTestAnswer,
     SelfTestJob,
+    StartFailed,
     encode,
     parse_answer,
     parse_job,
 )
-from flight.service.rooms import Rooms, build_rooms, open_storage
 from flight.service.sockets import bind_sockets
 from flight.service.state import State
 from flight.service.statistics import Counters
@@ -52,7 +53,7 @@ from tests.flight.service.scenarios import FRAME, EventsHeard, answer, journaled
 from tests.flight.service_process import SOCKETS
 
 DIGEST = "ab" * 32
-ANSWERS: tuple[type[Answer], ...] = (Ready, Refused, SelfTestAnswer, MapsAnswer, Failed, Alive, Progress)
+ANSWERS: tuple[type[Answer], ...] = (Ready, StartFailed, SelfTestAnswer, MapsAnswer, Failed, Alive, Progress)
 
 
 def maps_answer(job: FrameJob, height: int = 32, width: int = 48) -> MapsAnswer:
@@ -61,9 +62,9 @@ def maps_answer(job: FrameJob, height: int = 32, width: int = 48) -> MapsAnswer:
     planes = []
     for topic in job.topics:
         topics[topic] = []
-        for name, dtype, units, _ in TOPIC_PLANES[topic]:
-            plane = np.zeros((height, width), dtype={"u8": np.uint8, "f16": np.float16}[dtype])
-            entry, raw = describe_plane(name, plane, units)
+        for plane in TOPIC_PLANES[topic]:
+            pixels = np.zeros((height, width), dtype=PLANE_DTYPES[plane.dtype])
+            entry, raw = describe_plane(plane.name, pixels, plane.units)
             topics[topic].append(entry)
             planes.append(raw)
     timing = {"center": 1.0, "passes": 2.0, "fuse": 3.0}
@@ -81,7 +82,7 @@ JOB = FrameJob(
 )
 GOOD: list[Answer] = [
     Ready(DIGEST, "x86_64, 2 threads", 1.0, DIGEST),
-    Refused("why"),
+    StartFailed("why"),
     SelfTestAnswer(5, DIGEST, "x86_64, 2 threads", 0.5, DIGEST),
     maps_answer(JOB),
     Failed(5, "why"),
@@ -114,9 +115,9 @@ def test_a_job_is_no_answer_and_an_answer_no_job() -> None:
 
 
 def test_a_long_reason_is_cut() -> None:
-    for message in (Refused("é" * 5000), Failed(1, "é" * 5000)):
+    for message in (StartFailed("é" * 5000), Failed(1, "é" * 5000)):
         parsed = parse_answer(encode(message))
-        assert isinstance(parsed, Refused | Failed)
+        assert isinstance(parsed, StartFailed | Failed)
         assert parsed.message == "é" * 512
 
 
@@ -165,7 +166,7 @@ def test_whatever_comes_is_an_answer_or_a_protocol_error(parts: list[bytes]) -> 
     assert parse_answer(encode(parsed)) == parsed
 
 
-# The rooms, with a worker that says what the test wants
+# The parts, with a worker that says what the test wants
 
 
 class SpokenFor:
@@ -193,9 +194,9 @@ class SpokenFor:
 
 @dataclass
 class Stage:
-    """The rooms, what they tell, and the camera's end of the frames socket."""
+    """The parts, their events, and the camera's end of the frames socket."""
 
-    rooms: Rooms
+    parts: Parts
     state: State
     events: EventsHeard
     counters: Counters
@@ -204,14 +205,14 @@ class Stage:
 
     def answer(self, parts: list[bytes]) -> None:
         """Let the worker say something, and the service hear it."""
-        private = self.rooms.worker_care.socket
+        private = self.parts.worker_care.socket
         assert private is not None
         SpokenFor.latest.socket.send_multipart(parts)
         assert private.poll(5000)
-        self.rooms.worker_care.take_answer()
+        self.parts.worker_care.take_answer()
 
     def start_worker(self) -> None:
-        self.rooms.worker_care.start()
+        self.parts.worker_care.start()
         self.answer(encode(Ready(DIGEST, "x", 1.0, DIGEST)))
         assert self.state.name == "ready"
 
@@ -222,8 +223,8 @@ class Stage:
         self.camera.send_multipart(encode_frame(FRAME, centered=True, **identity))
         deadline = time.monotonic() + 5.0
         while not SpokenFor.latest.socket.poll(10):
-            self.rooms.frame_line.take_frames()
-            self.rooms.worker_care.dispatch()
+            self.parts.frame_line.take_frames()
+            self.parts.worker_care.dispatch()
             assert time.monotonic() < deadline
         job = parse_job(SpokenFor.latest.socket.recv_multipart())
         assert isinstance(job, FrameJob)
@@ -245,13 +246,13 @@ def on_stage(bundle: Path, folder: Path) -> Iterator[Stage]:
         gatekeeper = Gatekeeper(context, None, sink, counters)
         sockets = bind_sockets(context, configuration.endpoints, gatekeeper)
         storage = open_storage(configuration.storage, bundle, sink)
-        rooms = build_rooms(configuration, storage, context, sockets, state, counters, lambda: None)
+        parts = build_parts(configuration, storage, context, sockets, state, counters, lambda: None)
         camera = context.socket(zmq.PUSH)
         camera.connect(configuration.endpoints["frames"])
         try:
-            yield Stage(rooms, state, events, counters, camera)
+            yield Stage(parts, state, events, counters, camera)
         finally:
-            rooms.close()
+            parts.close()
             camera.close()
             for socket in sockets.values():
                 socket.disable_monitor()
@@ -285,17 +286,17 @@ def test_a_worker_that_answers_garbage_is_replaced_and_nothing_else_happens(stag
     before, processed = len(stage.events.sent), stage.counters.frames_processed
     stage.answer(parts)
     told = [name for name, _ in stage.events.sent[before:]]
-    if stage.counters.frames_processed > processed or stage.rooms.worker_care.socket is not None:
+    if stage.counters.frames_processed > processed or stage.parts.worker_care.socket is not None:
         # It happened to be right, or a sign of life.
         assert told in ([], ["worker_refused"])
         assert stage.state.name == "ready"
-        stage.rooms.worker_care.close()
-        stage.rooms.frame_line.lose_worker(another=False)
+        stage.parts.worker_care.close()
+        stage.parts.frame_line.handle_worker_loss(restarting=False)
     else:
         assert told == ["worker_answer_malformed"]
         assert stage.state.name == "degraded"
-        assert stage.rooms.frame_line.waiting
-        stage.rooms.frame_line.answer_without_worker()
+        assert stage.parts.frame_line.waiting
+        stage.parts.frame_line.answer_without_worker()
     assert stage.counters.products_published["map.full"] == 0
 
 
@@ -303,7 +304,7 @@ def test_a_worker_that_answers_garbage_is_replaced_and_nothing_else_happens(stag
     "parts",
     [
         encode(Ready(DIGEST, "x", 1.0, DIGEST)),
-        encode(Refused("not now")),
+        encode(StartFailed("not now")),
         encode(SelfTestAnswer(1, DIGEST, "x", 1.0, DIGEST)),
         encode(Failed(99, "another job")),
         encode(maps_answer(replace(JOB, job=99))),
@@ -318,7 +319,7 @@ def test_an_answer_that_is_not_due_costs_the_worker(stage: Stage, parts: list[by
     name, message = stage.events.sent[-1]
     assert name == "worker_answer_malformed"
     assert message.startswith("ProtocolError: answer")
-    assert stage.rooms.frame_line.waiting
+    assert stage.parts.frame_line.waiting
 
 
 def test_an_idle_worker_may_only_give_signs_of_life(stage: Stage) -> None:
@@ -372,8 +373,8 @@ protocol.encode = encode
 FAULTS = {
     "publisher.Publisher.publish_maps": "frame",
     "serving_bundle.ServingBundle.count_answer": "frame",
-    "restarts.Restarts.answered": "frame",
-    "self_tests.SelfTests._end": "self_test",
+    "restarts.Restarts.note_answer": "frame",
+    "self_tests.SelfTests._restart_count": "self_test",
     "worker_care.WorkerCare.watch": "at once",
 }
 

@@ -358,8 +358,8 @@ def test_every_counter_is_moved_by_a_test_that_names_it() -> None:
 
 def test_workers_that_never_become_ready_lead_to_the_safe_state_however_slowly() -> None:
     restarts = Restarts(limit=5, window_s=60.0)
-    assert [restarts.next_start(1000.0 * number) is None for number in range(6)] == [False] * 5 + [True]
-    restarts.forget()
+    assert [restarts.plan_start(1000.0 * number) is None for number in range(6)] == [False] * 5 + [True]
+    restarts.reset()
     for number in range(50):
-        assert restarts.next_start(1000.0 * number) is not None
-        restarts.ready()
+        assert restarts.plan_start(1000.0 * number) is not None
+        restarts.note_ready()

@@ -19,7 +19,7 @@ from flight.icd.products import ProductError, decode_product, describe_plane
 from flight.service.intake import PendingFrame
 from flight.service.parameters import Parameters
 from flight.service.protocol import MapsAnswer, ProtocolError, encode, parse_answer
-from flight.service.publisher import Publisher, Work
+from flight.service.publisher import OpenJob, Publisher
 from flight.service.statistics import Counters, Latencies
 from flight.settings import default_parameters
 from tests.tiny_bundle import body_frame
@@ -51,12 +51,12 @@ def wire() -> Iterator[Wire]:
     context.term()
 
 
-def work(bundle: Path) -> Work:
+def job(bundle: Path) -> OpenJob:
     parts = encode_frame(body_frame(40, 60, 14), source="s", epoch=1, frame_id=2, capture_time_ns=3, centered=True)
     loaded = load_bundle(bundle)
     parameters = Parameters(**default_parameters(loaded))
     pending = PendingFrame(decode_frame(parts), parts[1], 4, time.monotonic())
-    return Work(pending, loaded, parameters, 7, TOPICS, time.monotonic())
+    return OpenJob(pending, loaded, parameters, 7, TOPICS, time.monotonic())
 
 
 def answer() -> tuple[dict[str, Any], list[bytes]]:
@@ -91,7 +91,7 @@ def parsed(message: dict[str, Any], planes: list[bytes]) -> MapsAnswer:
 def test_a_good_answer_is_published(wire: Wire, tiny_bundle: Path) -> None:
     maps = parsed(*answer())
     assert parse_answer(encode(maps)) == maps
-    wire.publisher.publish_maps(work(tiny_bundle), maps, [])
+    wire.publisher.publish_maps(job(tiny_bundle), maps, [])
     product = decode_product(wire.subscriber.recv_multipart())
     assert product.status == "valid"
     assert product.header["frame_id"] == 2
@@ -128,6 +128,6 @@ def test_an_answer_that_breaks_the_contract_is_not_published(
     message, planes = answer()
     upset(message, planes)
     with pytest.raises((ProtocolError, ProductError)):
-        wire.publisher.publish_maps(work(tiny_bundle), parsed(message, planes), [])
+        wire.publisher.publish_maps(job(tiny_bundle), parsed(message, planes), [])
     assert not wire.subscriber.poll(100)
     assert wire.counters == Counters()

@@ -188,7 +188,16 @@ def test_commands(service: RunningService) -> None:
         ("set_parameter", {"name": "passes", "value": 0}, "invalid_argument", "passes: expected 1..100, got 0"),
         ("set_parameter", {"name": "passes", "value": "5"}, "invalid_argument", "passes: expected 1..100, got '5'"),
         ("set_parameter", {"name": "colour", "value": 1}, "unknown_parameter", "expected mode | passes"),
-        ("set_mode", {"mode": ["x"]}, "invalid_argument", "mode: expected Fused | First | Second"),
+        ("set_parameter", {"name": 5, "value": 1}, "invalid_argument", "set_parameter.name: expected string, got 5"),
+        (
+            "set_parameter",
+            {"name": "passes", "value": [5]},
+            "invalid_argument",
+            "set_parameter.value: expected boolean",
+        ),
+        ("set_parameters", {"values": []}, "invalid_argument", "set_parameters.values: expected object, got []"),
+        ("set_mode", {"mode": "Third"}, "invalid_argument", "set_mode: mode: expected Fused | First | Second"),
+        ("set_mode", {"mode": ["x"]}, "invalid_argument", "set_mode.mode: expected string, got ['x']"),
         ("no_op", {"x": 1}, "invalid_argument", "no_op.x: expected no arguments"),
     ],
 )

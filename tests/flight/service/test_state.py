@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flight.service.state import STATES, TRANSITIONS, State, Trigger, transitions_table
+from flight.service.state import STATES, TRANSITIONS, State, Trigger, format_transitions
 from tests.flight.service.scenarios import EventsHeard
 
 OPERATIONS = Path(__file__).parents[3] / "docs" / "operations.md"
@@ -17,7 +17,7 @@ OPERATIONS = Path(__file__).parents[3] / "docs" / "operations.md"
 def state(told: list[str] | None = None) -> State:
     made = State(EventsHeard())
     if told is not None:
-        made.tell_changes(lambda: told.append(made.name))
+        made.call_on_change(lambda: told.append(made.name))
     return made
 
 
@@ -83,4 +83,4 @@ def test_the_table_is_unambiguous_and_reaches_every_state() -> None:
 
 
 def test_docs_operations_quotes_the_table() -> None:
-    assert transitions_table() in OPERATIONS.read_text(encoding="utf-8")
+    assert format_transitions() in OPERATIONS.read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ import pytest
 from msgspec import Meta
 
 from ground_tools.foundation.descriptions import parse
-from ground_tools.foundation.expectations import expected_value, shown
+from ground_tools.foundation.expectations import expected_value, format_toml_value
 from ground_tools.foundation.structures import FieldError, TomlTable, describe_fields, only_where
 
 
@@ -55,8 +55,8 @@ def test_a_type_that_no_toml_value_has_is_refused() -> None:
 
 
 def test_a_long_value_is_cut() -> None:
-    assert shown({"a": True, "b": [1, 2.5, "ä"]}) == '{"a": true, "b": [1, 2.5, "ä"]}'
-    assert len(shown(list(range(1000)))) < 120
+    assert format_toml_value({"a": True, "b": [1, 2.5, "ä"]}) == '{"a": true, "b": [1, 2.5, "ä"]}'
+    assert len(format_toml_value(list(range(1000)))) < 120
 
 
 @pytest.mark.parametrize(

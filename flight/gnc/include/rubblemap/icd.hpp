@@ -24,7 +24,7 @@ inline constexpr std::size_t most_planes = 8;
 inline constexpr std::uint32_t smallest_side = 16;
 inline constexpr std::uint32_t largest_side = 4096;
 
-// Where the service binds its sockets unless it is told otherwise.
+// Where the service binds its sockets unless the configuration says otherwise.
 inline constexpr const char* default_frames_endpoint = "tcp://127.0.0.1:5601";
 inline constexpr const char* default_products_endpoint = "tcp://127.0.0.1:5602";
 inline constexpr const char* default_telemetry_endpoint = "tcp://127.0.0.1:5603";

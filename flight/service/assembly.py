@@ -1,4 +1,4 @@
-"""The service's rooms, built in the order in which they need each other; none knows one that is built after it."""
+"""Builds the service's parts in order of dependence: none knows a part that is built after it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,13 @@ from flight.service.worker_care import WorkerCare
 
 @dataclass(frozen=True)
 class Storage:
-    """What lies on the storage, read: the record, the bundles' copies, and the bundles there are to serve."""
+    """What is on the storage at start.
+
+    Attributes:
+        records: the record, read.
+        store: the copies of bundles.
+        found: the bundles that can be served.
+    """
 
     records: RecordStore
     store: BundleStore
@@ -43,9 +49,16 @@ class Storage:
 
 
 def open_storage(section: StorageSection, bundle: Path, events: EventSink) -> Storage:
-    """Read the storage. bundle: the factory bundle's folder.
+    """Read the storage.
 
-    Raises ServiceError when a folder cannot be made, BundleError when no bundle can be served.
+    Args:
+        section: [storage] of the configuration.
+        bundle: folder of the factory bundle.
+        events: gets what is wrong with the record or a bundle.
+
+    Raises:
+        ServiceError: a folder cannot be made.
+        BundleError: no bundle can be served.
     """
     try:
         records, store = RecordStore(section.state, events), BundleStore(section.state)
@@ -55,8 +68,8 @@ def open_storage(section: StorageSection, bundle: Path, events: EventSink) -> St
 
 
 @dataclass(frozen=True)
-class Rooms:
-    """The rooms that the loop calls, and what must be closed after them."""
+class Parts:
+    """The parts that the loop calls, and those that must be closed after them."""
 
     frame_line: FrameLine
     worker_care: WorkerCare
@@ -70,14 +83,14 @@ class Rooms:
     store: BundleStore
 
     def close(self) -> None:
-        """End the workers and threads, and remove what was only scratch."""
+        """End workers and threads, and remove temporary folders."""
         self.worker_care.close()
         self.candidate.drop()
         self.storage_thread.close()
         self.store.close()
 
 
-def build_rooms(
+def build_parts(
     configuration: Configuration,
     storage: Storage,
     context: zmq.Context[zmq.Socket[bytes]],
@@ -85,8 +98,18 @@ def build_rooms(
     state: State,
     counters: Counters,
     shutdown: Callable[[], None],
-) -> Rooms:
-    """Build the rooms. sockets: the public ones, bound. shutdown: asks the loop to end."""
+) -> Parts:
+    """Build the parts.
+
+    Args:
+        configuration: of the service.
+        storage: from open_storage.
+        context: for the workers' sockets.
+        sockets: the public sockets by name, bound.
+        state: of the service, with the sink for events.
+        counters: of the service.
+        shutdown: asks the loop to end.
+    """
     records, store, found = storage.records, storage.store, storage.found
     limits, latencies, notifier, thread = configuration.limits, Latencies(), Notifier(), StorageThread()
     file_check = FileCheck(configuration.integrity.file_check_interval_s)
@@ -96,10 +119,10 @@ def build_rooms(
     frame_limit, base_seed = RateLimit(limits.frames_per_second), configuration.inference.base_seed
     frame_line = FrameLine(sockets["frames"], frame_limit, base_seed, publisher, serving, parameters, state, counters)
     self_tests = SelfTests(records, parameters, state.events, counters)
-    new_worker = partial(Worker, context, configuration.inference.threads, configuration.worker)
-    candidate = CandidateSlot(new_worker, self_tests)
+    make_worker = partial(Worker, context, configuration.inference.threads, configuration.worker)
+    candidate = CandidateSlot(make_worker, self_tests)
     worker_care = WorkerCare(
-        new_worker, configuration.worker, candidate, serving, frame_line, self_tests, notifier, state, counters
+        make_worker, configuration.worker, candidate, serving, frame_line, self_tests, notifier, state, counters
     )
     bundles = configuration.storage.bundles
     bundle_care = BundleCare(bundles, store, thread, file_check, candidate, serving, worker_care, state, counters)
@@ -107,12 +130,20 @@ def build_rooms(
     housekeeping = Housekeeping(
         telemetry, state, counters, latencies, worker_care, serving, bundle_care, self_tests, parameters, records
     )
-    state.tell_changes(housekeeping.send)
+    state.call_on_change(housekeeping.send)
     commands, command_limit = sockets["commands"], RateLimit(limits.commands_per_second)
-    told = state.events, counters, latencies
     command_desk = CommandDesk(
-        commands, command_limit, parameters, worker_care, bundle_care, housekeeping, shutdown, *told
+        commands,
+        command_limit,
+        parameters,
+        worker_care,
+        bundle_care,
+        housekeeping,
+        shutdown,
+        state.events,
+        counters,
+        latencies,
     )
-    return Rooms(
+    return Parts(
         frame_line, worker_care, bundle_care, command_desk, housekeeping, serving, notifier, candidate, thread, store
     )

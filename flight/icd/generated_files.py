@@ -1,0 +1,38 @@
+"""Writes files that are generated from the code, or compares them with it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+# The root of a checkout.
+ROOT = Path(__file__).parents[2]
+
+
+def write_or_compare(
+    program: str, description: str, files: Mapping[Path, str], arguments: Sequence[str] | None = None
+) -> int:
+    """Run a command line of one option, `--write`: write the files, or say which of them differ from the code.
+
+    Args:
+        program: how the command is called, such as "python -m flight.icd.document".
+        description: what it writes.
+        files: what each file is to contain.
+        arguments: of the command line; None for those of the process.
+
+    Returns:
+        The exit code: 1 if a file differs, else 0.
+    """
+    parser = argparse.ArgumentParser(prog=program, description=description)
+    parser.add_argument("--write", action="store_true", help="write the files; otherwise they are only compared")
+    write = parser.parse_args(arguments).write
+    differs = False
+    for path, text in files.items():
+        if write:
+            path.write_text(text, encoding="utf-8")
+        elif not path.exists() or path.read_text(encoding="utf-8") != text:
+            print(f"{path}: expected what the code says; run {program} --write", file=sys.stderr)
+            differs = True
+    return int(differs)
