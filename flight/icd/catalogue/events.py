@@ -68,9 +68,12 @@ EVENTS: dict[str, EventDefinition] = {
             2,
             "service_stopped",
             "info",
-            "a shutdown command, SIGTERM or SIGINT",
-            arguments=(Argument("uptime_s", "number", "since the service was made", "s", 0),),
-            formats=("after {uptime_s:.1f} s",),
+            "a shutdown command, SIGTERM or SIGINT; or a fault of the service itself",
+            arguments=(
+                Argument("uptime_s", "number", "since the service was made", "s", 0),
+                Argument("fault", "text", "what the fault was"),
+            ),
+            formats=("after {uptime_s:.1f} s by a fault of its own: {fault}", "after {uptime_s:.1f} s"),
         ),
         EventDefinition(
             3,
