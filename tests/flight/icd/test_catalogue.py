@@ -31,6 +31,7 @@ SHA = "5a" * 32
 MESSAGES: list[tuple[str, dict[str, Any], str]] = [
     ("service_started", {"pid": 7, "name": "unet_h", "version": "0.2.0"}, "bundle unet_h 0.2.0"),
     ("service_stopped", {"uptime_s": 12.345}, "after 12.3 s"),
+    ("service_stopped", {"uptime_s": 2, "fault": "OSError: x"}, "after 2.0 s by a fault of its own: OSError: x"),
     (
         "service_stopped",
         {"uptime_s": 12.345, "fault": "KeyError: 'x'"},
