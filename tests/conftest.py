@@ -22,11 +22,13 @@ SHIPPED_BUNDLE = Path(__file__).parents[1] / "models" / "unet_h"
 
 # What takes longest begins first, so that no process is left with it at the end: what the paths begin with.
 LONGEST_FIRST = (
-    "tests/ground_tools/export/",
+    # Not two that wait for the same shared folder.
     "tests/ground_tools/training/test_loop.py",
     "tests/flight/gnc/test_gnc.py",
-    "tests/ground_tools/rendering/",
+    "tests/ground_tools/rendering/test_campaign.py",
+    "tests/ground_tools/rendering/test_sets.py",
     "tests/reliability/",
+    "tests/ground_tools/export/",
     "tests/ground_tools/training/test_compare.py",
     "tests/ground_tools/evaluation/",
     "tests/flight/service/test_security.py",
