@@ -1,1 +1,1 @@
-"""JSON Schemas of the files that flight reads: bundle manifests and the service configuration."""
+"""JSON Schemas of the files that flight reads: bundle manifests, the service's configuration and its record."""

@@ -1,1 +1,1 @@
-"""Training: recipes, augmentation, metrics and loops."""
+"""Training: recipes, augmentation, losses and loops."""
