@@ -40,10 +40,14 @@ class Pace:
         return min(self.steps - self.done, max(possible, 1 if self.done == 0 else 0))
 
     def next_round(self, now: float, steps: int) -> tuple[int, float]:
-        """The steps of the next round, `steps` or what there is time for, and the progress at its end; 0: no more."""
+        """The steps of the next round, about `steps`, and the progress at its end; 0: it is over.
+
+        What would be left for half a round or less is done in this one; where it is left all the same, because this one
+        was quicker than expected, it is not worth a validation.
+        """
         left = self.left(now)
-        count = min(steps, left)
-        if count == 0:
+        count = left if left < 1.5 * steps else steps
+        if count == 0 or (self.done and count < 0.5 * steps):
             return 0, self.progress
         return count, self.progress + (1.0 - self.progress) * count / left
 

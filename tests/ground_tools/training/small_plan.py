@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # Samples of the set, by split.
-COUNTS = {"train": 16, "validation": 6, "test": 4}
+COUNTS = {"train": 8, "validation": 6, "test": 4}
 STAGE = """[[stage]]
 name = "{name}"
 recipe = "{recipe}"

@@ -77,5 +77,5 @@ def test_bodies_kept_for_judging_do_not_travel(tmp_path: Path) -> None:
 
 def test_a_fraction_of_a_set_has_all_of_its_splits_and_bodies(pieces: list[Path]) -> None:
     part = read_pieces(pieces)["drawn"].fraction(0.5)
-    assert {split: int((part.splits == split).sum()) for split in COUNTS} == {"train": 8, "validation": 3, "test": 2}
+    assert {split: int((part.splits == split).sum()) for split in COUNTS} == {"train": 4, "validation": 3, "test": 2}
     assert set(part.bodies) == {"alpha", "beta"}
