@@ -17,6 +17,7 @@ from ground_tools.commands import (
     label,
     render,
     train,
+    train_chain,
 )
 
 # In the order of `ground-tools --help`.
@@ -25,6 +26,7 @@ _COMMANDS = {
     "dataset": dataset,
     "label": label,
     "train": train,
+    "train-chain": train_chain,
     "compare": compare,
     "export": export,
     "evaluate": evaluate,

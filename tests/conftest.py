@@ -30,6 +30,7 @@ LONGEST_FIRST = (
     "tests/reliability/",
     "tests/ground_tools/export/",
     "tests/ground_tools/training/test_compare.py",
+    "tests/ground_tools/training/test_chain.py",
     "tests/ground_tools/evaluation/",
     "tests/flight/service/test_security.py",
     "tests/flight/service/test_health.py",
@@ -44,6 +45,8 @@ SLOW_FILES = (
     "tests/ground_tools/rendering/test_sets.py",
     "tests/ground_tools/training/test_loop.py",
     "tests/ground_tools/training/test_compare.py",
+    "tests/ground_tools/training/test_chain.py",
+    "tests/ground_tools/training/test_chain_augmentation.py",
     "tests/reliability/",
 )
 

@@ -34,10 +34,18 @@ def derive_body_set(path: Path) -> BodySet:
     Raises ValueError naming the set when it is not finished or shows fewer than two bodies.
     """
     loaded = load(path)
-    names = sorted(set(loaded.bodies.tolist()))
+    return label_bodies(str(path), loaded.images, loaded.bodies)
+
+
+def label_bodies(name: str, images: np.ndarray, bodies: np.ndarray) -> BodySet:
+    """C-1 of the images of a set in its order. name: of the set, for messages. bodies: (N,) names.
+
+    Raises ValueError naming the set when it shows fewer than two bodies.
+    """
+    names = sorted(set(bodies.tolist()))
     if len(names) < 2:
-        raise ValueError(f"dataset {path}: expected several bodies to tell apart, got {', '.join(names)}")
-    labels = np.searchsorted(names, loaded.bodies).astype(np.int32)
+        raise ValueError(f"dataset {name}: expected several bodies to tell apart, got {', '.join(names)}")
+    labels = np.searchsorted(names, bodies).astype(np.int32)
     order = np.random.default_rng(_SHUFFLE_SEED).permutation(len(labels))
     split = round(TRAINING_SHARE * len(labels))
-    return BodySet(loaded.images, labels, names, order[:split], order[split:])
+    return BodySet(images, labels, names, order[:split], order[split:])

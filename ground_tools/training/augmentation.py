@@ -9,12 +9,19 @@ from ground_tools.datasets.noise import NOISE_MEAN, NOISE_SIGMA, paper_noise
 from ground_tools.labels.classes import BACKGROUND, BOULDERS, SURFACE, TERMINATOR
 from ground_tools.labels.terminator import TERMINATOR_GROWTH, acceptance_mask, disk
 
+# At strength 1, standard deviations: of the logarithms of the contrast curve's exponent, of the exposure and of the
+# noise's own standard deviation; of the blur in pixels, and the blur that is too small to be worth the work.
+CONTRAST = 0.35
+EXPOSURE = 0.30
+NOISE = 0.7
+BLUR = 0.8
+LEAST_BLUR = 0.2
 # At strength 1: the largest logarithm of a scale, and the largest shift in images.
-_LOG_SCALE = 0.3
-_SHIFT = 1 / 16
+LOG_SCALE = 0.3
+SHIFT = 1 / 16
 _BEYOND = cv2.BORDER_REPLICATE
 # The smallest body that training shows, of its size in the stored image: three times as far away, and a little more.
-_FARTHEST = 0.3
+FARTHEST = 0.3
 
 
 def disturb(image: np.ndarray, strength: float, generator: np.random.Generator, noisy: bool = True) -> np.ndarray:
@@ -29,13 +36,13 @@ def disturb(image: np.ndarray, strength: float, generator: np.random.Generator, 
     if strength <= 0.0:
         return paper_noise(image, generator)
     x = image.astype(np.float32) / 255.0
-    x = x ** np.float32(np.exp(strength * generator.normal(0.0, 0.35)))
-    x *= np.float32(np.exp(strength * generator.normal(0.0, 0.30)))
+    x = x ** np.float32(np.exp(strength * generator.normal(0.0, CONTRAST)))
+    x *= np.float32(np.exp(strength * generator.normal(0.0, EXPOSURE)))
     x += np.float32(generator.uniform(0.0, NOISE_MEAN))
-    blur = strength * abs(generator.normal(0.0, 0.8))
-    if blur > 0.2:
+    blur = strength * abs(generator.normal(0.0, BLUR))
+    if blur > LEAST_BLUR:
         x = cv2.GaussianBlur(x, (0, 0), blur).astype(np.float32)
-    sigma = NOISE_SIGMA * np.exp(strength * generator.normal(0.0, 0.7))
+    sigma = NOISE_SIGMA * np.exp(strength * generator.normal(0.0, NOISE))
     x += generator.normal(0.0, sigma, image.shape).astype(np.float32)
     return np.clip(x, 0.0, 1.0)
 
@@ -52,9 +59,9 @@ def move(
         return image, mask
     height, width = image.shape
     angle = strength * generator.uniform(-180.0, 180.0)
-    scale = float(np.exp(strength * generator.uniform(-_LOG_SCALE, _LOG_SCALE)))
+    scale = float(np.exp(strength * generator.uniform(-LOG_SCALE, LOG_SCALE)))
     transform = np.asarray(cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, scale), np.float64)
-    transform[:, 2] += strength * generator.uniform(-_SHIFT, _SHIFT, 2) * (width, height)
+    transform[:, 2] += strength * generator.uniform(-SHIFT, SHIFT, 2) * (width, height)
 
     def warped(array: np.ndarray, how: int) -> np.ndarray:
         contiguous = np.ascontiguousarray(array)
@@ -76,7 +83,7 @@ def move_away(
     if (edge != BACKGROUND).any():
         return image, mask
     height, width = image.shape
-    scale = float(np.exp(generator.uniform(np.log(_FARTHEST), 0.0)))
+    scale = float(np.exp(generator.uniform(np.log(FARTHEST), 0.0)))
     rows, columns = max(1, round(scale * height)), max(1, round(scale * width))
     top, left = (height - rows) // 2, (width - columns) // 2
     around = (top, height - rows - top, left, width - columns - left)

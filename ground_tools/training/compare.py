@@ -31,7 +31,7 @@ from ground_tools.training.comparison_figures import (
 )
 from ground_tools.training.origins import start_digest
 from ground_tools.training.pixels import read_pixels
-from ground_tools.training.recipes import Recipe, Seed, load_recipe
+from ground_tools.training.recipes import Recipe, Seed, flatten, load_recipe
 from ground_tools.training.records import provenance
 
 COMPARISONS = Path(__file__).with_name("comparisons")
@@ -65,8 +65,8 @@ class Comparison(TomlTable, frozen=True):
     @property
     def rows(self) -> dict[str, dict[str, Any]]:
         """By what a row of the table says, other values of the recipe by field, as `load_recipe` takes them."""
-        common = _flat(self.common)
-        return {AS_IT_IS: common, **{name: {**common, **_flat(change)} for name, change in self.changes.items()}}
+        common = flatten(self.common)
+        return {AS_IT_IS: common, **{name: {**common, **flatten(change)} for name, change in self.changes.items()}}
 
 
 def load_comparison(name_or_path: str) -> Comparison:
@@ -82,14 +82,6 @@ def load_comparison(name_or_path: str) -> Comparison:
         except ValueError as error:
             raise ValueError(f"comparison {path}: {name}: {error}") from error
     return comparison
-
-
-def _flat(table: dict[str, Any], before: str = "") -> dict[str, Any]:
-    """{"dropout": {"head": 0.1}} as {"dropout.head": 0.1}, as the recipe's overrides have it."""
-    flat: dict[str, Any] = {}
-    for name, value in table.items():
-        flat |= _flat(value, f"{before}{name}.") if isinstance(value, dict) else {before + name: value}
-    return flat
 
 
 def compare(

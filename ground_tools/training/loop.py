@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
-import h5py
 import keras
 import numpy as np
 
@@ -25,10 +23,21 @@ from ground_tools.networks.unet import (
 )
 from ground_tools.training.batches import BodyBatches, UNetBatches
 from ground_tools.training.bundle_weights import load_bundle_weights
-from ground_tools.training.hardware import compilation, devices, hardware
+from ground_tools.training.hardware import compilation, devices
 from ground_tools.training.heads import add_window, fold_head
 from ground_tools.training.losses import segmentation_loss
 from ground_tools.training.origins import describe_origin, load_single_network, start_digest
+from ground_tools.training.outcome import (
+    ENCODER_WEIGHTS,
+    STARTED_FILE,
+    UNET_WEIGHTS,
+    best_file,
+    count_bodies,
+    save_weights,
+    validation_figures,
+    write_best,
+    write_record,
+)
 from ground_tools.training.pixels import read_pixels
 from ground_tools.training.progress import LOG_FILE, Curves, EpochLine, StepBar, read_log
 from ground_tools.training.recipes import Recipe
@@ -49,25 +58,19 @@ class KeepBestIoU(keras.callbacks.Callback):
         self._unet, self._masks, self._path = unet, masks, path
         self._folded = fold_head(unet)
         self._inputs = inputs
-        record = path.with_suffix(".best.json")
+        record = best_file(path)
         self.best = json.loads(record.read_text())["miou"] if record.exists() else -1.0
-        self._record = record
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         scores = self._folded.predict(self._inputs, batch_size=16, verbose=0)
         per_class = iou_per_class(self._masks, scores.argmax(axis=-1), scores.shape[-1])
         value = mean_iou(per_class)
         if logs is not None:
-            logs["val_miou"] = value
-            logs.update({f"val_iou_{CLASS_NAMES[i]}": float(v) for i, v in enumerate(per_class)})
+            logs.update(validation_figures(value, per_class))
         if value > self.best:
             self.best = value
-            # Renamed when whole: a kill while writing must not cost the best weights so far.
-            partial = self._path.with_name("part.weights.h5")
-            self._unet.save_weights(partial)
-            partial.replace(self._path)
-            iou = {name: float(v) for name, v in zip(CLASS_NAMES, per_class, strict=True)}
-            self._record.write_text(json.dumps({"epoch": epoch + 1, "miou": value, "iou": iou}))
+            save_weights(self._unet, self._path)
+            write_best(self._path, epoch + 1, value, per_class)
 
 
 def _schedule(recipe: Recipe, steps_per_epoch: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
@@ -108,7 +111,7 @@ def _begin(recipe: Recipe, dataset: Path, out: Path, start: Path | None, beside:
         "beside": None if beside is None else provenance(beside),
         "origin_sha256": start_digest(start) if start else None,
     }
-    path = out / "started.json"
+    path = out / STARTED_FILE
     if path.exists() and json.loads(path.read_text()) != identity:
         raise ValueError(f"{out}: holds another training; choose another --out")
     path.write_text(json.dumps(identity))
@@ -135,7 +138,7 @@ def train_encoder(recipe: Recipe, dataset: Path, out: Path) -> Path:
         loss=keras.losses.SparseCategoricalCrossentropy(),
         metrics=["accuracy"],
     )
-    path = out / "encoder.weights.h5"
+    path = out / ENCODER_WEIGHTS
     best = keras.callbacks.ModelCheckpoint(
         str(path),
         monitor="val_loss",
@@ -153,7 +156,8 @@ def train_encoder(recipe: Recipe, dataset: Path, out: Path) -> Path:
     model.load_weights(path)
     loss, accuracy = model.evaluate(validation_inputs, validation_labels, verbose=0)
     images = {"train": len(chosen), "validation": len(bodies.validation)}
-    _write_record(recipe, dataset, out, path, {"images": images, "val_loss": loss, "val_accuracy": accuracy})
+    measured = {"images": images, "val_loss": loss, "val_accuracy": accuracy}
+    write_record(recipe, provenance(dataset), out, path, read_log(out), measured)
     return path
 
 
@@ -190,7 +194,7 @@ def train_unet(
     size = train.images.shape[1]
     unet = build_unet(len(CLASS_NAMES), UNetDropout(recipe.dropout.blocks, recipe.dropout.head), size=size)
     if encoder is not None:
-        cnn = build_encoder_cnn(_bodies_of(encoder), size=size)
+        cnn = build_encoder_cnn(count_bodies(encoder), size=size)
         cnn.load_weights(encoder)
         take_encoder(unet, cnn, freeze=recipe.freeze_encoder)
     else:
@@ -207,37 +211,13 @@ def train_unet(
         optimizer=keras.optimizers.Adam(_schedule(recipe, len(batches)), global_clipnorm=recipe.gradient_norm or None),
         loss=segmentation_loss(recipe.class_weights, recipe.jaccard),
     )
-    path = out / "unet.weights.h5"
+    path = out / UNET_WEIGHTS
     keep = KeepBestIoU(unet, network_inputs(validation.images, noise), validation.masks, path)
     model.fit(batches, epochs=recipe.epochs, callbacks=[keep, *_callbacks(recipe, out)], verbose=0)
-    best = json.loads(path.with_suffix(".best.json").read_text())
+    best = json.loads(best_file(path).read_text())
     images = {"train": len(train), "validation": len(validation)}
     measured = {"images": images, "validation": best, "began_from": describe_origin(start)}
     if beside is not None:
         measured["beside"] = provenance(beside)
-    _write_record(recipe, dataset, out, path, measured)
+    write_record(recipe, provenance(dataset), out, path, read_log(out), measured)
     return path
-
-
-def _bodies_of(encoder: Path) -> int:
-    """How many bodies an encoder CNN tells apart, from its weights: those of the set to train on may be others."""
-    with h5py.File(encoder, "r") as file:
-        return int(file["layers/dense_2/vars/1"].shape[0])
-
-
-def _write_record(recipe: Recipe, dataset: Path, out: Path, weights: Path, measured: dict[str, Any]) -> None:
-    """training.json: what was trained on what, where and how long, for the bundle's provenance."""
-    rows = read_log(out)
-    record = {
-        "recipe": {**recipe.record(), "epochs": len(rows)},
-        "dataset": provenance(dataset),
-        "backend": keras.backend.backend(),
-        "keras": keras.__version__,
-        "precision": keras.config.dtype_policy().name,
-        "hardware": hardware(),
-        "devices": devices(),
-        "minutes": round(sum(float(row["seconds"]) for row in rows) / 60.0, 1),
-        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
-        **measured,
-    }
-    (out / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

@@ -162,6 +162,14 @@ def load_recipe(name_or_path: str, overrides: dict[str, Any] | None = None) -> R
     return read_structure("recipe", path, Recipe, RECIPES, overrides, name=path.stem)
 
 
+def flatten(table: dict[str, Any], before: str = "") -> dict[str, Any]:
+    """{"dropout": {"head": 0.1}} as {"dropout.head": 0.1}, as the overrides of `load_recipe` have it."""
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        flat |= flatten(value, f"{before}{name}.") if isinstance(value, dict) else {before + name: value}
+    return flat
+
+
 def override(text: str) -> tuple[str, Any]:
     """FIELD=VALUE as field and value, the value as TOML has it. Raises ValueError when it is not of that form."""
     field, equals, value = text.partition("=")

@@ -18,6 +18,7 @@ from ground_tools.labelling.collection import Rules
 from ground_tools.pages.blocks import Table
 from ground_tools.pages.markdown import markdown_table
 from ground_tools.rendering.campaign import Campaign
+from ground_tools.training.chain.plan import PlanTable, StageTable
 from ground_tools.training.compare import Comparison
 from ground_tools.training.recipes import Recipe
 
@@ -26,6 +27,10 @@ DOCS = Path(__file__).parents[2] / "docs"
 TABLES = {
     "fields of a recipe": ("training.md", describe_fields(Recipe, {"name"})),
     "fields of a comparison": ("training.md", describe_fields(Comparison, {"name"})),
+    "fields of a training plan": (
+        "gpu_training.md",
+        describe_fields(PlanTable, {"name"}) + describe_fields(StageTable, (), "stage"),
+    ),
     "fields of a body": (
         "datasets.md",
         describe_fields(BodyRecipe, {"name", "height_maps"}, "NAME")

@@ -1,0 +1,254 @@
+"""The sets of a training plan as a few files of even size, with what training needs of them and no more.
+
+A piece is a Parquet file; a row is a block of samples of one split of one set: the images as lossless WebP, as sets
+store them, and the masks by every rule of smallest boulders that the plan's recipes have, joined into one plane of
+codes, packed by bzip2. The identifiers that masks are made of stay at home, a fifth of a set. Test images are taken for
+the encoder alone, which C-1 trains to name the body of any image of the set; their masks are not.
+"""
+
+from __future__ import annotations
+
+import bz2
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ground_tools.datasets.body_sets import BodySet, label_bodies
+from ground_tools.datasets.store import PIXEL_COLUMNS, read_batches, read_description, webp_array
+from ground_tools.foundation.sampling import evenly
+from ground_tools.labels.classes import CLASS_NAMES, TERMINATOR
+from ground_tools.labels.stacking import stack_masks
+from ground_tools.training.pixels import Pixels
+from ground_tools.training.records import provenance
+
+FORMAT = 1
+DESCRIPTION_KEY = b"rubblemap_training_piece"
+# Bodies on which nothing is ever trained: they are kept for judging.
+KEPT_APART = ("mathilde", "phobos")
+_BLOCK_SAMPLES = 250
+_SCHEMA = pa.schema(
+    [
+        pa.field("dataset", pa.string(), metadata={"meaning": "name in the plan"}),
+        pa.field("split", pa.string(), metadata={"meaning": "train, validation or test"}),
+        pa.field("places", pa.list_(pa.int32()), metadata={"meaning": "of the samples in the set's order"}),
+        pa.field("bodies", pa.list_(pa.string()), metadata={"meaning": "of the samples"}),
+        pa.field("images", pa.list_(pa.binary()), metadata={"meaning": "WebP of the samples, without noise"}),
+        pa.field("masks", pa.binary(), metadata={"meaning": "bzip2 of the samples' codes; empty for test images"}),
+        pa.field("sha256", pa.string(), metadata={"meaning": "over the raw pixels of all images, then the codes"}),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a plan needs of a set. rules: least pixels of a boulder, each once. encoder: whether it trains one."""
+
+    rules: tuple[int, ...]
+    encoder: bool
+
+
+@dataclass(frozen=True)
+class PackedSet:
+    """A set out of its pieces, in the set's order.
+
+    images: (N, S, S) uint8, without noise. codes: (N, S, S) uint8, the masks by all rules; 0 in test images. noise: as
+    the set's description states it. provenance: as a training's record states it.
+    """
+
+    name: str
+    images: np.ndarray
+    codes: np.ndarray
+    splits: np.ndarray
+    bodies: np.ndarray
+    rules: tuple[int, ...]
+    noise: dict[str, Any] | None
+    provenance: dict[str, Any]
+
+    def pixels(self, split: str, minimum_boulder_pixels: int) -> Pixels:
+        """Images and masks of a split by one rule. Raises ValueError where there are none."""
+        chosen = self.splits == split
+        if minimum_boulder_pixels not in self.rules or not chosen.any() or split == "test":
+            known = ", ".join(map(str, self.rules))
+            raise ValueError(
+                f"packed set {self.name}: expected split train or validation and boulders from {known} pixels on, "
+                f"got {split} and {minimum_boulder_pixels}"
+            )
+        masks = self.codes[chosen] // len(CLASS_NAMES) ** self.rules.index(minimum_boulder_pixels) % len(CLASS_NAMES)
+        return Pixels(self.images[chosen], masks, self.noise is not None)
+
+    def body_set(self) -> BodySet:
+        """C-1 of the set."""
+        return label_bodies(self.name, self.images, self.bodies)
+
+    def fraction(self, part: float) -> PackedSet:
+        """So large a part of each split, at least two samples, evenly through it."""
+        rows = [np.flatnonzero(self.splits == split) for split in sorted(set(self.splits.tolist()))]
+        kept = np.sort(np.concatenate([r[evenly(len(r), max(2, round(part * len(r))))] for r in rows]))
+        chosen = {name: getattr(self, name)[kept] for name in ("images", "codes", "splits", "bodies")}
+        return replace(self, **chosen)
+
+
+def write_pieces(sets: Mapping[str, Path], wanted: Mapping[str, Wanted], out: Path, pieces: int) -> list[Path]:
+    """Pack sets into so many files, piece_1.parquet and so on, of about equal size. Returns them.
+
+    sets: where each set of the plan is. Raises ValueError when one is missing or not finished, or shows a body that is
+    kept for judging.
+    """
+    if sorted(sets) != sorted(wanted):
+        raise ValueError(
+            f"--dataset: expected {', '.join(sorted(wanted))}, as the plan has, got {', '.join(sorted(sets))}"
+        )
+    described: dict[str, Any] = {}
+    rows: list[dict[str, Any]] = []
+    for name, path in sets.items():
+        described[name] = {
+            "rules": wanted[name].rules,
+            "noise": read_description(path)["noise"],
+            "provenance": provenance(path),
+        }
+        rows += _blocks(name, path, wanted[name])
+    shares = _even_shares([_bytes_of(row) for row in rows], pieces)
+    identity = hashlib.sha256("".join(row["sha256"] for row in rows).encode()).hexdigest()
+    out.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for number, share in enumerate(shares, start=1):
+        description = {"format": FORMAT, "piece": number, "pieces": pieces, "sha256": identity, "sets": described}
+        schema = _SCHEMA.with_metadata({DESCRIPTION_KEY: json.dumps(description).encode()})
+        path = out / f"piece_{number}.parquet"
+        # Not compressed once more: WebP and bzip2 leave nothing to gain.
+        pq.write_table(pa.Table.from_pylist([rows[i] for i in share], schema=schema), path, compression="none")
+        paths.append(path)
+    return paths
+
+
+def read_pieces(paths: list[Path]) -> dict[str, PackedSet]:
+    """The packed sets by name, from all of their pieces in any order.
+
+    Raises ValueError naming the file that is no piece or damaged, and when pieces are missing or of another packing.
+    """
+    tables, numbers = [], []
+    description: dict[str, Any] = {}
+    for path in paths:
+        table, found = _read_piece(path)
+        if description and found["sha256"] != description["sha256"]:
+            raise ValueError(f"piece {path}: expected a piece of the same packing as {paths[0]}, got another one's")
+        tables.append(table)
+        numbers.append(found["piece"])
+        description = found
+    if not paths or sorted(numbers) != list(range(1, description["pieces"] + 1)):
+        expected = f"pieces 1 to {description['pieces']}" if paths else "files"
+        raise ValueError(f"--pieces: expected {expected}, got {', '.join(map(str, numbers)) or 'none'}")
+    rows = pa.concat_tables(tables).to_pylist()
+    with ThreadPoolExecutor() as pool:
+        unpacked = list(pool.map(_unpack, rows))
+    return {
+        name: _joined(name, known, [(r, u) for r, u in zip(rows, unpacked, strict=True) if r["dataset"] == name])
+        for name, known in description["sets"].items()
+    }
+
+
+def _blocks(name: str, path: Path, wanted: Wanted) -> Iterator[dict[str, Any]]:
+    """The rows of a set, shards joined to blocks of one split."""
+    place = 0
+    waiting: list[dict[str, Any]] = []
+    for table in read_batches(path, ["split", "body", *PIXEL_COLUMNS]):
+        for sample in table.to_pylist():
+            sample["place"] = place
+            place += 1
+            if sample["split"] == "test" and not wanted.encoder:
+                continue
+            if sample["body"] in KEPT_APART:
+                raise ValueError(f"dataset {path}: body {sample['body']}: expected none of it, it is kept for judging")
+            if waiting and (sample["split"] != waiting[0]["split"] or len(waiting) == _BLOCK_SAMPLES):
+                yield _block(name, waiting, wanted.rules)
+                waiting = []
+            waiting.append(sample)
+    if waiting:
+        yield _block(name, waiting, wanted.rules)
+
+
+def _block(name: str, samples: list[dict[str, Any]], rules: tuple[int, ...]) -> dict[str, Any]:
+    split = samples[0]["split"]
+    images = [sample["image"] for sample in samples]
+    total = hashlib.sha256(b"".join(webp_array(data, "image").tobytes() for data in images))
+    codes = b"" if split == "test" else np.stack([_codes(sample, rules) for sample in samples]).tobytes()
+    total.update(codes)
+    return {
+        "dataset": name,
+        "split": split,
+        "places": [sample["place"] for sample in samples],
+        "bodies": [sample["body"] for sample in samples],
+        "images": images,
+        "masks": bz2.compress(codes) if codes else b"",
+        "sha256": total.hexdigest(),
+    }
+
+
+def _codes(sample: dict[str, Any], rules: tuple[int, ...]) -> np.ndarray:
+    """The masks by all rules as the digits of one number. Returns (S, S) uint8."""
+    mask, identifiers, ground = (webp_array(sample[name], name) for name in ("mask", "identifiers", "ground"))
+    codes = np.zeros(mask.shape, np.uint8)
+    for index, rule in enumerate(rules):
+        codes += stack_masks(identifiers, ground, mask == TERMINATOR, rule) * np.uint8(len(CLASS_NAMES) ** index)
+    return codes
+
+
+def _bytes_of(row: dict[str, Any]) -> int:
+    return sum(map(len, row["images"])) + len(row["masks"])
+
+
+def _even_shares(sizes: list[int], count: int) -> list[list[int]]:
+    """Which of the blocks go together so that their sizes are about equal: the largest first, each to the least."""
+    shares: list[list[int]] = [[] for _ in range(count)]
+    totals = [0] * count
+    for block in sorted(range(len(sizes)), key=lambda i: -sizes[i]):
+        least = totals.index(min(totals))
+        shares[least].append(block)
+        totals[least] += sizes[block]
+    return [sorted(share) for share in shares]
+
+
+def _read_piece(path: Path) -> tuple[pa.Table, dict[str, Any]]:
+    try:
+        table = pq.read_table(path)
+        description = json.loads((table.schema.metadata or {})[DESCRIPTION_KEY])
+    except (OSError, KeyError, json.JSONDecodeError, pa.ArrowInvalid) as error:
+        raise ValueError(f"piece {path}: expected a file of `train-chain pack` ({error})") from error
+    if description["format"] != FORMAT:
+        raise ValueError(f"piece {path}: expected format {FORMAT}, got {description['format']}; pack the sets again")
+    return table, description
+
+
+def _unpack(row: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Images and codes of a block, (N, S, S) uint8 each. Raises ValueError where they are not what was packed."""
+    images = np.stack([webp_array(data, "image") for data in row["images"]])
+    codes = bz2.decompress(row["masks"]) if row["masks"] else b""
+    total = hashlib.sha256(images.tobytes())
+    total.update(codes)
+    if total.hexdigest() != row["sha256"]:
+        raise ValueError(f"packed set {row['dataset']}: expected pixels of hash {row['sha256']}, got others")
+    if not codes:
+        return images, np.zeros_like(images)
+    return images, np.frombuffer(codes, np.uint8).reshape(images.shape)
+
+
+def _joined(name: str, known: dict[str, Any], blocks: list[tuple[dict[str, Any], Any]]) -> PackedSet:
+    order = np.argsort(np.concatenate([row["places"] for row, _ in blocks]), kind="stable")
+    return PackedSet(
+        name,
+        np.concatenate([images for _, (images, _) in blocks])[order],
+        np.concatenate([codes for _, (_, codes) in blocks])[order],
+        np.concatenate([[row["split"]] * len(row["places"]) for row, _ in blocks])[order],
+        np.concatenate([row["bodies"] for row, _ in blocks])[order],
+        tuple(known["rules"]),
+        known["noise"],
+        known["provenance"],
+    )
