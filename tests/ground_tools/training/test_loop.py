@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -79,8 +80,8 @@ def test_another_training_does_not_mix_in(trained: dict[str, Path], dataset: Pat
     assert (trained["encoder"] / "training.json").read_text() == before
 
 
-def test_a_training_goes_on_where_it_stopped(trained: dict[str, Path], dataset: Path) -> None:
-    out = trained["encoder"]
+def test_a_training_goes_on_where_it_stopped(trained: dict[str, Path], dataset: Path, tmp_path: Path) -> None:
+    out = shutil.copytree(trained["encoder"], tmp_path / "encoder")
     arguments = ("--recipe", "best-encoder", "--dataset", dataset, "--out", out, "--set", "batch=4")
     done = ground_tools("train", *arguments, "--epochs", 2)
     assert done.returncode == 0, done.stderr
