@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 from ground_tools.foundation.files import write_whole
+from ground_tools.foundation.json_records import json_bytes
 
 
 def check_section(page: Path, name: str) -> None:
@@ -23,7 +23,7 @@ def write_section(page: Path, name: str, text: str, record: Any, record_file: Pa
     Raises ValueError, with nothing written, where the page lacks the marks.
     """
     check_section(page, name)
-    write_whole(record_file, (json.dumps(record, indent=1) + "\n").encode())
+    write_whole(record_file, json_bytes(record))
     before = page.read_text(encoding="utf-8")
     write_whole(page, _part(name).sub(lambda match: f"{match[1]}\n{text.strip()}\n\n{match[2]}", before).encode())
 
