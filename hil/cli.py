@@ -63,6 +63,19 @@ def build_parser() -> CommandParser:
     return parser
 
 
+def _add_connection(command: CommandParser, socket: str, client: str) -> None:
+    """Add the options of a client that connects to a socket of the service."""
+    command.add_argument(
+        "--endpoint", type=endpoint, default=DEFAULT_ENDPOINTS[socket], help=f"the service's {socket} socket"
+    )
+    command.add_argument(
+        "--keys",
+        type=existing_folder,
+        metavar="DIR",
+        help=f"the {client}'s keys, if the service has keys (default: none)",
+    )
+
+
 def _add_stream(commands: Any) -> None:
     stream = commands.add_parser("stream", help="send frames as a camera", epilog=_STREAM_EXAMPLES)
     stream.add_argument("--source", default="flyby", help='"flyby" (shipped) or a folder of images')
@@ -72,12 +85,7 @@ def _add_stream(commands: Any) -> None:
         "--count", type=integer(1), metavar="N", help="stop after this many frames (default: those of the source)"
     )
     stream.add_argument("--name", default="hil-camera", help="the camera's source name")
-    stream.add_argument(
-        "--endpoint", type=endpoint, default=DEFAULT_ENDPOINTS["frames"], help="the service's frames socket"
-    )
-    stream.add_argument(
-        "--keys", type=existing_folder, metavar="DIR", help="the camera's keys, if the service has keys (default: none)"
-    )
+    _add_connection(stream, "frames", "camera")
 
 
 def _add_watch(commands: Any) -> None:
@@ -104,15 +112,7 @@ def _add_watch(commands: Any) -> None:
     watch.add_argument(
         "--source", help="source of the streamed frames, to show them in the pictures (default: not shown)"
     )
-    watch.add_argument(
-        "--endpoint", type=endpoint, default=DEFAULT_ENDPOINTS["products"], help="the service's products socket"
-    )
-    watch.add_argument(
-        "--keys",
-        type=existing_folder,
-        metavar="DIR",
-        help="the consumer's keys, if the service has keys (default: none)",
-    )
+    _add_connection(watch, "products", "consumer")
 
 
 def _add_demo(commands: Any) -> None:
@@ -132,15 +132,7 @@ def _add_metrics(commands: Any) -> None:
     metrics.add_argument(
         "--port", type=integer(0, 65535), default=9101, metavar="N", help="HTTP port on 127.0.0.1; 0: any"
     )
-    metrics.add_argument(
-        "--endpoint", type=endpoint, default=DEFAULT_ENDPOINTS["telemetry"], help="the service's telemetry socket"
-    )
-    metrics.add_argument(
-        "--keys",
-        type=existing_folder,
-        metavar="DIR",
-        help="the consumer's keys, if the service has keys (default: none)",
-    )
+    _add_connection(metrics, "telemetry", "consumer")
 
 
 def _stream(arguments: argparse.Namespace) -> int:
