@@ -84,10 +84,6 @@ class BodyRecipe(TomlTable, frozen=True):
                 raise FieldError(join_path("crater_maps", number), f"one of {known}", format_toml_value(name))
 
     @property
-    def procedural_kind(self) -> str | None:
-        return self.procedural.kind if self.procedural else None
-
-    @property
     def relief_sources(self) -> tuple[CraterMap | None, ...]:
         """Where reliefs of craters come from; None: the analytic profile."""
         return tuple(self.height_maps.get(name) for name in self.crater_maps)

@@ -90,9 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
     catalogue = load_catalogue(arguments.bodies_file or DEFAULT_CATALOGUE)
     if arguments.procedural:
         # A body without a stand-in is told when a campaign asks for it.
-        catalogue = {
-            name: without_files(recipe) if recipe.procedural_kind else recipe for name, recipe in catalogue.items()
-        }
+        catalogue = {name: without_files(recipe) if recipe.procedural else recipe for name, recipe in catalogue.items()}
     if arguments.flyby:
         from ground_tools.rendering.flyby import render_flyby
 
