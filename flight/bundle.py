@@ -135,6 +135,8 @@ class Bundle:
         uncertainty_threshold: default threshold on the scaled entropy, 0..1.
         validation_entropy: 99th percentile, over the validation images, of a map's mean predictive entropy, nats;
             None if the manifest does not state it.
+        input_monitor: verified bytes of the fitted monitor's JSON file, see inference.input_monitor; None if there is
+            none.
         self_test: see inference.self_test.
         manifest: content of manifest.json.
         files: verified content of every file, by name.
@@ -155,6 +157,7 @@ class Bundle:
     gamma: float
     uncertainty_threshold: float
     validation_entropy: float | None
+    input_monitor: bytes | None
     self_test: SelfTest
     manifest: dict[str, Any]
     files: dict[str, bytes]
@@ -292,6 +295,7 @@ def parse_bundle(path: Path, files: dict[str, bytes]) -> Bundle:
         gamma=float(manifest["defaults"]["gamma"]),
         uncertainty_threshold=float(manifest["defaults"]["uncertainty_threshold"]),
         validation_entropy=manifest.get("validation_entropy", {}).get("percentile_99"),
+        input_monitor=_parse_monitor(path, files, manifest.get("input_monitor")),
         self_test=_parse_self_test(path, files, manifest["self_test"]),
         manifest=manifest,
         files=files,
@@ -318,6 +322,10 @@ def _parse_self_test(path: Path, files: dict[str, bytes], entry: dict[str, Any])
         entry["passes"],
         entry["minimum_agreement"],
     )
+
+
+def _parse_monitor(path: Path, files: dict[str, bytes], entry: dict[str, str] | None) -> bytes | None:
+    return None if entry is None else _get_file(path, files, entry["file"], entry["sha256"])
 
 
 def _parse_orientations(manifest_path: Path, entry: dict[str, int]) -> int:

@@ -27,7 +27,7 @@ class QualityLimits:
     scale, below which the brightest of a frame is dark. smallest_body_pixels: sensor pixels that the larger side
     of the body's box must have. second_body_fraction: area of another body over the largest one's from which it
     counts. entropy_factor: times the validation images' 99th percentile of the mean entropy, above which a map's
-    mean entropy is high.
+    mean entropy is high. least_body_evidence: of the input monitor, below which there is no body in a frame.
     """
 
     saturated_fraction: float
@@ -35,6 +35,7 @@ class QualityLimits:
     smallest_body_pixels: int
     second_body_fraction: float
     entropy_factor: float
+    least_body_evidence: float
 
 
 @dataclass(frozen=True, kw_only=True)

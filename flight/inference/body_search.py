@@ -14,6 +14,8 @@ _SMALLEST_CONTRAST = 0.02
 _SMALLEST_AREA = 9
 # Parts at least this large, relative to the largest part, belong to the body too (lobes with the neck in shadow).
 _PART_FRACTION = 0.2
+# Noise after a 3 x 3 median filter over that before it, for Gaussian noise.
+_MEDIAN_NOISE = 0.41
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def search_body(grey: NDArray[np.float32]) -> BodySearch:
 
     Level and noise of the background are measured on the frame itself, so a constant offset does no harm. A 3 x 3
     median filter removes hot pixels and stars. The threshold lies above the background by the largest of 6 sigma of
-    the noise, a tenth of the frame's contrast and 0.01 of full scale.
+    the noise that the filter leaves, a tenth of the frame's contrast and 0.01 of full scale.
 
     Args:
         grey: (H, W) float32 in [0, 1], 1 being full scale.
@@ -75,9 +77,7 @@ def search_body(grey: NDArray[np.float32]) -> BodySearch:
     no_parts = np.zeros((0, 5), dtype=np.int32)
     if peak - background < _SMALLEST_CONTRAST:
         return BodySearch(background, peak, np.zeros(grey.shape, dtype=bool), no_parts)
-    # Noise from second differences along rows, which are close to 0 on a smooth body (after Immerkaer 1996).
-    differences = np.abs(smooth[:, 2:] - 2.0 * smooth[:, 1:-1] + smooth[:, :-2])
-    noise = 1.4826 * float(np.median(differences)) / math.sqrt(6.0)
+    noise = _MEDIAN_NOISE * measure_noise(grey)
     threshold = background + max(6.0 * noise, 0.1 * (peak - background), 0.5 * _SMALLEST_CONTRAST)
     bright = smooth > threshold
     joined = cv2.morphologyEx(bright.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), dtype=np.uint8))
@@ -85,3 +85,16 @@ def search_body(grey: NDArray[np.float32]) -> BodySearch:
     parts = stats[1:]
     large = parts[parts[:, cv2.CC_STAT_AREA] >= _SMALLEST_AREA].astype(np.int32, copy=False)
     return BodySearch(background, peak, bright, large)
+
+
+def measure_noise(grey: NDArray[np.float32]) -> float:
+    """Standard deviation of a frame's noise, from second differences along rows (after Immerkaer 1996).
+
+    They are close to 0 on a smooth body. Measured before any filter: neighbours that a filter has mixed differ less
+    than their noise.
+
+    Args:
+        grey: (H, W) float32.
+    """
+    differences = np.abs(grey[:, 2:] - 2.0 * grey[:, 1:-1] + grey[:, :-2])
+    return 1.4826 * float(np.median(differences)) / math.sqrt(6.0)

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from flight.bundle import Bundle
 from flight.inference.centering import Affine, CenteredImage, center
 from flight.inference.fusion import fuse, fusion_weights
+from flight.inference.input_monitor import read_monitor
 from flight.inference.network import Network, load_networks
-from flight.inference.quality import assess_frame, entropy_is_high
+from flight.inference.quality import entropy_is_high, find_flags
 from flight.inference.uncertainty import Accumulator, mark_uncertain
 from flight.settings import Settings, default_settings
 
@@ -76,6 +77,7 @@ class Engine:
         self.threads = threads
         count = len(bundle.networks)
         self._parallel = count > 1 and threads >= count
+        self._monitor = read_monitor(bundle)
         self._networks = load_networks(bundle, max(threads // count, 1) if self._parallel else threads)
         self._pool = ThreadPoolExecutor(count if self._parallel else 1, thread_name_prefix="network")
         self._pass_seconds = 0.0
@@ -140,9 +142,7 @@ class Engine:
         locate = settings.centering == "auto" and not centered
         image = center(pixels, bit_depth, bundle.height, bundle.width, bundle.channels, locate)
         networks, weights = self._select_networks(settings)
-        flags = assess_frame(image.grey, image.search, settings)
-        if locate and image.search.box is None:
-            flags.append("body_not_found")
+        flags = find_flags(image, locate, self._monitor, settings)
         passes = settings.passes
         if not any(network.stochastic for network in networks):
             passes = 1

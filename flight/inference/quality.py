@@ -7,11 +7,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flight.inference.body_search import BodySearch, bounding_box
+from flight.inference.centering import CenteredImage
+from flight.inference.frame_features import describe_frame
+from flight.inference.input_monitor import InputMonitor
 from flight.settings import QualityLimits
 
 # A part counts as another body only if its gap to the largest part is at least this fraction of that part's larger
 # side: two lobes of one body, with the neck in shadow, are closer together.
 _GAP_FRACTION = 0.25
+
+
+# Flags of frames without a body; the monitor is not asked about these.
+_NO_BODY = frozenset({"dark", "empty_sky", "body_not_found"})
+
+
+def find_flags(image: CenteredImage, located: bool, monitor: InputMonitor | None, limits: QualityLimits) -> list[str]:
+    """Find the flags of a frame, as it was centered.
+
+    Args:
+        image: the frame.
+        located: whether a body was looked for, to crop to it.
+        monitor: the bundle's; None if it has none.
+        limits: thresholds of the flags.
+
+    Returns:
+        The flags of assess_frame, body_not_found, and not_a_body.
+    """
+    flags = assess_frame(image.grey, image.search, limits)
+    if located and image.search.box is None:
+        flags.append("body_not_found")
+    if monitor is not None and not _NO_BODY.intersection(flags):
+        figures = describe_frame(image.grey, image.search, image.image.mean(axis=2), image.seen)
+        if monitor.evidence(figures) < limits.least_body_evidence:
+            flags.append("not_a_body")
+    return flags
 
 
 def assess_frame(grey: NDArray[np.float32], search: BodySearch, limits: QualityLimits) -> list[str]:
@@ -40,7 +69,7 @@ def assess_frame(grey: NDArray[np.float32], search: BodySearch, limits: QualityL
     rows, columns = grey.shape
     if left == 0 or top == 0 or right == columns or bottom == rows:
         flags.append("body_cut")
-    elif max(right - left, bottom - top) < limits.smallest_body_pixels:
+    elif _largest_side(search.parts) < limits.smallest_body_pixels:
         flags.append("body_small")
     if _has_other_body(search.parts, limits.second_body_fraction):
         flags.append("several_bodies")
@@ -57,6 +86,12 @@ def entropy_is_high(mean_entropy: float, validation_entropy: float | None, limit
         limits: entropy_factor is the threshold, in units of validation_entropy.
     """
     return validation_entropy is not None and mean_entropy > limits.entropy_factor * validation_entropy
+
+
+def _largest_side(parts: NDArray[np.int32]) -> int:
+    """Larger side of the box of the largest part: small parts far from each other make no large body."""
+    left, top, right, bottom = bounding_box(parts[[int(parts[:, cv2.CC_STAT_AREA].argmax())]])
+    return max(right - left, bottom - top)
 
 
 def _has_other_body(parts: NDArray[np.int32], fraction: float) -> bool:

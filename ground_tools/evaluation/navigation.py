@@ -51,11 +51,15 @@ _TRUTH_CLASSES = [{"index": index, "name": name, "role": CLASS_ROLES[name]} for 
 
 
 def product_of(
-    planes: dict[str, np.ndarray], classes: list[dict[str, Any]], flags: list[str], map_to_sensor: Sequence[float]
+    planes: dict[str, np.ndarray],
+    classes: list[dict[str, Any]],
+    flags: list[str],
+    map_to_sensor: Sequence[float],
+    topic: str = TOPIC_NAVIGATION,
 ) -> Product:
-    """A navigation product with what its consumer reads."""
+    """A product with what its consumer reads."""
     header = {
-        "topic": TOPIC_NAVIGATION,
+        "topic": topic,
         "status": worst_status(flags),
         "flags": flags,
         "map_to_sensor": list(map_to_sensor),

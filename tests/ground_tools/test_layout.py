@@ -23,6 +23,7 @@ LAYERS = (
     "networks",
     "training",
     "evaluation",
+    "monitoring",
     "export",
     "benchmark",
     "commands",

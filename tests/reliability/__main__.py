@@ -19,7 +19,7 @@ from typing import Any
 
 from flight.command_line import CommandParser, run_program
 from flight.option_types import existing_folder, output_folder
-from tests.reliability import decoders, flips, flood, kills, live_sockets, power_cuts, soak, upsets
+from tests.reliability import decoders, flips, flood, kills, live_sockets, nonsense, power_cuts, soak, upsets
 from tests.reliability.report import write_report
 from tests.tiny_bundle import write_tiny_bundle
 
@@ -30,6 +30,7 @@ CAMPAIGNS: dict[str, tuple[Callable[[Path, Path, Any], dict[str, Any]], str, flo
     "live_sockets": (live_sockets.run, "tiny", 110_000, 3_000),
     "flips": (flips.run, "tiny", 1_000, 60),
     "power_cuts": (power_cuts.run, "tiny", 200, 3),
+    "nonsense": (nonsense.run, "shipped", 3_000, 40),
     "kills": (kills.run, "tiny", 200, 6),
     "upsets": (upsets.run, "shipped", 500, 4),
     "flood": (flood.run, "shipped", 60, 10),

@@ -38,6 +38,20 @@ _SECTIONS: dict[str, tuple[str, str, tuple[tuple[str, str, str], ...]]] = {
             ("growth of the service's resident memory while frames were tried", "live_rss_growth", "flat"),
         ),
     ),
+    "nonsense": (
+        "Frames without a body",
+        "Twenty kinds of frames without a body, or with one that is spoiled beyond use, drawn anew: none of them was "
+        "seen when the bundle's input monitor was fitted. A frame is missed when a navigation fix or a landing circle "
+        "may be made of its products. The frames of bodies are those of the flyby; results.md has all sets, and the "
+        "kinds.",
+        (
+            ("frames without a body", "nonsense_frames", ">= 3,000"),
+            ("of these, missed", "nonsense_missed", "<= 0.5 %"),
+            ("landing circles on them", "circles_on_nonsense", "0"),
+            ("frames of bodies", "real_frames", ""),
+            ("of these, refused", "real_refused", "<= 0.5 %"),
+        ),
+    ),
     "kills": (
         "Worker kills",
         "SIGKILL, SIGSEGV and SIGSTOP in turn under frames at 5 Hz and commands at 5 Hz. Every product is compared "

@@ -16,6 +16,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "live_sockets": {"live_inputs_tried": 3_000, "live_inputs_crashed": 0, "products_from_bad_frames": 0},
     "flips": {"flips": 60, "flips_detected": 60, "flips_served": 0, "live_flips_detected": 1},
     "power_cuts": {"power_cuts": 3, "mixtures": 0},
+    "nonsense": {"nonsense_frames": 40, "circles_on_nonsense": 0, "real_refused": 0},
     "kills": {"kills": 6, "wrong_maps": 0, "commands_lost": 0},
     "upsets": {"upsets": 4, "upsets_wrong_after_self_test": 0},
     "flood": {"flood_seconds": 10},

@@ -126,6 +126,12 @@ FLAGS: dict[str, FlagDefinition] = {
         "point the camera; do not use the map",
         forbids=("navigation_fix", "landing_circles"),
     ),
+    "not_a_body": FlagDefinition(
+        "degraded",
+        "the input monitor finds no body like those that the networks know, or one that is spoiled beyond use",
+        "do not use the map",
+        forbids=("navigation_fix", "landing_circles"),
+    ),
     "saturated": FlagDefinition(
         "degraded",
         "more than saturated_fraction of the body's pixels are at full scale; of the frame's, where no body is found",

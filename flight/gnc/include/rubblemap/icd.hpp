@@ -140,12 +140,13 @@ struct FlagDefinition {
 };
 
 // In the ICD's order.
-inline constexpr std::array<FlagDefinition, 14> flag_definitions = {{
+inline constexpr std::array<FlagDefinition, 15> flag_definitions = {{
     {"deadline", Status::degraded, false, false},
     {"single_pass", Status::valid, false, false},
     {"body_not_found", Status::degraded, true, true},
     {"dark", Status::degraded, true, true},
     {"empty_sky", Status::degraded, true, true},
+    {"not_a_body", Status::degraded, true, true},
     {"saturated", Status::degraded, false, false},
     {"body_small", Status::degraded, false, false},
     {"body_cut", Status::valid, false, false},

@@ -1,0 +1,84 @@
+"""`ground-tools evaluate-monitor`: what a bundle's input monitor makes of nonsense and of bodies."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from flight.command_line import examples
+from flight.option_types import existing_folder, existing_path, integer
+
+_EXAMPLES = {
+    "ground-tools evaluate-monitor --bundle models/unet_h": "nonsense, and the flyby",
+    "ground-tools evaluate-monitor --bundle models/unet_h --dataset datasets/d1 --real-images DIR --write docs": (
+        "into docs/results.md"
+    ),
+}
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command `evaluate-monitor` to those of `ground-tools`."""
+    evaluate = commands.add_parser(
+        "evaluate-monitor",
+        help="count the nonsense that a bundle's input monitor misses, and the bodies that it refuses",
+        epilog=examples(_EXAMPLES),
+    )
+    evaluate.set_defaults(extra="render")
+    evaluate.add_argument("--bundle", type=existing_folder, required=True, metavar="DIR", help="with the monitor")
+    evaluate.add_argument(
+        "--nonsense", type=integer(1, 100_000), default=150, metavar="N", help="frames of each of the twenty kinds"
+    )
+    evaluate.add_argument(
+        "--passes", type=integer(1, 100), default=4, metavar="N", help="of the maps that circles are looked for on"
+    )
+    evaluate.add_argument(
+        "--dataset",
+        type=existing_path,
+        action="append",
+        default=[],
+        metavar="SET",
+        help="whose test split shows bodies; repeat for more (default: the flyby alone)",
+    )
+    evaluate.add_argument(
+        "--real-images", type=existing_folder, metavar="DIR", help="real images, with a manifest.csv (default: none)"
+    )
+    evaluate.add_argument(
+        "--write",
+        type=existing_folder,
+        metavar="DOCS",
+        help="write DOCS/monitor.json, and its part of DOCS/results.md, too (default: print the tables only)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what `ground-tools evaluate-monitor` was asked for; returns the exit code."""
+    from flight.bundle import load_bundle
+    from ground_tools.monitoring.judging import (
+        MonitorResult,
+        judge_bodies,
+        judge_nonsense,
+        judge_real_images,
+        judge_set,
+    )
+    from ground_tools.monitoring.tables import check_docs, monitor_section, write_figures
+    from hil.sources.folder import open_source
+
+    if arguments.write is not None:
+        check_docs(arguments.write)
+    bundle = load_bundle(arguments.bundle)
+    if bundle.input_monitor is None:
+        raise ValueError(f"{arguments.bundle}: expected a bundle with an input monitor; see ground-tools fit-monitor")
+    source = open_source("flyby")
+    flyby = [source.frame(number) for number in range(len(source.files))]
+    bodies = {"flyby": judge_bodies(bundle, ((frame, 8, False) for frame in flyby), "flyby", len(flyby))}
+    for path in arguments.dataset:
+        bodies[f"{path.name}, test"] = judge_set(bundle, path, "test")
+    if arguments.real_images is not None:
+        bodies |= judge_real_images(bundle, arguments.real_images)
+    # Of the nearest frames, which the spoiled kinds have something to spoil of.
+    nonsense = judge_nonsense(bundle, flyby[10:], arguments.nonsense, arguments.passes)
+    result = MonitorResult(f"{bundle.name} {bundle.version}", arguments.passes, nonsense, bodies)
+    print(monitor_section(result))
+    if arguments.write is not None:
+        write_figures(result, arguments.write)
+    return 0

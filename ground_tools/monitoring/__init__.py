@@ -1,0 +1,1 @@
+"""The input monitor: frames to try it on, its fit, its figures."""

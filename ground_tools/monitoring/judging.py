@@ -1,0 +1,191 @@
+"""What the input monitor makes of nonsense and of bodies: the figures of a bundle, and their tables."""
+
+from __future__ import annotations
+
+import csv
+import multiprocessing
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flight.bundle import Bundle
+from flight.client.hazard import landing_circles
+from flight.client.map_view import Refusal
+from flight.client.navigation import navigation_fix
+from flight.icd.catalogue import flags_forbidding
+from flight.icd.limits import TOPIC_HAZARD, TOPIC_NAVIGATION
+from flight.inference.centering import center
+from flight.inference.engine import Engine
+from flight.inference.input_monitor import InputMonitor, read_monitor
+from flight.inference.planes import topic_planes
+from flight.inference.quality import find_flags
+from flight.settings import default_settings
+from ground_tools.datasets.store import load, read_description
+from ground_tools.evaluation.navigation import product_of
+from ground_tools.evaluation.worker_pool import usable_cores
+from ground_tools.foundation.progress import progress
+from ground_tools.monitoring.nonsense import KINDS, make_frame
+from ground_tools.monitoring.views import as_taken
+
+JUDGING_SEED = 2
+_CHUNK = 8
+_LEAST_RADIUS_PX = 2.0
+
+
+@dataclass(frozen=True)
+class KindFigures:
+    """What became of one kind of nonsense.
+
+    Attributes:
+        frames: number of them.
+        missed: of which a navigation fix or landing circles may be made.
+        circles: number of landing circles offered on them.
+    """
+
+    frames: int
+    missed: int
+    circles: int
+
+
+@dataclass(frozen=True)
+class SetFigures:
+    """What became of frames of bodies. refused: those of which no fix and no circles may be made, for their flags."""
+
+    frames: int
+    refused: int
+
+
+@dataclass(frozen=True)
+class MonitorResult:
+    """Figures of a bundle's monitor; passes: of the maps that circles were looked for on."""
+
+    bundle: str
+    passes: int
+    nonsense: dict[str, KindFigures]
+    bodies: dict[str, SetFigures]
+
+
+@dataclass(frozen=True)
+class _Refuses:
+    """Whether a bundle's flags forbid the use of a frame: what a process can be sent."""
+
+    bundle: Bundle
+    good: list[NDArray[np.uint8]]
+    seed: int
+
+    def nonsense(self, which: tuple[str, int]) -> bool:
+        frame = make_frame(*which, self.good, self.seed)
+        return self.frame((frame.pixels, frame.bit_depth, False))
+
+    def frame(self, frame: tuple[NDArray[Any], int, bool]) -> bool:
+        pixels, bit_depth, centered = frame
+        bundle = self.bundle
+        image = center(pixels, bit_depth, bundle.height, bundle.width, bundle.channels, not centered)
+        flags = find_flags(image, not centered, _monitor_of(bundle), default_settings(bundle))
+        return bool(_FORBIDDING.intersection(flags))
+
+
+_FORBIDDING = frozenset(flags_forbidding("navigation_fix")) | frozenset(flags_forbidding("landing_circles"))
+_monitors: dict[str, InputMonitor | None] = {}
+
+
+def _monitor_of(bundle: Bundle) -> InputMonitor | None:
+    if bundle.sha256 not in _monitors:
+        _monitors[bundle.sha256] = read_monitor(bundle)
+    return _monitors[bundle.sha256]
+
+
+def judge_nonsense(
+    bundle: Bundle, good: Sequence[NDArray[np.uint8]], count: int, passes: int
+) -> dict[str, KindFigures]:
+    """Try a bundle on a suite of nonsense that its monitor was not fitted on.
+
+    Args:
+        bundle: with a monitor.
+        good: (H, W) uint8 frames of bodies, to be spoiled.
+        count: frames of each kind.
+        passes: of the maps of those frames that the monitor lets through.
+
+    Returns:
+        Figures by kind.
+    """
+    which = [(kind, number) for kind in KINDS for number in range(count)]
+    refuses = _Refuses(bundle, list(good), JUDGING_SEED)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(usable_cores(), mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        answers = pool.map(refuses.nonsense, which, chunksize=_CHUNK)
+        refused = list(progress(answers, label="nonsense", total=len(which), unit="frame"))
+    engine = Engine(bundle)
+    figures = {}
+    for place, kind in enumerate(KINDS):
+        missed = circles = 0
+        for number in np.flatnonzero(~np.array(refused[place * count : (place + 1) * count], dtype=bool)):
+            frame = make_frame(kind, int(number), good, JUDGING_SEED)
+            usable, offered = _consume(engine, frame.pixels, frame.bit_depth, passes)
+            missed += usable
+            circles += offered
+        figures[kind] = KindFigures(count, missed, circles)
+    engine.close()
+    return figures
+
+
+def _consume(engine: Engine, pixels: NDArray[Any], bit_depth: int, passes: int) -> tuple[bool, int]:
+    """Whether a consumer makes anything of a frame's products, and the number of landing circles."""
+    bundle = engine.bundle
+    settings = replace(default_settings(bundle), passes=passes)
+    maps = engine.segment(pixels, bit_depth=bit_depth, centered=False, seed=1, settings=settings)
+    classes = [{"index": c.index, "name": c.name, "role": c.role} for c in bundle.classes]
+    products = {}
+    for topic in (TOPIC_NAVIGATION, TOPIC_HAZARD):
+        planes = {name: plane for name, plane, _ in topic_planes(maps, bundle.classes, topic)}
+        products[topic] = product_of(planes, classes, list(maps.flags), maps.map_to_sensor, topic)
+    fix = navigation_fix(products[TOPIC_NAVIGATION])
+    landing = landing_circles(products[TOPIC_HAZARD], _LEAST_RADIUS_PX, 16)
+    circles = 0 if isinstance(landing, Refusal) else len(landing.circles)
+    return not isinstance(fix, Refusal) or circles > 0, circles
+
+
+def judge_bodies(
+    bundle: Bundle, frames: Iterable[tuple[NDArray[Any], int, bool]], label: str, total: int
+) -> SetFigures:
+    """Count the frames of bodies that a bundle refuses. frames: pixels, bit depth, whether the body is centered."""
+    refuses = _Refuses(bundle, [], JUDGING_SEED)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(usable_cores(), mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        refused = list(
+            progress(pool.map(refuses.frame, frames, chunksize=_CHUNK), label=label, total=total, unit="frame")
+        )
+    return SetFigures(len(refused), sum(refused))
+
+
+def judge_set(bundle: Bundle, path: Path, split: str) -> SetFigures:
+    """Count the images of a set's split that a bundle refuses."""
+    loaded = load(path, split)
+    noise = read_description(path).get("noise") is not None
+    frames = ((as_taken(loaded, number, noise), 8, True) for number in range(len(loaded)))
+    return judge_bodies(bundle, frames, f"{path.name} {split}", len(loaded))
+
+
+def judge_real_images(bundle: Bundle, folder: Path) -> dict[str, SetFigures]:
+    """Count, by body, the real images of a folder with a manifest.csv that a bundle refuses."""
+    with (folder / "manifest.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    figures = {}
+    for body in sorted({row["body"] for row in rows}):
+        paths = [folder / row["file"] for row in rows if row["body"] == body]
+        frames = ((_read_grey(path), 8, False) for path in paths)
+        figures[f"real, {body}"] = judge_bodies(bundle, frames, body, len(paths))
+    return figures
+
+
+def _read_grey(path: Path) -> NDArray[np.uint8]:
+    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        raise ValueError(f"{path}: expected an image")
+    return image.astype(np.uint8, copy=False)
