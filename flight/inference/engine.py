@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -80,6 +80,7 @@ class Engine:
         self._monitor = read_monitor(bundle)
         self._networks = load_networks(bundle, max(threads // count, 1) if self._parallel else threads)
         self._pool = ThreadPoolExecutor(count if self._parallel else 1, thread_name_prefix="network")
+        self._running: list[Future[NDArray[np.float32]]] = []
         self._pass_seconds = 0.0
 
     def close(self) -> None:
@@ -163,6 +164,8 @@ class Engine:
         """
         if progress is not None:
             progress(0)
+        # When one network refuses a frame, the others' passes go on, over the tensors that are set here.
+        wait(self._running)
         for network in plan.networks:
             network.begin(plan.image.image, seed, plan.passes)
         accumulator = Accumulator((len(self.bundle.classes), self.bundle.height, self.bundle.width))
@@ -219,7 +222,8 @@ class Engine:
 
     def _submit_pass(self, networks: list[Network], number: int) -> list[Future[NDArray[np.float32]]]:
         """Start pass `number` of each network; returns their scores to come."""
-        return [self._pool.submit(network.run, number) for network in networks]
+        self._running = [self._pool.submit(network.run, number) for network in networks]
+        return self._running
 
     def _would_overrun(self, settings: Settings, done: int, started: float | None) -> bool:
         """Whether one more pass, as long as the last, would end after the deadline."""

@@ -25,7 +25,8 @@ _MESSAGES_PER_TURN = 32
 class FrameLine:
     """Receives frames, makes jobs of them, and publishes the maps, or that there are none.
 
-    At most one frame waits and at most one is with the worker. Whether the worker is replaced is decided elsewhere.
+    At most one frame of each source waits, and at most one is with the worker. Whether the worker is replaced is
+    decided elsewhere.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class FrameLine:
     @property
     def waiting(self) -> bool:
         """Whether a frame waits for the worker."""
-        return self._intake.pending is not None
+        return self._intake.waiting
 
     @property
     def in_flight(self) -> bool:
@@ -148,9 +149,8 @@ class FrameLine:
             self._publisher.publish_invalid(job, "worker_failed")
 
     def answer_without_worker(self) -> None:
-        """Publish that there is no map for the waiting frame, in the safe state."""
-        pending = self._intake.take()
-        if pending is not None:
+        """Publish that there is no map for the waiting frames, in the safe state."""
+        while (pending := self._intake.take()) is not None:
             self._publisher.publish_invalid(self._open_job(pending), "safe_state")
 
     def _open_job(self, pending: PendingFrame) -> OpenJob:

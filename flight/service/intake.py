@@ -1,4 +1,4 @@
-"""Checks frames, keeps them in order per source, and holds the newest one."""
+"""Checks frames, keeps them in order per source, and holds the newest one of each."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from flight.icd.frames import Frame, FrameError, decode_frame
 from flight.schema import format_value
 
 _MAX_SOURCES = 64
+# Of so many sources a frame may wait at once: a frame may be 40 MiB large.
+_MAX_WAITING = 4
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,20 @@ class PendingFrame:
 
 
 class Intake:
-    """Checks frames and holds the newest one; a frame that a newer one replaces is superseded."""
+    """Checks frames and holds the newest one of each source; a frame that a newer one replaces is superseded.
+
+    The sources take turns, so that a fast camera does not keep a slow one's frames from being answered.
+    """
 
     def __init__(self) -> None:
         self._last_keys: dict[str, tuple[int, int]] = {}
-        self.pending: PendingFrame | None = None
+        # By source, in the order of their turns.
+        self._waiting: dict[str, PendingFrame] = {}
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a frame waits."""
+        return bool(self._waiting)
 
     def accept(self, parts: list[bytes]) -> bool:
         """Check and hold one frame.
@@ -44,10 +55,11 @@ class Intake:
             parts: of the message.
 
         Returns:
-            Whether an older frame that waited is superseded.
+            Whether an older frame that waited is superseded: of the same source, or, where too many sources have one
+            waiting, the one that has waited longest.
 
         Raises:
-            FrameError: the frame breaks the contract; the waiting frame and the source's order are as before.
+            FrameError: the frame breaks the contract; the waiting frames and the source's order are as before.
         """
         frame = decode_frame(parts)
         source = frame.header["source"]
@@ -61,17 +73,24 @@ class Intake:
         if last is None and len(self._last_keys) >= _MAX_SOURCES:
             raise FrameError("too_many_sources", f"frame.source: expected at most {_MAX_SOURCES} sources, got one more")
         self._last_keys[source] = frame.key
-        superseded = self.pending is not None
-        self.pending = PendingFrame(frame, parts[1], time.time_ns(), time.monotonic())
+        superseded = source in self._waiting
+        if not superseded and len(self._waiting) >= _MAX_WAITING:
+            del self._waiting[min(self._waiting, key=lambda name: self._waiting[name].received)]
+            superseded = True
+        # A source keeps its turn when its frame is replaced.
+        self._waiting[source] = PendingFrame(frame, parts[1], time.time_ns(), time.monotonic())
         return superseded
 
     def requeue(self, frame: PendingFrame) -> bool:
-        """Let a frame wait again, unless a newer one waits. Returns whether it waits."""
-        if self.pending is None:
-            self.pending = frame
-        return self.pending is frame
+        """Let a frame wait again, at the next turn, unless a newer one of its source does. Returns whether it waits."""
+        source = frame.frame.header["source"]
+        if source in self._waiting:
+            return False
+        self._waiting = {source: frame, **self._waiting}
+        return True
 
     def take(self) -> PendingFrame | None:
-        """Take the waiting frame out; None if there is none."""
-        frame, self.pending = self.pending, None
-        return frame
+        """Take the frame out whose source's turn it is; None if none waits."""
+        if not self._waiting:
+            return None
+        return self._waiting.pop(next(iter(self._waiting)))

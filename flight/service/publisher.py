@@ -11,8 +11,9 @@ import zmq
 
 from flight.bundle import Bundle
 from flight.icd.catalogue import worst_status
-from flight.icd.limits import PRODUCT_TOPICS, SCHEMA_VERSION, TOPIC_HAZARD, TOPIC_NAVIGATION
+from flight.icd.limits import PRODUCT_TOPICS, SCHEMA_VERSION
 from flight.icd.products import ProductError, decode_product, encode_product
+from flight.service.answer_check import check_maps
 from flight.service.intake import PendingFrame
 from flight.service.parameters import Parameters
 from flight.service.protocol import MapsAnswer
@@ -80,7 +81,7 @@ class Publisher:
         for topic, entries in answer.topics.items():
             planes = answer.planes[taken : taken + len(entries)]
             product = self._product(topic, {**header, "planes": entries}, planes)
-            decode_product(product)
+            check_maps(decode_product(product), job.pending.frame)
             products.append((topic, product))
             taken += len(entries)
         for topic, product in products:
@@ -89,11 +90,11 @@ class Publisher:
         self._latencies.add({**timing, "total": 1e3 * (time.monotonic() - job.pending.received)})
 
     def publish_invalid(self, job: OpenJob, flag: str) -> None:
-        """Publish that there is no map for a frame. flag: why."""
+        """Publish that there is no map for a frame, on every topic that was wanted. flag: why."""
         timing = dict.fromkeys(("center", "passes", "fuse", "publish"), 0.0)
         timing["queue"] = 1e3 * (job.dispatched - job.pending.received)
         header = _header(job, [flag], timing)
-        for topic in (TOPIC_NAVIGATION, TOPIC_HAZARD):
+        for topic in job.topics:
             self._send(topic, self._product(topic, header, ()))
 
     def _product(self, topic: str, header: dict[str, Any], planes: Sequence[bytes]) -> list[bytes]:

@@ -59,6 +59,31 @@ def test_shapes_and_types(engine: Engine) -> None:
     assert maps.passes_used == 4
 
 
+def test_a_frame_that_one_network_refuses_does_not_spoil_the_next(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other network's pass still runs when the refusal is known; the next frame waits for its end."""
+    engine = Engine(load_bundle(tiny_bundle))
+    expected = segment(engine)
+    run, ended = Network.run, []
+
+    def refuse_or_be_slow(network: Network, number: int) -> np.ndarray:
+        if network.name == "First":
+            raise RuntimeError("refused")
+        time.sleep(0.3)
+        scores = run(network, number)
+        ended.append(number)
+        return scores
+
+    monkeypatch.setattr(Network, "run", refuse_or_be_slow)
+    with pytest.raises(RuntimeError, match="refused"):
+        segment(engine, seed=2, frame=255 - FRAME)
+    assert ended == []
+    monkeypatch.setattr(Network, "run", run)
+    assert same(segment(engine), expected)
+    assert ended == [0]
+
+
 def test_dropout_passes_differ(engine: Engine) -> None:
     assert segment(engine).mutual_information.max() > 1e-3
 

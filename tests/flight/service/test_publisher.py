@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import zmq
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from flight.bundle import load_bundle
 from flight.icd.frames import decode_frame, encode_frame
 from flight.icd.packing import pack_map
-from flight.icd.products import ProductError, decode_product, describe_plane
+from flight.icd.products import Product, ProductError, decode_product, describe_plane
+from flight.inference.centering import center
+from flight.service.answer_check import check_maps
 from flight.service.intake import PendingFrame
 from flight.service.parameters import Parameters
 from flight.service.protocol import MapsAnswer, ProtocolError, encode, parse_answer
@@ -57,6 +61,16 @@ def job(bundle: Path) -> OpenJob:
     parameters = Parameters(**default_parameters(loaded))
     pending = PendingFrame(decode_frame(parts), parts[1], 4, time.monotonic())
     return OpenJob(pending, loaded, parameters, 7, TOPICS, time.monotonic())
+
+
+def with_value(message: dict[str, Any], planes: list[bytes], index: int, value: float) -> None:
+    """Put a value into one pixel of a plane, with the right checksum."""
+    entry = message["topics"]["map.navigation"][index]
+    dtype: Any = np.uint8 if entry["dtype"] == "u8" else np.float16
+    plane: Any = np.frombuffer(planes[index], dtype=dtype).reshape(entry["shape"]).copy()
+    plane[3, 4] = value
+    changed, planes[index] = describe_plane(entry["name"], plane, entry["units"])
+    entry.update(changed)
 
 
 def answer() -> tuple[dict[str, Any], list[bytes]]:
@@ -131,3 +145,65 @@ def test_an_answer_that_breaks_the_contract_is_not_published(
         wire.publisher.publish_maps(job(tiny_bundle), parsed(message, planes), [])
     assert not wire.subscriber.poll(100)
     assert wire.counters == Counters()
+
+
+@pytest.mark.parametrize(
+    ("upset", "message"),
+    [
+        (lambda m, p: with_value(m, p, 0, 4), r"plane class_map: expected values 0\.\.3, got 0\.\.4"),
+        (lambda m, p: with_value(m, p, 1, 5), r"plane enhanced_class_map: expected values 0\.\.4, got 0\.\.5"),
+        (lambda m, p: with_value(m, p, 2, 1.5), r"plane predictive_entropy: expected values 0\.\.1\.386"),
+        (lambda m, p: with_value(m, p, 2, -0.25), r"plane predictive_entropy: .* got -0\.25\.\.0"),
+        (lambda m, p: with_value(m, p, 2, np.inf), r"plane predictive_entropy: .* got 0\.\.inf"),
+        (lambda m, p: m.update(map_to_sensor=[1.0, 0.0, 40.0, 0.0, 1.0, 0.0]), r"middle within 60 x 40 pixels"),
+        (lambda m, p: m.update(map_to_sensor=[1.0, 0.0, 0.0, 0.0, 1.0, -17.0]), r"middle within 60 x 40 pixels"),
+        (lambda m, p: m.update(map_to_sensor=[1.0, 0.1, 0.0, 0.0, 1.0, 0.0]), "expected a scale and a shift"),
+        (lambda m, p: m.update(map_to_sensor=[-1.0, 0.0, 47.0, 0.0, 1.0, 0.0]), "expected a scale and a shift"),
+    ],
+)
+def test_senseless_values_are_not_published(
+    wire: Wire, tiny_bundle: Path, upset: Callable[[dict[str, Any], list[bytes]], None], message: str
+) -> None:
+    maps, planes = answer()
+    upset(maps, planes)
+    with pytest.raises(ProductError, match=message):
+        wire.publisher.publish_maps(job(tiny_bundle), parsed(maps, planes), [])
+    assert not wire.subscriber.poll(100)
+    assert wire.counters == Counters()
+
+
+@pytest.mark.parametrize(("index", "value"), [(0, 3), (1, 4), (2, 1.3867), (2, -0.0), (2, np.nan)])
+def test_values_at_their_limits_are_published(wire: Wire, tiny_bundle: Path, index: int, value: float) -> None:
+    maps, planes = answer()
+    with_value(maps, planes, index, value)
+    wire.publisher.publish_maps(job(tiny_bundle), parsed(maps, planes), [])
+    assert decode_product(wire.subscriber.recv_multipart()).status == "valid"
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    size=st.tuples(st.integers(16, 300), st.integers(16, 300)),
+    where=st.tuples(st.floats(-0.2, 1.2), st.floats(-0.2, 1.2)),
+    radius=st.floats(1.0, 120.0),
+    locate=st.booleans(),
+)
+def test_every_affine_that_centering_makes_is_let_through(
+    size: tuple[int, int], where: tuple[float, float], radius: float, locate: bool
+) -> None:
+    rows, columns = size
+    v, u = np.mgrid[:rows, :columns]
+    inside = (u - where[0] * columns) ** 2 + (v - where[1] * rows) ** 2 <= radius**2
+    frame = np.where(inside, 180, 5).astype(np.uint8)
+    affine = center(frame, 8, 32, 48, 1, locate).map_to_sensor
+    parts = encode_frame(frame, source="s", epoch=1, frame_id=2, capture_time_ns=3, centered=not locate)
+    header = {"classes": [{}] * 4, "map_to_sensor": list(affine)}
+    check_maps(Product(header, {"class_map": np.zeros((32, 48), dtype=np.uint8)}), decode_frame(parts))
+
+
+def test_that_there_is_no_map_is_said_on_every_topic_that_was_wanted(wire: Wire, tiny_bundle: Path) -> None:
+    topics = ("map.navigation", "map.hazard", "map.full")
+    wire.publisher.publish_invalid(replace(job(tiny_bundle), topics=topics), "worker_failed")
+    products = [decode_product(wire.subscriber.recv_multipart()) for _ in topics]
+    assert tuple(product.topic for product in products) == topics
+    assert all(product.status == "invalid" and product.header["flags"] == ["worker_failed"] for product in products)
+    assert not wire.subscriber.poll(100)
