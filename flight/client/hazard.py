@@ -82,8 +82,8 @@ def landing_circles(product: Product, minimum_radius_px: float, count: int) -> L
         count: how many circles at most, 1..16.
 
     Returns:
-        The circles, or a Refusal if the map must not be used: the product is invalid, has the flag body_not_found,
-        dark, empty_sky or high_entropy, or its map_to_sensor is singular.
+        The circles, or a Refusal if the map must not be used: the product is invalid, has a flag that forbids
+        landing circles, or its map_to_sensor is singular.
 
     Raises:
         ValueError: the product is of another topic, or an argument is out of range.

@@ -73,6 +73,7 @@ class InputMonitor:
             float(self.log_odds(row)[0]) - self.least_log_odds, self.largest_distance - float(self.distance(row)[0])
         )
 
+
 def read_monitor(bundle: Bundle) -> InputMonitor | None:
     """The monitor that a bundle holds; None if its manifest names none.
 

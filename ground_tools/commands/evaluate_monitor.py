@@ -9,10 +9,8 @@ from flight.command_line import examples
 from flight.option_types import existing_folder, existing_path, integer
 
 _EXAMPLES = {
-    "ground-tools evaluate-monitor --bundle models/unet_h": "nonsense, and the flyby",
-    "ground-tools evaluate-monitor --bundle models/unet_h --dataset datasets/d1 --real-images DIR --write docs": (
-        "into docs/results.md"
-    ),
+    "ground-tools evaluate-monitor --bundle models/unet_h --frames hil/flyby/frames": "nonsense, and the flyby",
+    "ground-tools evaluate-monitor --bundle DIR --frames DIR --dataset DIR --write docs": "into docs/results.md",
 }
 
 
@@ -26,6 +24,13 @@ def add_parser(commands: Any) -> None:
     evaluate.set_defaults(extra="render")
     evaluate.add_argument("--bundle", type=existing_folder, required=True, metavar="DIR", help="with the monitor")
     evaluate.add_argument(
+        "--frames",
+        type=existing_folder,
+        required=True,
+        metavar="DIR",
+        help="PNG images of bodies that no monitor was fitted on: judged as they are, and spoiled",
+    )
+    evaluate.add_argument(
         "--nonsense", type=integer(1, 100_000), default=150, metavar="N", help="frames of each of the twenty kinds"
     )
     evaluate.add_argument(
@@ -37,7 +42,7 @@ def add_parser(commands: Any) -> None:
         action="append",
         default=[],
         metavar="SET",
-        help="whose test split shows bodies; repeat for more (default: the flyby alone)",
+        help="whose test split shows bodies; repeat for more (default: none)",
     )
     evaluate.add_argument(
         "--real-images", type=existing_folder, metavar="DIR", help="real images, with a manifest.csv (default: none)"
@@ -59,24 +64,23 @@ def run(arguments: argparse.Namespace) -> int:
         judge_nonsense,
         judge_real_images,
         judge_set,
+        read_frames,
     )
     from ground_tools.monitoring.tables import check_docs, monitor_section, write_figures
-    from hil.sources.folder import open_source
 
     if arguments.write is not None:
         check_docs(arguments.write)
     bundle = load_bundle(arguments.bundle)
     if bundle.input_monitor is None:
         raise ValueError(f"{arguments.bundle}: expected a bundle with an input monitor; see ground-tools fit-monitor")
-    source = open_source("flyby")
-    flyby = [source.frame(number) for number in range(len(source.files))]
-    bodies = {"flyby": judge_bodies(bundle, ((frame, 8, False) for frame in flyby), "flyby", len(flyby))}
+    frames = read_frames(arguments.frames)
+    name = str(arguments.frames)
+    bodies = {name: judge_bodies(bundle, ((frame, 8, False) for frame in frames), name, len(frames))}
     for path in arguments.dataset:
         bodies[f"{path.name}, test"] = judge_set(bundle, path, "test")
     if arguments.real_images is not None:
         bodies |= judge_real_images(bundle, arguments.real_images)
-    # Of the nearest frames, which the spoiled kinds have something to spoil of.
-    nonsense = judge_nonsense(bundle, flyby[10:], arguments.nonsense, arguments.passes)
+    nonsense = judge_nonsense(bundle, frames, arguments.nonsense, arguments.passes)
     result = MonitorResult(f"{bundle.name} {bundle.version}", arguments.passes, nonsense, bodies)
     print(monitor_section(result))
     if arguments.write is not None:

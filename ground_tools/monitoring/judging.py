@@ -184,6 +184,14 @@ def judge_real_images(bundle: Bundle, folder: Path) -> dict[str, SetFigures]:
     return figures
 
 
+def read_frames(folder: Path) -> list[NDArray[np.uint8]]:
+    """The PNG images of a folder, by name. Raises ValueError where there is none."""
+    paths = sorted(folder.glob("*.png"))
+    if not paths:
+        raise ValueError(f"{folder}: expected PNG images")
+    return [_read_grey(path) for path in paths]
+
+
 def _read_grey(path: Path) -> NDArray[np.uint8]:
     image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if image is None:

@@ -32,7 +32,7 @@ enum {
   RUBBLEMAP_MOST_PLANES = 8,
   RUBBLEMAP_TOPICS = 3,
   RUBBLEMAP_REASONS = 9,
-  RUBBLEMAP_FLAGS = 15,
+  RUBBLEMAP_FLAGS = 16,
   RUBBLEMAP_MOST_CIRCLES = 16
 };
 
@@ -267,7 +267,10 @@ typedef enum rubblemap_refusal {
   RUBBLEMAP_REFUSAL_DEGENERATE_AFFINE = 8, /* map_to_sensor cannot be inverted */
   RUBBLEMAP_REFUSAL_MALFORMED_INPUT = 9,   /* of another topic; this and those below are the caller's doing */
   RUBBLEMAP_REFUSAL_MAP_TOO_LARGE = 10,    /* never of a product that was taken */
-  RUBBLEMAP_REFUSAL_INVALID_ARGUMENT = 11  /* out of range; or a product that is not held */
+  RUBBLEMAP_REFUSAL_INVALID_ARGUMENT = 11, /* out of range; or a product that is not held */
+  RUBBLEMAP_REFUSAL_NOT_A_BODY = 12,       /* this and those below: the product's flag of that name */
+  RUBBLEMAP_REFUSAL_SATURATED = 13,        /* of landing circles only */
+  RUBBLEMAP_REFUSAL_BODY_SMALL = 14        /* of landing circles only */
 } rubblemap_refusal;
 
 /* What of the map tells where the sun is. */

@@ -45,6 +45,9 @@ SAME(RUBBLEMAP_CRC_MISMATCH, rm::Reason::crc_mismatch);
 SAME(RUBBLEMAP_MAP, rm::Value::Type::map);
 SAME(RUBBLEMAP_REFUSAL_HIGH_ENTROPY, rm::consumers::Refusal::high_entropy);
 SAME(RUBBLEMAP_REFUSAL_INVALID_ARGUMENT, rm::consumers::Refusal::invalid_argument);
+SAME(RUBBLEMAP_REFUSAL_NOT_A_BODY, rm::consumers::Refusal::not_a_body);
+SAME(RUBBLEMAP_REFUSAL_SATURATED, rm::consumers::Refusal::saturated);
+SAME(RUBBLEMAP_REFUSAL_BODY_SMALL, rm::consumers::Refusal::body_small);
 SAME(RUBBLEMAP_SUN_TERMINATOR, rm::consumers::SunSource::terminator);
 #undef SAME
 

@@ -126,21 +126,17 @@ FLAGS: dict[str, FlagDefinition] = {
         "point the camera; do not use the map",
         forbids=("navigation_fix", "landing_circles"),
     ),
-    "not_a_body": FlagDefinition(
-        "degraded",
-        "the input monitor finds no body like those that the networks know, or one that is spoiled beyond use",
-        "do not use the map",
-        forbids=("navigation_fix", "landing_circles"),
-    ),
     "saturated": FlagDefinition(
         "degraded",
         "more than saturated_fraction of the body's pixels are at full scale; of the frame's, where no body is found",
         "expose shorter; craters and boulders are lost where it is white",
+        forbids=("landing_circles",),
     ),
     "body_small": FlagDefinition(
         "degraded",
         "the body's larger side is below smallest_body_pixels, and the body is not cut",
         "use the map's outline, not its morphology",
+        forbids=("landing_circles",),
     ),
     "body_cut": FlagDefinition(
         "valid", "the body reaches the frame's edge", "do not take the map's centroid for the body's"
@@ -168,6 +164,13 @@ FLAGS: dict[str, FlagDefinition] = {
     ),
     "safe_state": FlagDefinition(
         "invalid", "the service is in the safe state and makes no maps", "do without maps until recovery"
+    ),
+    # Consumers count flags by their place here: what came later follows.
+    "not_a_body": FlagDefinition(
+        "degraded",
+        "the input monitor finds no body like those that the networks know, or one that is spoiled beyond use",
+        "do not use the map",
+        forbids=("navigation_fix", "landing_circles"),
     ),
 }
 

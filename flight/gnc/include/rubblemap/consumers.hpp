@@ -61,8 +61,22 @@ struct HazardMap {
 // Why there is no answer; none: there is one. malformed_input, map_too_large and invalid_argument are the caller's
 // doing.
 enum class [[nodiscard]] Refusal : std::uint8_t{
-    none,         invalid_product,   body_not_found,  dark,          empty_sky,        high_entropy, no_body,
-    no_certainty, degenerate_affine, malformed_input, map_too_large, invalid_argument,
+    none,
+    invalid_product,
+    body_not_found,
+    dark,
+    empty_sky,
+    high_entropy,
+    no_body,
+    no_certainty,
+    degenerate_affine,
+    malformed_input,
+    map_too_large,
+    invalid_argument,
+    // Numbers are never given anew: what came later follows.
+    not_a_body,
+    saturated,
+    body_small,
 };
 std::string_view name_of(Refusal refusal) noexcept;
 

@@ -146,9 +146,8 @@ inline constexpr std::array<FlagDefinition, 15> flag_definitions = {{
     {"body_not_found", Status::degraded, true, true},
     {"dark", Status::degraded, true, true},
     {"empty_sky", Status::degraded, true, true},
-    {"not_a_body", Status::degraded, true, true},
-    {"saturated", Status::degraded, false, false},
-    {"body_small", Status::degraded, false, false},
+    {"saturated", Status::degraded, false, true},
+    {"body_small", Status::degraded, false, true},
     {"body_cut", Status::valid, false, false},
     {"several_bodies", Status::valid, false, false},
     {"high_entropy", Status::degraded, false, true},
@@ -156,6 +155,7 @@ inline constexpr std::array<FlagDefinition, 15> flag_definitions = {{
     {"worker_failed", Status::invalid, false, false},
     {"frame_refused", Status::invalid, false, false},
     {"safe_state", Status::invalid, false, false},
+    {"not_a_body", Status::degraded, true, true},
 }};
 
 // What the code of a reply may be.
