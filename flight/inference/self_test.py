@@ -22,7 +22,7 @@ from flight.bundle import Bundle, BundleError
 from flight.icd.catalogue import TOPIC_PLANES
 from flight.inference.engine import Engine, Maps
 from flight.inference.planes import topic_planes
-from flight.settings import default_settings
+from flight.settings import Settings, default_settings
 
 _EXERCISE_SEED = 0x5445_5354  # "TEST"; the same for all bundles
 
@@ -76,12 +76,12 @@ def run_self_test(engine: Engine, progress: Callable[[int], None] | None = None)
             f"as recorded, got {agreement:.3f}"
         )
     digest = hashlib.sha256(repr(engine.masks_checksum()).encode("ascii"))
-    _update_digest(digest, maps, bundle)
+    _update_digest(digest, maps, bundle, settings)
     settings = replace(settings, passes=1)
     for number, exercise in enumerate(make_exercise_images(image)):
         seed = (test.seed + 1 + number) % 2**64
         answer = engine.segment(exercise, bit_depth=8, centered=True, seed=seed, settings=settings, progress=progress)
-        _update_digest(digest, answer, bundle)
+        _update_digest(digest, answer, bundle, settings)
     return SelfTestResult(agreement, digest.hexdigest())
 
 
@@ -103,10 +103,10 @@ def make_exercise_images(image: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     return [255 - image, *blocks]
 
 
-def _update_digest(digest: Any, maps: Maps, bundle: Bundle) -> None:
+def _update_digest(digest: Any, maps: Maps, bundle: Bundle, settings: Settings) -> None:
     digest.update(maps.mean_probability.tobytes())
     for topic in TOPIC_PLANES:
-        for _, plane, _ in topic_planes(maps, bundle.classes, topic):
+        for _, plane, _ in topic_planes(maps, bundle.classes, topic, settings):
             digest.update(plane.tobytes())
     digest.update(repr((maps.map_to_sensor, maps.flags)).encode("ascii"))
 

@@ -64,7 +64,7 @@ def process_frame(engine: Engine, job: FrameJob, progress: Callable[[int], None]
     planes: list[bytes] = []
     for topic in job.topics:
         topics[topic] = []
-        for name, plane, units in topic_planes(maps, engine.bundle.classes, topic):
+        for name, plane, units in topic_planes(maps, engine.bundle.classes, topic, job.settings):
             entry, raw = describe_plane(name, plane, units)
             topics[topic].append(entry)
             planes.append(raw)

@@ -156,6 +156,8 @@ typedef struct rubblemap_options {
   int queue;            /* products that libzmq keeps for a caller that does not poll */
   int heartbeat_ms;     /* of all endpoints, 0..600000: a service that is silent for three of these is connected to
                            anew, and gets no frames and commands until then; 0: never */
+  double most_hazard_probability; /* of any map pixel that a landing circle touches, 0..1 */
+  double most_entropy;            /* likewise: predictive entropy over ln(class_count), 0..1 */
 
   const char *frames_endpoint;
   const char *frames_keys;
@@ -322,7 +324,7 @@ typedef struct rubblemap_landing {
   rubblemap_refusal refusal;
   uint32_t count; /* of circles; the entries behind are 0 */
   rubblemap_circle circles[RUBBLEMAP_MOST_CIRCLES];
-  uint32_t dropped;  /* candidates whose clearance promised room that the map does not show */
+  uint32_t dropped;  /* candidates whose clearance promised room that the map and the limits do not allow */
   int complete;      /* 0: the search reached its bound; the circles found until then hold */
   uint32_t warnings; /* as in rubblemap_fix */
 } rubblemap_landing;

@@ -154,16 +154,16 @@ def test_what_the_camera_did_not_see_is_uncertain(engine: Engine) -> None:
 
 
 def test_every_topic_has_its_planes(engine: Engine) -> None:
-    maps = segment(engine)
+    maps, settings = segment(engine), default_settings(engine.bundle)
     names = {
-        topic: [name for name, _, _ in topic_planes(maps, engine.bundle.classes, topic)]
+        topic: [name for name, _, _ in topic_planes(maps, engine.bundle.classes, topic, settings)]
         for topic in ("map.navigation", "map.hazard", "map.full")
     }
     assert names["map.navigation"] == ["class_map", "enhanced_class_map", "predictive_entropy"]
     assert names["map.hazard"] == ["hazard_probability", "predictive_entropy", "enhanced_class_map", "clearance"]
     assert names["map.full"][0] == "mean_probability"
     with pytest.raises(ValueError, match=r"no product map\.other"):
-        topic_planes(maps, engine.bundle.classes, "map.other")
+        topic_planes(maps, engine.bundle.classes, "map.other", settings)
 
 
 def test_the_self_test_passes_and_notices_a_wrong_answer(engine: Engine) -> None:

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from flight.bundle import ClassDefinition, FusionRule
 from flight.inference.fusion import fuse, fusion_weights
-from flight.inference.hazard import clearance, hazard_probability
+from flight.inference.hazard import clearance, hazard_probability, safe_pixels
 from flight.inference.masks import draw_offsets, draw_pool
 from flight.inference.uncertainty import Accumulator, mark_uncertain
-from flight.settings import frame_seed
+from flight.settings import LandingLimits, frame_seed
 
 UNETH = FusionRule("UNetH", (("S", None), ("S", None), ("AS", None), ("S", "AS"), ("S", None)))
 CLASSES = tuple(
@@ -108,8 +108,11 @@ def test_hazard_is_what_is_not_safe() -> None:
 def test_clearance_is_the_distance_to_the_nearest_hazard(seed: int, density: float) -> None:
     generator = np.random.default_rng(seed)
     marked = np.where(generator.random((12, 17)) < density, generator.choice([0, 2, 3], (12, 17)), 1).astype(np.uint8)
-    result = clearance(marked, CLASSES)
-    hazards = np.argwhere(marked != 1)
+    probability, relative = generator.random((2, 12, 17)).astype(np.float32)
+    most = LandingLimits(most_hazard_probability=1.0 - density / 4, most_entropy=1.0 - density / 4)
+    safe = safe_pixels(marked, probability, relative * np.log(3.0, dtype=np.float32), CLASSES, most)
+    result = clearance(safe)
+    hazards = np.argwhere((marked != 1) | (probability > 1.0 - density / 4) | (relative > 1.0 - density / 4))
     if len(hazards) == 0:
         assert (result == np.float32(np.hypot(12, 17))).all()
         return
