@@ -295,7 +295,7 @@ typedef struct rubblemap_fix {
   double major_angle_deg; /* degrees, -90..90 */
   uint32_t body_pixels;   /* map pixels: of the body, of its terminator, of the body on the map's border */
   uint32_t terminator_pixels;
-  uint32_t edge_pixels; /* above 0, the map may not show all of the body */
+  uint32_t edge_pixels; /* of the body, on the edge of what was seen; above 0, the map may not show all of it */
   rubblemap_sun_source sun_source;
   double sun_x; /* unit vector towards the sun, seen in the image */
   double sun_y;
