@@ -55,6 +55,7 @@ class NetworkFile:
         image_input: name of the input tensor of the image.
         scores_output: name of the output tensor of the raw scores.
         dropout_masks: in the manifest's order.
+        quantization: "int8" or "float32", as the manifest says.
     """
 
     name: str
@@ -62,6 +63,7 @@ class NetworkFile:
     image_input: str
     scores_output: str
     dropout_masks: tuple[DropoutMask, ...]
+    quantization: str
 
 
 @dataclass(frozen=True)
@@ -349,7 +351,8 @@ def _parse_network(path: Path, files: dict[str, bytes], index: int, entry: dict[
             f"{path / 'manifest.json'}: manifest.networks[{index}]: expected distinct input names, got {names}"
         )
     content = _get_file(path, files, entry["file"], entry["sha256"])
-    return NetworkFile(entry["role"], content, entry["image_input"], entry["scores_output"], masks)
+    tensors = (entry["image_input"], entry["scores_output"], masks)
+    return NetworkFile(entry["role"], content, *tensors, entry["quantization"])
 
 
 def _parse_fusion(manifest_path: Path, manifest: dict[str, Any], names: list[str]) -> FusionRule | None:

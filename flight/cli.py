@@ -231,11 +231,12 @@ def _segment(arguments: argparse.Namespace) -> None:
             settings=settings,
         )
         _write_maps(arguments.out, path.stem, frame, maps, bundle)
+        entropy = maps.predictive_entropy[maps.class_map < len(bundle.classes)].mean()
         present = ", ".join(c.name for c in bundle.classes if (maps.class_map == c.index).any())
         flags = f"  [{', '.join(maps.flags)}]" if maps.flags else ""
         print(
             f"{count}/{len(arguments.images)}  {path.name}: {present}; "
-            f"mean entropy {maps.predictive_entropy.mean():.3f} nat; {time.monotonic() - began:.2f} s{flags}"
+            f"mean entropy {entropy:.3f} nat; {time.monotonic() - began:.2f} s{flags}"
         )
     engine.close()
     if unreadable:
@@ -265,17 +266,18 @@ def _write_maps(out: Path, stem: str, frame: Any, maps: Maps, bundle: Bundle) ->
 
     count = len(bundle.classes)
     colors = tuple(c.color for c in bundle.classes)
-    classes = pictures.draw_class_map(maps.class_map, colors, count)
-    enhanced = pictures.draw_class_map(maps.enhanced_class_map, colors, count)
+    seen = maps.class_map < count
+    classes = pictures.draw_class_map(maps.class_map, colors, count, seen)
+    enhanced = pictures.draw_class_map(maps.enhanced_class_map, colors, count, seen)
     entropy = pictures.draw_entropy(maps.predictive_entropy, count)
     mutual = pictures.draw_entropy(maps.mutual_information, count)
     hazard = pictures.draw_hazard(hazard_probability(maps.mean_probability, bundle.classes))
-    seen = pictures.resample_frame(
+    source = pictures.resample_frame(
         frame, 8 * frame.dtype.itemsize, list(maps.map_to_sensor), bundle.height, bundle.width
     )
     row = pictures.join_panels(
         [
-            ("frame", seen),
+            ("frame", source),
             ("class map", classes),
             ("with uncertain pixels", enhanced),
             (f"entropy, 0..{math.log(count):.2f} nat", entropy),

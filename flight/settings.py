@@ -39,7 +39,19 @@ class QualityLimits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(QualityLimits):
+class LandingLimits:
+    """What a pixel may have at most to be landed on, whatever its class; parameters of the ICD.
+
+    most_hazard_probability: 0..1. most_entropy: predictive entropy over ln K, 0..1. Both on an absolute scale, while
+    uncertainty_threshold goes by the map's own extremes, which nonsense has too.
+    """
+
+    most_hazard_probability: float
+    most_entropy: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(QualityLimits, LandingLimits):
     """How a frame is processed; the parameters of the ICD, and the mode. deadline_ms: 0 for none."""
 
     mode: str

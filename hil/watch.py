@@ -114,14 +114,15 @@ def draw_frame(navigation: Product, hazard: Product, source: FrameSource | None)
     """
     header = navigation.header
     names = [c["name"] for c in header["classes"]]
-    height, width = navigation.planes["class_map"].shape
+    seen = navigation.planes["class_map"] < len(names)
+    height, width = seen.shape
     panels = []
     if source is not None:
         frame = source.frame(header["frame_id"])
         depth = 8 * frame.dtype.itemsize
         panels.append(("frame", pictures.resample_frame(frame, depth, header["map_to_sensor"], height, width)))
     panels += [
-        ("class map", pictures.draw_class_map(navigation.planes["enhanced_class_map"], classes=len(names))),
+        ("class map", pictures.draw_class_map(navigation.planes["enhanced_class_map"], classes=len(names), seen=seen)),
         (
             f"entropy, 0..{math.log(len(names)):.2f} nat",
             pictures.draw_entropy(navigation.planes["predictive_entropy"], len(names)),

@@ -1,4 +1,4 @@
-"""Landing circles from a product of map.hazard: the largest discs in which every pixel is safe and certain.
+"""Landing circles from a product of map.hazard: the largest discs in which every pixel is safe, and certain enough.
 
 The C++ library has the same function with the same results. docs/gnc.md states the rules.
 """
@@ -15,6 +15,10 @@ from flight.icd.limits import TOPIC_HAZARD
 from flight.icd.products import Product
 
 MOST_CIRCLES = 16
+# Limits on every pixel that a circle touches, as the service has them by default: of the hazard probability, and of the
+# predictive entropy over ln K. Chosen on the validation splits of D-1 and D-4; docs/gnc.md has the figures.
+MOST_HAZARD_PROBABILITY = 0.4
+MOST_ENTROPY = 0.5
 # Limit on the work of one search, in visits to a pixel: MOST_VISITS per pixel of the map, which counts as at least
 # LEAST_BUDGET_PIXELS large because in a small or narrow map most pixels may tie. A candidate costs the pixels of its
 # window and CANDIDATE_VISITS. A normal map needs few; a damaged clearance plane could make every pixel a candidate.
@@ -62,7 +66,7 @@ class LandingCircles:
 
     Attributes:
         circles: largest first, without overlaps; empty if the map has no room.
-        dropped: number of candidates whose clearance was larger than the class map allows.
+        dropped: number of candidates whose clearance was larger than the class map or the limits allow.
         complete: False if the limit on the work ended the search; the circles found until then are valid.
         warnings: the product's flags in the ICD's order, "unknown_flag" last.
     """
@@ -73,13 +77,22 @@ class LandingCircles:
     warnings: tuple[str, ...]
 
 
-def landing_circles(product: Product, minimum_radius_px: float, count: int) -> LandingCircles | Refusal:
+def landing_circles(
+    product: Product,
+    minimum_radius_px: float,
+    count: int,
+    *,
+    most_hazard_probability: float = MOST_HAZARD_PROBABILITY,
+    most_entropy: float = MOST_ENTROPY,
+) -> LandingCircles | Refusal:
     """Find the largest landing circles of a map, in greedy order.
 
     Args:
         product: of topic map.hazard.
         minimum_radius_px: smallest radius to look for, sensor pixels.
         count: how many circles at most, 1..16.
+        most_hazard_probability: of any map pixel that a circle touches, 0..1.
+        most_entropy: of any map pixel that a circle touches, predictive entropy over ln K, 0..1.
 
     Returns:
         The circles, or a Refusal if the map must not be used: the product is invalid, has a flag that forbids
@@ -92,19 +105,26 @@ def landing_circles(product: Product, minimum_radius_px: float, count: int) -> L
         raise ValueError(f"minimum_radius_px: expected a finite number, 0 or more, got {minimum_radius_px:g}")
     if not 1 <= count <= MOST_CIRCLES:
         raise ValueError(f"count: expected 1..{MOST_CIRCLES}, got {count}")
+    for name, limit in (("most_hazard_probability", most_hazard_probability), ("most_entropy", most_entropy)):
+        if not 0.0 <= limit <= 1.0:
+            raise ValueError(f"{name}: expected 0..1, got {limit:g}")
     view = read_map(product, TOPIC_HAZARD, "landing_circles")
     if isinstance(view, Refusal):
         return view
-    return _Search(view, minimum_radius_px).run(count)
+    return _Search(view, minimum_radius_px, most_hazard_probability, most_entropy).run(count)
 
 
 class _Search:
     """The greedy search over one map, in map pixels. A place is a pixel's index in raster order."""
 
-    def __init__(self, view: MapView, minimum_radius_px: float) -> None:
+    def __init__(
+        self, view: MapView, minimum_radius_px: float, most_hazard_probability: float, most_entropy: float
+    ) -> None:
         self._view = view
-        self._safe = view.with_role("enhanced_class_map", "safe")
         self._probability = limit_to_unit(view.planes["hazard_probability"].astype(np.float64))
+        self._safe = view.with_role("enhanced_class_map", "safe")
+        self._safe &= self._probability <= most_hazard_probability
+        self._safe &= view.relative_entropy() <= most_entropy
         self._radii = _free_radii(view)
         self._scale = _smallest_scale(view)
         self._alive: Mask = (self._radii > 0.0) & (self._radii * self._scale >= minimum_radius_px)
@@ -128,7 +148,7 @@ class _Search:
     def _choose_candidate(self) -> int | None:
         """The largest candidate left; of equal ones that with the lowest worst probability, then the first.
 
-        None if no candidate of that radius is safe, or if the limit on the work is reached.
+        None if no candidate of that radius is safe and within the limits, or if the limit on the work is reached.
         """
         radii = np.where(self._alive, self._radii, 0.0).ravel()
         best: int | None = None

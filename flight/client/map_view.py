@@ -76,6 +76,11 @@ class MapView:
         result: Mask = (self.roles == role)[self.planes[plane]]
         return result
 
+    def without_class(self, plane: str) -> Mask:
+        """(H, W) bool: pixels whose value in a plane of classes is no class: outside the frame, or uncertain."""
+        result: Mask = (self.roles == "")[self.planes[plane]]
+        return result
+
     def relative_entropy(self) -> Doubles:
         """(H, W) predictive entropy divided by ln K, in [0, 1]."""
         return limit_to_unit(self.planes["predictive_entropy"].astype(np.float64) / math.log(self.classes))

@@ -70,7 +70,8 @@ class NavigationFix:
         major_angle_deg: of the major axis from x towards y, in [-90, 90].
         body_pixels: map pixels of the body.
         terminator_pixels: map pixels of its terminator.
-        edge_pixels: map pixels of the body on the map's border; if not 0, the map may not show the whole body.
+        edge_pixels: map pixels of the body on the map's border, or beside a pixel that the camera did not see; if not
+            0, the map may not show the whole body.
         sun: None if the map shows no terminator.
         warnings: the product's flags in the ICD's order, "unknown_flag" last.
     """
@@ -174,7 +175,7 @@ def navigation_fix(product: Product) -> NavigationFix | Refusal:
         major_angle_deg=_angle_deg(axis_x, axis_y),
         body_pixels=int(outline.body.sum()),
         terminator_pixels=int(outline.terminator.sum()),
-        edge_pixels=_count_edge_pixels(outline.body),
+        edge_pixels=_count_edge_pixels(outline.body, view.without_class("class_map")),
         sun=_find_sun(view, outline.body, outline.terminator, outline.entropy),
         warnings=view.warnings,
     )
@@ -263,10 +264,11 @@ def _scatter(weight: Doubles, du: Doubles, dv: Doubles) -> Spread:
     return Spread(sum_in_order(weight * du * du), sum_in_order(weight * du * dv), sum_in_order(weight * dv * dv))
 
 
-def _count_edge_pixels(body: Mask) -> int:
-    """Pixels of the body on the map's border."""
-    inside = body[1:-1, 1:-1] if min(body.shape) > 2 else body[:0]
-    return int(body.sum()) - int(inside.sum())
+def _count_edge_pixels(body: Mask, unseen: Mask) -> int:
+    """Pixels of the body of which not all eight neighbours were seen; nothing was beyond the map's border."""
+    beyond = np.pad(unseen, 1, constant_values=True).astype(np.uint8)
+    near = cv2.dilate(beyond, np.ones((3, 3), np.uint8))[1:-1, 1:-1].astype(bool)
+    return int((body & near).sum())
 
 
 def _find_sun(view: MapView, body: Mask, terminator: Mask, entropy: Doubles) -> SunDirection | None:

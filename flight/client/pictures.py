@@ -23,6 +23,7 @@ PALETTE: tuple[tuple[int, int, int], ...] = (
     (60, 190, 200),
 )
 UNCERTAIN_COLOR = (255, 240, 90)
+OUTSIDE_COLOR = (70, 72, 84)
 
 _MARGIN = 8
 _TITLE = 24
@@ -31,7 +32,10 @@ _PAPER = (30, 32, 40)
 
 
 def draw_class_map(
-    class_map: NDArray[Any], colors: tuple[tuple[int, int, int], ...] = PALETTE, classes: int | None = None
+    class_map: NDArray[Any],
+    colors: tuple[tuple[int, int, int], ...] = PALETTE,
+    classes: int | None = None,
+    seen: NDArray[np.bool_] | None = None,
 ) -> Picture:
     """Colour a class map.
 
@@ -39,6 +43,7 @@ def draw_class_map(
         class_map: (H, W) uint8.
         colors: of the classes, red, green, blue, 0..255; used again from the start if there are more classes.
         classes: number of classes K, to colour the index K as uncertain; None for a class map without it.
+        seen: (H, W) False outside of the camera's frame, which gets a colour of its own; None: True everywhere.
 
     Returns:
         (H, W, 3) uint8.
@@ -49,6 +54,8 @@ def draw_class_map(
     if classes is not None:
         table[classes] = UNCERTAIN_COLOR
     picture: Picture = table[class_map]
+    if seen is not None:
+        picture[~seen] = OUTSIDE_COLOR
     return picture
 
 
@@ -146,9 +153,9 @@ def join_panels(
 def make_legend(
     names: list[str], colors: tuple[tuple[int, int, int], ...] = PALETTE
 ) -> list[tuple[str, tuple[int, int, int]]]:
-    """Legend entries (name, colour) for the classes and for uncertain pixels; see draw_class_map for `colors`."""
+    """Legend entries (name, colour) for the classes and for pixels without one; see draw_class_map for `colors`."""
     entries = [(name, colors[index % len(colors)]) for index, name in enumerate(names)]
-    return [*entries, ("uncertain", UNCERTAIN_COLOR)]
+    return [*entries, ("uncertain", UNCERTAIN_COLOR), ("outside the frame", OUTSIDE_COLOR)]
 
 
 def save_png(path: Path, picture: Picture) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -30,8 +31,9 @@ class Maps:
         mean_probability: (K, H, W) float32, softmax averaged over the passes.
         predictive_entropy: (H, W) float32, nats.
         mutual_information: (H, W) float32, nats.
-        class_map: (H, W) uint8, 0..K-1, the most probable class.
-        enhanced_class_map: (H, W) uint8, class_map with K where uncertain or outside the sensor frame.
+        class_map: (H, W) uint8, the most probable class, 0..K-1; K outside the sensor frame, where all classes are
+            equally probable.
+        enhanced_class_map: (H, W) uint8, class_map with K where uncertain, too.
         map_to_sensor: affine from map pixels to sensor pixels, see CenteredImage.
         passes_used: passes run; fewer than the settings' if the deadline came first or no network has dropout.
         flags: names from the ICD's catalogue.
@@ -189,11 +191,15 @@ class Engine:
 
     def _make_maps(self, plan: _FramePlan, accumulator: Accumulator, settings: Settings) -> Maps:
         """The maps of the passes run so far, without timing_ms."""
-        bundle, seen = self.bundle, plan.image.seen
+        bundle, seen, classes = self.bundle, plan.image.seen, len(self.bundle.classes)
         mean, entropy, mutual = accumulator.result()
         class_map = mean.argmax(axis=0).astype(np.uint8)
-        enhanced_class_map = mark_uncertain(class_map, entropy, settings.uncertainty_threshold, len(bundle.classes))
-        enhanced_class_map[~seen] = len(bundle.classes)
+        if not seen.all():
+            # The networks say something of the padding, too; nothing is known of it.
+            class_map[~seen] = classes
+            mean[:, ~seen], entropy[~seen], mutual[~seen] = 1.0 / classes, math.log(classes), 0.0
+        known = seen & accumulator.known
+        enhanced_class_map = mark_uncertain(class_map, entropy, settings.uncertainty_threshold, classes, known)
         flags = [*plan.flags]
         if accumulator.passes < plan.passes:
             flags.append("deadline")

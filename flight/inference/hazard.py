@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from flight.bundle import ClassDefinition
+from flight.settings import LandingLimits
 
 
 def hazard_probability(
@@ -28,20 +30,45 @@ def hazard_probability(
     return np.clip(total, np.float32(0.0), np.float32(1.0))
 
 
-def clearance(enhanced_class_map: NDArray[np.uint8], classes: tuple[ClassDefinition, ...]) -> NDArray[np.float32]:
-    """Exact Euclidean distance from each pixel to the nearest pixel that is uncertain or not safe.
+def clearance(safe: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Exact Euclidean distance from each pixel to the nearest pixel that may not be landed on.
 
     Args:
-        enhanced_class_map: (H, W) uint8, K where uncertain.
-        classes: the bundle's K classes.
+        safe: (H, W), see safe_pixels.
 
     Returns:
         (H, W) float32, map pixels between pixel centres; 0 on a hazard. In a map without hazards, the length of the
         map's diagonal everywhere.
     """
-    safe = np.isin(enhanced_class_map, [c.index for c in classes if c.role == "safe"])
-    diagonal = math.hypot(*enhanced_class_map.shape)
+    diagonal = math.hypot(*safe.shape)
     if safe.all():
         return np.full(safe.shape, diagonal, dtype=np.float32)
     distance = cv2.distanceTransform(safe.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     return np.minimum(distance.astype(np.float32), np.float32(diagonal))
+
+
+def safe_pixels(
+    enhanced_class_map: NDArray[np.uint8],
+    probability: NDArray[Any],
+    entropy: NDArray[Any],
+    classes: tuple[ClassDefinition, ...],
+    limits: LandingLimits,
+) -> NDArray[np.bool_]:
+    """Pixels that may be landed on: certainly of a safe class, and within the limits.
+
+    Args:
+        enhanced_class_map: (H, W) uint8, K where uncertain or not seen.
+        probability: (H, W) of a hazard, as it is sent: consumers hold it against the same limit.
+        entropy: (H, W) predictive, nats, likewise.
+        classes: the bundle's K classes.
+        limits: what a pixel may have at most.
+
+    Returns:
+        (H, W) bool; False where a value is no number.
+    """
+    is_safe = np.zeros(256, dtype=np.bool_)
+    is_safe[[c.index for c in classes if c.role == "safe"]] = True
+    safe: NDArray[np.bool_] = is_safe[enhanced_class_map]
+    safe &= probability.astype(np.float64) <= limits.most_hazard_probability
+    safe &= entropy.astype(np.float64) / math.log(len(classes)) <= limits.most_entropy
+    return safe

@@ -13,6 +13,13 @@ from flight.inference.interpreter import make_interpreter
 from flight.inference.masks import draw_offsets, draw_pool
 from flight.inference.orientations import apply_orientation, undo_orientation
 
+# Of an int8 tensor: 256 steps of it stay far inside float32, and the softmax of such scores is exact.
+_LARGEST_SCALE = 1e30
+
+
+class NetworkFaultError(Exception):
+    """A network gave what its arithmetic cannot give: memory that it computes with is damaged."""
+
 
 class Network:
     """A loaded network. Not thread-safe.
@@ -52,6 +59,8 @@ class Network:
         outputs = {_strip_decoration(detail["name"]): detail for detail in self._interpreter.get_output_details()}
         self._image = _bind_tensor(file.name, inputs, file.image_input, shape)
         self._scores = _bind_tensor(file.name, outputs, file.scores_output, (*shape[:2], classes))
+        # Whether integers are all that it computes with, which a scale alone cannot make infinite: see _bind_tensor.
+        self._integer = file.quantization == "int8" or self._scores["dtype"] == np.int8
         self._masks = [_bind_tensor(file.name, inputs, mask.input, mask.shape) for mask in file.dropout_masks]
         unbound = set(inputs) - {file.image_input, *(mask.input for mask in file.dropout_masks)}
         if unbound:
@@ -114,7 +123,10 @@ class Network:
             number: of the pass, 0..passes-1.
 
         Returns:
-            (K, H, W) float32 raw scores (logits).
+            (K, H, W) float32 raw scores (logits). Where one of a pixel's is not finite, all are NaN.
+
+        Raises:
+            NetworkFaultError: an int8 network gave scores that are not finite.
         """
         return self._run(self._select_masks(number), number % len(self._images))
 
@@ -136,6 +148,11 @@ class Network:
             self._interpreter.set_tensor(detail["index"], mask)
         self._interpreter.invoke()
         scores = _dequantize(self._interpreter.get_tensor(self._scores["index"])[0], self._scores)
+        finite = np.isfinite(scores)
+        if not finite.all():
+            if self._integer:
+                raise NetworkFaultError(f"network {self.name}: scores: expected finite ones of int8, got others")
+            scores[:, ~finite.all(axis=0)] = np.nan
         return undo_orientation(scores, orientation)
 
     def _select_masks(self, number: int) -> list[NDArray[Any]]:
@@ -185,6 +202,10 @@ def _bind_tensor(network: str, details: dict[str, Any], name: str, shape: tuple[
         raise BundleError(f"{place}: expected shape {(1, *shape)}, got {tuple(detail['shape'])}")
     if detail["dtype"] not in (np.int8, np.float32):
         raise BundleError(f"{place}: expected int8 or float32, got {detail['dtype'].__name__}")
+    if detail["dtype"] == np.int8:
+        scale, _ = detail["quantization"]
+        if not 0.0 < scale <= _LARGEST_SCALE:
+            raise BundleError(f"{place}: quantization: expected a scale in (0, {_LARGEST_SCALE:g}], got {scale:g}")
     return detail
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 
 class Accumulator:
     """Running sums over the passes: memory does not grow with the number of passes.
+
+    Where the scores of a pass are not finite, or too large for a softmax in float32, the network said nothing: there,
+    and nowhere else, every class counts as equally probable in that pass.
 
     Args:
         shape: (K, H, W) of the scores.
@@ -16,7 +21,13 @@ class Accumulator:
     def __init__(self, shape: tuple[int, ...]) -> None:
         self._probability = np.zeros(shape, dtype=np.float32)
         self._entropy = np.zeros(shape[1:], dtype=np.float32)
+        self._known = np.ones(shape[1:], dtype=np.bool_)
         self.passes = 0
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """(H, W) bool, False where the scores of a pass were not finite."""
+        return self._known
 
     def add(self, scores: NDArray[np.float32]) -> None:
         """Add one pass.
@@ -24,15 +35,24 @@ class Accumulator:
         Args:
             scores: (K, H, W) float32 raw scores (logits); overwritten.
         """
-        scores -= scores.max(axis=0)
-        exponentials = np.exp(scores)
-        total = exponentials.sum(axis=0)
-        exponentials /= total
-        self._probability += exponentials
-        # H(p) = log sum exp(s) - sum p s, with s shifted to a maximum of 0.
-        exponentials *= scores
-        self._entropy += np.log(total)
-        self._entropy -= exponentials.sum(axis=0)
+        with np.errstate(invalid="ignore", over="ignore"):
+            scores -= scores.max(axis=0)
+            probability = np.exp(scores)
+            total = probability.sum(axis=0)
+            probability /= total
+            # H(p) = log sum exp(s) - sum p s, with s shifted to a maximum of 0.
+            scores *= probability
+            logarithm, mean_score = np.log(total), scores.sum(axis=0)
+            # One score that is not finite makes the entropy so, whichever class it belongs to.
+            known = np.isfinite(logarithm - mean_score)
+        if not known.all():
+            classes = len(scores)
+            probability[:, ~known] = 1.0 / classes
+            logarithm[~known], mean_score[~known] = math.log(classes), 0.0
+            self._known &= known
+        self._probability += probability
+        self._entropy += logarithm
+        self._entropy -= mean_score
         self.passes += 1
 
     def result(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
@@ -66,24 +86,33 @@ def predictive_entropy(probability: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def mark_uncertain(
-    class_map: NDArray[np.uint8], entropy: NDArray[np.float32], threshold: float, uncertain: int
+    class_map: NDArray[np.uint8],
+    entropy: NDArray[np.float32],
+    threshold: float,
+    uncertain: int,
+    known: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.uint8]:
     """Replace the class of uncertain pixels (the enhanced mask of Pugliatti & Maestrini).
 
     A pixel is uncertain if (h - h_min) / (h_max - h_min) > threshold, with h its entropy and h_min, h_max the smallest
-    and largest of the same map. If all are equal, no pixel is uncertain.
+    and largest of the known pixels of the same map. If all are equal, none of them is uncertain. A pixel that is not
+    known, or whose entropy is not finite, is uncertain, and changes no other.
 
     Args:
         class_map: (H, W) uint8, 0..K-1.
         entropy: (H, W) float32.
         threshold: in [0, 1].
         uncertain: value of uncertain pixels, K.
+        known: (H, W) bool, False where there was nothing to take the entropy of; None if it is known everywhere.
 
     Returns:
         (H, W) uint8, a new array.
     """
-    low, high = entropy.min(), entropy.max()
-    if not high > low:
-        return class_map.copy()
-    scaled = (entropy - low) / (high - low)
-    return np.where(scaled > np.float32(threshold), np.uint8(uncertain), class_map)
+    finite = np.isfinite(entropy)
+    known = finite if known is None else finite & known
+    values = entropy if known.all() else entropy[known]
+    if not values.size or not values.max() > values.min():
+        return np.where(known, class_map, np.uint8(uncertain))
+    low, high = values.min(), values.max()
+    certain = known & ~((entropy - low) / (high - low) > np.float32(threshold))
+    return np.where(certain, class_map, np.uint8(uncertain))

@@ -35,7 +35,7 @@ def _largest_values(product: Product) -> dict[str, float]:
     classes = len(product.header["classes"])
     height, width = next(iter(product.planes.values())).shape[-2:]
     return {
-        "class_map": classes - 1,
+        "class_map": classes,  # outside of the frame
         "enhanced_class_map": classes,  # uncertain
         "predictive_entropy": math.log(classes),
         "mutual_information": math.log(classes),

@@ -21,6 +21,7 @@ import zmq
 from flight.bundle import BundleError, load_bundle
 from flight.icd.products import describe_plane
 from flight.inference.engine import Engine
+from flight.inference.network import NetworkFaultError
 from flight.inference.planes import topic_planes
 from flight.inference.self_test import describe_environment, run_self_test
 from flight.service.protocol import (
@@ -64,7 +65,7 @@ def process_frame(engine: Engine, job: FrameJob, progress: Callable[[int], None]
     planes: list[bytes] = []
     for topic in job.topics:
         topics[topic] = []
-        for name, plane, units in topic_planes(maps, engine.bundle.classes, topic):
+        for name, plane, units in topic_planes(maps, engine.bundle.classes, topic, job.settings):
             entry, raw = describe_plane(name, plane, units)
             topics[topic].append(entry)
             planes.append(raw)
@@ -97,13 +98,19 @@ def process_self_test(engine: Engine, progress: Callable[[int], None]) -> Ready:
 
 
 def answer_job(engine: Engine, job: Job, progress: Callable[[int], None]) -> Answer:
-    """Carry out one job. A job that fails is answered too, and does not end the worker."""
+    """Carry out one job. A job that fails is answered too, and does not end the worker.
+
+    Raises:
+        NetworkFaultError: this worker must not go on; the service replaces it and sees what becomes of the frame.
+    """
     if isinstance(job, Ping):
         return Alive()
     try:
         if isinstance(job, SelfTestJob):
             return SelfTestAnswer(job.job, **vars(process_self_test(engine, progress)))
         return process_frame(engine, job, progress)
+    except NetworkFaultError:
+        raise
     except Exception as error:
         return Failed(job.job, f"{type(error).__name__}: {error}")
 

@@ -85,7 +85,7 @@ def network_products(bundle: Bundle, images: np.ndarray, passes: int) -> Iterato
     classes = [{"index": c.index, "name": c.name, "role": c.role} for c in bundle.classes]
     for seed, image in enumerate(progress(images, unit="image", label=bundle.name)):
         maps = engine.segment(image, bit_depth=8, centered=False, seed=seed, settings=settings)
-        planes = {name: plane for name, plane, _ in topic_planes(maps, bundle.classes, TOPIC_NAVIGATION)}
+        planes = {name: plane for name, plane, _ in topic_planes(maps, bundle.classes, TOPIC_NAVIGATION, settings)}
         yield product_of(planes, classes, list(maps.flags), maps.map_to_sensor)
     engine.close()
 

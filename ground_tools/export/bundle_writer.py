@@ -222,7 +222,9 @@ def output_name(content: bytes) -> str:
 def _parity(module: Any, entry: dict[str, Any], content: bytes, images: np.ndarray) -> ParityFigures:
     """int8 against the float32 graph, pass by pass with the very same dropout masks."""
     masks = tuple(DropoutMask(m["input"], tuple(m["shape"]), m["keep_probability"]) for m in entry["dropout_masks"])
-    file = NetworkFile(entry["role"], content, entry["image_input"], entry["scores_output"], masks)
+    file = NetworkFile(
+        entry["role"], content, entry["image_input"], entry["scores_output"], masks, entry["quantization"]
+    )
     _, height, width, channels = images.shape
     network = Network(file, 0, (height, width, channels), len(CLASS_NAMES), 2)
     same, squares = [], []

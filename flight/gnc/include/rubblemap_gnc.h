@@ -156,6 +156,8 @@ typedef struct rubblemap_options {
   int queue;            /* products that libzmq keeps for a caller that does not poll */
   int heartbeat_ms;     /* of all endpoints, 0..600000: a service that is silent for three of these is connected to
                            anew, and gets no frames and commands until then; 0: never */
+  double most_hazard_probability; /* of any map pixel that a landing circle touches, 0..1 */
+  double most_entropy;            /* likewise: predictive entropy over ln(class_count), 0..1 */
 
   const char *frames_endpoint;
   const char *frames_keys;
@@ -296,7 +298,7 @@ typedef struct rubblemap_fix {
   double major_angle_deg; /* degrees, -90..90 */
   uint32_t body_pixels;   /* map pixels: of the body, of its terminator, of the body on the map's border */
   uint32_t terminator_pixels;
-  uint32_t edge_pixels; /* above 0, the map may not show all of the body */
+  uint32_t edge_pixels; /* of the body, on the edge of what was seen; above 0, the map may not show all of it */
   rubblemap_sun_source sun_source;
   double sun_x; /* unit vector towards the sun, seen in the image */
   double sun_y;
@@ -325,7 +327,7 @@ typedef struct rubblemap_landing {
   rubblemap_refusal refusal;
   uint32_t count; /* of circles; the entries behind are 0 */
   rubblemap_circle circles[RUBBLEMAP_MOST_CIRCLES];
-  uint32_t dropped;  /* candidates whose clearance promised room that the map does not show */
+  uint32_t dropped;  /* candidates whose clearance promised room that the map and the limits do not allow */
   int complete;      /* 0: the search reached its bound; the circles found until then hold */
   uint32_t warnings; /* as in rubblemap_fix */
 } rubblemap_landing;

@@ -177,6 +177,11 @@ rm::Value to_value(const rubblemap_value& value) noexcept {
   return {};
 }
 
+double share_of(double value, const char* name) {
+  if (value >= 0.0 && value <= 1.0) return value;
+  throw rm::OpenError(std::string("options.") + name + ": expected 0..1, got " + std::to_string(value));
+}
+
 rubblemap_code code_of(rm::Sent sent) noexcept {
   if (sent == rm::Sent::yes) return RUBBLEMAP_OK;
   return sent == rm::Sent::not_taken ? RUBBLEMAP_NOT_TAKEN : RUBBLEMAP_REFUSED;
@@ -201,6 +206,8 @@ struct rubblemap_gnc {
       throw rm::OpenError("options.topics: expected RUBBLEMAP_TOPIC_NAVIGATION | _HAZARD | _FULL, one or more, got " +
                           std::to_string(options.topics));
     }
+    limits = {share_of(options.most_hazard_probability, "most_hazard_probability"),
+              share_of(options.most_entropy, "most_entropy")};
     rm::ReceiverOptions receiving;
     receiving.endpoint = options.products_endpoint;
     receiving.keys = text_of(options.products_keys);
@@ -280,6 +287,7 @@ struct rubblemap_gnc {
   std::optional<rm::Receiver> receiver;
   std::optional<rm::FrameSender> sender;
   std::optional<rm::Commander> commander;
+  rm::consumers::LandingLimits limits;
   std::vector<Held> held;  // after the receiver, which it gives its products back to
   char error[256] = "";
 };
@@ -295,6 +303,8 @@ void rubblemap_default_options(rubblemap_options* options) {
   options->max_taken = 2;
   options->queue = 16;
   options->heartbeat_ms = 2000;
+  options->most_hazard_probability = rm::consumers::most_hazard_probability;
+  options->most_entropy = rm::consumers::most_entropy;
   options->source = "camera";
   options->max_pixel_bytes = 4u << 20;
   options->max_frames = 4;
@@ -371,7 +381,7 @@ rubblemap_code rubblemap_landing_circles(rubblemap_gnc* gnc, const rubblemap_pro
   if (from == nullptr) return RUBBLEMAP_REFUSED;
   rm::consumers::LandingCircles result;
   const auto refusal = rm::consumers::landing_circles(rm::consumers::hazard_map(*from), minimum_radius_px, count,
-                                                      *gnc->workspace, result);
+                                                      *gnc->workspace, result, gnc->limits);
   landing->refusal = static_cast<rubblemap_refusal>(refusal);
   if (refusal == rm::consumers::Refusal::none) copy(*landing, result);
   return gnc->code_of(refusal, "landing_circles");

@@ -9,9 +9,11 @@ namespace {
 // The search for landing circles over one map; circles in map pixels.
 class Search {
 public:
-  Search(const MapView& view, const HazardMap& map, double minimum_radius_px, const Scratch& scratch) noexcept
+  Search(const MapView& view, const HazardMap& map, double minimum_radius_px, const LandingLimits& limits,
+         const Scratch& scratch) noexcept
       : view_(view),
         map_(map),
+        limits_(limits),
         scale_(view.affine.least_scale()),
         radii_(scratch.doubles(0)),
         probability_(scratch.doubles(1)),
@@ -79,12 +81,18 @@ private:
     return best;
   }
 
-  // Whether all that a candidate's circle touches is safe; if so, its worst probability is noted.
+  bool is_safe(std::size_t pixel) const noexcept {
+    return view_.has_role(map_.enhanced_class_map[pixel], Role::safe) &&
+           probability_[pixel] <= limits_.hazard_probability &&
+           unit_range(half_at(map_.predictive_entropy, pixel) / view_.largest_entropy) <= limits_.entropy;
+  }
+
+  // Whether all that a candidate's circle touches is safe and within the limits; if so, its worst probability is noted.
   bool look_into(std::size_t place) noexcept {
     double worst = 0.0;
     bool holds = true;
     for_each_touched(place, [&](std::size_t pixel, std::uint32_t, std::uint32_t) {
-      holds = view_.has_role(map_.enhanced_class_map[pixel], Role::safe);
+      holds = is_safe(pixel);
       worst = std::max(worst, probability_[pixel]);
       return holds;
     });
@@ -173,6 +181,7 @@ private:
 
   const MapView& view_;
   const HazardMap& map_;
+  LandingLimits limits_;
   double scale_;
   double* radii_;
   double* probability_;
@@ -181,11 +190,14 @@ private:
   std::uint64_t visits_ = 0;
 };
 
+bool is_share(double value) noexcept { return value >= 0.0 && value <= 1.0; }
+
 }  // namespace
 
 Refusal landing_circles(const HazardMap& map, double minimum_radius_px, std::size_t count, Workspace& workspace,
-                        LandingCircles& circles) noexcept {
-  if (!(minimum_radius_px >= 0.0 && std::isfinite(minimum_radius_px)) || count < 1 || count > most_circles) {
+                        LandingCircles& circles, const LandingLimits& limits) noexcept {
+  if (!(minimum_radius_px >= 0.0 && std::isfinite(minimum_radius_px)) || count < 1 || count > most_circles ||
+      !is_share(limits.hazard_probability) || !is_share(limits.entropy)) {
     return Refusal::invalid_argument;
   }
   const Refusal refusal = check_map(map.header, workspace, &FlagDefinition::forbids_landing_circles);
@@ -197,7 +209,7 @@ Refusal landing_circles(const HazardMap& map, double minimum_radius_px, std::siz
   const MapView view = view_of(map.header);
   LandingCircles result;
   result.warnings = map.header.flags;
-  Search(view, map, minimum_radius_px, Scratch(workspace)).run(count, result);
+  Search(view, map, minimum_radius_px, limits, Scratch(workspace)).run(count, result);
   circles = result;
   return Refusal::none;
 }

@@ -114,6 +114,8 @@ struct MapView {
 
   bool has_role(std::uint8_t index, Role role) const noexcept { return role_bits[index] == bit_of(role); }
   bool is_body(std::uint8_t index) const noexcept { return (role_bits[index] & body_roles) != 0; }
+  // Whether a value is that of a class; if not, the camera did not see the pixel, or it is uncertain.
+  bool is_class(std::uint8_t index) const noexcept { return role_bits[index] != 0; }
 };
 
 // Whether a consumer may use the map, or why not. forbids: the member of FlagDefinition that tells whether a flag

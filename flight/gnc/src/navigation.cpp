@@ -93,6 +93,19 @@ void widen(const MapView& view, const std::uint8_t* body, std::uint8_t* rows, st
   }
 }
 
+// Whether all eight neighbours of a pixel were seen; nothing was beyond the map's border.
+bool is_surrounded(const MapView& view, const std::uint8_t* class_map, std::size_t pixel) noexcept {
+  const auto row = static_cast<std::uint32_t>(pixel / view.width);
+  const auto column = static_cast<std::uint32_t>(pixel % view.width);
+  if (row == 0 || column == 0 || row + 1 == view.height || column + 1 == view.width) return false;
+  for (std::uint32_t v = row - 1; v <= row + 1; ++v) {
+    for (std::uint32_t u = column - 1; u <= column + 1; ++u) {
+      if (!view.is_class(class_map[static_cast<std::size_t>(v) * view.width + u])) return false;
+    }
+  }
+  return true;
+}
+
 // Sums over the pixels of a part of the map.
 struct Moments {
   double count = 0.0;
@@ -242,9 +255,7 @@ Refusal navigation_fix(const NavigationMap& map, Workspace& workspace, Navigatio
     sum_v += probability[pixel] * v;
     if (body[pixel] == 0) return;
     if (view.has_role(map.class_map[pixel], Role::terminator)) ++result.terminator_pixels;
-    const bool edge = u == 0.0 || v == 0.0 || u == static_cast<double>(view.width) - 1.0 ||
-                      v == static_cast<double>(view.height) - 1.0;
-    if (edge) ++result.edge_pixels;
+    if (!is_surrounded(view, map.class_map, pixel)) ++result.edge_pixels;
   });
   const double mean_u = sum_u / weight;
   const double mean_v = sum_v / weight;

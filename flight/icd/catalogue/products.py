@@ -46,11 +46,29 @@ class PlaneDefinition:
 PLANES: dict[str, PlaneDefinition] = {
     plane.name: plane
     for plane in (
-        PlaneDefinition("class_map", "u8", "class", 2, "the most probable class, 0..K-1"),
-        PlaneDefinition("enhanced_class_map", "u8", "class", 2, "the same, K where the networks are uncertain"),
-        PlaneDefinition("predictive_entropy", "f16", "nat", 2, "entropy of the mean probability, 0..ln K"),
+        PlaneDefinition(
+            "class_map",
+            "u8",
+            "class",
+            2,
+            "the most probable class, 0..K-1; K outside of the camera's frame",
+        ),
+        PlaneDefinition("enhanced_class_map", "u8", "class", 2, "the same, K also where the networks are uncertain"),
+        PlaneDefinition(
+            "predictive_entropy",
+            "f16",
+            "nat",
+            2,
+            "entropy of the mean probability, 0..ln K; ln K outside of the frame",
+        ),
         PlaneDefinition("mutual_information", "f16", "nat", 2, "the part of that entropy on which passes disagree"),
-        PlaneDefinition("mean_probability", "f16", "1", 3, "probability of each class, mean over the passes"),
+        PlaneDefinition(
+            "mean_probability",
+            "f16",
+            "1",
+            3,
+            "probability of each class, mean over the passes; 1 / K outside of the frame",
+        ),
         PlaneDefinition(
             "hazard_probability", "f16", "1", 2, "summed mean probability of the classes whose role is not `safe`"
         ),
@@ -59,7 +77,8 @@ PLANES: dict[str, PlaneDefinition] = {
             "f16",
             "pixel",
             2,
-            "distance in map pixels to the nearest hazardous or uncertain pixel; the map's diagonal when there is none",
+            "distance in map pixels to the nearest pixel that is hazardous, uncertain, outside of the frame, or above "
+            "most_hazard_probability or most_entropy; the map's diagonal when there is none",
         ),
     )
 }

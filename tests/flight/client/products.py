@@ -11,7 +11,8 @@ from flight.bundle import ClassDefinition
 from flight.client import LandingCircles, NavigationFix, landing_circles, navigation_fix
 from flight.icd.catalogue import TOPIC_PLANES
 from flight.icd.products import Product
-from flight.inference.hazard import clearance
+from flight.inference.hazard import clearance, safe_pixels
+from flight.settings import LandingLimits
 from tests.golden.vectors import product_header
 
 # Not in the usual order: what a class means is its role.
@@ -19,6 +20,7 @@ ROLES = ("terminator", "safe", "background", "hazard")
 TERMINATOR, SAFE, BACKGROUND, HAZARD = range(4)
 UNCERTAIN = len(ROLES)
 CLASSES = tuple(ClassDefinition(index, role, (0, 0, 0), role) for index, role in enumerate(ROLES))
+NO_LIMITS = LandingLimits(most_hazard_probability=1.0, most_entropy=1.0)
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
@@ -38,13 +40,24 @@ def navigation(class_map: np.ndarray, entropy: Any = 0.0, **changes: Any) -> Pro
     return Product(header("map.navigation", **changes), planes)
 
 
-def hazard(enhanced: np.ndarray, probability: Any = 0.0, room: Any = None, **changes: Any) -> Product:
+def hazard(
+    enhanced: np.ndarray,
+    probability: Any = 0.0,
+    room: Any = None,
+    entropy: Any = 0.0,
+    limits: LandingLimits = NO_LIMITS,
+    **changes: Any,
+) -> Product:
+    """limits: of the service that made the map."""
     enhanced = enhanced.astype(np.uint8)
+    probability, entropy = (np.broadcast_to(np.asarray(p, np.float16), enhanced.shape) for p in (probability, entropy))
+    if room is None:
+        room = clearance(safe_pixels(enhanced, probability, entropy, CLASSES, limits))
     planes: dict[str, Any] = {
-        "hazard_probability": np.broadcast_to(np.asarray(probability, np.float16), enhanced.shape),
-        "predictive_entropy": np.zeros(enhanced.shape, np.float16),
+        "hazard_probability": probability,
+        "predictive_entropy": entropy,
         "enhanced_class_map": enhanced,
-        "clearance": (clearance(enhanced, CLASSES) if room is None else np.asarray(room)).astype(np.float16),
+        "clearance": np.asarray(room).astype(np.float16),
     }
     assert list(planes) == [plane.name for plane in TOPIC_PLANES["map.hazard"]]
     return Product(header("map.hazard", **changes), planes)
@@ -56,8 +69,11 @@ def fix_of(product: Product) -> NavigationFix:
     return fix
 
 
-def circles_of(product: Product, minimum_radius_px: float = 0.0, count: int = 16) -> LandingCircles:
-    found = landing_circles(product, minimum_radius_px, count)
+def circles_of(
+    product: Product, minimum_radius_px: float = 0.0, count: int = 16, limits: LandingLimits | None = None
+) -> LandingCircles:
+    """limits: of the consumer; None for its own."""
+    found = landing_circles(product, minimum_radius_px, count, **({} if limits is None else vars(limits)))
     assert isinstance(found, LandingCircles), found
     return found
 

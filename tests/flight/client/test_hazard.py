@@ -11,11 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flight.client import landing_circles
-from flight.inference.hazard import clearance
+from flight.client.hazard import MOST_ENTROPY, MOST_HAZARD_PROBABILITY
+from flight.inference.hazard import clearance, safe_pixels
+from flight.settings import PARAMETER_SCHEMAS, LandingLimits
 from tests.flight.client.products import (
     BACKGROUND,
     CLASSES,
     HAZARD,
+    NO_LIMITS,
     SAFE,
     TERMINATOR,
     UNCERTAIN,
@@ -36,9 +39,15 @@ def test_circles_keep_their_promises(seed: int, minimum: float, count: int) -> N
     for share, label in ((0.01, HAZARD), (0.005, UNCERTAIN), (0.005, TERMINATOR), (0.01, BACKGROUND)):
         enhanced[generator.random(enhanced.shape) < share * generator.choice([0, 1, 3])] = label
     probability = np.round(generator.random(enhanced.shape), 1).astype(np.float16)
+    entropy = (generator.random(enhanced.shape) * math.log(len(CLASSES))).astype(np.float16)
+    limits = LandingLimits(
+        most_hazard_probability=float(generator.choice([0.9, 0.95, 1.0])),
+        most_entropy=float(generator.choice([0.95, 0.99, 1.0])),
+    )
     scale = float(generator.uniform(0.3, 9))
     affine = [scale, 0.0, 100.0, 0.0, scale, -7.0]
-    found = circles_of(hazard(enhanced, probability, map_to_sensor=affine), minimum, count)
+    product = hazard(enhanced, probability, entropy=entropy, limits=limits, map_to_sensor=affine)
+    found = circles_of(product, minimum, count, limits)
     assert found.complete
     assert found.dropped == 0  # an honest clearance is never found wanting
     circles = found.circles
@@ -53,6 +62,8 @@ def test_circles_keep_their_promises(seed: int, minimum: float, count: int) -> N
         down = np.maximum(np.abs(rows - circle.row) - 0.5, 0)
         touched = np.hypot(across, down) * scale < circle.radius - 1e-9
         assert (enhanced[touched] == SAFE).all()
+        assert (probability[touched] <= limits.most_hazard_probability).all()
+        assert (entropy[touched] / math.log(len(CLASSES)) <= limits.most_entropy).all()
         reach = circle.radius / scale - 0.5 - 1e-9
         assert reach <= circle.column <= width - 1 - reach
         assert reach <= circle.row <= height - 1 - reach
@@ -63,10 +74,11 @@ def test_circles_keep_their_promises(seed: int, minimum: float, count: int) -> N
         for other in circles[:number]:
             assert math.hypot(circle.x - other.x, circle.y - other.y) >= (circle.radius + other.radius) * (1 - 1e-12)
     # Asking for fewer gives the first of them.
-    fewer = circles_of(hazard(enhanced, probability, map_to_sensor=affine), minimum, 1).circles
+    fewer = circles_of(product, minimum, 1, limits).circles
     assert fewer == circles[:1]
     if len(circles) < count:
-        radii = clearance(enhanced.astype(np.uint8), CLASSES) - math.sqrt(0.5) - 0.1
+        safe = safe_pixels(enhanced.astype(np.uint8), probability, entropy, CLASSES, limits)
+        radii = clearance(safe) - math.sqrt(0.5) - 0.1
         border = np.minimum(np.minimum(columns, width - 1 - columns), np.minimum(rows, height - 1 - rows)) + 0.5
         radii = np.minimum(radii, border)
         for circle in circles:
@@ -82,13 +94,13 @@ def test_the_largest_circle_of_a_map_without_hazards_fills_it() -> None:
 
 def test_of_equal_circles_the_safer_one_comes_first() -> None:
     probability = np.full((21, 61), 0.1)
-    probability[10, 5], probability[10, 27], probability[10, 45] = 0.4, 0.3, 0.35
+    probability[10, 5], probability[10, 27], probability[10, 45] = 0.3, 0.2, 0.25
     circles = circles_of(hazard(np.full((21, 61), SAFE), probability), 10.0).circles
     # Columns 10 to 50 have room for the same radius. Only the circle about 16 touches none of the three pixels; of
-    # those that leave it alone, all touch 0.35 at most, and 37 comes first.
+    # those that leave it alone, all touch 0.25 at most, and 37 comes first.
     assert [(circle.column, circle.radius) for circle in circles] == [(16, 10.5), (37, 10.5)]
     assert circles[0].worst_probability == pytest.approx(0.1, abs=1e-3)
-    assert circles[1].worst_probability == pytest.approx(0.35, abs=1e-3)
+    assert circles[1].worst_probability == pytest.approx(0.25, abs=1e-3)
 
 
 def test_clearance_alone_is_not_trusted() -> None:
@@ -119,7 +131,7 @@ def test_ties_in_a_small_map_do_not_end_the_search(shape: tuple[int, int], count
 def test_what_is_no_number_is_the_worst() -> None:
     probability = np.full((21, 21), 0.25)
     probability[10, 12] = np.nan
-    (circle,) = circles_of(hazard(np.full((21, 21), SAFE), probability), 10.0).circles
+    (circle,) = circles_of(hazard(np.full((21, 21), SAFE), probability, 30.0), 10.0, limits=NO_LIMITS).circles
     assert (circle.worst_probability, circle.worst_x, circle.worst_y) == (1.0, 12.0, 10.0)
     room = np.full((21, 21), 30.0)
     room[10, 10] = np.nan
@@ -129,6 +141,42 @@ def test_what_is_no_number_is_the_worst() -> None:
 def test_a_circle_is_measured_where_the_affine_stretches_least() -> None:
     (circle,) = circles_of(hazard(np.full((21, 21), SAFE), map_to_sensor=[2.0, 0.0, 0.0, 0.0, 3.0, 0.0]), 10.0).circles
     assert circle.radius == pytest.approx(2 * 10.5)
+
+
+@pytest.mark.parametrize("relative", [False, True], ids=["probability", "entropy"])
+def test_no_circle_touches_a_pixel_beyond_the_limits_whatever_its_class_and_clearance(relative: bool) -> None:
+    size = 41
+    most = MOST_ENTROPY * math.log(len(CLASSES)) if relative else MOST_HAZARD_PROBABILITY
+    place = {"entropy" if relative else "probability": np.full((size, size), 0.9 * most)}
+    (values,) = place.values()
+    safe = np.full((size, size), SAFE)
+    promised = np.full((size, size), 20.0)
+    before = circles_of(hazard(safe, room=promised, **place), 15.0)
+    assert (len(before.circles), before.dropped) == (1, 0)
+    values[20, 8] = 1.02 * most  # left of the middle, on the rim of what was offered
+    after = circles_of(hazard(safe, room=promised, **place), 15.0)
+    assert after.dropped > 0
+    assert all(math.hypot(c.column - 8, c.row - 20) >= c.radius for c in after.circles)
+    # A service with the same limits does not offer it in the first place.
+    limits = LandingLimits(most_hazard_probability=MOST_HAZARD_PROBABILITY, most_entropy=MOST_ENTROPY)
+    found = circles_of(hazard(safe, limits=limits, **place), 10.0)
+    assert found.dropped == 0
+    assert found.circles
+    # A map that is no surer anywhere than at that pixel has no circle at all.
+    values[:] = 1.02 * most
+    assert not circles_of(hazard(safe, room=promised, **place)).circles
+
+
+def test_consumer_and_service_have_the_same_limits_by_default() -> None:
+    assert PARAMETER_SCHEMAS["most_hazard_probability"]["default"] == MOST_HAZARD_PROBABILITY
+    assert PARAMETER_SCHEMAS["most_entropy"]["default"] == MOST_ENTROPY
+
+
+@pytest.mark.parametrize("limit", [-0.1, 1.1, math.nan])
+@pytest.mark.parametrize("name", ["most_hazard_probability", "most_entropy"])
+def test_limit_out_of_range(name: str, limit: float) -> None:
+    with pytest.raises(ValueError, match=rf"{name}: expected 0\.\.1"):
+        landing_circles(hazard(np.full((8, 8), SAFE)), 1.0, 1, **{name: limit})
 
 
 @pytest.mark.parametrize("radius", [-1.0, math.nan, math.inf])

@@ -17,6 +17,7 @@ from tests.flight.client.products import (
     HAZARD,
     SAFE,
     TERMINATOR,
+    UNCERTAIN,
     angle_between,
     angle_of_axes,
     circles_of,
@@ -186,6 +187,32 @@ def test_of_equal_components_the_first_in_raster_order_counts(corners: list[int]
         class_map[v : v + 3, u : u + 3] = SAFE
     fix = fix_of(navigation(class_map))
     assert (fix.x, fix.y) == (12 * (chosen[0] % 2) + 3, 12 * (chosen[0] // 2) + 3)
+
+
+def test_what_was_not_seen_belongs_to_nothing_and_its_edge_is_the_maps_edge() -> None:
+    """A body that goes on where the frame ends, in the middle of the map."""
+    body = ellipse(64, 32, 32, 14, 14)
+    doubt = np.full(body.shape, 0.2)
+    cut = body.copy()
+    cut[:, 40:] = UNCERTAIN  # K: outside of the camera's frame
+    doubt[:, 40:] = math.log(4)
+    fix = fix_of(navigation(cut, doubt))
+    # As if the map ended there.
+    alone = fix_of(navigation(body[:, :40], doubt[:, :40]))
+    assert fix == alone
+    assert fix.edge_pixels == (body[:, 39] == SAFE).sum() > 0
+    assert fix_of(navigation(body, 0.2)).edge_pixels == 0
+    # The corner of a pixel is enough.
+    corner = np.full((9, 9), BACKGROUND)
+    corner[4, 4] = SAFE
+    corner[3, 3] = UNCERTAIN
+    assert fix_of(navigation(corner)).edge_pixels == 1
+
+
+def test_a_map_of_nothing_seen_has_no_body() -> None:
+    answer = navigation_fix(navigation(np.full((16, 16), UNCERTAIN), math.log(4)))
+    assert isinstance(answer, Refusal)
+    assert answer.reason == "no_body"
 
 
 def test_touching_corners_make_one_body() -> None:

@@ -240,6 +240,10 @@ static void check_opening(void) {
   options.topics = RUBBLEMAP_TOPIC_NAVIGATION | RUBBLEMAP_TOPIC_HAZARD | RUBBLEMAP_TOPIC_FULL;
   REQUIRE(rubblemap_open(&options, &gnc) == RUBBLEMAP_OK);
   rubblemap_close(gnc);
+  options.most_entropy = 1.5;
+  REQUIRE(rubblemap_open(&options, &gnc) == RUBBLEMAP_OPEN_FAILED);
+  REQUIRE(strstr(rubblemap_last_error(NULL), "options.most_entropy: expected 0..1, got 1.5") != NULL);
+  options.most_entropy = 0.5;
   options.heartbeat_ms = 600001;
   REQUIRE(rubblemap_open(&options, &gnc) == RUBBLEMAP_OPEN_FAILED);
   REQUIRE(strstr(rubblemap_last_error(NULL), "products socket: heartbeat_ms: expected 0..600000") != NULL);

@@ -2,13 +2,15 @@
 //
 // A case, little-endian: u32 kind (0 navigation, 1 hazard), u32 width, u32 height, u32 K, K bytes of roles
 // (0 background, 1 safe, 2 hazard, 3 terminator), u32 valid (0 or 1), u32 flags (bits in the ICD's order), 6 f64
-// map_to_sensor; of a hazard case then f64 minimum radius and u32 count; then the topic's planes in the ICD's order.
+// map_to_sensor; of a hazard case then f64 minimum radius, u32 count and the two f64 limits; then the topic's planes in
+// the ICD's order.
 //
-// Printed: first a line "flag NAME" for each flag. Then for each case a line "navigation" or "hazard", and "refused
-// REASON", or one line "name value" for each field in the order of the Python classes, a circle's after a line
-// "circle"; numbers as %.9g, warnings as flag bits.
+// Printed: first a line "flag NAME" for each flag and one "limits" with the two defaults. Then for each case a line
+// "navigation" or "hazard", and "refused REASON", or one line "name value" for each field in the order of the Python
+// classes, a circle's after a line "circle"; numbers as %.9g, warnings as flag bits.
 #include "rubblemap/consumers.hpp"
 
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -141,6 +143,9 @@ void answer_hazard(Input& input, consumers::Workspace& workspace) {
   map.header = read_header(input);
   const double minimum_radius = input.value<double>();
   const std::size_t count = input.value<std::uint32_t>();
+  consumers::LandingLimits limits;
+  limits.hazard_probability = input.value<double>();
+  limits.entropy = input.value<double>();
   const std::size_t pixels = static_cast<std::size_t>(map.header.width) * map.header.height;
   map.hazard_probability = input.take(2 * pixels);
   map.predictive_entropy = input.take(2 * pixels);
@@ -148,7 +153,7 @@ void answer_hazard(Input& input, consumers::Workspace& workspace) {
   map.clearance = input.take(2 * pixels);
   consumers::LandingCircles circles;
   counting = true;
-  const consumers::Refusal refusal = consumers::landing_circles(map, minimum_radius, count, workspace, circles);
+  const consumers::Refusal refusal = consumers::landing_circles(map, minimum_radius, count, workspace, circles, limits);
   counting = false;
   if (!print_refusal(refusal)) print_circles(circles);
 }
@@ -180,6 +185,14 @@ int check_misuse() {
   consumers::LandingCircles circles;
   if (consumers::landing_circles(hazard, -1.0, 1, workspace, circles) != consumers::Refusal::invalid_argument) return 6;
   if (consumers::landing_circles(hazard, 1.0, 17, workspace, circles) != consumers::Refusal::invalid_argument) return 7;
+  for (const consumers::LandingLimits& limits :
+       {consumers::LandingLimits{-0.1, 0.5}, consumers::LandingLimits{0.5, 1.1},
+        consumers::LandingLimits{std::nan(""), 0.5}}) {
+    if (consumers::landing_circles(hazard, 1.0, 1, workspace, circles, limits) !=
+        consumers::Refusal::invalid_argument) {
+      return 11;
+    }
+  }
   hazard.header.classes.count = 2;
   if (consumers::landing_circles(hazard, 1.0, 1, workspace, circles) != consumers::Refusal::malformed_input) return 8;
   if (consumers::flag_of("body_cut") != 1u << 7 || consumers::flag_name(7) != "body_cut") return 9;
@@ -214,6 +227,7 @@ int main() {
     const std::string_view name = consumers::flag_name(i);
     std::printf("flag %.*s\n", static_cast<int>(name.size()), name.data());
   }
+  std::printf("limits %.9g %.9g\n", consumers::most_hazard_probability, consumers::most_entropy);
   consumers::Workspace workspace(128 * 128);
   while (!input.at_end()) {
     if (input.value<std::uint32_t>() == 0) {

@@ -13,15 +13,18 @@ import pytest
 
 from flight.bundle import ClassDefinition
 from flight.client import LandingCircles, NavigationFix, Refusal, landing_circles, navigation_fix
+from flight.client.hazard import MOST_ENTROPY, MOST_HAZARD_PROBABILITY
 from flight.client.map_view import UNKNOWN_FLAG
 from flight.icd.catalogue import CLASS_ROLES, FLAGS, TOPIC_PLANES
 from flight.icd.products import PLANE_DTYPES, Product, decode_product
-from flight.inference.hazard import clearance
+from flight.inference.hazard import clearance, safe_pixels
+from flight.settings import LandingLimits
 from tests.golden.vectors import GOLDEN, product, product_header, read_vector
 
 ROOT = Path(__file__).parents[3]
 FLAG_NAMES = (*FLAGS, UNKNOWN_FLAG)
 ROLE_NAMES = tuple(CLASS_ROLES)
+DEFAULT_LIMITS = LandingLimits(most_hazard_probability=MOST_HAZARD_PROBABILITY, most_entropy=MOST_ENTROPY)
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror")
 # Addresses and undefined behaviour are checked in the debug build; the other is how it is to be compiled for flight.
 BUILDS = {
@@ -46,14 +49,18 @@ def flag_bits(flags: tuple[str, ...] | list[str]) -> int:
     return sum({known.get(flag, known[UNKNOWN_FLAG]) for flag in flags})
 
 
-def case_bytes(product: Product, minimum_radius: float, count: int) -> bytes:
+Case = tuple[Product, float, int, LandingLimits]
+
+
+def case_bytes(product: Product, minimum_radius: float, count: int, limits: LandingLimits) -> bytes:
     header = product.header
     height, width = next(iter(product.planes.values()), np.zeros((1, 1))).shape
     roles = bytes(ROLE_NAMES.index(entry["role"]) for entry in header["classes"])
     hazard = product.topic == "map.hazard"
     sizes = struct.pack("<4I", int(hazard), width, height, len(roles))
     state = struct.pack("<2I6d", product.status != "invalid", flag_bits(header["flags"]), *header["map_to_sensor"])
-    arguments = struct.pack("<dI", minimum_radius, count) if hazard else b""
+    numbers = (minimum_radius, count, limits.most_hazard_probability, limits.most_entropy)
+    arguments = struct.pack("<dIdd", *numbers) if hazard else b""
     planes = [product.planes[name] for name in product.planes] or [
         np.zeros((1, 1), PLANE_DTYPES[plane.dtype]) for plane in TOPIC_PLANES[product.topic]
     ]
@@ -66,11 +73,11 @@ def shown(name: str, value: Any) -> str:
     return f"{name} {int(value)}" if isinstance(value, (bool, int)) else f"{name} {value:.9g}"
 
 
-def python_lines(product: Product, minimum_radius: float, count: int) -> list[str]:
+def python_lines(product: Product, minimum_radius: float, count: int, limits: LandingLimits) -> list[str]:
     if product.topic == "map.navigation":
         fix = navigation_fix(product)
         return ["navigation", *([f"refused {fix.reason}"] if isinstance(fix, Refusal) else fix_lines(fix))]
-    found = landing_circles(product, minimum_radius, count)
+    found = landing_circles(product, minimum_radius, count, **vars(limits))
     return ["hazard", *([f"refused {found.reason}"] if isinstance(found, Refusal) else circle_lines(found))]
 
 
@@ -116,12 +123,18 @@ def random_products(generator: np.random.Generator) -> list[Product]:
     class_map[rim] = index["terminator"]
     class_map[body & (generator.random(body.shape) < generator.choice([0, 0.002, 0.05]))] = index["hazard"]
     class_map[generator.random(body.shape) < generator.choice([0, 0.003, 0.3])] = generator.integers(0, count + 1)
+    if generator.random() < 0.4:  # a map that reaches beyond the camera's frame
+        class_map[:, : generator.integers(0, width)] = count
+        class_map[generator.integers(1, height + 1) :] = count
     entropy = generator.random(body.shape) * np.log(count) * (0.1 + 0.9 * night) * generator.choice([0, 0.3, 1.0])
     entropy = entropy.astype(np.float16)
     enhanced = np.where(generator.random(body.shape) < generator.choice([0, 0.01]), count, class_map).astype(np.uint8)
     classes = tuple(ClassDefinition(i, f"class{i}", (0, 0, 0), role) for i, role in enumerate(roles))
-    room = clearance(enhanced, classes).astype(np.float16)
-    hazard = np.round(generator.random(body.shape), generator.integers(1, 4)).astype(np.float16)
+    hazard = np.round(generator.random(body.shape) * generator.choice([0.3, 0.45, 1.0]), generator.integers(1, 4))
+    hazard = hazard.astype(np.float16)
+    most = float(generator.choice([0.3, 0.5, 1.0]))
+    most_of_service = LandingLimits(most_hazard_probability=most, most_entropy=most)
+    room = clearance(safe_pixels(enhanced, hazard, entropy, classes, most_of_service)).astype(np.float16)
     if generator.random() < 0.3:  # what no service sends, but a consumer must stand
         for plane in (entropy, hazard, room):
             spots = generator.random(body.shape) < 0.01
@@ -151,27 +164,31 @@ def random_products(generator: np.random.Generator) -> list[Product]:
     ]
 
 
-def cases() -> list[tuple[Product, float, int]]:
-    """The golden products, some that are refused, and 50 random maps of each topic: with radius and number."""
-    result = []
+def cases() -> list[Case]:
+    """The golden products, some that are refused, and 60 random maps of each topic: with the search's arguments."""
+    result: list[Case] = []
     for topic in ("map.navigation", "map.hazard"):
-        result.append((decode_product(read_vector(GOLDEN / f"{topic.replace('.', '_')}.bin")), 0.5, 16))
+        result.append((decode_product(read_vector(GOLDEN / f"{topic.replace('.', '_')}.bin")), 0.5, 16, DEFAULT_LIMITS))
         for changes in (
             {"flags": ["dark", "body_not_found"]},
             {"flags": ["high_entropy"]},
             {"map_to_sensor": [0.0] * 6},
         ):
-            result.append((decode_product(product(topic, **changes)), 0.0, 3))
+            result.append((decode_product(product(topic, **changes)), 0.0, 3, DEFAULT_LIMITS))
         invalid = {**product_header(), "topic": topic, "status": "invalid", "flags": ["worker_failed"]}
-        result.append((Product(invalid, {}), 1.0, 1))
+        result.append((Product(invalid, {}), 1.0, 1, DEFAULT_LIMITS))
     empty = decode_product(product("map.navigation"))
-    result.append((Product(empty.header, {**empty.planes, "class_map": np.zeros((4, 6), np.uint8)}), 1.0, 1))
+    sky = {**empty.planes, "class_map": np.zeros((4, 6), np.uint8)}
+    result.append((Product(empty.header, sky), 1.0, 1, DEFAULT_LIMITS))
     unsure = np.full((4, 6), 2.0, np.float16)
-    result.append((Product(empty.header, {**empty.planes, "predictive_entropy": unsure}), 1.0, 1))
+    result.append((Product(empty.header, {**empty.planes, "predictive_entropy": unsure}), 1.0, 1, DEFAULT_LIMITS))
     generator = np.random.default_rng(20260)
-    for _ in range(50):
+    for _ in range(60):
         for random_product in random_products(generator):
-            result.append((random_product, float(generator.uniform(0.0, 12.0)), int(generator.integers(1, 17))))
+            probability, entropy = (float(generator.choice([0.1, 0.4, 0.8, 1.0])) for _ in range(2))
+            limits = LandingLimits(most_hazard_probability=probability, most_entropy=entropy)
+            radius, count = float(generator.uniform(0.0, 12.0)), int(generator.integers(1, 17))
+            result.append((random_product, radius, count, limits))
     return result
 
 
@@ -184,6 +201,7 @@ def test_both_languages_print_the_same(program: Path) -> None:
     printed = done.stdout.decode().splitlines()
     assert printed[: len(FLAG_NAMES)] == [f"flag {name}" for name in FLAG_NAMES]
     del printed[: len(FLAG_NAMES)]
+    assert printed.pop(0) == f"limits {MOST_HAZARD_PROBABILITY:.9g} {MOST_ENTROPY:.9g}"
     for number, case in enumerate(chosen):
         expected = python_lines(*case)
         assert printed[: len(expected)] == expected, f"case {number}, {case[0].topic}"

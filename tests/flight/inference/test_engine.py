@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flight.bundle import BundleError, load_bundle
+from flight.icd.catalogue import TOPIC_PLANES
+from flight.inference import network as network_module
 from flight.inference.engine import Engine, Maps
-from flight.inference.network import Network
+from flight.inference.interpreter import make_interpreter
+from flight.inference.network import Network, NetworkFaultError
 from flight.inference.orientations import apply_orientation, undo_orientation
 from flight.inference.planes import topic_planes
 from flight.inference.self_test import run_self_test
@@ -54,7 +58,7 @@ def test_shapes_and_types(engine: Engine) -> None:
     assert maps.mean_probability.shape == (4, 32, 48)
     assert maps.class_map.shape == maps.enhanced_class_map.shape == (32, 48)
     assert maps.class_map.dtype == np.uint8
-    assert maps.class_map.max() < 4
+    assert maps.class_map[:, 4:-4].max() < 4  # what the frame covers
     assert maps.enhanced_class_map.max() <= 4
     assert maps.passes_used == 4
 
@@ -172,23 +176,120 @@ def test_a_slow_pass_does_not_spoil_the_deadline_for_ever(engine: Engine) -> Non
     assert used[-1] == 6
 
 
-def test_what_the_camera_did_not_see_is_uncertain(engine: Engine) -> None:
+def test_what_the_camera_did_not_see_is_said_in_every_plane(engine: Engine) -> None:
     maps = segment(engine, frame=np.full((100, 20), 90, dtype=np.uint8))
-    assert (maps.enhanced_class_map[:, :10] == 4).all()
-    assert (maps.enhanced_class_map[:, -10:] == 4).all()
+    outside = maps.class_map == 4
+    assert outside[:, :10].all()
+    assert outside[:, -10:].all()
+    assert not outside[:, 24].any()
+    assert (maps.enhanced_class_map[outside] == 4).all()
+    assert maps.mean_probability[:, outside] == pytest.approx(0.25)
+    assert maps.predictive_entropy[outside] == pytest.approx(np.log(4))
+    assert (maps.mutual_information[outside] == 0).all()
+    settings = default_settings(engine.bundle)
+    planes = {n: p for n, p, _ in topic_planes(maps, engine.bundle.classes, "map.hazard", settings)}
+    assert (planes["clearance"][outside] == 0).all()
+    assert planes["hazard_probability"][outside] == pytest.approx(0.75)
+    # What was not seen does not make what was seen look any surer.
+    narrow = segment(engine, frame=np.full((100, 20), 90, dtype=np.uint8), uncertainty_threshold=1.0)
+    assert ((narrow.enhanced_class_map == 4) == outside).all()
+    seen = maps.predictive_entropy[~outside]
+    scaled = (maps.predictive_entropy - seen.min()) / (seen.max() - seen.min())
+    threshold = np.float32(engine.bundle.uncertainty_threshold)
+    assert np.array_equal(maps.enhanced_class_map == 4, outside | (scaled > threshold))
+    assert (maps.enhanced_class_map == 4).sum() > outside.sum()
+
+
+def test_planes_that_are_sent_hold_finite_numbers_only(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a network says: NaN, infinities of both signs, numbers beyond float32."""
+    random = np.random.default_rng(1)
+    kinds = np.array([np.nan, np.inf, -np.inf, 3e38, -3e38], dtype=np.float32)
+    plain = network_module._dequantize
+
+    def spoilt(values: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
+        scores = plain(values, detail)
+        spots = random.random(scores.shape) < 0.05
+        scores[spots] = random.choice(kinds, int(spots.sum()))
+        return scores
+
+    monkeypatch.setattr(network_module, "_dequantize", spoilt)
+    maps = segment(engine)
+    assert (maps.enhanced_class_map == 4).any()
+    for topic in TOPIC_PLANES:
+        for name, plane, _ in topic_planes(maps, engine.bundle.classes, topic, default_settings(engine.bundle)):
+            assert np.isfinite(plane).all(), f"{topic} {name}"
+
+
+class SpoiltInterpreter:
+    """A network's interpreter, of whose scores those of some pixels are replaced."""
+
+    def __init__(self, interpreter: Any, pixels: list[tuple[int, int]], value: float) -> None:
+        self._interpreter, self._pixels, self._value = interpreter, pixels, value
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._interpreter, name)
+
+    def get_tensor(self, index: int) -> np.ndarray:
+        scores: np.ndarray = self._interpreter.get_tensor(index)
+        for row, column in self._pixels:
+            scores[0, row, column, 1] = self._value
+        return scores
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("number", [0, 1], ids=["First", "Second"])
+def test_a_pixel_without_finite_scores_is_uncertain_and_no_other_changes(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, value: float, number: int
+) -> None:
+    spoilt = Engine(load_bundle(tiny_bundle))
+    before = segment(spoilt)
+    network = spoilt._networks[number]
+    monkeypatch.setattr(network, "_interpreter", SpoiltInterpreter(network._interpreter, [(16, 24)], value))
+    after = segment(spoilt)
+    elsewhere = np.ones((32, 48), dtype=bool)
+    elsewhere[16, 24] = False
+    assert after.enhanced_class_map[16, 24] == 4
+    for name in ("mean_probability", "predictive_entropy", "mutual_information", "class_map"):
+        assert np.array_equal(getattr(before, name)[..., elsewhere], getattr(after, name)[..., elsewhere]), name
+    assert np.array_equal(before.enhanced_class_map[elsewhere], after.enhanced_class_map[elsewhere])
+
+
+def test_scores_of_int8_that_are_not_finite_are_a_fault_of_the_network(shipped_bundle: Path) -> None:
+    engine = Engine(load_bundle(shipped_bundle))
+    network = engine._networks[0]
+    network._scores = {**network._scores, "quantization": (float("nan"), 0)}
+    with pytest.raises(NetworkFaultError, match=f"network {network.name}: scores: expected finite ones of int8"):
+        segment(engine, frame=body_frame(128, 128, 40), passes=1)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf"), 3e38])
+def test_a_network_whose_scale_is_no_scale_is_refused(
+    shipped_bundle: Path, monkeypatch: pytest.MonkeyPatch, scale: float
+) -> None:
+    bundle = load_bundle(shipped_bundle)
+
+    def with_scale(content: bytes, threads: int) -> Any:
+        interpreter = make_interpreter(content, threads)
+        details = [{**detail, "quantization": (scale, 0)} for detail in interpreter.get_output_details()]
+        monkeypatch.setattr(interpreter, "get_output_details", lambda: details)
+        return interpreter
+
+    monkeypatch.setattr(network_module, "make_interpreter", with_scale)
+    with pytest.raises(BundleError, match=r"quantization: expected a scale in \(0, 1e\+30\]"):
+        Engine(bundle)
 
 
 def test_every_topic_has_its_planes(engine: Engine) -> None:
-    maps = segment(engine)
+    maps, settings = segment(engine), default_settings(engine.bundle)
     names = {
-        topic: [name for name, _, _ in topic_planes(maps, engine.bundle.classes, topic)]
+        topic: [name for name, _, _ in topic_planes(maps, engine.bundle.classes, topic, settings)]
         for topic in ("map.navigation", "map.hazard", "map.full")
     }
     assert names["map.navigation"] == ["class_map", "enhanced_class_map", "predictive_entropy"]
     assert names["map.hazard"] == ["hazard_probability", "predictive_entropy", "enhanced_class_map", "clearance"]
     assert names["map.full"][0] == "mean_probability"
     with pytest.raises(ValueError, match=r"no product map\.other"):
-        topic_planes(maps, engine.bundle.classes, "map.other")
+        topic_planes(maps, engine.bundle.classes, "map.other", settings)
 
 
 def test_the_self_test_passes_and_notices_a_wrong_answer(engine: Engine) -> None:

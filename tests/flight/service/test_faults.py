@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -365,6 +366,40 @@ protocol.encode = encode
         (product,) = answer(service, "garbage")
         assert product.status != "invalid"
         assert journal.wait_for("worker_answer_malformed").startswith("ProtocolError: answer: ")
+        status = service.wait_for(lambda s: s["state"] == "ready")
+        assert status["counters"]["worker_restarts"] == 1
+        assert not flag.exists()
+
+
+def test_a_worker_whose_int8_network_gives_no_number_ends_and_the_next_answers_the_frame(
+    shipped_bundle: Path, tmp_path: Path
+) -> None:
+    flag = tmp_path / "once"
+    environment = changed_python(
+        tmp_path / "python",
+        "flight.service.worker",
+        f"""
+import flight.inference.network as network, pathlib
+right = network.Network.run
+def run(self, number):
+    flag = pathlib.Path({str(flag)!r})
+    if flag.exists():
+        flag.unlink(missing_ok=True)
+        self._scores["quantization"] = (float("nan"), 0)  # as a flipped bit leaves a scale
+    return right(self, number)
+network.Network.run = run
+""",
+    )
+    settings = "[parameters]\npasses = 1\n"
+    with journaled_service(tmp_path, shipped_bundle, settings, environment=environment) as (service, journal):
+        flag.touch()
+        (product,) = answer(service, "no number")
+        assert product.status != "invalid"
+        assert all(np.isfinite(plane).all() for plane in product.planes.values())
+        assert "exit status 1" in journal.wait_for("worker_died")
+        log = journal.text()
+        assert "Traceback (most recent call last):" in log
+        assert re.search("NetworkFaultError: network UNet.*: scores: expected finite ones of int8", log)
         status = service.wait_for(lambda s: s["state"] == "ready")
         assert status["counters"]["worker_restarts"] == 1
         assert not flag.exists()

@@ -162,8 +162,17 @@ struct LandingCircle {
   double mean_probability = 0.0;
 };
 
+// What no pixel that a circle touches may exceed: the hazard probability, and the predictive entropy over ln K; 0..1.
+// Unless told otherwise as in the service, and in Python.
+inline constexpr double most_hazard_probability = 0.4;
+inline constexpr double most_entropy = 0.5;
+struct LandingLimits {
+  double hazard_probability = most_hazard_probability;
+  double entropy = most_entropy;
+};
+
 // Circles, the largest first, none overlapping another. dropped: candidates whose clearance promised room that the map
-// does not show. complete: false when most_visits ended the search; the circles found until then hold.
+// and the limits do not allow. complete: false when most_visits ended the search; the circles found until then hold.
 struct LandingCircles {
   std::size_t count = 0;
   std::array<LandingCircle, most_circles> circles{};
@@ -174,6 +183,6 @@ struct LandingCircles {
 
 // Up to `count` (1..most_circles) circles of at least `minimum_radius_px` sensor pixels; as navigation_fix otherwise.
 Refusal landing_circles(const HazardMap& map, double minimum_radius_px, std::size_t count, Workspace& workspace,
-                        LandingCircles& circles) noexcept;
+                        LandingCircles& circles, const LandingLimits& limits = LandingLimits()) noexcept;
 
 }  // namespace rubblemap::consumers
