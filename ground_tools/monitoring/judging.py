@@ -143,7 +143,7 @@ def _consume(engine: Engine, pixels: NDArray[Any], bit_depth: int, passes: int) 
     classes = [{"index": c.index, "name": c.name, "role": c.role} for c in bundle.classes]
     products = {}
     for topic in (TOPIC_NAVIGATION, TOPIC_HAZARD):
-        planes = {name: plane for name, plane, _ in topic_planes(maps, bundle.classes, topic)}
+        planes = {name: plane for name, plane, _ in topic_planes(maps, bundle.classes, topic, settings)}
         products[topic] = product_of(planes, classes, list(maps.flags), maps.map_to_sensor, topic)
     fix = navigation_fix(products[TOPIC_NAVIGATION])
     landing = landing_circles(products[TOPIC_HAZARD], _LEAST_RADIUS_PX, 16)

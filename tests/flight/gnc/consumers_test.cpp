@@ -196,7 +196,7 @@ int check_misuse() {
   hazard.header.classes.count = 2;
   if (consumers::landing_circles(hazard, 1.0, 1, workspace, circles) != consumers::Refusal::malformed_input) return 8;
   if (consumers::flag_of("body_cut") != 1u << 7 || consumers::flag_name(7) != "body_cut") return 9;
-  if (consumers::flag_of("no such flag") != 1u << 14 || consumers::flag_name(99) != "unknown_flag") return 10;
+  if (consumers::flag_of("no such flag") != 1u << 15 || consumers::flag_name(99) != "unknown_flag") return 10;
   return 0;
 }
 

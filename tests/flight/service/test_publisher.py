@@ -150,7 +150,7 @@ def test_an_answer_that_breaks_the_contract_is_not_published(
 @pytest.mark.parametrize(
     ("upset", "message"),
     [
-        (lambda m, p: with_value(m, p, 0, 4), r"plane class_map: expected values 0\.\.3, got 0\.\.4"),
+        (lambda m, p: with_value(m, p, 0, 5), r"plane class_map: expected values 0\.\.4, got 0\.\.5"),
         (lambda m, p: with_value(m, p, 1, 5), r"plane enhanced_class_map: expected values 0\.\.4, got 0\.\.5"),
         (lambda m, p: with_value(m, p, 2, 1.5), r"plane predictive_entropy: expected values 0\.\.1\.386"),
         (lambda m, p: with_value(m, p, 2, -0.25), r"plane predictive_entropy: .* got -0\.25\.\.0"),
