@@ -86,7 +86,13 @@ def sample(body: str, split: str) -> dict[str, Any]:
     mask, identifiers = np.zeros((128, 128), np.uint8), np.zeros((128, 128), np.uint16)
     geometry = {"camera_km": [0.0, 0.0, 1.0], "sun_direction": [0.0, 0.0, 1.0], "range_km": 1.0, "range_d0": 1.0}
     return {
-        **{"body": body, "split": split, "index": 0, "seed": 1, "phase_angle_deg": 10.0, "time_s": None, **geometry},
+        "body": body,
+        "split": split,
+        "index": 0,
+        "seed": 1,
+        "phase_angle_deg": 10.0,
+        "time_s": None,
+        **geometry,
         "class_pixels": [128 * 128, 0, 0, 0, 0],
         "sha256": sample_digest(image, mask, identifiers, identifiers),
         "image": webp_bytes(image),
