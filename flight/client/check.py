@@ -44,7 +44,7 @@ SOURCES_KEPT = 8
 LEAST_TERMINATOR_PIXELS = 12
 LEAST_SUN_ACROSS = 0.2
 # Below this cosine of the phase angle, the terminator may lie on the sun's side of the centroid.
-LEAST_PHASE_COSINE = 0.2
+LEAST_PHASE_COSINE = 0.5
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class CheckLimits:
     outside_frame: float = 0.02
     edge: float = 0.05
     area: float = 2.0
-    sun: float = 0.25
+    sun: float = 0.4
     shift: float = 0.25
     shift_per_s: float = 0.05
     growth: float = 0.5

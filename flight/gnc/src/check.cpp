@@ -38,7 +38,7 @@ static_assert(static_cast<std::size_t>(Rule::repeated_map) + 1 == rule_count);
 // See flight.client.check for each of these.
 constexpr std::uint64_t least_terminator_pixels = 12;
 constexpr double least_sun_across = 0.2;
-constexpr double least_phase_cosine = 0.2;
+constexpr double least_phase_cosine = 0.5;
 
 double seconds(std::uint64_t later_ns, std::uint64_t earlier_ns) noexcept {
   if (later_ns >= earlier_ns) return static_cast<double>(later_ns - earlier_ns) * 1e-9;

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from flight.bundle import load_bundle
 from flight.client import Checker, CheckLimits, Expectation
 from flight.client.check import RULES, SOURCES_KEPT
+from flight.icd.catalogue import worst_status
 from flight.icd.products import Product, decode_product
+from flight.inference.engine import Engine
+from flight.inference.planes import topic_planes
+from flight.settings import default_settings, frame_seed
+from hil.sources.folder import open_source
 from tests.flight.client.checked_products import WRONG, Wrong, expectation, header_of, make_product, message_of, sound
 
+ROOT = Path(__file__).parents[3]
 TOPICS = ("map.navigation", "map.hazard", "map.full")
 
 
@@ -41,6 +51,41 @@ def test_what_is_wrong_breaks_its_rule(wrong: Wrong) -> None:
     expected = wrong.expected or expectation(sound(wrong.topic, 1))
     found = rules(checker, wrong.product(), expected)
     assert found & wrong.rules, found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sky", [0, 70], ids=["as shipped", "off the middle of a larger frame"])
+def test_no_product_of_the_shipped_flyby_breaks_a_rule(sky: int) -> None:
+    """Of all 56 frames, a second apart, by the shipped networks; with the true sun and size of the frame."""
+    bundle = load_bundle(ROOT / "models" / "unet_h")
+    source = open_source("flyby")
+    settings = replace(default_settings(bundle), passes=2)
+    classes = [{"index": c.index, "name": c.name, "role": c.role} for c in bundle.classes]
+    checker, broken = Checker(), []
+    engine = Engine(bundle, 2)
+    for number in range(len(source.files)):
+        frame = np.pad(source.frame(number), ((0, sky), (sky, 0)), constant_values=4)
+        seed = frame_seed(0, "navcam", 7, number)
+        maps = engine.segment(frame, bit_depth=8, centered=False, seed=seed, settings=settings)
+        sun = tuple(source.frame_geometry(number)["sun_direction_camera"])
+        expected = Expectation((frame.shape[1], frame.shape[0]), None, sun, bundle.sha256)
+        for topic in TOPICS:
+            header = {
+                **header_of(topic, number),
+                "flags": list(maps.flags),
+                "status": worst_status(maps.flags),
+                "seed": seed,
+                "classes": classes,
+                "passes_requested": 2,
+                "passes_used": maps.passes_used,
+                "uncertainty_threshold": settings.uncertainty_threshold,
+                "map_to_sensor": list(maps.map_to_sensor),
+                "bundle": bundle.identity,
+            }
+            product = Product(header, {name: plane for name, plane, _ in topic_planes(maps, bundle.classes, topic)})
+            broken += [(number, topic, finding.text) for finding in checker.check(product, expected)]
+    engine.close()
+    assert broken == []
 
 
 def test_the_wrong_products_break_every_rule() -> None:

@@ -51,7 +51,7 @@ struct Limits {
   double outside_frame = 0.02;
   double edge = 0.05;
   double area = 2.0;
-  double sun = 0.25;
+  double sun = 0.4;
   double shift = 0.25;
   double shift_per_s = 0.05;
   double growth = 0.5;
