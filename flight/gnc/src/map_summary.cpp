@@ -75,12 +75,7 @@ public:
         const bool border = row == 0 || column == 0 || row + 1 == s_.height || column + 1 == s_.width;
         s_.border += border ? 1 : 0;
         add_shape(pixel, column, row, border, half);
-        s_.unknown += is_unknown(class_map_, pixel) || is_unknown(enhanced_, pixel) ? 1 : 0;
-        s_.entropy_faults += has_entropy_fault(pixel) ? 1 : 0;
-        s_.probability_faults += has_probability_fault(pixel) ? 1 : 0;
-        s_.class_faults += has_class_fault(pixel) ? 1 : 0;
-        s_.unmarked += is_unmarked(pixel) ? 1 : 0;
-        s_.clearance_faults += has_clearance_fault(pixel, column, row) ? 1 : 0;
+        count_faults(pixel, column, row);
         const std::uint64_t bits = static_cast<std::uint64_t>(entropy_[2 * pixel]) |
                                    (static_cast<std::uint64_t>(entropy_[2 * pixel + 1]) << 8u);
         s_.fingerprint += bits * (static_cast<std::uint64_t>(pixel) + 1);
@@ -110,6 +105,15 @@ private:
       s_.entropy_high = any_finite_ ? std::max(s_.entropy_high, value) : value;
       any_finite_ = true;
     }
+  }
+
+  void count_faults(std::size_t pixel, std::uint32_t column, std::uint32_t row) noexcept {
+    s_.unknown += is_unknown(class_map_, pixel) || is_unknown(enhanced_, pixel) ? 1 : 0;
+    s_.entropy_faults += has_entropy_fault(pixel) ? 1 : 0;
+    s_.probability_faults += has_probability_fault(pixel) ? 1 : 0;
+    s_.class_faults += has_class_fault(pixel) ? 1 : 0;
+    s_.unmarked += is_unmarked(pixel) ? 1 : 0;
+    s_.clearance_faults += has_clearance_fault(pixel, column, row) ? 1 : 0;
   }
 
   void add_shape(std::size_t pixel, std::uint32_t column, std::uint32_t row, bool border, double half) noexcept {
