@@ -11,8 +11,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from importlib import resources
+from itertools import islice
 from typing import Any
+
+# Characters of a value in an error message, and bits of the largest integer that is written out: Python takes long for
+# many digits, and refuses to write more than 4300.
+_SHOWN = 60
+_LARGEST_SHOWN_BITS = 256
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
@@ -38,9 +45,69 @@ class SchemaError(ValueError):
 
 
 def format_value(value: object) -> str:
-    """A value as text for an error message, cut to 60 characters."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    """A value as text for an error message: one line of at most 60 printable characters, for any value.
+
+    It neither recurses nor raises, and looks at no more of the value than it shows: the value may come from a peer,
+    nested as deep and as long as it likes.
+    """
+    text = ""
+    waiting: list[object] = [value]
+    while waiting and len(text) <= _SHOWN:
+        item = waiting.pop()
+        if isinstance(item, _Mark):
+            text += item
+        elif isinstance(item, dict):
+            waiting += reversed([_Mark("{"), *_join(list(islice(item.items(), _SHOWN)), ": "), _Mark("}")])
+        elif isinstance(item, list):
+            waiting += reversed([_Mark("["), *_join([(part,) for part in item[:_SHOWN]]), _Mark("]")])
+        elif isinstance(item, tuple):
+            end = ",)" if len(item) == 1 else ")"
+            waiting += reversed([_Mark("("), *_join([(part,) for part in item[:_SHOWN]]), _Mark(end)])
+        else:
+            text += _format_scalar(item)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+
+
+def format_text(value: object, limit: int = 80) -> str:
+    """A text of another's as one line of printable characters, at most so many, for a log or a terminal.
+
+    What a terminal would obey, and what cannot be encoded, is written as Python escapes it. Never raises.
+    """
+    try:
+        text = str(value)[: limit + 1]
+    except Exception:  # an error's own code, say
+        text = type(value).__name__
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+class _Mark(str):
+    """What stands between the values that format_value shows."""
+
+    __slots__ = ()
+
+
+def _join(entries: Sequence[tuple[object, ...]], within: str = "") -> list[object]:
+    """Entries with a comma between them, and `within` between the parts of one."""
+    joined: list[object] = []
+    for entry in entries:
+        joined += [_Mark(", ")] * bool(joined) + [entry[0]]
+        joined += [part for other in entry[1:] for part in (_Mark(within), other)]
+    return joined
+
+
+def _format_scalar(value: object) -> str:
+    """What holds no other values, as Python writes it; of a long one its beginning."""
+    if isinstance(value, (str, bytes, bytearray)):
+        return repr(value[: _SHOWN + 1])
+    if isinstance(value, int) and value.bit_length() > _LARGEST_SHOWN_BITS:
+        return f"an integer of {value.bit_length()} bits"
+    try:
+        text = repr(value)
+    except Exception:  # another type's own code; it must not make a fault of a refusal
+        return f"<{type(value).__name__}>"
+    return text if text.isprintable() else repr(text)
 
 
 def load_schema(package: str, name: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from PIL import Image
 from flight.client import Subscriber, pictures
 from flight.icd.limits import TOPIC_HAZARD, TOPIC_NAVIGATION
 from flight.icd.products import Product
+from flight.schema import format_text
 from hil.sources.folder import FrameSource
 
 _GIF_WIDTH = 1000
@@ -45,12 +46,12 @@ def format_product(product: Product, latency_ms: float) -> str:
     text = f"{product.topic:14} frame {header['frame_id']:>4}  {product.status:8}"
     if product.planes:
         class_map = product.planes["enhanced_class_map"]
-        names = [c["name"] for c in header["classes"]] + ["uncertain"]
+        names = [format_text(c["name"]) for c in header["classes"]] + ["uncertain"]
         present = " ".join(f"{name} {np.mean(class_map == i):.0%}" for i, name in enumerate(names) if i in class_map)
         entropy = float(product.planes["predictive_entropy"].astype(np.float32).mean())
         text += f"  {present}  entropy {entropy:.3f} nat  passes {header['passes_used']}/{header['passes_requested']}"
     if header["flags"]:
-        text += f"  [{', '.join(header['flags'])}]"
+        text += f"  [{', '.join(map(format_text, header['flags']))}]"
     return f"{text}  {latency_ms:.0f} ms"
 
 

@@ -12,6 +12,9 @@ from flight.client.connection import Connection
 from flight.icd.frames import Pixels, encode_frame
 from flight.icd.limits import DEFAULT_ENDPOINTS
 
+# ZeroMQ's own commands are smaller.
+_LARGEST_PART = 1024
+
 
 class FrameSender(Connection):
     """Sends frames of one camera to the service. The frame_id counts up from 0 by itself.
@@ -37,7 +40,9 @@ class FrameSender(Connection):
         self.epoch = int(time.time()) if epoch is None else epoch
         self.next_frame_id = 0
         # IMMEDIATE: without a service, `send` waits; frames do not queue up to arrive late.
-        super().__init__(zmq.PUSH, endpoint, {zmq.SNDHWM: 2, zmq.IMMEDIATE: 1, zmq.LINGER: 1000}, keys)
+        # Nothing is to come back on this socket.
+        options: dict[int, int] = {zmq.SNDHWM: 2, zmq.RCVHWM: 1, zmq.IMMEDIATE: 1, zmq.LINGER: 1000}
+        super().__init__(zmq.PUSH, endpoint, options, _LARGEST_PART, keys)
 
     def send(
         self,

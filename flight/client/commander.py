@@ -10,8 +10,14 @@ from typing import Any
 import zmq
 
 from flight.client.connection import Connection
-from flight.icd.control import decode_message, encode_message
+from flight.icd.control import MessageError, decode_message, encode_message
 from flight.icd.limits import COMMAND_BYTES, DEFAULT_ENDPOINTS
+from flight.schema import format_text
+
+# Replies that may wait: one is wanted, others came after their command had timed out.
+_REPLY_QUEUE = 16
+# Of a reply: the empty part that a ROUTER socket sends back, and the map.
+_REPLY_PARTS = 2
 
 
 class CommandFailed(RuntimeError):
@@ -23,7 +29,7 @@ class CommandFailed(RuntimeError):
 
     def __init__(self, name: str, code: str, message: str) -> None:
         self.code = code
-        super().__init__(f"{name}: {code}: {message}")
+        super().__init__(f"{name}: {format_text(code, 64)}: {format_text(message, 1024)}")
 
 
 class Commander(Connection):
@@ -34,6 +40,9 @@ class Commander(Connection):
         timeout_s: how long to wait for a reply; load_bundle, validate_bundle, activate_bundle and self_test need more
             than the default.
         keys: see Connection.
+
+    Attributes:
+        malformed: number of replies that failed a check; they are passed over.
 
     Raises:
         KeyFileError: see Connection.
@@ -46,8 +55,9 @@ class Commander(Connection):
         self._identifiers = itertools.count(time.time_ns() & 0xFFFF_FFFF_FFFF)
         # DEALER, not REQ: after a timeout the next command can still be sent. IMMEDIATE: a command does not wait in a
         # queue for a service. One sent before the heartbeats detect a silent link may still be carried out later.
-        options: dict[int, int] = {zmq.LINGER: 0, zmq.IMMEDIATE: 1, zmq.MAXMSGSIZE: COMMAND_BYTES}
-        super().__init__(zmq.DEALER, endpoint, options, keys)
+        options: dict[int, int] = {zmq.LINGER: 0, zmq.IMMEDIATE: 1, zmq.RCVHWM: _REPLY_QUEUE}
+        super().__init__(zmq.DEALER, endpoint, options, COMMAND_BYTES, keys)
+        self.malformed = 0
 
     def send(self, name: str, /, **arguments: Any) -> dict[str, Any]:
         """Send a command and wait for its reply.
@@ -61,22 +71,39 @@ class Commander(Connection):
 
         Raises:
             CommandFailed: the command was rejected or failed.
-            TimeoutError: no service, or no reply in time; the command may still be carried out.
+            TimeoutError: no service, or no reply in time that keeps to the contract; the command may still be carried
+                out.
+            SchemaError, PackingError: the command is not one that the ICD allows.
         """
         identifier = next(self._identifiers)
         message = encode_message("command", {"id": identifier, "name": name, "arguments": arguments})
         deadline = time.monotonic() + self._timeout_s
         if not self._send_in_time([b"", message], self._timeout_s):
             raise TimeoutError(f"command {name}: no service within {self._timeout_s:g} s")
+        malformed = self.malformed
         while True:
             left = deadline - time.monotonic()
             if left <= 0 or not self._socket.poll(int(left * 1000) + 1):
-                raise TimeoutError(f"command {name}: no reply within {self._timeout_s:g} s")
-            reply = decode_message("reply", self._socket.recv_multipart()[-1])
-            malformed = reply["id"] == 0 and reply["code"] == "malformed"
-            if reply["id"] != identifier and not malformed:
+                count = self.malformed - malformed
+                passed_over = f", but {count} malformed" if count else ""
+                raise TimeoutError(f"command {name}: no reply within {self._timeout_s:g} s{passed_over}")
+            reply = self._receive_reply()
+            if reply is None:
+                continue
+            unreadable = reply["id"] == 0 and reply["code"] == "malformed"
+            if reply["id"] != identifier and not unreadable:
                 continue  # the reply to an earlier command that timed out
             if reply["status"] != "completed":
                 raise CommandFailed(name, reply["code"], reply["message"])
             result: dict[str, Any] = reply["result"]
             return result
+
+    def _receive_reply(self) -> dict[str, Any] | None:
+        """The reply that waits; None if it breaks the contract, which is no reason to give up waiting."""
+        try:
+            return decode_message("reply", self._receive_parts(_REPLY_PARTS)[-1])
+        except zmq.Again:
+            return None
+        except (MessageError, MemoryError):
+            self.malformed += 1
+            return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,13 @@ import zmq
 
 from flight.client.connection import Connection
 from flight.icd.control import MessageError, decode_message
-from flight.icd.limits import DEFAULT_ENDPOINTS, TOPIC_EVENT, TOPIC_HOUSEKEEPING
+from flight.icd.limits import DEFAULT_ENDPOINTS, TELEMETRY_BYTES, TOPIC_EVENT, TOPIC_HOUSEKEEPING
+from flight.schema import format_value
 
+# Topic and map.
+_PARTS = 2
+# libzmq takes 31 bits.
+_LONGEST_POLL_MS = 3_600_000
 _KINDS = {TOPIC_EVENT: "event", TOPIC_HOUSEKEEPING: "housekeeping"}
 
 
@@ -36,7 +43,7 @@ class TelemetryListener(Connection):
         topics: Sequence[str] = (TOPIC_HOUSEKEEPING, TOPIC_EVENT),
         keys: Path | None = None,
     ) -> None:
-        super().__init__(zmq.SUB, endpoint, {zmq.LINGER: 0}, keys)
+        super().__init__(zmq.SUB, endpoint, {zmq.LINGER: 0}, TELEMETRY_BYTES, keys)
         for topic in topics:
             self._socket.setsockopt(zmq.SUBSCRIBE, topic.encode("ascii"))
         self.malformed = 0
@@ -45,16 +52,31 @@ class TelemetryListener(Connection):
         """Wait for the next message.
 
         Args:
-            timeout_s: starts again after a malformed message.
+            timeout_s: in all, however many malformed messages come meanwhile.
 
         Returns:
             (topic, fields), or None if none came in time.
         """
-        while self._socket.poll(int(timeout_s * 1000)):
-            parts = self._socket.recv_multipart()
+        deadline = time.monotonic() + timeout_s
+        while True:
+            left = max(deadline - time.monotonic(), 0.0)
+            if not self._socket.poll(min(math.ceil(left * 1000.0), _LONGEST_POLL_MS)):
+                if time.monotonic() >= deadline:
+                    return None
+                continue
             try:
-                topic = parts[0].decode("ascii")
-                return topic, decode_message(_KINDS[topic], parts[-1])
-            except (UnicodeDecodeError, KeyError, MessageError):
+                return self._receive_one()
+            except zmq.Again:
+                continue
+            except (MessageError, MemoryError):
                 self.malformed += 1
-        return None
+
+    def _receive_one(self) -> tuple[str, dict[str, Any]]:
+        """The message that waits. Raises MessageError if it breaks the contract."""
+        parts = self._receive_parts(_PARTS)
+        if len(parts) != _PARTS:
+            raise MessageError(f"telemetry: expected {_PARTS} message parts, got {len(parts)}")
+        for topic, kind in _KINDS.items():
+            if parts[0] == topic.encode("ascii"):
+                return topic, decode_message(kind, parts[1])
+        raise MessageError(f"telemetry: expected topic {' or '.join(_KINDS)}, got {format_value(parts[0])}")

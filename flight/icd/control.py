@@ -8,7 +8,7 @@ from typing import Any
 from flight.icd.catalogue import EVENTS
 from flight.icd.limits import COMMAND_BYTES, SCHEMA_VERSION, TELEMETRY_BYTES
 from flight.icd.packing import PackingError, pack_map, unpack_map
-from flight.schema import SchemaError, check, format_value, load_schema
+from flight.schema import SchemaError, check, format_text, format_value, load_schema
 
 _MESSAGE_BYTES = 1024  # of an event's or a reply's text
 _SCHEMAS = {name: load_schema("flight.icd.schemas", name) for name in ("command", "reply", "event", "housekeeping")}
@@ -43,19 +43,21 @@ def decode_message(kind: str, data: bytes | memoryview) -> dict[str, Any]:
         data: as it came.
 
     Raises:
-        MessageError: it breaks the contract.
+        MessageError: it breaks the contract; nothing else is raised.
     """
     try:
         message = unpack_map(data, _LIMITS[kind], kind)
-    except PackingError as error:
-        raise MessageError(str(error)) from error
-    version = message.get("schema")
-    if version != SCHEMA_VERSION or isinstance(version, bool):
-        raise MessageError(f"{kind}.schema: expected {SCHEMA_VERSION}, got {format_value(version)}")
-    try:
+        version = message.get("schema")
+        if version != SCHEMA_VERSION or isinstance(version, bool):
+            raise MessageError(f"{kind}.schema: expected {SCHEMA_VERSION}, got {format_value(version)}")
         check(message, _SCHEMAS[kind], kind)
-    except SchemaError as error:
+    except MessageError:
+        raise
+    except (PackingError, SchemaError) as error:
         raise MessageError(str(error)) from error
+    except Exception as error:
+        # A peer's message must not end its receiver, whatever it holds that nobody thought of.
+        raise MessageError(f"{kind}: cannot be decoded ({type(error).__name__}: {format_text(error)})") from error
     return message
 
 
@@ -67,8 +69,8 @@ def describe_event(name: str, given: Mapping[str, Any]) -> tuple[str, dict[str, 
         given: its arguments by name, as the catalogue declares them; those that are None are left out.
 
     Returns:
-        The message, made by the first of the event's formats whose arguments are all given, and the arguments in the
-        catalogue's order, texts cut to 1024 bytes.
+        The message, made by the first of the event's formats whose arguments are all given, one line of printable
+        characters; and the arguments in the catalogue's order, texts cut to 1024 bytes.
 
     Raises:
         SchemaError: an argument is missing, unknown, or not of its type or range.
@@ -90,7 +92,8 @@ def describe_event(name: str, given: Mapping[str, Any]) -> tuple[str, dict[str, 
     text = definition.choose_format(set(arguments))
     if text is None:
         raise SchemaError(f"{name}.arguments", f"those of one of {definition.formats}", tuple(arguments))
-    return text.format_map({argument: _format_argument(value) for argument, value in arguments.items()}), arguments
+    message = text.format_map({argument: _format_argument(value) for argument, value in arguments.items()})
+    return format_text(" ".join(message.splitlines()), _MESSAGE_BYTES), arguments
 
 
 def _truncate_texts(value: Any) -> Any:

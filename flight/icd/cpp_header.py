@@ -76,13 +76,19 @@ def _format_limits() -> list[str]:
         "most_flags": product["flags"]["maxItems"],
         "most_classes": product["classes"]["maxItems"],
         "most_planes": product["planes"]["maxItems"],
+        "most_nesting": limits.NESTING,
+        "most_array_items": limits.ARRAY_ITEMS,
     }
     sides = {"smallest_side": side["minimum"], "largest_side": side["maximum"]}
     return [
         f"inline constexpr std::uint64_t schema_version = {limits.SCHEMA_VERSION};",
         "",
-        "// Bytes of a frame's header, its pixels, a product's header, a command or reply; entries of a product.",
+        "// Bytes of a frame's header, its pixels, a product's header, a command or reply; entries of a product; how",
+        "// deep maps and arrays are nested in any header or map, itself included, and items of an array in it.",
         *(f"inline constexpr std::size_t {name} = {value};" for name, value in sizes.items()),
+        "",
+        "// Missing numbers in a sequence that may be lost products; more of them are no loss.",
+        f"inline constexpr std::uint64_t largest_gap = {limits.LARGEST_GAP};",
         "",
         "// Of a frame and of a map, pixels; a map may be smaller.",
         *(f"inline constexpr std::uint32_t {name} = {value};" for name, value in sides.items()),

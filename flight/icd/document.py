@@ -112,6 +112,13 @@ def _describe_sockets() -> list[str]:
         f"header {limits.PRODUCT_HEADER_BYTES} bytes, command {limits.COMMAND_BYTES} bytes, telemetry "
         f"{limits.TELEMETRY_BYTES} bytes.",
         "",
+        "A header or map holds maps, arrays, UTF-8 texts, numbers, booleans and nil, no binary data and no extensions.",
+        f"It is nested at most {limits.NESTING} deep, itself included, and an array in it has at most "
+        f"{limits.ARRAY_ITEMS} items. Of a key that",
+        "stands there twice, the last value counts. Whatever breaks this is malformed, and costs that message alone.",
+        "",
+        f"A sequence that goes back, or ahead by more than {limits.LARGEST_GAP}, has begun anew: that is no loss.",
+        "",
         "Consumers should set ZeroMQ's heartbeats (the client libraries: every 2 s, given up after 6 s): a subscriber",
         "only listens, and would not notice a link or a machine that went silent.",
         "",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from flight.icd.limits import HEADER_BYTES, MESSAGE_BYTES, SCHEMA_VERSION
 from flight.icd.packing import PackingError, pack_map, unpack_map
-from flight.schema import SchemaError, check, format_value, load_schema
+from flight.schema import SchemaError, check, format_text, format_value, load_schema
 
 _SCHEMA = load_schema("flight.icd.schemas", "frame")
 _DTYPES: dict[str, np.dtype[Any]] = {"u8": np.dtype("<u1"), "u16": np.dtype("<u2")}
@@ -124,8 +124,20 @@ def decode_frame(parts: Sequence[bytes | memoryview]) -> Frame:
         The frame; its pixels are a view of the second part.
 
     Raises:
-        FrameError: with the reason, and a line that names the field, what was expected and what came.
+        FrameError: with the reason, and a line that names the field, what was expected and what came; nothing else is
+            raised.
     """
+    try:
+        return _decode(parts)
+    except FrameError:
+        raise
+    except Exception as error:
+        # A camera's message must not end the service, whatever it holds that nobody thought of.
+        text = f"frame: cannot be decoded ({type(error).__name__}: {format_text(error)})"
+        raise FrameError("malformed_header", text) from error
+
+
+def _decode(parts: Sequence[bytes | memoryview]) -> Frame:
     if len(parts) != 2:
         raise FrameError("wrong_parts", f"frame: expected 2 message parts, got {len(parts)}")
     try:

@@ -8,6 +8,13 @@ MESSAGE_BYTES = 40 * 1024 * 1024
 PRODUCT_HEADER_BYTES = 64 * 1024
 COMMAND_BYTES = 64 * 1024
 TELEMETRY_BYTES = 64 * 1024
+# Of every header and map: how deep maps and arrays may be nested, itself included, and items of an array. A parser of
+# msgpack takes memory for an array when it reads how long it is said to be, before any of it came.
+NESTING = 32
+ARRAY_ITEMS = 1024
+
+# Missing numbers in a sequence that may be products lost in a row: 2.7 hours at 100 products a second. More is no loss.
+LARGEST_GAP = 1_000_000
 
 # A newly activated bundle is trusted once it has answered this many frames.
 PROBATION_FRAMES = 10

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from flight.icd.catalogue import TOPIC_PLANES
 from flight.icd.limits import PRODUCT_HEADER_BYTES, SCHEMA_VERSION
 from flight.icd.packing import PackingError, pack_map, unpack_map
-from flight.schema import SchemaError, check, format_value, load_schema
+from flight.schema import SchemaError, check, format_text, format_value, load_schema
 
 _SCHEMA = load_schema("flight.icd.schemas", "map")
 # The catalogue's dtypes, as they are on the wire.
 PLANE_DTYPES: dict[str, np.dtype[Any]] = {"u8": np.dtype("<u1"), "f16": np.dtype("<f2")}
 Plane = NDArray[np.uint8] | NDArray[np.float16]
+# Of a product's message: topic, header, planes.
+MOST_PARTS = 2 + int(_SCHEMA["properties"]["planes"]["maxItems"])
 
 
 class ProductError(ValueError):
@@ -98,10 +100,20 @@ def decode_product(parts: Sequence[bytes | memoryview]) -> Product:
         The product; its planes are read-only views of the parts.
 
     Raises:
-        ProductError: the message breaks the contract in any way.
+        ProductError: the message breaks the contract in any way; nothing else is raised.
     """
-    if not 2 <= len(parts) <= 2 + 8:
-        raise ProductError(f"product: expected 2..10 message parts, got {len(parts)}")
+    try:
+        return _decode(parts)
+    except ProductError:
+        raise
+    except Exception as error:
+        # A service's message must not end its consumer, whatever it holds that nobody thought of.
+        raise ProductError(f"product: cannot be decoded ({type(error).__name__}: {format_text(error)})") from error
+
+
+def _decode(parts: Sequence[bytes | memoryview]) -> Product:
+    if not 2 <= len(parts) <= MOST_PARTS:
+        raise ProductError(f"product: expected 2..{MOST_PARTS} message parts, got {len(parts)}")
     try:
         header = unpack_map(parts[1], PRODUCT_HEADER_BYTES, "product header")
     except PackingError as error:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from ground_tools.bodies.reliefs import ANALYTIC, CraterMap
 from ground_tools.foundation.descriptions import parse, read_toml
 from ground_tools.foundation.expectations import format_toml_value
+from ground_tools.foundation.names import INNER_PATH, PLAIN_NAME, is_inner_path, is_plain_name
 from ground_tools.foundation.structures import FieldError, TomlTable, join_path
 
 DEFAULT_CATALOGUE = Path(__file__).with_name("catalogue.toml")
@@ -74,6 +75,10 @@ class BodyRecipe(TomlTable, frozen=True):
     height_maps: dict[str, CraterMap] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not is_plain_name(self.name):
+            raise FieldError("", PLAIN_NAME, format_toml_value(self.name))
+        if self.shape is not None and not is_inner_path(self.shape):
+            raise FieldError("shape", INNER_PATH, format_toml_value(self.shape))
         if self.shape is None and self.procedural is None:
             raise FieldError("", "shape or procedural", "neither")
         if self.nested and self.nested >= self.craters:

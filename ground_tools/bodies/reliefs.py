@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from msgspec import Meta
 
+from ground_tools.foundation.expectations import format_toml_value
+from ground_tools.foundation.names import INNER_PATH, is_inner_path
 from ground_tools.foundation.structures import FieldError, TomlTable
 
 ANALYTIC = "analytic"
@@ -49,6 +51,10 @@ class CraterMap(TomlTable, frozen=True):
     ] = None
 
     def __post_init__(self) -> None:
+        for name in ("file", "labels"):
+            path = getattr(self, name)
+            if path is not None and not is_inner_path(path):
+                raise FieldError(name, INNER_PATH, format_toml_value(path))
         given = [name for name in ("centre", "rim_radius", "labels") if getattr(self, name) is not None]
         if given not in (["centre", "rim_radius"], ["labels"]):
             raise FieldError("", "either centre and rim_radius, or labels", " and ".join(given) or "neither")

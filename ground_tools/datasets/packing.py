@@ -72,7 +72,7 @@ def export(path: Path, out: Path, noise: bool = False) -> int:
     """Write a set as PNG pairs: OUT/SPLIT/images/BODY_INDEX.png, OUT/SPLIT/masks/..., and the index as samples.csv.
 
     noise: images as networks get them, with the paper's noise from the set's recorded seed. Returns the number of
-    samples. Raises ValueError when the set is not finished.
+    samples. Raises ValueError when the set is not finished, or its names lead out of OUT.
     """
     index = read_index(path)
     recipe = read_description(path)["noise"]

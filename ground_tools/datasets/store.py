@@ -21,7 +21,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from flight.schema import format_value
 from ground_tools.foundation.files import write_whole
+from ground_tools.foundation.names import check_name
 
 FORMAT_VERSION = 2
 SPLITS = ("train", "validation", "test")
@@ -154,7 +156,7 @@ def write_description(folder: Path, description: dict[str, Any]) -> None:
 def read_description(path: Path) -> dict[str, Any]:
     """The description of a set: a folder's dataset.json, or what a packed file carries.
 
-    Raises ValueError naming the set when there is none.
+    Raises ValueError naming the set when there is none, or a name in it could lead out of a folder.
     """
     try:
         if path.is_file():
@@ -163,12 +165,29 @@ def read_description(path: Path) -> dict[str, Any]:
         else:
             text = (path / "dataset.json").read_text(encoding="utf-8")
         description = json.loads(text)
-    except (OSError, json.JSONDecodeError, pa.ArrowInvalid) as error:
+    except (OSError, ValueError, RecursionError, pa.ArrowInvalid) as error:
         raise ValueError(f"dataset {path}: no readable dataset.json, and no packed set ({error})") from error
     if not isinstance(description, dict) or description.get("format") != FORMAT_VERSION:
         got = description.get("format") if isinstance(description, dict) else description
         raise ValueError(f"dataset {path}: expected format {FORMAT_VERSION}, got {got!r}; render it again")
+    check_name(description.get("name"), f"dataset {path}: name")
+    for name in description.get("classes", ()):
+        check_name(name, f"dataset {path}: classes")
+    for body in (*description.get("bodies", ()), *description.get("campaign", {}).get("bodies", ())):
+        check_name(body, f"dataset {path}: bodies")
     return description
+
+
+def _check_names(path: Path, table: pa.Table) -> pa.Table:
+    """The table, if its bodies and splits can be parts of paths; ValueError naming set and column otherwise."""
+    if "body" in table.column_names:
+        for body in pc.unique(table["body"]).to_pylist():
+            check_name(body, f"dataset {path}: body")
+    if "split" in table.column_names:
+        for split in pc.unique(table["split"]).to_pylist():
+            if split not in SPLITS:
+                raise ValueError(f"dataset {path}: split: expected {', '.join(SPLITS)}, got {format_value(split)}")
+    return table
 
 
 def shard_paths(folder: Path) -> list[Path]:
@@ -201,14 +220,14 @@ def content_digest(table: pa.Table) -> str:
 def read_index(path: Path) -> pa.Table:
     """The index of a finished set (folder or packed file): every column but the pixels.
 
-    Raises ValueError naming the set when its rendering is not finished.
+    Raises ValueError naming the set when its rendering is not finished, or a name in it could lead out of a folder.
     """
     if "sha256" not in read_description(path):
         raise ValueError(f"dataset {path}: its rendering is not finished; give the render command again")
     if path.is_file():
         names = [name for name in SAMPLE_SCHEMA.names if name not in PIXEL_COLUMNS]
-        return pq.read_table(path, columns=names)
-    return pq.read_table(path / INDEX_FILE)
+        return _check_names(path, pq.read_table(path, columns=names))
+    return _check_names(path, pq.read_table(path / INDEX_FILE))
 
 
 def digest(path: Path) -> str:
@@ -221,10 +240,10 @@ def read_batches(path: Path, columns: list[str]) -> Iterator[pa.Table]:
     if path.is_file():
         file = pq.ParquetFile(path)
         for group in range(file.num_row_groups):
-            yield file.read_row_group(group, columns=columns)
+            yield _check_names(path, file.read_row_group(group, columns=columns))
     else:
         for shard in shard_paths(path):
-            yield pq.read_table(shard, columns=columns)
+            yield _check_names(path, pq.read_table(shard, columns=columns))
 
 
 def chosen_rows(table: pa.Table, splits: list[str] | None, bodies: list[str] | None) -> pa.Table:

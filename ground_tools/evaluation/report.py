@@ -130,4 +130,4 @@ def section(results: Results) -> str:
 
 
 def _picture_files(results: Results) -> set[str]:
-    return {Path(entry.file).name for entries in results.pictures.values() for entry in entries}
+    return {entry.file for entries in results.pictures.values() for entry in entries}

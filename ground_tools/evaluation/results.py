@@ -17,6 +17,7 @@ from msgspec import UNSET, UnsetType
 
 from ground_tools.evaluation.statistics import VERSION
 from ground_tools.foundation.json_records import from_plain, read_json, to_plain
+from ground_tools.foundation.names import check_inner_path
 
 ByClass = dict[str, float | None]
 
@@ -258,6 +259,10 @@ class PictureEntry:
     caption: str
     bundle: BundleIdentity
     dataset_sha256: str
+
+    def __post_init__(self) -> None:
+        if "/" in check_inner_path(self.file, "picture: file"):
+            raise ValueError(f"picture: file: expected a name without folders, got {self.file}")
 
     @property
     def origin(self) -> tuple[str, str]:

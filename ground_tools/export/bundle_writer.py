@@ -41,6 +41,7 @@ from ground_tools.export.graph import (
 )
 from ground_tools.export.temperature import report, sampled_scores, sampled_truth, score_factor
 from ground_tools.foundation.json_records import to_plain
+from ground_tools.foundation.names import check_name
 from ground_tools.foundation.progress import progress
 from ground_tools.labels.classes import CLASS_NAMES, CLASS_ROLES, COLORS
 from ground_tools.networks.unet import UNetDropout, build_unet
@@ -70,7 +71,7 @@ def read_trained(folder: Path) -> TrainedNetwork:
     if not record_path.is_file() or not weights.is_file():
         raise ValueError(f"{folder}: expected unet.weights.h5 and training.json of a finished training")
     record = json.loads(record_path.read_text(encoding="utf-8"))
-    return TrainedNetwork(record["recipe"]["role"], record, weights)
+    return TrainedNetwork(check_name(record["recipe"]["role"], f"{record_path}: recipe.role"), record, weights)
 
 
 def write_bundle(
@@ -95,6 +96,7 @@ def write_bundle(
     trained, and where no image may go into the bundle.
     """
     trained = _in_order(trained)
+    check_name(name, "name")
     if out.exists() and any(out.iterdir()) and not (out / "manifest.json").is_file():
         raise ValueError(f"{out}: holds something else than a bundle; choose another --out")
     used = sets_used({network.role: network.record for network in trained}, {})

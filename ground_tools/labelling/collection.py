@@ -17,6 +17,7 @@ from msgspec.structs import asdict, replace
 from ground_tools.foundation.descriptions import parse, read_toml
 from ground_tools.foundation.expectations import format_toml_value
 from ground_tools.foundation.files import write_whole
+from ground_tools.foundation.names import PLAIN_NAME, check_inner_path, check_name, is_plain_name
 from ground_tools.foundation.structures import FieldError, TomlTable
 from ground_tools.labelling.annotations import Annotation, default_name, read_annotation
 
@@ -97,6 +98,8 @@ class Rules(TomlTable, frozen=True):
     ] = None
 
     def __post_init__(self) -> None:
+        if self.name and not is_plain_name(self.name):
+            raise FieldError("name", PLAIN_NAME, format_toml_value(self.name))
         members = [file for group in self.groups for file in group]
         if twice := {file for file in members if members.count(file) > 1}:
             raise FieldError("groups", "images that are in one group alone", format_toml_value(min(twice)))
@@ -131,6 +134,9 @@ def read_manifest(images: Path) -> dict[str, ImageEntry]:
         for row in reader:
             if not all(row.get(name) for name in ("file", "body", "sha256")):
                 raise ValueError(f"{path}, line {reader.line_num}: expected a file, a body and a sha256, got {row}")
+            place = f"{path}, line {reader.line_num}"
+            check_inner_path(row["file"], f"{place}: file")
+            check_name(row["body"], f"{place}: body")
             entries[row["file"]] = ImageEntry(row["file"], row["body"], row["sha256"])
     return entries
 

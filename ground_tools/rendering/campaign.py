@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from ground_tools.datasets.store import SPLITS
 from ground_tools.foundation.descriptions import find_file, read_structure
 from ground_tools.foundation.expectations import format_toml_value
+from ground_tools.foundation.names import PLAIN_NAME, is_plain_name
 from ground_tools.foundation.structures import FieldError, TomlTable
 from ground_tools.rendering.geometry import View, hyperbolic_flyby, random_view
 
@@ -38,6 +39,8 @@ class Flyby(TomlTable, frozen=True):
     duration_s: Annotated[float, Meta(gt=0, description="duration of the pass, seconds")]
 
     def __post_init__(self) -> None:
+        if not is_plain_name(self.body):
+            raise FieldError("body", PLAIN_NAME, format_toml_value(self.body))
         if self.farthest <= self.closest:
             raise FieldError(
                 "farthest", f"more than closest, {format_toml_value(self.closest)}", format_toml_value(self.farthest)
@@ -57,6 +60,10 @@ class Campaign(TomlTable, frozen=True):
     flyby: Flyby | None = None
 
     def __post_init__(self) -> None:
+        for field_name, names in (("name", [self.name]), ("bodies", self.random_views or ())):
+            for name in names:
+                if not is_plain_name(name):
+                    raise FieldError(field_name, PLAIN_NAME, format_toml_value(name))
         if (self.random_views is None) == (self.flyby is None):
             raise FieldError("", "either bodies or flyby", "neither" if self.flyby is None else "both")
 

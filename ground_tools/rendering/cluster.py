@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import dask
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
-from dask.distributed import Client, KilledWorker, LocalCluster, as_completed
+from dask.distributed import Client, KilledWorker, LocalCluster, Security, as_completed
 
 from ground_tools.bodies.catalogue import BodyRecipe
 from ground_tools.bodies.enhanced_body import BodyParts, read_parts
@@ -123,7 +124,8 @@ def _rendered(
                     f"(out of memory? each may take {WORKER_MEMORY}); start the same command again to continue"
                 ) from error
             future.release()
-            yield result
+            # Which file it is for is known here, and not a worker's to say.
+            yield replace(result, shard=futures[future])
     finally:
         client.cancel(list(futures), force=True)
 
@@ -134,7 +136,12 @@ def _held(parts: BodyParts) -> BodyParts:
 
 @contextmanager
 def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
-    """A client of the cluster at `scheduler`, or of an own one with so many worker processes."""
+    """A client of the cluster at `scheduler`, or of an own one with so many worker processes.
+
+    Whoever reaches a Dask scheduler without credentials has its workers run any code. The own one listens on loopback,
+    which every user of this computer reaches: its credentials are made for this run, are held in memory by its
+    processes alone, and nobody connects without them (TLS in both directions). Its status pages are off.
+    """
     # A worker that is restarted, or busy in Blender, is nothing that the user must read about.
     for name in ("distributed", "bokeh", "tornado"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -148,22 +155,29 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
                 raise RuntimeError(f"scheduler {scheduler}: it has no workers; start some: dask worker {scheduler}")
             yield client
         return
+    security = Security.temporary()
     with (
         dask.config.set(
             {
                 "distributed.scheduler.allowed-failures": _WORKER_DEATHS - 1,
                 "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
+                "distributed.scheduler.http.routes": [],
+                "distributed.worker.http.routes": [],
             }
         ),
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
+            host="127.0.0.1",
+            protocol="tls",
+            security=security,
             memory_limit=WORKER_MEMORY,
             dashboard_address="127.0.0.1:0",
+            scheduler_kwargs={"dashboard": False},
             silence_logs=logging.CRITICAL,
         ) as cluster,
-        Client(cluster) as client,
+        Client(cluster, security=security) as client,
     ):
         yield client
 

@@ -240,7 +240,7 @@ typedef struct rubblemap_topic_statistics {
   uint64_t received; /* verified */
   uint64_t lost;     /* gaps in the sequence, malformed products among them */
   uint64_t skipped;  /* verified, but replaced by a newer one before it was taken */
-  uint64_t restarts; /* the sequence began anew: so did the service */
+  uint64_t restarts; /* the sequence went back, or ahead by more than 1000000: the service began anew */
 } rubblemap_topic_statistics;
 
 typedef struct rubblemap_statistics {

@@ -56,6 +56,7 @@ struct Commander::State {
                "commands socket"),
         reader(most_command_bytes) {
     socket.set(ZMQ_LINGER, 0);
+    socket.set(ZMQ_RCVHWM, static_cast<int>(most_messages));
     // A command that nobody took in time must not be carried out later.
     socket.set(ZMQ_IMMEDIATE, 1);
     socket.set_heartbeat(options.heartbeat_ms);

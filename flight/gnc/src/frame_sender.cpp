@@ -18,6 +18,9 @@ namespace {
 using Slot = SlotPool::Slot;
 constexpr std::size_t header_bytes = SlotPool::header_bytes;
 
+// ZeroMQ's own commands are smaller.
+constexpr std::int64_t largest_answer = 1024;
+
 // Called by libzmq, in its I/O thread, when it is done with a part.
 void part_is_sent(void*, void* slot) { static_cast<Slot*>(slot)->give_part_back(); }
 
@@ -66,6 +69,9 @@ struct FrameSender::State {
         slots(std::make_shared<SlotPool>(options.max_frames, max_pixel_bytes)) {
     require(source.assign(options.source), "source", "1..32 bytes", options.source.size());
     socket.set(ZMQ_SNDHWM, 2);
+    // Nothing is to come back on this socket.
+    socket.set(ZMQ_RCVHWM, 1);
+    socket.set_largest_part(largest_answer);
     // Frames wait for a service to be there, not in a queue from which it would get them late.
     socket.set(ZMQ_IMMEDIATE, 1);
     socket.set(ZMQ_LINGER, options.linger_ms);

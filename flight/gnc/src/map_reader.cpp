@@ -2,13 +2,14 @@
 
 #include <msgpack.hpp>
 
+#include "rubblemap/icd.hpp"
 #include "utf8.hpp"
 
 namespace rubblemap {
 namespace {
 
-// As deep as the stack that msgpack's parser reserves when it is made; deeper, it would allocate.
-constexpr std::size_t deepest = MSGPACK_EMBED_STACK_SIZE;
+// Deeper than the stack that msgpack's parser reserves when it is made, it would allocate.
+static_assert(most_nesting <= MSGPACK_EMBED_STACK_SIZE);
 
 // What the parser calls with each value, in order. A method that returns false ends the parsing.
 class TokenWriter : public msgpack::null_visitor {
@@ -64,7 +65,7 @@ public:
   bool visit_bin(const char*, std::uint32_t) noexcept { return false; }
   bool visit_ext(const char*, std::uint32_t) noexcept { return false; }
 
-  bool start_array(std::uint32_t items) noexcept { return open(Kind::array, items); }
+  bool start_array(std::uint32_t items) noexcept { return items <= most_array_items && open(Kind::array, items); }
   bool end_array() noexcept { return close(); }
   bool start_map(std::uint32_t pairs) noexcept { return open(Kind::map, pairs); }
   bool end_map() noexcept { return close(); }
@@ -90,7 +91,7 @@ private:
   }
 
   bool open(Kind kind, std::uint32_t size) noexcept {
-    if (depth_ == deepest) return false;
+    if (depth_ == most_nesting) return false;
     open_[depth_] = count_;
     if (add(kind, size) == nullptr) return false;
     ++depth_;
@@ -105,7 +106,7 @@ private:
   std::unique_ptr<Token[]> tokens_;
   const std::size_t most_;
   std::size_t count_ = 0;
-  std::size_t open_[deepest] = {};
+  std::size_t open_[most_nesting] = {};
   std::size_t depth_ = 0;
   bool at_key_ = false;
 };

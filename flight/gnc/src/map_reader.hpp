@@ -32,8 +32,9 @@ public:
   MapReader(const MapReader&) = delete;
   MapReader& operator=(const MapReader&) = delete;
 
-  // Reads exactly one map with text keys, nested at most 32 deep, texts of valid UTF-8, no binary data, and nothing
-  // after it. False for anything else. The tokens are good until the next call, texts while `data` is.
+  // Reads exactly one map with text keys, nested and with arrays as the ICD allows, texts of valid UTF-8, no binary
+  // data, and nothing after it. False for anything else. The tokens are good until the next call, texts while `data`
+  // is.
   [[nodiscard]] bool read(const std::uint8_t* data, std::size_t size) noexcept;
 
   // The map that was read last.

@@ -222,10 +222,17 @@ struct Receiver::State {
     const auto topic = static_cast<std::size_t>(product.topic);
     TopicStatistics& counts = statistics.topics[topic];
     ++counts.received;
-    if (seen[topic] && product.sequence > next_sequence[topic]) counts.lost += product.sequence - next_sequence[topic];
-    if (seen[topic] && product.sequence < next_sequence[topic]) ++counts.restarts;
+    if (seen[topic]) {
+      const bool on = product.sequence >= next_sequence[topic];
+      const std::uint64_t gap = on ? product.sequence - next_sequence[topic] : 0;
+      if (on && gap <= largest_gap) {
+        counts.lost += gap;
+      } else {
+        ++counts.restarts;
+      }
+    }
     seen[topic] = true;
-    next_sequence[topic] = product.sequence + 1;
+    next_sequence[topic] = product.sequence + (product.sequence < std::numeric_limits<std::uint64_t>::max() ? 1 : 0);
   }
 
   static constexpr std::size_t topic_bytes = 32;

@@ -11,6 +11,8 @@ import msgspec
 from msgspec import Meta, field
 
 from ground_tools.foundation.descriptions import find_file, read_structure
+from ground_tools.foundation.expectations import format_toml_value
+from ground_tools.foundation.names import PLAIN_NAME, is_plain_name
 from ground_tools.foundation.structures import FieldError, TomlTable
 from ground_tools.training.chain.pieces import Wanted
 from ground_tools.training.recipes import Recipe, flatten, load_recipe
@@ -59,6 +61,9 @@ class PlanTable(TomlTable, frozen=True):
 
     def __post_init__(self) -> None:
         names = [stage.name for stage in self.stages]
+        for number, name in enumerate(names):
+            if not is_plain_name(name):
+                raise FieldError(f"stage[{number}].name", PLAIN_NAME, format_toml_value(name))
         for number, name in enumerate(names):
             if name in names[:number]:
                 raise FieldError(f"stage[{number}].name", "another name than those of earlier stages", f'"{name}"')

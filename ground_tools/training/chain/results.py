@@ -8,6 +8,7 @@ import json
 import tarfile
 from pathlib import Path
 
+from ground_tools.foundation.names import check_name
 from ground_tools.training.outcome import ENCODER_WEIGHTS, RECORD_FILE, UNET_WEIGHTS
 from ground_tools.training.progress import CURVES_FILE, draw_curves, read_log
 
@@ -62,6 +63,7 @@ def unpack_results(folder: Path, out: Path) -> list[Path]:
             with tarfile.open(path) as archive:
                 names = list(dict.fromkeys(name.split("/")[0] for name in archive.getnames()))
                 for name in names:
+                    check_name(name, f"{path}: stage")
                     if (out / name).exists():
                         raise ValueError(f"{out / name}: expected nothing there, got a folder; choose another --out")
                 archive.extractall(out, filter="data")

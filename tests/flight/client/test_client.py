@@ -12,6 +12,7 @@ import pytest
 import zmq
 
 from flight.client import Commander, FrameSender, Subscriber
+from flight.icd.limits import LARGEST_GAP
 from tests.flight.service_process import running_service
 from tests.golden.vectors import product
 from tests.tiny_bundle import body_frame
@@ -99,6 +100,20 @@ def test_a_malformed_product_is_counted_and_never_handed_over(publisher: Publish
         assert "plane class_map: crc32" in subscriber.statistics.last_error
         publisher.publish(1)
         assert subscriber.receive(1).header["sequence"] == 1
+
+
+@pytest.mark.parametrize("newest", [True, False])
+def test_a_forged_sequence_number_counts_as_no_loss(publisher: Publisher, newest: bool) -> None:
+    """One that is wrong costs two restarts, not a count of losses that means nothing for good."""
+    with connected(publisher, newest=newest) as subscriber:
+        sequences = (3, 4, 2**64 - 1, 5, 6, 6 + LARGEST_GAP + 2, 7, 7 + LARGEST_GAP + 1)
+        for sequence in sequences:
+            publisher.publish(sequence)
+            while subscriber.receive(1) is None:
+                pass
+        assert subscriber.statistics.received == len(sequences)
+        assert subscriber.statistics.lost == LARGEST_GAP  # of the last one alone, which may be
+        assert subscriber.statistics.restarts == 4
 
 
 def test_an_unknown_topic_is_refused() -> None:

@@ -56,6 +56,16 @@ void check_taken(Judge& judge) {
   };
   judge.takes(maker.with(nested(31)));
   judge.refuses(maker.with(nested(32)), Reason::malformed_header, "expected a msgpack map");
+  const auto of_items = [](std::uint32_t count) { return field("later", std::vector<int>(count, 7)); };
+  judge.takes(maker.with(of_items(1024)));
+  judge.refuses(maker.with(of_items(1025)), Reason::malformed_header, "expected a msgpack map");
+  const auto bytes = [&maker](const char* value, std::size_t size) {
+    return maker.with({"later", [=](Packing& out) { out.pack_bin_body(value, static_cast<std::uint32_t>(size)); }});
+  };
+  // Binary data and extensions (a timestamp is one), even of no bytes.
+  judge.refuses(bytes("\xC4\x00", 2), Reason::malformed_header, "expected a msgpack map");
+  judge.refuses(bytes("\xC7\x00\x05", 3), Reason::malformed_header, "expected a msgpack map");
+  judge.refuses(bytes("\xD6\xFF\x00\x00\x00\x00", 6), Reason::malformed_header, "expected a msgpack map");
   auto entries = maker.fields(maker.planes());
   entries.insert(entries.begin(), field("gamma", "no number"));
   Message repeated = maker.message();

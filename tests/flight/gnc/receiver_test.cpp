@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <limits>
 
 #include "fake_service.hpp"
 #include "make_product.hpp"
@@ -272,6 +273,16 @@ void check_gaps_and_restart() {
     settle(receiver, Topic::navigation, ++sent);
   }
   REQUIRE(counts.lost == 14 + 1 && counts.restarts == 1);
+  // A forged number is no loss: it costs two restarts. A gap that losses explain still counts.
+  constexpr std::uint64_t largest = std::numeric_limits<std::uint64_t>::max();
+  for (const std::uint64_t sequence : {largest, std::uint64_t{5}, 6 + rubblemap::largest_gap + 1, std::uint64_t{6}}) {
+    service->send(navigation(sequence).message());
+    settle(receiver, Topic::navigation, ++sent);
+  }
+  REQUIRE(counts.lost == 14 + 1 && counts.restarts == 1 + 4);
+  service->send(navigation(7 + rubblemap::largest_gap).message());
+  settle(receiver, Topic::navigation, ++sent);
+  REQUIRE(counts.lost == 14 + 1 + rubblemap::largest_gap && counts.restarts == 1 + 4);
 }
 
 // More than queues hold, while nobody reads: what is not received is counted as lost, to the last one.

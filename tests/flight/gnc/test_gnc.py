@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import shutil
@@ -170,7 +171,9 @@ def damaged(parts: Sequence[bytes], generator: random.Random) -> list[bytes]:
             break
         target = target[key]
     numbers = [-1, 0, 1, 1.0, 2**32, 2**64 - 1, 1e300, float("nan")]
-    values = [None, True, *numbers, "", "map", "é" * 17, "x" * 70, [], [1], {}]
+    deep = functools.reduce(lambda inner, _: [inner], range(40), 0)
+    hostile = [deep, [0] * 1025, b"", b"x", msgpack.ExtType(5, b""), msgpack.Timestamp(0), {"k": deep}]
+    values = [None, True, *numbers, "", "map", "é" * 17, "x" * 70, [], [1], {}, *hostile]
     if isinstance(target, dict) and generator.random() < 0.2:
         del target[key]
     else:

@@ -14,6 +14,8 @@ from msgspec import inspect
 from ground_tools.foundation.structures import FieldError, TomlTable, conditions
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=8)
+# As ground_tools.foundation.names takes them; hardly any text of all characters is one.
+NAMES = st.text("ab9_-. é", max_size=6).map(lambda text: f"n{text}n")
 ANYTHING = st.booleans() | st.integers(-(2**62), 2**62) | st.floats(allow_nan=False, allow_infinity=False) | TEXTS
 
 

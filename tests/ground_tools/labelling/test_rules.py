@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ground_tools.foundation.descriptions import parse
 from ground_tools.labelling.collection import Rules, SplitByImage, read_rules
-from tests.ground_tools.foundation.structure_strategy import as_read, structures
+from tests.ground_tools.foundation.structure_strategy import NAMES, as_read, structures
 
 FIELDS = "name, seed, minimum_across, margin, split_by_image, split_by_body, excluded, groups, wanted"
 
@@ -71,6 +71,6 @@ def shares(draw: st.DrawFn) -> SplitByImage:
 
 
 @settings(deadline=None)
-@given(structures(Rules, split_by_image=shares()))
+@given(structures(Rules, name=st.just("") | NAMES, split_by_image=shares()))
 def test_what_is_written_is_read_back(rules: Rules) -> None:
     assert parse("rules", as_read(rules), Rules) == rules

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ground_tools.foundation.descriptions import parse
-from ground_tools.rendering.campaign import CAMPAIGNS, Campaign, Flyby, load_campaign
-from tests.ground_tools.foundation.structure_strategy import as_read, structures
+from ground_tools.rendering.campaign import CAMPAIGNS, Campaign, Counts, Flyby, load_campaign
+from tests.ground_tools.foundation.structure_strategy import NAMES, as_read, structures
 
 VIEWS = """
 name = "x"
@@ -31,6 +31,7 @@ farthest = 2.5
 duration_s = 9
 """
 FIELDS, FLYBY_FIELDS = "name, seed, samples, bodies, flyby", "body, frames, closest, farthest, duration_s"
+COUNT_ROWS = st.builds(Counts, st.integers(0, 2**62), st.integers(0, 2**62), st.integers(0, 2**62))
 COUNTS = "[train, validation, test], whole numbers >= 0"
 
 
@@ -100,6 +101,11 @@ def test_a_malformed_campaign_is_named(tmp_path: Path, text: str, before: str, a
 
 
 @settings(deadline=None)
-@given(structures(Campaign, flyby=st.none()) | structures(Campaign, random_views=st.none()))
+@given(
+    structures(
+        Campaign, name=NAMES, flyby=st.none(), random_views=st.dictionaries(NAMES, COUNT_ROWS, min_size=1, max_size=4)
+    )
+    | structures(Campaign, name=NAMES, random_views=st.none(), flyby=structures(Flyby, body=NAMES))
+)
 def test_what_is_written_is_read_back(campaign: Campaign) -> None:
     assert parse("campaign", as_read(campaign), Campaign) == campaign

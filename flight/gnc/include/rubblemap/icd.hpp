@@ -11,7 +11,8 @@ namespace rubblemap {
 
 inline constexpr std::uint64_t schema_version = 1;
 
-// Bytes of a frame's header, its pixels, a product's header, a command or reply; entries of a product.
+// Bytes of a frame's header, its pixels, a product's header, a command or reply; entries of a product; how
+// deep maps and arrays are nested in any header or map, itself included, and items of an array in it.
 inline constexpr std::size_t most_frame_header_bytes = 4096;
 inline constexpr std::size_t most_message_bytes = 41943040;
 inline constexpr std::size_t most_header_bytes = 65536;
@@ -19,6 +20,11 @@ inline constexpr std::size_t most_command_bytes = 65536;
 inline constexpr std::size_t most_flags = 32;
 inline constexpr std::size_t most_classes = 64;
 inline constexpr std::size_t most_planes = 8;
+inline constexpr std::size_t most_nesting = 32;
+inline constexpr std::size_t most_array_items = 1024;
+
+// Missing numbers in a sequence that may be lost products; more of them are no loss.
+inline constexpr std::uint64_t largest_gap = 1000000;
 
 // Of a frame and of a map, pixels; a map may be smaller.
 inline constexpr std::uint32_t smallest_side = 16;

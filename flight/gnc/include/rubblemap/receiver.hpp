@@ -31,7 +31,7 @@ struct TopicStatistics {
   std::uint64_t received = 0;  // verified
   std::uint64_t lost = 0;      // gaps in the sequence, malformed products among them
   std::uint64_t skipped = 0;   // verified, but replaced by a newer one before it was taken
-  std::uint64_t restarts = 0;  // the sequence began anew: so did the service
+  std::uint64_t restarts = 0;  // the sequence went back, or ahead by more than largest_gap: the service began anew
 };
 
 struct ReceiverStatistics {
