@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -168,20 +168,24 @@ class Engine:
         accumulator = Accumulator((len(self.bundle.classes), self.bundle.height, self.bundle.width))
         fuse_seconds = 0.0
         pending = self._submit_pass(plan.networks, 0)
-        for number in range(plan.passes):
-            pass_began = time.perf_counter()
-            scores = [future.result() for future in pending]
-            self._pass_seconds = time.perf_counter() - pass_began
-            last = number + 1 == plan.passes or self._would_overrun(settings, number + 1, started)
-            if not last:
-                pending = self._submit_pass(plan.networks, number + 1)
-            fuse_began = time.perf_counter()
-            accumulator.add(fuse(scores, plan.weights) if len(scores) > 1 else scores[0])
-            fuse_seconds += time.perf_counter() - fuse_began
-            if progress is not None:
-                progress(number + 1)
-            if last:
-                break
+        try:
+            for number in range(plan.passes):
+                pass_began = time.perf_counter()
+                scores = [future.result() for future in pending]
+                self._pass_seconds = time.perf_counter() - pass_began
+                last = number + 1 == plan.passes or self._would_overrun(settings, number + 1, started)
+                if not last:
+                    pending = self._submit_pass(plan.networks, number + 1)
+                fuse_began = time.perf_counter()
+                accumulator.add(fuse(scores, plan.weights) if len(scores) > 1 else scores[0])
+                fuse_seconds += time.perf_counter() - fuse_began
+                if progress is not None:
+                    progress(number + 1)
+                if last:
+                    break
+        finally:
+            # After an error of one network the others may still run: they must not meet the next frame's.
+            wait(pending)
         return accumulator, fuse_seconds
 
     def _make_maps(self, plan: _FramePlan, accumulator: Accumulator, settings: Settings) -> Maps:
