@@ -19,7 +19,19 @@ from typing import Any
 
 from flight.command_line import CommandParser, run_program
 from flight.option_types import existing_folder, output_folder
-from tests.reliability import decoders, flips, flood, kills, live_sockets, power_cuts, soak, upsets
+from tests.reliability import (
+    decoders,
+    flips,
+    flood,
+    handshakes,
+    kills,
+    live_sockets,
+    pause,
+    power_cuts,
+    soak,
+    swap,
+    upsets,
+)
 from tests.reliability.report import write_report
 from tests.tiny_bundle import write_tiny_bundle
 
@@ -31,8 +43,11 @@ CAMPAIGNS: dict[str, tuple[Callable[[Path, Path, Any], dict[str, Any]], str, flo
     "flips": (flips.run, "tiny", 1_000, 60),
     "power_cuts": (power_cuts.run, "tiny", 200, 3),
     "kills": (kills.run, "tiny", 200, 6),
+    "pause": (pause.run, "tiny", 40, 4),
+    "swap": (swap.run, "tiny", 60, 6),
     "upsets": (upsets.run, "shipped", 500, 4),
     "flood": (flood.run, "shipped", 60, 10),
+    "handshakes": (handshakes.run, "tiny", 60, 10),
     "soak": (soak.run, "tiny", 50_000, 600),
 }
 
