@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from flight.bundle import Bundle, BundleError, load_bundle
+from flight.bundle import Bundle, BundleError
 from flight.service.bundle_store import BundleStore, find_folder
 from flight.service.candidate import CandidateSlot
 from flight.service.commands import CommandError, Procedure, advance
@@ -111,7 +111,7 @@ class BundleCare:
 
     def _validate(self, staged: Staged) -> Procedure:
         self._staged = replace(staged, bundle=None)
-        bundle: Bundle = yield from self._storage.run(lambda: load_bundle(staged.folder))
+        bundle: Bundle = yield from self._storage.run(lambda: self._store.find(staged.sha256))
         agreement = yield from self._candidate.warm_up(staged.folder, bundle)
         self._candidate.drop()
         self._staged = replace(staged, bundle=bundle)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import sys
 import time
 from typing import Any
@@ -18,6 +19,13 @@ from flight.service.statistics import Counters
 def publish(telemetry: zmq.Socket[bytes], topic: str, data: bytes) -> None:
     """Send a map on the telemetry socket, without waiting."""
     telemetry.send_multipart([topic.encode("ascii"), data], flags=zmq.NOBLOCK)
+
+
+def _takes_a_line(descriptor: int) -> bool:
+    """Whether a line can be written without waiting: a pipe takes at least 4096 bytes then, and lines are shorter."""
+    waiting = select.poll()
+    waiting.register(descriptor, select.POLLOUT)
+    return bool(waiting.poll(0))
 
 
 class Event:
@@ -101,8 +109,10 @@ class EventSink:
         values = event_values(name, event.message, event.arguments, time.time_ns(), held)
         publish(telemetry, TOPIC_EVENT, encode_message("event", values))
         more = f" ({held} more held back)" if held else ""
-        # A closed log or a full disk must not end the service.
+        # A closed log or a full disk must not end the service, nor one that nobody reads hold it up.
         with contextlib.suppress(OSError, ValueError):
+            if not _takes_a_line(sys.stderr.fileno()):
+                return
             # One event is one line, even if a name from a peer contains line breaks.
             line = " ".join(event.message.splitlines())
             print(f"{EVENTS[name].severity:12} {name}: {line}{more}", file=sys.stderr, flush=True)

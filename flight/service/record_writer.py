@@ -46,6 +46,7 @@ class RecordWriter:
         self._next_look = 0.0
         self._verified = time.monotonic()
         self._copies = store.copies
+        self._lost = False
         self.record = store.record
 
     @property
@@ -136,12 +137,13 @@ class RecordWriter:
         if now < self._next_look or not self.persistent:
             return False
         self._next_look = now + _LOOK_S
-        before, self._copies = self._copies, self._store.copies
-        lost = self._copies < len(COPIES) and (self._copies < before or now - self._verified >= _RETRY_S)
-        due = 0.0 < self._verify_interval_s <= now - self._verified
-        if lost or due:
+        self._copies = self._store.copies
+        before, self._lost = self._lost, self._copies < len(COPIES)
+        due = self._lost and (not before or now - self._verified >= _RETRY_S)
+        due = due or 0.0 < self._verify_interval_s <= now - self._verified
+        if due:
             self._verified = now
-        return lost or due
+        return due
 
     def _report(self, problems: list[tuple[str, str]]) -> None:
         for path, problem in problems:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from flight.bundle import Bundle, load_bundle
+from flight.client import CommandFailed
 from tests.flight.service.scenarios import (
     Journal,
     answer,
@@ -111,6 +112,26 @@ def test_after_a_fall_back_the_folder_given_at_start_is_not_loaded_from(
         swap_folder(given, others["other networks"])
         lose_worker(service)
         journal.wait_for("bundle_fell_back")
+        assert_still_the_same(service, journal, load_bundle(tiny_bundle))
+
+
+def test_another_bundle_in_the_place_of_the_staged_one_is_neither_validated_nor_activated(
+    tiny_bundle: Path, tmp_path: Path, others: dict[str, Path]
+) -> None:
+    variant(tiny_bundle, tmp_path / "uplink" / "next", "2.0", passes=3)
+    with (
+        journaled_service(tmp_path, tiny_bundle, storage(tmp_path) + QUIET) as (service, journal),
+        service.commander(timeout_s=60.0) as commander,
+    ):
+        staged = tmp_path / "state" / "bundles" / commander.send("load_bundle", path="next")["sha256"]
+        swap_folder(staged, others["other networks"])
+        with pytest.raises(CommandFailed, match="got another bundle"):
+            commander.send("validate_bundle")
+        commander.send("load_bundle", path="next")
+        commander.send("validate_bundle")
+        swap_folder(staged, others["other networks"])
+        with pytest.raises(CommandFailed, match="another bundle"):
+            commander.send("activate_bundle")
         assert_still_the_same(service, journal, load_bundle(tiny_bundle))
 
 

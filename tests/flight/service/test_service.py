@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -359,6 +360,22 @@ def test_the_service_outlives_its_log(tiny_bundle: Path, tmp_path: Path) -> None
         for value in (5, 6):
             service.command("set_parameter", name="passes", value=value)
         assert service.command("get_parameters")["passes"] == 6
+
+
+def test_a_log_that_nobody_reads_holds_nothing_up(tiny_bundle: Path, tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    with running_service(tmp_path, tiny_bundle, stderr=writing) as service:
+        os.set_blocking(writing, False)
+        for size in (4096, 1):
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    os.write(writing, b"x" * size)
+        os.set_blocking(writing, True)
+        for value in (5, 6):
+            service.command("set_parameter", name="passes", value=value)
+        assert service.command("get_parameters")["passes"] == 6
+    os.close(writing)
+    os.close(reading)
 
 
 def test_a_lost_scratch_folder_does_not_end_the_service(tiny_bundle: Path, tmp_path: Path) -> None:
