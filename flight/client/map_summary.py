@@ -23,8 +23,6 @@ PROBABILITY_SLACK = 0.02
 THRESHOLD_SLACK = 0.02
 # Between neighbours, a distance to the same pixel differs by no more than their own; binary16 rounds both.
 CLEARANCE_ROUNDING = 2.0**-9
-# In place of a class, what the camera did not see may be told by this index, K or K + 1.
-NOT_SEEN = 255
 
 
 @dataclass(frozen=True)
@@ -169,7 +167,7 @@ def _count_unknown(view: _Planes) -> int:
     for name in ("class_map", "enhanced_class_map"):
         if name in view.product.planes:
             plane = view.product.planes[name]
-            unknown |= (plane > view.classes + 1) & (plane != NOT_SEEN)
+            unknown |= plane > view.classes
     return int(unknown.sum())
 
 

@@ -82,7 +82,6 @@ class Engine:
         self._monitor = read_monitor(bundle)
         self._networks = load_networks(bundle, max(threads // count, 1) if self._parallel else threads)
         self._pool = ThreadPoolExecutor(count if self._parallel else 1, thread_name_prefix="network")
-        self._running: list[Future[NDArray[np.float32]]] = []
         self._pass_seconds = 0.0
 
     def close(self) -> None:
@@ -166,27 +165,29 @@ class Engine:
         """
         if progress is not None:
             progress(0)
-        # When one network refuses a frame, the others' passes go on, over the tensors that are set here.
-        wait(self._running)
         for network in plan.networks:
             network.begin(plan.image.image, seed, plan.passes)
         accumulator = Accumulator((len(self.bundle.classes), self.bundle.height, self.bundle.width))
         fuse_seconds = 0.0
         pending = self._submit_pass(plan.networks, 0)
-        for number in range(plan.passes):
-            pass_began = time.perf_counter()
-            scores = [future.result() for future in pending]
-            self._pass_seconds = time.perf_counter() - pass_began
-            last = number + 1 == plan.passes or self._would_overrun(settings, number + 1, started)
-            if not last:
-                pending = self._submit_pass(plan.networks, number + 1)
-            fuse_began = time.perf_counter()
-            accumulator.add(fuse(scores, plan.weights) if len(scores) > 1 else scores[0])
-            fuse_seconds += time.perf_counter() - fuse_began
-            if progress is not None:
-                progress(number + 1)
-            if last:
-                break
+        try:
+            for number in range(plan.passes):
+                pass_began = time.perf_counter()
+                scores = [future.result() for future in pending]
+                self._pass_seconds = time.perf_counter() - pass_began
+                last = number + 1 == plan.passes or self._would_overrun(settings, number + 1, started)
+                if not last:
+                    pending = self._submit_pass(plan.networks, number + 1)
+                fuse_began = time.perf_counter()
+                accumulator.add(fuse(scores, plan.weights) if len(scores) > 1 else scores[0])
+                fuse_seconds += time.perf_counter() - fuse_began
+                if progress is not None:
+                    progress(number + 1)
+                if last:
+                    break
+        finally:
+            # After an error of one network the others may still run: they must not meet the next frame's.
+            wait(pending)
         return accumulator, fuse_seconds
 
     def _make_maps(self, plan: _FramePlan, accumulator: Accumulator, settings: Settings) -> Maps:
@@ -228,8 +229,7 @@ class Engine:
 
     def _submit_pass(self, networks: list[Network], number: int) -> list[Future[NDArray[np.float32]]]:
         """Start pass `number` of each network; returns their scores to come."""
-        self._running = [self._pool.submit(network.run, number) for network in networks]
-        return self._running
+        return [self._pool.submit(network.run, number) for network in networks]
 
     def _would_overrun(self, settings: Settings, done: int, started: float | None) -> bool:
         """Whether one more pass, as long as the last, would end after the deadline."""

@@ -16,12 +16,15 @@ from flight.service.command_desk import CommandDesk
 from flight.service.configuration import Configuration, StorageSection
 from flight.service.events import EventSink
 from flight.service.file_check import FileCheck
+from flight.service.folder_lock import FolderLock
 from flight.service.frame_line import FrameLine
 from flight.service.housekeeping import Housekeeping
 from flight.service.parameters import ParameterTable
+from flight.service.patience import RunningClock
 from flight.service.publisher import Publisher
 from flight.service.rate_limit import RateLimit
 from flight.service.record import RecordStore
+from flight.service.record_writer import RecordWriter
 from flight.service.self_tests import SelfTests
 from flight.service.serving_bundle import FoundBundles, ServingBundle, find_bundles
 from flight.service.sockets import ServiceError
@@ -46,6 +49,26 @@ class Storage:
     records: RecordStore
     store: BundleStore
     found: FoundBundles
+
+
+def lock_state(folder: Path | None) -> FolderLock | None:
+    """Take the state folder for this service alone, before anything in it is read or changed.
+
+    Args:
+        folder: `storage.state` of the configuration; it is made if it is missing.
+
+    Raises:
+        ServiceError: another service has it, or it cannot be made or locked.
+    """
+    if folder is None:
+        return None
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return FolderLock(folder)
+    except BlockingIOError as error:
+        raise ServiceError(f"storage.state: expected a folder of this service alone, got {folder}: in use") from error
+    except OSError as error:
+        raise ServiceError(f"storage.state: {error.filename or folder}: {error.strerror}") from error
 
 
 def open_storage(section: StorageSection, bundle: Path, events: EventSink) -> Storage:
@@ -80,6 +103,7 @@ class Parts:
     notifier: Notifier
     candidate: CandidateSlot
     storage_thread: StorageThread
+    records: RecordWriter
     store: BundleStore
 
     def close(self) -> None:
@@ -87,6 +111,7 @@ class Parts:
         self.worker_care.close()
         self.candidate.drop()
         self.storage_thread.close()
+        self.records.close()
         self.store.close()
 
 
@@ -110,16 +135,17 @@ def build_parts(
         counters: of the service.
         shutdown: asks the loop to end.
     """
-    records, store, found = storage.records, storage.store, storage.found
+    store, found = storage.store, storage.found
     limits, latencies, notifier, thread = configuration.limits, Latencies(), Notifier(), StorageThread()
-    file_check = FileCheck(configuration.integrity.file_check_interval_s)
+    interval_s = configuration.integrity.file_check_interval_s
+    file_check, records = FileCheck(interval_s), RecordWriter(storage.records, interval_s, state.events)
     parameters = ParameterTable(records, configuration.parameters, found.serving, state.events)
-    serving = ServingBundle(found, store, records, parameters, file_check, state, counters)
+    serving = ServingBundle(found, store, thread, records, parameters, file_check, state, counters)
     publisher = Publisher(sockets["products"], counters, latencies)
     frame_limit, base_seed = RateLimit(limits.frames_per_second), configuration.inference.base_seed
     frame_line = FrameLine(sockets["frames"], frame_limit, base_seed, publisher, serving, parameters, state, counters)
     self_tests = SelfTests(records, parameters, state.events, counters)
-    make_worker = partial(Worker, context, configuration.inference.threads, configuration.worker)
+    make_worker = partial(Worker, context, configuration.inference.threads, configuration.worker, RunningClock())
     candidate = CandidateSlot(make_worker, self_tests)
     worker_care = WorkerCare(
         make_worker, configuration.worker, candidate, serving, frame_line, self_tests, notifier, state, counters
@@ -131,19 +157,20 @@ def build_parts(
         telemetry, state, counters, latencies, worker_care, serving, bundle_care, self_tests, parameters, records
     )
     state.call_on_change(housekeeping.send)
-    commands, command_limit = sockets["commands"], RateLimit(limits.commands_per_second)
+    commands, limit = sockets["commands"], RateLimit(limits.commands_per_second)
     command_desk = CommandDesk(
-        commands,
-        command_limit,
-        parameters,
-        worker_care,
-        bundle_care,
-        housekeeping,
-        shutdown,
-        state.events,
-        counters,
-        latencies,
+        commands, limit, parameters, worker_care, bundle_care, housekeeping, shutdown, state.events, counters, latencies
     )
     return Parts(
-        frame_line, worker_care, bundle_care, command_desk, housekeeping, serving, notifier, candidate, thread, store
+        frame_line,
+        worker_care,
+        bundle_care,
+        command_desk,
+        housekeeping,
+        serving,
+        notifier,
+        candidate,
+        thread,
+        records,
+        store,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from flight.bundle import Bundle, BundleError, load_bundle
+from flight.bundle import Bundle, BundleError
 from flight.service.bundle_store import BundleStore, find_folder
 from flight.service.candidate import CandidateSlot
 from flight.service.commands import CommandError, Procedure, advance
@@ -68,6 +68,7 @@ class BundleCare:
         self._counters = counters
         self._staged: Staged | None = None
         self._repair: Procedure | None = None
+        self._given_changed = False
 
     def staged_status(self) -> dict[str, Any] | None:
         """The staged bundle as in housekeeping; None if there is none."""
@@ -110,7 +111,7 @@ class BundleCare:
 
     def _validate(self, staged: Staged) -> Procedure:
         self._staged = replace(staged, bundle=None)
-        bundle: Bundle = yield from self._storage.run(lambda: load_bundle(staged.folder))
+        bundle: Bundle = yield from self._storage.run(lambda: self._store.find(staged.sha256))
         agreement = yield from self._candidate.warm_up(staged.folder, bundle)
         self._candidate.drop()
         self._staged = replace(staged, bundle=bundle)
@@ -130,15 +131,13 @@ class BundleCare:
 
     def _activate(self, bundle: Bundle, folder: Path) -> Procedure:
         yield from self._candidate.warm_up(folder, bundle)
+        try:
+            yield from self._serving.record_activation(bundle)
+        except OSError as error:
+            self._candidate.drop()
+            raise CommandError("storage_failed", f"not activated: the record: {error.strerror}") from error
         before = self._serving.bundle
-
-        def take_over() -> None:
-            try:
-                self._serving.activate(bundle, folder)
-            except OSError as error:
-                raise CommandError("storage_failed", f"not activated: the record: {error.strerror}") from error
-
-        yield from self._worker_care.replace(take_over)
+        yield from self._worker_care.replace(lambda: self._serving.activate(bundle, folder))
         self._counters.count("bundle_activations")
         self._events.send(
             "bundle_activated",
@@ -157,6 +156,9 @@ class BundleCare:
         if self._file_check.results.empty():
             return
         folder, problem = self._file_check.results.get_nowait()
+        if folder == self._serving.given and folder != self._serving.folder:
+            self._note_given(problem)
+            return
         if problem is None:
             self._counters.count("file_checks_passed")
             # An earlier repair failed, and the files still count as damaged: repair again.
@@ -170,6 +172,12 @@ class BundleCare:
             wanted = False
         if wanted and self._repair is None:
             self._repair = self._repair_files()
+
+    def _note_given(self, problem: str | None) -> None:
+        """Tell that the folder given at start was changed: the next start would find it so; nothing serves from it."""
+        if problem is not None and not self._given_changed:
+            self._events.send("bundle_damaged", given_problem=problem)
+        self._given_changed = problem is not None
 
     def advance_repair(self) -> None:
         """Resume a repair that is under way."""
@@ -186,7 +194,7 @@ class BundleCare:
         while not self._candidate.free:
             yield
         repaired = self._serving.bundle
-        if not self._serving.rewrite_files():
+        if not (yield from self._serving.rewrite_files()):
             return {}
         yield from self._candidate.warm_up(self._serving.folder, repaired)
 

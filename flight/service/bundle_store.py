@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 from flight.bundle import Bundle, BundleError, load_bundle, read_files
 from flight.schema import format_value
+from flight.service.folder_lock import FolderLock
 from flight.service.record import sync_folder
+
+# A bundle's folder, and one that is not finished yet; what has another name is not the store's.
+_SCRATCH = "rubblemap_bundles_"
+_ABANDONED_S = 60.0
+_FOLDER = re.compile(r"[0-9a-f]{64}|\.[0-9a-f]{64}\.part")
 
 
 class BundleStore:
@@ -26,8 +35,10 @@ class BundleStore:
         """
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         if state is None:
-            self._scratch = tempfile.TemporaryDirectory(prefix="rubblemap_bundles_")
+            _remove_abandoned()
+            self._scratch = tempfile.TemporaryDirectory(prefix=_SCRATCH)
             state = Path(self._scratch.name)
+            self._lock = FolderLock(state)
         self._folder = state / "bundles"
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -35,6 +46,7 @@ class BundleStore:
         """Remove the store if it is a temporary folder."""
         if self._scratch is not None:
             self._scratch.cleanup()
+            self._lock.close()
 
     def copy_in(self, source: Path) -> tuple[str, Path]:
         """Copy a bundle into the store: only files that SHA256SUMS lists, and exactly the bytes that were verified.
@@ -85,8 +97,19 @@ class BundleStore:
     def remove_others(self, kept: set[str]) -> None:
         """Remove every bundle that is not among `kept`, and folders that a power cut left unfinished."""
         for path in self._folder.iterdir():
-            if path.name not in kept:
+            if path.name not in kept and _FOLDER.fullmatch(path.name):
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def _remove_abandoned() -> None:
+    """Remove the temporary stores of services that were killed: of those that run, each holds the lock of its own."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*"):
+        with contextlib.suppress(OSError):
+            # One that was made a moment ago may not be locked yet.
+            if time.time() - path.stat().st_mtime > _ABANDONED_S:
+                lock = FolderLock(path)
+                shutil.rmtree(path, ignore_errors=True)
+                lock.close()
 
 
 def find_folder(bundles: Path, name: str) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -50,18 +49,15 @@ class CandidateSlot:
             yield
         try:
             self._worker = worker = self._make_worker()
-            worker.start(folder)
+            worker.start(folder, bundle.sha256)
             while (answer := _receive_first_answer(worker)) is None:
                 yield
         except (OSError, zmq.ZMQError) as error:
             answer = f"no worker could be started: {error}"
         except ProtocolError as error:
             answer = f"{type(error).__name__}: {error}"
-        if isinstance(answer, Ready):
-            if answer.sha256 != bundle.sha256:
-                answer = "the bundle changed while it was loaded"
-            elif not self._self_tests.check_answer(bundle, answer):
-                answer = "the self-test's answer was not the known one"
+        if isinstance(answer, Ready) and not self._self_tests.check_answer(bundle, answer):
+            answer = "the self-test's answer was not the known one"
         if isinstance(answer, str):
             self.drop()
             raise CommandError("not_valid", answer)
@@ -94,5 +90,5 @@ def _receive_first_answer(worker: Worker) -> Ready | str | None:
         return answer
     if isinstance(answer, StartFailed):
         return answer.message
-    problem = worker.find_problem(time.monotonic())
+    problem = worker.find_problem()
     return None if problem is None else problem.message

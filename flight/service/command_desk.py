@@ -8,6 +8,7 @@ from typing import Any
 
 import zmq
 
+from flight.icd.catalogue import COMMANDS
 from flight.schema import SchemaError
 from flight.service.bundle_care import BundleCare
 from flight.service.commands import CommandError, Handler, Outcome, Procedure, advance, begin, encode_reply
@@ -19,19 +20,24 @@ from flight.service.statistics import Counters, Latencies
 from flight.service.worker_care import WorkerCare
 
 _MESSAGES_PER_TURN = 32
+# Commands that wait for the storage; more of them than come within any sensible time for it.
+_WAITING_AT_MOST = 64
 
 
 @dataclass(frozen=True)
 class _Running:
-    """A command that takes time. envelope: the parts in front of its reply, which route it."""
+    """A command that has begun. envelope: the parts in front of its reply, which route it."""
 
     identifier: int
+    name: str
     envelope: list[bytes]
     procedure: Procedure
 
 
 class CommandDesk:
     """Carries out commands and replies; of those that take time, one at a time.
+
+    Those that only wait for the storage are carried out one after another, beside the one that takes time.
 
     Attributes:
         handlers: what carries out each command of the catalogue, called with the command's arguments by name.
@@ -63,7 +69,7 @@ class CommandDesk:
         self._events = events
         self._counters = counters
         self._latencies = latencies
-        self._running: _Running | None = None
+        self._running: list[_Running] = []
         self.handlers: Mapping[str, Handler] = {
             "no_op": self._no_op,
             "get_status": housekeeping.collect,
@@ -94,24 +100,35 @@ class CommandDesk:
             parts = self._commands.recv_multipart(flags=zmq.NOBLOCK)
             # REQ clients put an empty part before the message; DEALER clients may leave it out.
             envelope, body = parts[:-1], parts[-1]
-            identifier, outcome = begin(body, self.handlers)
+            identifier, name, outcome = begin(body, self.handlers)
             if isinstance(outcome, Outcome):
                 self._reply(envelope, identifier, outcome)
-            elif self._running is not None:
+                continue
+            problem = self._find_obstacle(name)
+            if problem is not None:
                 outcome.close()
-                self._reply(envelope, identifier, Outcome("busy", "another command that takes time is under way"))
+                self._reply(envelope, identifier, Outcome("busy", problem))
             else:
-                self._running = _Running(identifier, envelope, outcome)
+                self._running.append(_Running(identifier, name, envelope, outcome))
+                self._advance(self._running[-1])
 
     def advance(self) -> None:
-        """Resume the command that is under way."""
-        command = self._running
-        if command is None:
-            return
+        """Resume the commands that are under way."""
+        for command in list(self._running):
+            self._advance(command)
+
+    def _advance(self, command: _Running) -> None:
         outcome = advance(command.procedure)
         if outcome is not None:
-            self._running = None
+            self._running.remove(command)
             self._reply(command.envelope, command.identifier, outcome)
+
+    def _find_obstacle(self, name: str) -> str | None:
+        """Why a command cannot begin now; None if it can."""
+        if COMMANDS[name].takes_time:
+            taken = any(COMMANDS[command.name].takes_time for command in self._running)
+            return "another command that takes time is under way" if taken else None
+        return f"{_WAITING_AT_MOST} commands wait" if len(self._running) >= _WAITING_AT_MOST else None
 
     def _reply(self, envelope: list[bytes], identifier: int, outcome: Outcome) -> None:
         if outcome.code == "ok":
@@ -133,20 +150,21 @@ class CommandDesk:
     def _get_parameters(self) -> dict[str, Any]:
         return self._parameters.current.values()
 
-    def _set_parameter(self, name: str, value: Any) -> dict[str, Any]:
+    def _set_parameter(self, name: str, value: Any) -> Procedure:
         if name == "mode":
             raise CommandError("unknown_parameter", "name: the mode is changed by set_mode")
-        return {"name": name, "value": self._change("set_parameter", {name: value})[name]}
+        changed = yield from self._change("set_parameter", {name: value})
+        return {"name": name, "value": changed[name]}
 
-    def _set_parameters(self, values: dict[str, Any]) -> dict[str, Any]:
+    def _set_parameters(self, values: dict[str, Any]) -> Procedure:
         return self._change("set_parameters", values)
 
-    def _set_mode(self, mode: str) -> dict[str, Any]:
+    def _set_mode(self, mode: str) -> Procedure:
         return self._change("set_mode", {"mode": mode})
 
-    def _change(self, command: str, values: dict[str, Any]) -> dict[str, Any]:
+    def _change(self, command: str, values: dict[str, Any]) -> Procedure:
         try:
-            changed = self._parameters.set(values)
+            changed = yield from self._parameters.set(values)
         except SchemaError as error:
             raise CommandError("invalid_argument", f"{command}: {error}") from error
         self._events.send("parameter_changed", names=list(changed), values=changed)

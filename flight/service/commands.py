@@ -10,7 +10,8 @@ from flight.icd.catalogue import COMMANDS, REPLY_CODES, check_arguments
 from flight.icd.control import MessageError, decode_message, encode_message, truncate_text
 from flight.schema import SchemaError, format_value
 
-# A command that takes time: it is resumed at every turn of the service's loop, and returns the reply's result.
+# A command that takes time, or waits for the storage: it is resumed at every turn of the service's loop, and returns
+# the reply's result.
 Procedure = Generator[None, None, dict[str, Any]]
 # Takes a command's arguments by name; returns the reply's result or a Procedure; raises CommandError.
 Handler = Callable[..., dict[str, Any] | Procedure]
@@ -33,7 +34,7 @@ class Outcome:
     result: dict[str, Any] = field(default_factory=dict)
 
 
-def begin(data: bytes, handlers: Mapping[str, Handler]) -> tuple[int, Outcome | Procedure]:
+def begin(data: bytes, handlers: Mapping[str, Handler]) -> tuple[int, str, Outcome | Procedure]:
     """Decode a command, check its arguments against the catalogue, and carry it out, or start to.
 
     Args:
@@ -41,14 +42,15 @@ def begin(data: bytes, handlers: Mapping[str, Handler]) -> tuple[int, Outcome | 
         handlers: by command, one for each of the catalogue.
 
     Returns:
-        The command's id, 0 when the message is no command; and how it ended, or the procedure that will end it.
+        The command's id, 0 when the message is no command; its name; and how it ended, or the procedure that will end
+        it.
     """
     try:
         request = decode_message("command", data)
     except MessageError as error:
-        return 0, Outcome("malformed", str(error))
+        return 0, "", Outcome("malformed", str(error))
     result = _catch_errors(lambda: _carry_out(request["name"], request["arguments"], handlers))
-    return request["id"], result
+    return request["id"], request["name"], result
 
 
 def advance(procedure: Procedure) -> Outcome | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import sys
 import time
 from typing import Any
@@ -18,6 +19,13 @@ from flight.service.statistics import Counters
 def publish(telemetry: zmq.Socket[bytes], topic: str, data: bytes) -> None:
     """Send a map on the telemetry socket, without waiting."""
     telemetry.send_multipart([topic.encode("ascii"), data], flags=zmq.NOBLOCK)
+
+
+def _takes_a_line(descriptor: int) -> bool:
+    """Whether a line can be written without waiting: a pipe takes at least 4096 bytes then, and lines are shorter."""
+    waiting = select.poll()
+    waiting.register(descriptor, select.POLLOUT)
+    return bool(waiting.poll(0))
 
 
 class Event:
@@ -71,28 +79,40 @@ class EventSink:
         """Make and send an event; arguments and errors as of Event."""
         self.send_event(Event(name, **arguments))
 
-    def send_event(self, event: Event) -> None:
-        """Send an event that was made before."""
+    def send_event(self, event: Event, times: int = 1) -> None:
+        """Send an event that was made before, as often as it happened."""
         if self._socket is None:
-            self._waiting.append(event)
+            self._waiting += [event] * times
             return
-        name = event.name
-        definition = EVENTS[name]
+        for done in range(times):
+            if not self._take_turn(event.name):
+                left = times - done
+                self._held[event.name] = self._held.get(event.name, 0) + left
+                self._counters.count("events_suppressed", number=left)
+                return
+            self._publish(self._socket, event)
+
+    def _take_turn(self, name: str) -> bool:
+        """Whether one more event of this name may be sent in this minute; counts it then."""
         now = time.monotonic()
         began, sent = self._windows.get(name, (now, 0))
         if now - began >= 60.0:
             began, sent = now, 0
-        if sent >= definition.throttle_per_minute:
-            self._held[name] = self._held.get(name, 0) + 1
-            self._counters.count("events_suppressed")
-            return
+        if sent >= EVENTS[name].throttle_per_minute:
+            return False
         self._windows[name] = (began, sent + 1)
+        return True
+
+    def _publish(self, telemetry: zmq.Socket[bytes], event: Event) -> None:
+        name = event.name
         held = self._held.pop(name, 0)
         values = event_values(name, event.message, event.arguments, time.time_ns(), held)
-        publish(self._socket, TOPIC_EVENT, encode_message("event", values))
+        publish(telemetry, TOPIC_EVENT, encode_message("event", values))
         more = f" ({held} more held back)" if held else ""
-        # A closed log or a full disk must not end the service.
+        # A closed log or a full disk must not end the service, nor one that nobody reads hold it up.
         with contextlib.suppress(OSError, ValueError):
+            if not _takes_a_line(sys.stderr.fileno()):
+                return
             # One event is one line, even if a name from a peer contains line breaks.
             line = " ".join(event.message.splitlines())
-            print(f"{definition.severity:12} {name}: {line}{more}", file=sys.stderr, flush=True)
+            print(f"{EVENTS[name].severity:12} {name}: {line}{more}", file=sys.stderr, flush=True)

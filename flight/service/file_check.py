@@ -1,4 +1,4 @@
-"""Reads the serving bundle's files again in the background, slowly, to find changes on the storage."""
+"""Reads bundles' files again in the background, slowly, to find changes on the storage."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ _PAUSE_S = 0.02
 
 
 class FileCheck:
-    """Compares files with their hashes, again and again, in a thread.
+    """Compares files with their hashes, again and again, in a thread: those of the serving bundle's copy, and those of
+    the folder that was given at start.
 
     Attributes:
-        results: per round, the folder and the problem found, None if there is none.
+        results: per folder and round, the folder and the problem found, None if there is none.
     """
 
     def __init__(self, interval_s: float) -> None:
@@ -29,23 +30,31 @@ class FileCheck:
         """
         self._interval_s = interval_s
         self.results: SimpleQueue[tuple[Path, str | None]] = SimpleQueue()
-        self._job: tuple[Path, dict[str, str]] | None = None
+        self._serving: tuple[Path, dict[str, str]] | None = None
+        self._given: tuple[Path, dict[str, str]] | None = None
         self._changed = threading.Event()
         if interval_s > 0.0:
             threading.Thread(target=self._run, name="file-check", daemon=True).start()
 
     def watch(self, folder: Path, hashes: dict[str, str]) -> None:
         """Check the files of this folder from now on. hashes: file name -> SHA-256."""
-        self._job = (folder, hashes)
+        self._serving = (folder, hashes)
+        self._changed.set()
+
+    def watch_given(self, folder: Path, hashes: dict[str, str]) -> None:
+        """Check those of the folder given at start, too. hashes: file name -> SHA-256."""
+        self._given = (folder, hashes)
         self._changed.set()
 
     def _run(self) -> None:
         while True:
-            job = self._job
-            if job is not None:
-                problem = self._check_files(*job)
-                if self._job is job:
-                    self.results.put((job[0], problem))
+            serving, given = self._serving, self._given
+            if serving is not None:
+                problem = self._check_files(*serving)
+                if self._serving is serving:
+                    self.results.put((serving[0], problem))
+            if given is not None and (serving is None or given[0] != serving[0]):
+                self.results.put((given[0], self._check_files(*given)))
             self._changed.wait(self._interval_s)
             self._changed.clear()
 

@@ -7,7 +7,7 @@ without a handler would admit any key.
 from __future__ import annotations
 
 import struct
-from typing import Any
+from collections import Counter
 
 import zmq
 from zmq.utils import z85
@@ -25,7 +25,11 @@ _FAILURES: dict[int, str] = {
 }
 # A peer that has not shown its key holds a file handle and the memory of one part; so it is dropped soon.
 _HANDSHAKE_MS = 5000
-_MESSAGES_PER_TURN = 32
+_REQUESTS_PER_TURN = 32
+# libzmq's thread, through which every frame and product goes, waits when a monitor's queue is full. So the queue is
+# long, and a turn takes more out of it than strangers can put in meanwhile.
+_MONITOR_QUEUE = 100_000
+_FAILURES_PER_TURN = 1000
 
 
 class Gatekeeper:
@@ -33,6 +37,7 @@ class Gatekeeper:
 
     Attributes:
         socket: on which libzmq asks, to be polled; None without keys.
+        behind: whether failed handshakes are left for the next turn, which then should not wait.
     """
 
     def __init__(
@@ -50,7 +55,9 @@ class Gatekeeper:
         self._keys = keys
         self._events = events
         self._counters = counters
+        self._context = context
         self._monitors: dict[str, zmq.Socket[bytes]] = {}
+        self.behind = False
         self.socket: zmq.Socket[bytes] | None = None
         if keys is not None:
             self.socket = context.socket(zmq.REP)
@@ -67,33 +74,43 @@ class Gatekeeper:
         events = 0
         for failure in _FAILURES:
             events |= failure
-        monitor: Any = socket.get_monitor_socket(events)
+        address = f"inproc://monitor.{name}"
+        socket.monitor(address, events)
+        monitor = self._context.socket(zmq.PAIR)
         monitor.setsockopt(zmq.LINGER, 0)
+        monitor.setsockopt(zmq.RCVHWM, _MONITOR_QUEUE)
+        monitor.connect(address)
         self._monitors[name] = monitor
 
     def answer(self) -> None:
-        """Answer the handshakes that wait."""
+        """Answer the handshakes that wait, and report those that failed: at most so many as one turn may take."""
         if self.socket is not None:
             self._answer_requests(self.socket)
+        self.behind = False
         for name, monitor in self._monitors.items():
-            for _ in range(_MESSAGES_PER_TURN):
+            failures: Counter[int] = Counter()
+            for _ in range(_FAILURES_PER_TURN):
                 try:
                     event = parse_monitor_message(monitor.recv_multipart(flags=zmq.NOBLOCK))
                 except zmq.Again:
                     break
                 except (struct.error, RuntimeError):
                     continue
+                failures[int(event["event"])] += 1
+            else:
+                self.behind = True
+            for number, times in failures.items():
                 # A key that is not allowed was reported by _answer_requests, with more detail.
-                if event["event"] in _FAILURES and event["event"] != zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-                    problem = _FAILURES[int(event["event"])]
-                    self._report_failure(Event("handshake_failed", socket=name, problem=problem))
+                if number in _FAILURES and number != zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+                    failure = Event("handshake_failed", socket=name, problem=_FAILURES[number])
+                    self._report_failure(failure, times)
 
-    def _report_failure(self, failure: Event) -> None:
-        self._counters.count("handshakes_failed")
-        self._events.send_event(failure)
+    def _report_failure(self, failure: Event, times: int = 1) -> None:
+        self._counters.count("handshakes_failed", number=times)
+        self._events.send_event(failure, times)
 
     def _answer_requests(self, socket: zmq.Socket[bytes]) -> None:
-        for _ in range(_MESSAGES_PER_TURN):
+        for _ in range(_REQUESTS_PER_TURN):
             try:
                 parts = socket.recv_multipart(flags=zmq.NOBLOCK)
             except zmq.Again:

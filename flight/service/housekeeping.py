@@ -12,7 +12,7 @@ from flight.icd.limits import TOPIC_HOUSEKEEPING
 from flight.service.bundle_care import BundleCare
 from flight.service.events import publish
 from flight.service.parameters import ParameterTable
-from flight.service.record import RecordStore
+from flight.service.record_writer import RecordWriter
 from flight.service.self_tests import SelfTests
 from flight.service.serving_bundle import ServingBundle
 from flight.service.state import State
@@ -36,7 +36,7 @@ class Housekeeping:
         bundle_care: BundleCare,
         self_tests: SelfTests,
         parameters: ParameterTable,
-        records: RecordStore,
+        records: RecordWriter,
     ) -> None:
         """Start counting the uptime.
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Generator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flight.bundle import Bundle
 from flight.schema import SchemaError, check, format_value
 from flight.service.commands import CommandError
 from flight.service.events import EventSink
-from flight.service.record import RecordStore
+from flight.service.record import Record
+from flight.service.record_writer import RecordWriter
 from flight.settings import PARAMETER_SCHEMAS, Settings, default_parameters, settings_from
 
 
@@ -66,7 +68,7 @@ class ParameterTable:
 
     current: Parameters
 
-    def __init__(self, records: RecordStore, configured: dict[str, Any], bundle: Bundle, events: EventSink) -> None:
+    def __init__(self, records: RecordWriter, configured: dict[str, Any], bundle: Bundle, events: EventSink) -> None:
         """Combine the values for a bundle.
 
         Args:
@@ -100,8 +102,8 @@ class ParameterTable:
                 problems.append(str(error))
         return Parameters(**values), problems
 
-    def set(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Set and record all of the values, or none.
+    def set(self, values: dict[str, Any]) -> Generator[None, None, dict[str, Any]]:
+        """Set and record all of the values, or none, as a generator that ends when they are recorded and in force.
 
         Args:
             values: one or more by name, "mode" among them.
@@ -121,8 +123,12 @@ class ParameterTable:
                 known = " | ".join(self.current.values())
                 raise CommandError("unknown_parameter", f"name: expected {known}, got {format_value(name)}")
             changed[name] = check_parameter(name, value, self._bundle)
+
+        def update(record: Record) -> Record:
+            return replace(record, parameters={**record.parameters, **changed})
+
         try:
-            self._records.change(parameters={**self._records.record.parameters, **changed})
+            yield from self._records.change(update)
         except OSError as error:
             raise CommandError("storage_failed", f"not changed: the record: {error.strerror}") from error
         self.current, _ = self._combine()

@@ -1,6 +1,9 @@
 """What survives a restart: one record in two copies, each protected by a CRC and replaced as a whole.
 
-A copy is a header (magic, generation, length, and the CRC-32 of generation, length and content) and a msgpack map.
+A copy is a header (magic, generation, length, and the CRC-32 of generation, length and content) and a msgpack map. The
+map also says which state folder the record belongs to, by an identity that the folder keeps in a file of its own: a
+copy that was put there from another service's folder is not taken for this one's.
+
 The older copy is replaced first: written under another name, flushed to the storage, renamed. So at least one copy
 is whole at any moment. Of two whole copies the one of the later generation counts.
 """
@@ -10,9 +13,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import secrets
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +31,9 @@ _MAGIC = b"RBLMREC1"
 _HEADER = struct.Struct("<8sQII")
 _RECORD_BYTES = 64 * 1024
 COPIES = ("record.a", "record.b")
+IDENTITY = "identity"
+_IDENTITY_BYTES = 16
+_MACHINE_ID = Path("/etc/machine-id")
 
 
 class RecordError(ValueError):
@@ -52,22 +61,41 @@ class Record:
     references: dict[str, str] = field(default_factory=dict)
 
 
-def encode_copy(record: Record, generation: int) -> bytes:
+@dataclass(frozen=True)
+class Origin:
+    """Which service wrote a record.
+
+    Attributes:
+        identity: of its state folder, hexadecimal; "" in records of versions that did not state it.
+        place: where that folder was: the machine's id and the path.
+    """
+
+    identity: str = ""
+    place: str = ""
+
+
+@dataclass(frozen=True)
+class Copy:
+    """The content of a copy. generation: the later one counts."""
+
+    generation: int
+    record: Record
+    origin: Origin
+
+
+def encode_copy(record: Record, generation: int, origin: Origin = Origin()) -> bytes:
     """Encode a copy of the record."""
-    payload = pack_map(asdict(record))
+    payload = pack_map({**asdict(record), "origin": asdict(origin)})
     checksum = zlib.crc32(payload, zlib.crc32(struct.pack("<QI", generation, len(payload))))
     return _HEADER.pack(_MAGIC, generation, len(payload), checksum) + payload
 
 
-def decode_copy(data: bytes, what: str) -> tuple[int, Record]:
+def decode_copy(data: bytes, what: str) -> Copy:
     """Decode a copy of the record.
 
     Args:
         data: content of the file.
         what: names the copy in messages.
-
-    Returns:
-        Its generation, and the record.
 
     Raises:
         RecordError: the copy is damaged.
@@ -88,7 +116,8 @@ def decode_copy(data: bytes, what: str) -> tuple[int, Record]:
         check(values, _SCHEMA, "record")
     except (PackingError, SchemaError) as error:
         raise RecordError(f"{what}: {error}") from error
-    return generation, Record(**values)
+    origin = Origin(**values.pop("origin", {}))
+    return Copy(generation, Record(**values), origin)
 
 
 class RecordStore:
@@ -96,6 +125,7 @@ class RecordStore:
 
     Attributes:
         record: the present one.
+        folder: of the copies, None in memory only.
     """
 
     def __init__(self, folder: Path | None, events: EventSink) -> None:
@@ -103,15 +133,17 @@ class RecordStore:
 
         Args:
             folder: of the copies; None to keep the record in memory only.
-            events: gets copies that are damaged or could not be written.
+            events: gets copies that are damaged, another service's, or could not be written.
 
         Raises:
             OSError: the folder cannot be made.
         """
-        self._folder = folder
+        self.folder = folder
         self._events = events
         self.record = Record()
         self._generations = dict.fromkeys(COPIES, 0)
+        self._signatures: dict[str, tuple[int, ...] | None] = dict.fromkeys(COPIES)
+        self._origin = Origin()
         if folder is not None:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._read(folder)
@@ -119,80 +151,162 @@ class RecordStore:
     @property
     def persistent(self) -> bool:
         """Whether the record survives a restart."""
-        return self._folder is not None
+        return self.folder is not None
 
     @property
     def copies(self) -> int:
-        """How many copies are whole and up to date, 0..2."""
+        """How many copies are up to date, and on the storage as they were read or written last, 0..2."""
         newest = max(self._generations.values())
-        return sum(generation == newest for generation in self._generations.values()) if newest else 0
+        return sum(self._generations[name] == newest and self._is_unchanged(name) for name in COPIES)
+
+    def _is_unchanged(self, name: str) -> bool:
+        """Whether the file of a copy is as it was read or written last."""
+        signature = self._signatures[name]
+        return self.folder is not None and signature is not None and _sign(self.folder / name) == signature
 
     def _read(self, folder: Path) -> None:
-        errors: dict[str, str] = {}
-        newest = 0
-        for name in COPIES:
-            try:
-                data = _read_copy(folder / name)
-                generation, record = decode_copy(data, str(folder / name))
-            except RecordError as error:
-                errors[name] = str(error)
-                continue
-            self._generations[name] = generation
-            if generation > newest:
-                newest, self.record = generation, record
-        if len(errors) == len(COPIES):
-            if any((folder / name).exists() for name in COPIES):
-                self._events.send("record_lost", problems=list(errors.values()))
-            return
+        found, errors = _read_copies(folder)
+        place = _describe_place(folder)
+        identity = _read_identity(folder)
+        if identity is None:
+            # A new folder, or only the copies were brought here: they say whose they are.
+            identity = max(found.values(), key=lambda copy: copy.generation).origin.identity if found else ""
+            identity = identity or secrets.token_hex(_IDENTITY_BYTES)
+            self._try(folder / IDENTITY, partial(write_durably, folder / IDENTITY, identity.encode("ascii")))
+        self._origin = Origin(identity, place)
+        foreign = [name for name, copy in found.items() if copy.origin.identity not in ("", identity)]
+        for name in foreign:
+            copy = found.pop(name)
+            errors[name] = f"{folder / name}: written by another service, in {copy.origin.place}"
+            # It may be missed elsewhere.
+            self._try(folder / name, partial((folder / name).replace, folder / f"{name}.other"))
+        if found:
+            self._choose(folder, found, errors)
+        elif foreign or any((folder / name).exists() for name in COPIES):
+            self._events.send("record_lost", problems=list(errors.values()))
+
+    def _choose(self, folder: Path, found: dict[str, Copy], errors: dict[str, str]) -> None:
+        """Take the newest of the copies that were found, and make both whole."""
+        for name, copy in found.items():
+            self._generations[name] = copy.generation
+            self._signatures[name] = _sign(folder / name)
+        newest = max(found.values(), key=lambda copy: copy.generation)
+        self.record = newest.record
         for message in errors.values():
             self._events.send("record_copy_damaged", problem=message)
-        if self.copies < len(COPIES):
+        if newest.origin.place not in ("", self._origin.place):
+            self._events.send("record_moved", place=newest.origin.place)
+        if self.copies < len(COPIES) or newest.origin != self._origin:
             # Rewrite a damaged or older copy at once, while the other is known to be good.
-            try:
-                self.save(self.record)
-            except OSError as error:
-                self._events.send("record_not_written", path=str(folder), error=str(error.strerror))
+            self._try(folder, partial(self.save, self.record))
+
+    def _try(self, path: Path, write: Callable[[], object]) -> None:
+        try:
+            write()
+        except OSError as error:
+            self._events.send("record_not_written", path=str(path), error=str(error.strerror))
 
     def change(self, **values: Any) -> None:
-        """Replace fields of the record and write it. Raises OSError; then nothing has changed."""
+        """Replace fields of the record and write it, at start. Raises OSError; then nothing has changed."""
         self.save(replace(self.record, **values))
 
-    def note(self, **values: Any) -> None:
-        """Record what has happened already: a storage that fails cannot undo it, and is reported as an event."""
-        try:
-            self.change(**values)
-        except OSError as error:
-            self._events.send("record_not_written", path=str(error.filename), error=str(error.strerror))
-
     def save(self, record: Record) -> None:
-        """Write a record, which is the present one then.
+        """Write a record, which is the present one then. Raises as write."""
+        for path, problem in self.write(record):
+            self._events.send("record_not_written", path=path, error=problem)
+        self.record = record
 
-        One copy that fails only lowers `copies`, with an event.
+    def write(self, record: Record) -> list[tuple[str, str]]:
+        """Write both copies, which takes as long as the storage takes; may run in a thread, one call after another.
+
+        One copy that fails only lowers `copies`.
+
+        Returns:
+            Path of each copy that could not be written, and what the system says.
 
         Raises:
             OSError: no copy could be written, or the record is too large to be read again; then nothing has changed.
         """
-        if self._folder is not None:
-            generation = max(self._generations.values()) + 1
-            data = encode_copy(record, generation)
-            if len(data) > _RECORD_BYTES + _HEADER.size:
-                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(self._folder))
-            before = {name: _read_or_none(self._folder / name) for name in COPIES}
-            errors: dict[str, OSError] = {}
-            # The older or damaged copy first: the newest stays until another copy is whole.
-            for name in sorted(COPIES, key=lambda name: self._generations[name]):
-                try:
-                    write_durably(self._folder / name, data)
-                    self._generations[name] = generation
-                except OSError as error:
-                    errors[name] = error
-            if len(errors) == len(COPIES):
-                for name in COPIES:
-                    _restore(self._folder / name, before[name])
-                raise errors[COPIES[0]]
-            for name, failure in errors.items():
-                self._events.send("record_not_written", path=str(self._folder / name), error=str(failure.strerror))
-        self.record = record
+        if self.folder is None:
+            return []
+        generation = max(self._generations.values()) + 1
+        data = encode_copy(record, generation, self._origin)
+        if len(data) > _RECORD_BYTES + _HEADER.size:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(self.folder))
+        before = {name: _read_or_none(self.folder / name) for name in COPIES}
+        whole = {name: self._is_unchanged(name) for name in COPIES}
+        errors: dict[str, OSError] = {}
+        # The older or damaged copy first: the newest stays until another copy is whole.
+        for name in sorted(COPIES, key=lambda name: self._generations[name]):
+            path = self.folder / name
+            try:
+                write_durably(path, data)
+                self._generations[name], self._signatures[name] = generation, _sign(path)
+            except OSError as error:
+                errors[name] = error
+        if len(errors) == len(COPIES):
+            for name in COPIES:
+                _restore(self.folder / name, before[name])
+                self._signatures[name] = _sign(self.folder / name) if whole[name] else None
+            raise errors[COPIES[0]]
+        return [(str(self.folder / name), str(error.strerror)) for name, error in errors.items()]
+
+    def verify(self, record: Record) -> list[str]:
+        """Read the copies again; may run in a thread, as write.
+
+        Args:
+            record: that they must hold.
+
+        Returns:
+            What is wrong with each that is not as it was written: it does not count among `copies` any more.
+        """
+        assert self.folder is not None
+        found, errors = _read_copies(self.folder)
+        for name, copy in found.items():
+            if (copy.generation, copy.record, copy.origin) == (self._generations[name], record, self._origin):
+                self._signatures[name] = _sign(self.folder / name)
+            else:
+                errors[name] = f"{self.folder / name}: expected what was written last, got another record"
+        for name in errors:
+            self._signatures[name] = None
+        return list(errors.values())
+
+
+def _read_copies(folder: Path) -> tuple[dict[str, Copy], dict[str, str]]:
+    """The copies that are whole, and what is wrong with the others, by name."""
+    found, errors = {}, {}
+    for name in COPIES:
+        try:
+            found[name] = decode_copy(_read_copy(folder / name), str(folder / name))
+        except RecordError as error:
+            errors[name] = str(error)
+    return found, errors
+
+
+def _sign(path: Path) -> tuple[int, ...] | None:
+    """What changes when a file is replaced or written to; None if it is not there."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _read_identity(folder: Path) -> str | None:
+    """The identity of a state folder; None if it has none, or none that can be read."""
+    with contextlib.suppress(OSError, ValueError):
+        text = (folder / IDENTITY).read_text(encoding="ascii")
+        if len(bytes.fromhex(text)) == _IDENTITY_BYTES:
+            return text
+    return None
+
+
+def _describe_place(folder: Path) -> str:
+    """Where a state folder is, for people: the machine's id, if it has one, and the path."""
+    machine = ""
+    with contextlib.suppress(OSError, ValueError):
+        machine = _MACHINE_ID.read_text(encoding="ascii").strip()[:32]
+    return f"{machine}:{folder.resolve()}"[-1000:]
 
 
 def _read_copy(path: Path) -> bytes:

@@ -9,7 +9,7 @@ from flight.bundle import Bundle
 from flight.service.events import EventSink
 from flight.service.parameters import ParameterTable
 from flight.service.protocol import Ready, SelfTestAnswer
-from flight.service.record import RecordStore
+from flight.service.record_writer import RecordWriter
 from flight.service.statistics import Counters
 
 # Of the latest bundles and environments; a record can hold more than this.
@@ -25,7 +25,9 @@ class SelfTests:
         requested: whether a test is due because of a command.
     """
 
-    def __init__(self, records: RecordStore, parameters: ParameterTable, events: EventSink, counters: Counters) -> None:
+    def __init__(
+        self, records: RecordWriter, parameters: ParameterTable, events: EventSink, counters: Counters
+    ) -> None:
         self._records = records
         self._parameters = parameters
         self._events = events
@@ -63,10 +65,11 @@ class SelfTests:
     def check_answer(self, bundle: Bundle, answer: Ready | SelfTestAnswer) -> bool:
         """Check whether a worker's self-test gave the known answer, and record a new known answer.
 
-        The first answer becomes the known one, and so does one that two fresh workers in a row gave.
+        The first answer becomes the known one, and so does one that two fresh workers in a row gave; never one of a
+        worker that has another bundle loaded.
 
         Args:
-            bundle: that the worker has loaded.
+            bundle: that the worker must have loaded.
             answer: a Ready comes from a fresh worker, which has just loaded verified files.
         """
         fresh = isinstance(answer, Ready)
@@ -74,7 +77,7 @@ class SelfTests:
             self.requested = False
         self._restart_count()
         key, digest = f"{bundle.sha256} {answer.environment}", answer.digest
-        verdict = self._compare_digest(key, digest, fresh)
+        verdict = self._compare_digest(key, digest, fresh) if answer.sha256 == bundle.sha256 else "failed"
         self.passed = verdict != "failed"
         if not self.passed:
             self._counters.count("self_tests_failed")

@@ -11,7 +11,8 @@ from typing import Any
 
 import zmq
 
-from flight.service.assembly import build_parts, open_storage
+from flight.bundle import BundleError
+from flight.service.assembly import build_parts, lock_state, open_storage
 from flight.service.configuration import Configuration
 from flight.service.events import EventSink
 from flight.service.gatekeeper import Gatekeeper
@@ -20,6 +21,14 @@ from flight.service.state import State
 from flight.service.statistics import Counters
 
 _TICK_MS = 50
+_STORING_TICK_MS = 2
+# How an operator, a terminal and systemd ask a service to end.
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+# They mean nothing here, and would end the process where it stands: without a word to consumers, systemd or the log.
+_IGNORED = (
+    *(signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF),
+    *(signal.SIGIO, signal.SIGPWR, signal.SIGSTKFLT, *range(signal.SIGRTMIN, signal.SIGRTMAX + 1)),
+)
 
 
 class Service:
@@ -33,27 +42,31 @@ class Service:
             bundle: folder of the bundle that is served unless another was activated.
 
         Raises:
-            ServiceError: a socket cannot be bound or a folder cannot be made.
+            ServiceError: a socket cannot be bound, a folder cannot be made, or another service has the state folder.
             BundleError: no bundle can be served.
         """
+        for number in _IGNORED:
+            signal.signal(number, signal.SIG_IGN)
         counters = Counters()
         self._state = State(EventSink(counters))
         self._events = self._state.events
-        storage = open_storage(configuration.storage, bundle, self._events)
+        # Both belong to this service alone before anything on the storage is read or changed.
+        self._lock = lock_state(configuration.storage.state)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._gatekeeper = Gatekeeper(self._context, configuration.security.keys, self._events, counters)
+        self._sockets: dict[str, zmq.Socket[bytes]] = {}
         try:
             self._sockets = bind_sockets(self._context, configuration.endpoints, self._gatekeeper)
-        except ServiceError:
-            self._gatekeeper.close()
-            self._context.term()
+            storage = open_storage(configuration.storage, bundle, self._events)
+        except (ServiceError, BundleError):
+            self._close_sockets()
             raise
         self._parts = build_parts(
             configuration, storage, self._context, self._sockets, self._state, counters, self.shutdown
         )
         self._next_watchdog = 0.0
         self._running = True
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _ENDING:
             signal.signal(number, self.shutdown)
 
     def shutdown(self, *_: Any) -> None:
@@ -61,7 +74,7 @@ class Service:
         self._running = False
 
     def run(self) -> None:
-        """Serve until shutdown(), SIGTERM or SIGINT. Raises any error of the service's own code, which ends it."""
+        """Serve until shutdown() or a signal of an operator. Raises any error of the service's own code: it ends it."""
         poller = zmq.Poller()
         poller.register(self._sockets["frames"], zmq.POLLIN)
         if self._gatekeeper.socket is not None:
@@ -88,11 +101,16 @@ class Service:
     def _close(self) -> None:
         self._parts.notifier.report_stopping()
         self._parts.close()
+        self._close_sockets()
+
+    def _close_sockets(self) -> None:
         for socket in self._sockets.values():
             socket.disable_monitor()
             socket.close()
         self._gatekeeper.close()
         self._context.term()
+        if self._lock is not None:
+            self._lock.close()
 
     def _turn(self, poller: zmq.Poller) -> None:
         """Run one turn of the loop, every step of which is bounded."""
@@ -101,7 +119,7 @@ class Service:
             poller.register(private, zmq.POLLIN)
         # Commands beyond the limit wait in the socket; polling for them would make the loop spin.
         poller.register(self._sockets["commands"], zmq.POLLIN if self._parts.command_desk.open else 0)
-        poller.poll(_TICK_MS)
+        poller.poll(self._find_patience_ms())
         if private is not None:
             poller.unregister(private)
         parts = self._parts
@@ -110,12 +128,21 @@ class Service:
         parts.command_desk.take_commands()
         parts.worker_care.take_answer()
         parts.worker_care.watch()
+        parts.records.advance()
+        parts.serving.advance()
         parts.bundle_care.take_file_checks()
         parts.bundle_care.advance_repair()
         parts.command_desk.advance()
         parts.worker_care.dispatch()
         parts.housekeeping.send_if_due()
         self._feed_watchdog()
+
+    def _find_patience_ms(self) -> int:
+        """For how long a turn may wait for messages."""
+        if self._gatekeeper.behind:
+            return 0
+        # Replies wait for the storage.
+        return _STORING_TICK_MS if self._parts.records.waiting else _TICK_MS
 
     def _feed_watchdog(self) -> None:
         notifier, now = self._parts.notifier, time.monotonic()

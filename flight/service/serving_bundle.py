@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
-import contextlib
-from dataclasses import dataclass
+from collections.abc import Generator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flight.bundle import Bundle, BundleError, load_bundle
 from flight.icd.limits import PROBATION_FRAMES
 from flight.service.bundle_store import BundleStore
+from flight.service.commands import CommandError
 from flight.service.events import EventSink
 from flight.service.file_check import FileCheck
 from flight.service.parameters import ParameterTable
-from flight.service.record import RecordStore
+from flight.service.record import Record, RecordStore
+from flight.service.record_writer import RecordWriter
 from flight.service.state import State, Trigger
 from flight.service.statistics import Counters
+from flight.service.storage_thread import StorageThread
 
 
 @dataclass(frozen=True)
 class FoundBundles:
     """The bundles that can be served at start.
 
+    Their folders are the service's own copies.
+
     Attributes:
         factory: given at start.
         serving: to be served.
         on_probation: whether `serving` is.
+        given: folder of the factory bundle as it was given; None if it is damaged.
     """
 
     factory: Bundle
     serving: Bundle
     on_probation: bool
+    given: Path | None
 
 
 def find_bundles(path: Path, store: BundleStore, records: RecordStore, events: EventSink) -> FoundBundles:
@@ -44,7 +51,7 @@ def find_bundles(path: Path, store: BundleStore, records: RecordStore, events: E
     Raises:
         BundleError: none can be served.
     """
-    factory = _find_factory(path, store, records, events)
+    factory, given = _find_factory(path, store, records, events)
     record = records.record
     for sha256 in filter(None, (record.active, record.previous)):
         if sha256 == factory.sha256:
@@ -55,12 +62,23 @@ def find_bundles(path: Path, store: BundleStore, records: RecordStore, events: E
             events.send("bundle_refused", problem=str(error))
             continue
         events.send("bundle_restored", name=bundle.name, version=bundle.version, sha256=sha256)
-        return FoundBundles(factory, bundle, record.probation and sha256 == record.active)
-    return FoundBundles(factory, factory, False)
+        return FoundBundles(factory, bundle, record.probation and sha256 == record.active, given)
+    return FoundBundles(factory, factory, False, given)
 
 
-def _find_factory(path: Path, store: BundleStore, records: RecordStore, events: EventSink) -> Bundle:
-    """Load the bundle given at start, or its copy in the store if it is damaged. Raises BundleError."""
+def _find_factory(
+    path: Path, store: BundleStore, records: RecordStore, events: EventSink
+) -> tuple[Bundle, Path | None]:
+    """Load the bundle given at start and copy it into the store, or find its copy there if it is damaged.
+
+    Returns:
+        The bundle, whose folder is the copy's: whoever may write to the folder that was given must not decide what a
+        later worker loads. Without a copy it is the given one, and a worker refuses what is there by then. And the
+        given folder, None if it is damaged.
+
+    Raises:
+        BundleError: both are damaged.
+    """
     record = records.record
     try:
         bundle = load_bundle(path)
@@ -69,17 +87,16 @@ def _find_factory(path: Path, store: BundleStore, records: RecordStore, events: 
             raise
         events.send("bundle_damaged", given_problem=str(error))
         try:
-            return store.find(record.factory)
+            return store.find(record.factory), None
         except BundleError as second:
             raise BundleError(f"{error}; and its copy: {second}") from second
-    if records.persistent:
-        try:
-            store.keep(bundle.files)
-            if record.factory != bundle.sha256:
-                records.change(factory=bundle.sha256)
-        except OSError as error:
-            events.send("record_not_written", bundle=str(path), error=str(error.strerror))
-    return bundle
+    try:
+        bundle = replace(bundle, path=store.keep(bundle.files)[1])
+        if record.factory != bundle.sha256:
+            records.change(factory=bundle.sha256)
+    except OSError as error:
+        events.send("record_not_written", bundle=str(path), error=str(error.strerror))
+    return bundle, path
 
 
 class ServingBundle:
@@ -87,14 +104,16 @@ class ServingBundle:
 
     Attributes:
         bundle: its content.
-        folder: from which workers load it.
+        folder: from which workers load it, the service's own copy.
+        given: folder of the bundle given at start, from which nothing is loaded any more; None if it was damaged.
     """
 
     def __init__(
         self,
         found: FoundBundles,
         store: BundleStore,
-        records: RecordStore,
+        storage: StorageThread,
+        records: RecordWriter,
         parameters: ParameterTable,
         file_check: FileCheck,
         state: State,
@@ -102,6 +121,7 @@ class ServingBundle:
     ) -> None:
         self._factory = found.factory
         self._store = store
+        self._storage = storage
         self._records = records
         self._parameters = parameters
         self._file_check = file_check
@@ -109,8 +129,12 @@ class ServingBundle:
         self._events = state.events
         self._counters = counters
         self._probation_left = PROBATION_FRAMES if found.on_probation else 0
+        self._rewriting: Generator[None, None, bool] | None = None
         self.bundle = found.serving
         self.folder = found.serving.path
+        self.given = found.given
+        if found.given is not None:
+            file_check.watch_given(found.given, found.factory.hashes)
         self.remove_unused()
         self._watch_files()
 
@@ -123,26 +147,35 @@ class ServingBundle:
         """Remove bundles from the store that nothing refers to. staged: SHA-256 of one to keep."""
         record = self._records.record
         used = {record.factory, record.active, record.previous, self.bundle.sha256, self._factory.sha256, staged}
-        self._store.remove_others(used)
+        self._storage.start(lambda: self._store.remove_others(used))
 
-    def activate(self, bundle: Bundle, folder: Path) -> None:
-        """Serve a bundle, on probation.
-
-        Args:
-            bundle: its content.
-            folder: in the store.
+    def record_activation(self, bundle: Bundle) -> Generator[None, None, None]:
+        """Record that a bundle is active, on probation, as a generator that ends when it is written.
 
         Raises:
             OSError: it cannot be recorded; then nothing has changed.
         """
-        # The bundle to fall back to must be proven: neither this one, activated again, nor one on probation.
-        unproven = bundle.sha256 == self.bundle.sha256 or self.on_probation
-        previous = self._records.record.previous if unproven else self.bundle.sha256
-        self._records.change(active=bundle.sha256, previous=previous, probation=True)
+        return self._records.change(lambda record: self._mark_active(record, bundle))
+
+    def activate(self, bundle: Bundle, folder: Path) -> None:
+        """Serve a bundle that was recorded as active, on probation.
+
+        Args:
+            bundle: its content.
+            folder: in the store.
+        """
+        # Once more: the bundle that served may have failed while this was being written.
+        record = self._mark_active(self._records.record, bundle)
+        self._records.note(active=record.active, previous=record.previous, probation=True)
         self._probation_left = PROBATION_FRAMES
         self._serve(bundle, folder)
-        with contextlib.suppress(OSError):
-            self.remove_unused(bundle.sha256)
+        self.remove_unused(bundle.sha256)
+
+    def _mark_active(self, record: Record, bundle: Bundle) -> Record:
+        # The bundle to fall back to must be proven: neither this one, activated again, nor one on probation.
+        unproven = bundle.sha256 == self.bundle.sha256 or self.on_probation
+        previous = record.previous if unproven else self.bundle.sha256
+        return replace(record, active=bundle.sha256, previous=previous, probation=True)
 
     def count_answer(self) -> None:
         """Count a frame that was answered; the last one of the probation ends it."""
@@ -175,15 +208,37 @@ class ServingBundle:
             version=bundle.version,
         )
 
-    def rewrite_files(self) -> bool:
-        """Write the files again from memory, and let workers load these. Returns whether it worked."""
+    @property
+    def rewriting(self) -> bool:
+        """Whether the files are being written again: a worker that starts now would find them damaged still."""
+        return self._rewriting is not None
+
+    def start_rewriting(self) -> None:
+        """Write the files again, see rewrite_files; advance() goes on with it."""
+        if self._rewriting is None:
+            self._rewriting = self.rewrite_files()
+
+    def advance(self) -> None:
+        """Resume the writing of files that is under way."""
+        if self._rewriting is not None and next(self._rewriting, self) is self:
+            self._rewriting = None
+
+    def rewrite_files(self) -> Generator[None, None, bool]:
+        """Write the files again from memory, and let workers load these, as a generator. Returns whether it worked."""
+        bundle = self.bundle
+
+        def keep() -> Path:
+            bundle.verify()
+            return self._store.keep(bundle.files)[1]
+
         try:
-            self.bundle.verify()
-            self.folder = self._store.keep(self.bundle.files)[1]
-        except (BundleError, OSError) as error:
+            folder = yield from self._storage.run(keep)
+        except CommandError as error:
             self._events.send("bundle_damaged", write_error=str(error))
             return False
-        self._watch_files()
+        if self.bundle is bundle:
+            self.folder = folder
+            self._watch_files()
         return True
 
     def _serve(self, bundle: Bundle, folder: Path) -> None:

@@ -37,6 +37,10 @@ class StorageThread:
         except OSError as error:
             raise CommandError("storage_failed", f"{error.filename}: {error.strerror}") from error
 
+    def start(self, call: Callable[[], object]) -> None:
+        """Run a call in the thread after those before it; whether it fails does not matter."""
+        self._executor.submit(call)
+
     def close(self) -> None:
         """Wait for the call that runs, and cancel those that wait."""
         self._executor.shutdown(wait=True, cancel_futures=True)

@@ -17,6 +17,7 @@ import zmq
 
 from flight.service.configuration import WorkerSection
 from flight.service.events import Event
+from flight.service.patience import Patience, RunningClock
 from flight.service.protocol import (
     Alive,
     Answer,
@@ -50,18 +51,19 @@ class Worker:
         socket: the service's end, None without a process.
         state: "starting" (loading and testing itself, or about to end because that failed), "idle", "busy" or "dead".
         job: with which the worker is busy, or None.
-        since: when it entered the state, monotonic clock, s.
-        last_heartbeat: when it was heard last, or given something to answer, monotonic clock, s.
         last_answer: when it finished a job last, monotonic clock, s; None before that.
     """
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], threads: int, timeouts: WorkerSection) -> None:
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], threads: int, timeouts: WorkerSection, clock: RunningClock
+    ) -> None:
         """Prepare a worker that is not started.
 
         Args:
             context: for the private sockets.
             threads: processor cores that the worker may use.
             timeouts: how long to wait for it.
+            clock: of the service, in whose time it waits.
 
         Raises:
             OSError: no temporary folder can be made.
@@ -69,9 +71,11 @@ class Worker:
         self._context = context
         self._threads = threads
         self._timeouts = timeouts
+        self._patience = Patience(clock)
         self._folder = tempfile.TemporaryDirectory(prefix="rubblemap_")
         self._generation = 0
         self._process: subprocess.Popen[bytes] | None = None
+        self._sha256 = ""
         self._dying: list[subprocess.Popen[bytes]] = []
         self._gaps: deque[float] = deque(maxlen=_GAPS_KEPT)
         self._megapixels = 0.0
@@ -79,8 +83,6 @@ class Worker:
         self.socket: zmq.Socket[bytes] | None = None
         self.state = "dead"
         self.job: FrameJob | SelfTestJob | None = None
-        self.since = 0.0
-        self.last_heartbeat = 0.0
         self.last_answer: float | None = None
 
     @property
@@ -88,16 +90,18 @@ class Worker:
         """Id of the process, None without one."""
         return self._process.pid if self._process else None
 
-    def start(self, bundle: Path) -> None:
+    def start(self, folder: Path, sha256: str) -> None:
         """Start a new process on a new socket.
 
         Args:
-            bundle: folder from which it loads the bundle.
+            folder: from which it loads the bundle.
+            sha256: of the bundle's manifest; with another bundle the worker does not become ready.
 
         Raises:
             OSError, zmq.ZMQError: the machine does not allow it; kill() cleans up.
         """
         self._generation += 1
+        self._sha256 = sha256
         # Cleaners of temporary folders may have removed it.
         Path(self._folder.name).mkdir(mode=0o700, exist_ok=True)
         endpoint = f"ipc://{self._folder.name}/{self._generation}"
@@ -107,7 +111,7 @@ class Worker:
         # Only the service talks to systemd, not the worker.
         environment = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "flight.service.worker", endpoint, str(bundle), str(self._threads)],
+            [sys.executable, "-m", "flight.service.worker", endpoint, str(folder), str(self._threads), sha256],
             stdin=subprocess.PIPE,
             env={**environment, "PYTHONUNBUFFERED": "1"},
         )
@@ -140,18 +144,16 @@ class Worker:
                 return answer
         return None
 
-    def ping_if_quiet(self, now: float) -> None:
-        """Ask an idle worker for a heartbeat, if the last one is some time ago. now: monotonic clock, s."""
-        if self.state == "idle" and not self._pinged and now - self.last_heartbeat >= _PING_S:
+    def ping_if_quiet(self) -> None:
+        """Ask an idle worker for a heartbeat, if the last one is some time ago."""
+        if self.state == "idle" and not self._pinged and self._patience.since_sign() >= _PING_S:
             with contextlib.suppress(zmq.Again):
                 self._send(encode(Ping()))
-                self._pinged, self.last_heartbeat = True, now
+                self._pinged = True
+                self._patience.note_sign()
 
-    def find_problem(self, now: float) -> Event | None:
+    def find_problem(self) -> Event | None:
         """Find out whether the worker must be replaced.
-
-        Args:
-            now: monotonic clock, s.
 
         Returns:
             The event that says why; None if all is well or there is no process.
@@ -161,14 +163,14 @@ class Worker:
         status = self._process.poll()
         if status is not None:
             return Event("worker_died", pid=self.pid, ending=_describe_exit(status))
-        if self.state == "starting":
-            limit, quiet = self._timeouts.start_timeout_s, now - self.since
-        elif self.state == "busy" and now - self.since > self._timeouts.answer_timeout_s:
-            limit, quiet = self._timeouts.answer_timeout_s, now - self.since
-        elif self.state == "busy" or self._pinged:
-            limit, quiet = self.hang_limit_s, now - self.last_heartbeat
-        else:
+        if self.state == "idle" and not self._pinged:
             return None
+        self._patience.look(self._process.pid)
+        limit = self._timeouts.start_timeout_s if self.state == "starting" else self._timeouts.answer_timeout_s
+        quiet = self._patience.since_begin(limit)
+        if self.state == "idle" or (self.state == "busy" and quiet <= limit):
+            limit = self.hang_limit_s
+            quiet = self._patience.since_sign(limit)
         if quiet <= limit:
             return None
         return Event("worker_timeout", pid=self.pid, state=self.state, quiet_s=quiet, limit_s=limit)
@@ -184,10 +186,11 @@ class Worker:
 
         This is false long before hang_limit_s, which may be set to a minute, and true again with the next heartbeat.
         """
-        if self.state not in ("idle", "busy") or self.find_problem(time.monotonic()) is not None:
+        if self.state not in ("idle", "busy") or self.find_problem() is not None:
             return False
         due = self.state == "busy" or self._pinged
-        return not due or time.monotonic() - self.last_heartbeat <= self._hang_limit(_RESPONSIVE_S)
+        limit = self._hang_limit(_RESPONSIVE_S)
+        return not due or self._patience.since_sign(limit) <= limit
 
     def _hang_limit(self, minimum_s: float) -> float:
         """Extend a limit on silence for the present frame and the latest pauses between heartbeats.
@@ -230,11 +233,11 @@ class Worker:
         self.socket.send_multipart(parts, flags=zmq.NOBLOCK, copy=False)
 
     def _enter(self, state: str) -> None:
-        self.state, self.since, self.job, self._pinged = state, time.monotonic(), None, False
-        self.last_heartbeat = self.since
+        self.state, self.job, self._pinged = state, None, False
+        self._patience.begin()
 
     def _check_due(self, answer: Answer) -> None:
-        """Raise ProtocolError for an answer that a worker in this state, with this job, has no reason to give."""
+        """Raise ProtocolError for an answer that a worker in this state, with this job and bundle, must not give."""
         due = {
             Alive: True,
             Ready: self.state == "starting",
@@ -250,20 +253,22 @@ class Worker:
             at_work = "" if self.job is None else f" with {self.job.KIND} {self.job.job}"
             which = f" {answer.job}" if isinstance(answer, SelfTestAnswer | MapsAnswer | Failed) else ""
             raise ProtocolError(f"answer: expected what is due while {self.state}{at_work}, got {answer.KIND}{which}")
+        if isinstance(answer, Ready | SelfTestAnswer) and answer.sha256 != self._sha256:
+            expected, got = self._sha256[:16], answer.sha256[:16]
+            raise ProtocolError(f"answer.{answer.KIND}.sha256: expected {expected}..., got {got}...: another bundle")
 
     def _note_heartbeat(self, answer: Answer) -> None:
-        now = time.monotonic()
         if isinstance(answer, Progress):
             # Until 0 passes are reported the worker is centering, which takes as long as the frame is large.
             if answer.passes > 0:
-                self._gaps.append(now - self.last_heartbeat)
+                self._gaps.append(self._patience.since_sign())
             self._megapixels = 0.0
         elif isinstance(answer, Alive):
             self._pinged = False
         elif not isinstance(answer, StartFailed):
-            self.last_answer = now
+            self.last_answer = time.monotonic()
             self._enter("idle")
-        self.last_heartbeat = now
+        self._patience.note_sign()
 
 
 def _describe_exit(status: int) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import zmq
 
-from flight.bundle import BundleError, load_bundle
+from flight.bundle import Bundle, BundleError, load_bundle
 from flight.icd.products import describe_plane
 from flight.inference.engine import Engine
 from flight.inference.network import NetworkFaultError
@@ -40,6 +40,24 @@ from flight.service.protocol import (
     encode,
     parse_job,
 )
+
+
+def load_this_bundle(folder: Path, sha256: str) -> Bundle:
+    """Load a bundle that must be a certain one: another in its place may be whole, and answer other maps.
+
+    Args:
+        folder: of the bundle.
+        sha256: of its manifest.
+
+    Raises:
+        BundleError: the bundle is damaged, or another one.
+    """
+    bundle = load_bundle(folder)
+    if bundle.sha256 != sha256:
+        raise BundleError(
+            f"{folder}: manifest.json: expected sha256 {sha256[:16]}..., got {bundle.sha256[:16]}...: another bundle"
+        )
+    return bundle
 
 
 def process_frame(engine: Engine, job: FrameJob, progress: Callable[[int], None]) -> MapsAnswer:
@@ -123,11 +141,12 @@ def _end_with_parent() -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run a worker. arguments: endpoint, bundle folder, threads. Returns the exit code."""
-    endpoint, bundle_path, threads = arguments[0], Path(arguments[1]), int(arguments[2])
-    # Ctrl-C and systemd's stop reach every process; the service alone ends the worker.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    """Run a worker. arguments: endpoint, bundle folder, threads, SHA-256 of the bundle. Returns the exit code."""
+    endpoint, bundle_path, threads, sha256 = arguments[0], Path(arguments[1]), int(arguments[2]), arguments[3]
+    # Ctrl-C and systemd's stop reach every process; the service alone ends the worker. What it ignores itself its
+    # worker ignores, too: that is inherited.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     context = zmq.Context()
     socket = context.socket(zmq.PAIR)
@@ -141,7 +160,7 @@ def main(arguments: list[str]) -> int:
         send(Progress(passes))
 
     try:
-        engine = Engine(load_bundle(bundle_path), threads)
+        engine = Engine(load_this_bundle(bundle_path, sha256), threads)
         # This also warms the engine up: the first pass is the slowest.
         ready = process_self_test(engine, progress)
     except (BundleError, RuntimeError) as error:

@@ -94,7 +94,7 @@ class WorkerCare:
     def start(self) -> None:
         """Start a worker over the serving bundle."""
         try:
-            self._worker.start(self._serving.folder)
+            self._worker.start(self._serving.folder, self._serving.bundle.sha256)
         except (OSError, zmq.ZMQError) as error:
             self._lose(Event("worker_died", error=str(error)))
 
@@ -117,18 +117,17 @@ class WorkerCare:
 
     def watch(self) -> None:
         """Replace a worker that died or hangs, once the next may start; ask a quiet one for a heartbeat."""
-        now = time.monotonic()
         if self._state.safe:
             return
         if self._worker.state == "dead":
-            if now >= self._restart_at:
+            if time.monotonic() >= self._restart_at and not self._serving.rewriting:
                 self._restart()
             return
-        problem = self._worker.find_problem(now)
+        problem = self._worker.find_problem()
         if problem is not None:
             self._lose(problem)
         else:
-            self._worker.ping_if_quiet(now)
+            self._worker.ping_if_quiet()
 
     def dispatch(self) -> None:
         """Send an idle worker its next job: a self-test that is due, else the frame that waits."""
@@ -204,7 +203,7 @@ class WorkerCare:
                 self._accept_worker(answer)
             case StartFailed():
                 self._events.send("bundle_refused", problem=answer.message)
-                self._serving.rewrite_files()
+                self._serving.start_rewriting()
             case SelfTestAnswer():
                 if self._self_tests.check_answer(self._serving.bundle, answer):
                     self._events.send("self_test_passed", agreement_percent=100.0 * answer.agreement)

@@ -19,7 +19,20 @@ from typing import Any
 
 from flight.command_line import CommandParser, run_program
 from flight.option_types import existing_folder, output_folder
-from tests.reliability import decoders, flips, flood, kills, live_sockets, nonsense, power_cuts, soak, upsets
+from tests.reliability import (
+    decoders,
+    flips,
+    flood,
+    handshakes,
+    kills,
+    live_sockets,
+    nonsense,
+    pause,
+    power_cuts,
+    soak,
+    swap,
+    upsets,
+)
 from tests.reliability.report import write_report
 from tests.tiny_bundle import write_tiny_bundle
 
@@ -32,8 +45,11 @@ CAMPAIGNS: dict[str, tuple[Callable[[Path, Path, Any], dict[str, Any]], str, flo
     "power_cuts": (power_cuts.run, "tiny", 200, 3),
     "nonsense": (nonsense.run, "shipped", 3_000, 40),
     "kills": (kills.run, "tiny", 200, 6),
+    "pause": (pause.run, "tiny", 40, 4),
+    "swap": (swap.run, "tiny", 60, 6),
     "upsets": (upsets.run, "shipped", 500, 4),
     "flood": (flood.run, "shipped", 60, 10),
+    "handshakes": (handshakes.run, "tiny", 60, 10),
     "soak": (soak.run, "tiny", 50_000, 600),
 }
 

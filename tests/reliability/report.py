@@ -66,6 +66,29 @@ _SECTIONS: dict[str, tuple[str, str, tuple[tuple[str, str, str], ...]]] = {
             ("commands lost", "commands_lost", "0"),
         ),
     ),
+    "pause": (
+        "Standstills",
+        "Service and worker stopped together for 1.5 to 3 s, longer than any patience with a worker, and continued one "
+        "50 ms after the other, in either order: as of a paused virtual machine. Half of them under frames, whose "
+        "products are compared with the offline answer.",
+        (
+            ("standstills", "pauses", "40"),
+            ("workers lost", "pause_workers_lost", "0"),
+            ("products compared", "pause_products", ""),
+            ("wrong or missing maps", "pause_wrong_maps", "0"),
+        ),
+    ),
+    "swap": (
+        "Other bundles in the place of the serving one",
+        "In turn the link behind the bundle given at start, the folder behind it, and the service's own copy are "
+        "replaced by another whole bundle, of the same modes or of another, and the worker is killed. The product of "
+        "the next frame is compared with the offline answer of the bundle that it names.",
+        (
+            ("swaps", "swaps", "60"),
+            ("answered with a map", "swaps_answered", "all"),
+            ("another bundle's name or map", "swap_wrong_maps", "0"),
+        ),
+    ),
     "flips": (
         "Bit flips on the storage",
         "One random bit in a file of a bundle, or in one of the two copies of the record. Some also in the files of "
@@ -115,6 +138,15 @@ _SECTIONS: dict[str, tuple[str, str, tuple[tuple[str, str, str], ...]]] = {
             ("frames superseded by newer ones", "flood_frames_superseded", ""),
             ("latency, ms", "flood_latency_ms", ""),
             ("p99 under the flood over p99 without", "flood_p99_ratio", "<= 1.5"),
+        ),
+    ),
+    "handshakes": (
+        "Failing handshakes",
+        "Strangers without a key who fail 1,000 handshakes a second on the products socket (a small network, CURVE). "
+        "Latency of frames one at a time, from sending to the product.",
+        (
+            ("failed handshakes per second, and latency, ms", "handshakes", ""),
+            ("median latency under attack over that without", "handshakes_latency_ratio", "<= 3"),
         ),
     ),
     "power_cuts": (

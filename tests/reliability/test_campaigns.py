@@ -18,8 +18,11 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "power_cuts": {"power_cuts": 3, "mixtures": 0},
     "nonsense": {"nonsense_frames": 40, "circles_on_nonsense": 0, "real_refused": 0},
     "kills": {"kills": 6, "wrong_maps": 0, "commands_lost": 0},
+    "pause": {"pauses": 4, "pause_workers_lost": 0, "pause_wrong_maps": 0},
+    "swap": {"swaps": 6, "swaps_answered": 6, "swap_wrong_maps": 0},
     "upsets": {"upsets": 4, "upsets_wrong_after_self_test": 0},
     "flood": {"flood_seconds": 10},
+    "handshakes": {},
     "soak": {"frames_soaked": 600, "descriptor_growth": 0, "sequence_gaps": 0, "soak_worker_restarts": 0},
 }
 
@@ -34,6 +37,11 @@ def test_a_short_campaign_finds_nothing_wrong(name: str, tiny_bundle: Path) -> N
     if name == "flood":
         assert figures["flood_frames_answered"] > 0
         assert figures["flood_frames_superseded"] > figures["flood_frames_answered"]
+    if name == "handshakes":
+        measured = figures["handshakes"]
+        assert measured["failed_per_second"] > 100
+        # Beyond the ratio that is promised: on a busy computer each of few frames may meet with another load.
+        assert measured["attacked_p50_ms"] <= 3.0 * measured["quiet_p50_ms"] + 20.0
 
 
 def test_the_report_says_what_was_not_run(tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ constexpr double rounding = 1.0 / 512.0;
 constexpr double probability_slack = 0.02;
 constexpr double threshold_slack = 0.02;
 constexpr double clearance_rounding = 1.0 / 512.0;
-constexpr std::uint8_t not_seen = 255;
 
 // Sums over the pixels of a mask.
 struct Places {
@@ -137,7 +136,7 @@ private:
   }
 
   bool is_unknown(const std::uint8_t* plane, std::size_t pixel) const noexcept {
-    return plane != nullptr && plane[pixel] > classes_ + 1 && plane[pixel] != not_seen;
+    return plane != nullptr && plane[pixel] > classes_;
   }
 
   bool has_entropy_fault(std::size_t pixel) const noexcept {

@@ -74,7 +74,7 @@ EVENTS: dict[str, EventDefinition] = {
             2,
             "service_stopped",
             "info",
-            "a shutdown command, SIGTERM or SIGINT, or a fault of the service's own code",
+            "a shutdown command, SIGTERM, SIGINT or SIGQUIT, or a fault of the service's own code",
             arguments=(
                 Argument("uptime_s", "number", "since the service was made", "s", 0),
                 Argument("fault", "text", "the error that ended it"),
@@ -216,7 +216,8 @@ EVENTS: dict[str, EventDefinition] = {
             35,
             "record_copy_damaged",
             "warning_high",
-            "at start: a copy of the record is missing or damaged; the other is used",
+            "a copy of the record is missing, damaged or another service's; at start the other one is used; both are "
+            "written again",
             arguments=(_PROBLEM,),
             formats=("{problem}",),
         ),
@@ -224,7 +225,7 @@ EVENTS: dict[str, EventDefinition] = {
             36,
             "record_lost",
             "warning_high",
-            "at start: one copy of the record is damaged, and the other damaged or missing; defaults are used",
+            "at start: no copy of the record can be used, and one is damaged or another service's; defaults are used",
             arguments=(Argument("problems", "texts", "what was wrong with each copy"),),
             formats=("{problems}",),
         ),
@@ -248,6 +249,14 @@ EVENTS: dict[str, EventDefinition] = {
             "a recorded parameter does not fit the bundle that serves, or this version knows none of that name",
             arguments=(_PROBLEM,),
             formats=("{problem}",),
+        ),
+        EventDefinition(
+            39,
+            "record_moved",
+            "warning_high",
+            "at start: the state folder, record and all, was in another place when it was written; it is used",
+            arguments=(Argument("place", "text", "id of the machine and path of the folder at that time"),),
+            formats=("the record was written in {place}",),
         ),
         EventDefinition(
             40,
@@ -323,8 +332,8 @@ EVENTS: dict[str, EventDefinition] = {
             47,
             "bundle_damaged",
             "warning_high",
-            "a file of the bundle changed on the storage, or its repair failed; at start: the bundle of the command "
-            "line did not validate",
+            "a file of the service's copy of the bundle changed on the storage, or its repair failed; or the bundle of "
+            "the command line did not validate at start, or was changed since",
             10,
             (
                 _PROBLEM,

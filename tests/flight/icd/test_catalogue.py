@@ -77,6 +77,7 @@ MESSAGES: list[tuple[str, dict[str, Any], str]] = [
     ("record_lost", {"problems": ["record.a: CRC-32", "record.b: gone"]}, "record.a: CRC-32; record.b: gone"),
     ("record_not_written", {"path": "/state/record.a", "error": "No space left"}, "/state/record.a: No space left"),
     ("record_not_written", {"bundle": "/bundle", "error": "No space left"}, "no copy of /bundle: No space left"),
+    ("record_moved", {"place": "0123:/var/lib/a"}, "the record was written in 0123:/var/lib/a"),
     ("record_not_applicable", {"problem": "passes: no such parameter"}, "passes: no such parameter"),
     ("bundle_refused", {"problem": "sha256"}, "sha256"),
     ("bundle_loaded", {"folder": "next", "sha256": SHA}, "next, 5a5a5a5a5a5a5a5a..."),

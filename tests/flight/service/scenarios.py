@@ -63,8 +63,8 @@ class EventsHeard:
     def send(self, name: str, /, **arguments: Any) -> None:
         self.send_event(Event(name, **arguments))
 
-    def send_event(self, event: Event) -> None:
-        self.sent.append((event.name, event.message))
+    def send_event(self, event: Event, times: int = 1) -> None:
+        self.sent += [(event.name, event.message)] * times
 
 
 class Journal:

@@ -214,7 +214,7 @@ class Stage:
 
     def start_worker(self) -> None:
         self.parts.worker_care.start()
-        self.answer(encode(Ready(DIGEST, "x", 1.0, DIGEST)))
+        self.answer(encode(Ready(self.parts.serving.bundle.sha256, "x", 1.0, DIGEST)))
         assert self.state.name == "ready"
 
     def send_frame(self) -> FrameJob:
@@ -321,6 +321,37 @@ def test_an_answer_that_is_not_due_costs_the_worker(stage: Stage, parts: list[by
     assert name == "worker_answer_malformed"
     assert message.startswith("ProtocolError: answer")
     assert stage.parts.frame_line.waiting
+
+
+@pytest.mark.parametrize("kind", ["ready", "tested"])
+def test_a_worker_with_another_bundle_is_replaced_and_its_answer_is_never_the_known_one(
+    stage: Stage, kind: str
+) -> None:
+    """Twice in a row, too, which makes another answer of the right bundle the known one."""
+    if kind == "ready":
+        for _ in range(2):
+            stage.parts.worker_care.start()
+            stage.answer(encode(Ready(DIGEST, "x", 1.0, DIGEST)))
+            assert stage.state.name == "degraded"
+    else:
+        stage.start_worker()
+        procedure = stage.parts.worker_care.self_test()
+        next(procedure)
+        stage.parts.worker_care.dispatch()
+        assert SpokenFor.latest.socket.poll(5000)
+        job = parse_job(SpokenFor.latest.socket.recv_multipart())
+        assert isinstance(job, SelfTestJob)
+        before = len(stage.events.sent)
+        stage.answer(encode(SelfTestAnswer(job.job, "cd" * 32, "y", 1.0, DIGEST)))
+        assert [name for name, _ in stage.events.sent[before:]] == ["worker_answer_malformed"]
+    name, message = stage.events.sent[-1]
+    assert name == "worker_answer_malformed"
+    assert f"answer.{kind}.sha256: expected {stage.parts.serving.bundle.sha256[:16]}..." in message
+    told = [name for name, _ in stage.events.sent]
+    assert told.count("self_test_reference_set") == (kind == "tested")
+    assert "self_test_reference_replaced" not in told
+    # The right one is taken, and its answer is known from the right bundle.
+    stage.start_worker()
 
 
 def test_an_idle_worker_may_only_give_signs_of_life(stage: Stage) -> None:

@@ -45,6 +45,12 @@ def kill_worker(service: RunningService, number: int = signal.SIGKILL) -> int:
     return pid
 
 
+def own_copy(folder: Path) -> Path:
+    """The service's own copy of the one bundle that it has, with storage(folder)."""
+    (copy,) = (folder / "state" / "bundles").iterdir()
+    return copy
+
+
 @contextmanager
 def in_safe_state(bundle: Path, folder: Path, settings: str = "") -> Iterator[tuple[RunningService, Journal]]:
     """A service whose worker was killed once more often than it may be restarted."""
@@ -100,9 +106,9 @@ def test_recover_in_another_state_is_refused(tiny_bundle: Path, tmp_path: Path) 
 
 
 def test_a_repair_does_not_end_the_safe_state(tiny_bundle: Path, tmp_path: Path) -> None:
-    bundle = Path(shutil.copytree(tiny_bundle, tmp_path / "tiny"))
-    with in_safe_state(bundle, tmp_path, "[integrity]\nfile_check_interval_s = 0.2\n") as (service, journal):
-        damage(bundle / "First.tflite")
+    settings = storage(tmp_path) + "[integrity]\nfile_check_interval_s = 0.2\n"
+    with in_safe_state(tiny_bundle, tmp_path, settings) as (service, journal):
+        damage(own_copy(tmp_path) / "First.tflite")
         journal.wait_for("bundle_repaired")
         status = service.command("get_status")
         assert (status["state"], status["worker_pid"]) == ("safe", None)
@@ -230,14 +236,14 @@ def test_an_upset_in_the_workers_memory_is_found_and_a_fresh_worker_answers(
 
 
 def test_a_changed_file_of_the_bundle_is_found_and_repaired(tiny_bundle: Path, tmp_path: Path) -> None:
-    bundle = Path(shutil.copytree(tiny_bundle, tmp_path / "tiny"))
     settings = storage(tmp_path) + QUIET + "[integrity]\nfile_check_interval_s = 0.2\n"
-    with journaled_service(tmp_path, bundle, settings) as (service, journal):
+    with journaled_service(tmp_path, tiny_bundle, settings) as (service, journal):
+        copy = own_copy(tmp_path)
         service.wait_for(lambda s: s["counters"]["file_checks_passed"] >= 1)
         assert service.command("get_status")["counters"]["file_checks_failed"] == 0
         pid = service.command("get_status")["worker_pid"]
-        damage(bundle / "Second.tflite")
-        assert str(bundle / "Second.tflite") in journal.wait_for("bundle_damaged")
+        damage(copy / "Second.tflite")
+        assert str(copy / "Second.tflite") in journal.wait_for("bundle_damaged")
         journal.wait_for("bundle_repaired")
         status = service.wait_for(lambda s: s["state"] == "ready")
         assert status["counters"]["file_checks_failed"] == 1
@@ -248,22 +254,39 @@ def test_a_changed_file_of_the_bundle_is_found_and_repaired(tiny_bundle: Path, t
         assert_offline_answer(answer(service, "replaced")[0], load_bundle(tiny_bundle))
         passed = service.command("get_status")["counters"]["file_checks_passed"]
         service.wait_for(lambda s: s["counters"]["file_checks_passed"] > passed)
-        # The copy that serves now is watched like the one before.
-        (copy,) = (tmp_path / "state" / "bundles").glob("*/First.tflite")
-        damage(copy)
-        assert str(copy) in journal.wait_for("bundle_damaged", 2)
+        # What was written again is watched like what was there before.
+        damage(copy / "First.tflite")
+        assert str(copy / "First.tflite") in journal.wait_for("bundle_damaged", 2)
         journal.wait_for("bundle_repaired", 2)
         kill_worker(service)
         assert_offline_answer(answer(service, "twice")[0], load_bundle(tiny_bundle))
-    assert copy.read_bytes() == (tiny_bundle / "First.tflite").read_bytes()
+    assert (copy / "First.tflite").read_bytes() == (tiny_bundle / "First.tflite").read_bytes()
+
+
+def test_a_change_of_the_folder_given_at_start_is_told_once_and_changes_nothing(
+    tiny_bundle: Path, tmp_path: Path
+) -> None:
+    bundle = Path(shutil.copytree(tiny_bundle, tmp_path / "tiny"))
+    settings = QUIET + "[integrity]\nfile_check_interval_s = 0.2\n"
+    with journaled_service(tmp_path, bundle, settings) as (service, journal):
+        damage(bundle / "Second.tflite")
+        assert f"{bundle / 'Second.tflite'}: sha256" in journal.wait_for("bundle_damaged")
+        passed = service.command("get_status")["counters"]["file_checks_passed"]
+        status = service.wait_for(lambda s: s["counters"]["file_checks_passed"] > passed + 1)
+        assert status["state"] == "ready"
+        assert status["counters"]["file_checks_failed"] == status["counters"]["worker_restarts"] == 0
+        assert len(journal.messages("bundle_damaged")) == 1
+        assert_offline_answer(answer(service, "after")[0], load_bundle(tiny_bundle))
 
 
 def test_a_fresh_worker_that_finds_its_files_changed_gets_good_ones(tiny_bundle: Path, tmp_path: Path) -> None:
     """Without periodic checks and without a state folder: the files come from the service's memory."""
-    bundle = Path(shutil.copytree(tiny_bundle, tmp_path / "tiny"))
+    (tmp_path / "scratch").mkdir()
     settings = QUIET + "[integrity]\nfile_check_interval_s = 0\n"
-    with journaled_service(tmp_path, bundle, settings) as (service, journal):
-        shutil.rmtree(bundle)
+    environment = {"TMPDIR": str(tmp_path / "scratch")}
+    with journaled_service(tmp_path, tiny_bundle, settings, environment=environment) as (service, journal):
+        (copy,) = (tmp_path / "scratch").glob("rubblemap_bundles_*/bundles/*")
+        shutil.rmtree(copy)
         pid = kill_worker(service)
         journal.wait_for("bundle_refused")
         service.wait_for(lambda s: s["state"] == "ready" and s["worker_pid"] not in (None, pid))

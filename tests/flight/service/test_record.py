@@ -11,7 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flight.service.record import COPIES, Record, RecordError, RecordStore, decode_copy, encode_copy
+from flight.service.record import (
+    COPIES,
+    Copy,
+    Origin,
+    Record,
+    RecordError,
+    RecordStore,
+    decode_copy,
+    encode_copy,
+)
 from tests.flight.service.scenarios import EventsHeard
 
 OLD = Record(parameters={"passes": 5, "gamma": 2.5, "mode": "Fused"}, factory="ab" * 32, references={"x y": "cd" * 32})
@@ -48,7 +57,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @given(records, st.integers(0, 2**64 - 1))
 def test_a_copy_gives_back_its_record_and_generation(record: Record, generation: int) -> None:
-    assert decode_copy(encode_copy(record, generation), "copy") == (generation, record)
+    origin = Origin("ab" * 16, "machine:/var/lib/rubblemap")
+    assert decode_copy(encode_copy(record, generation, origin), "copy") == Copy(generation, record, origin)
+    assert decode_copy(encode_copy(record, generation), "copy") == Copy(generation, record, Origin())
 
 
 @settings(max_examples=30)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -239,13 +240,33 @@ def test_housekeeping_comes_every_second_and_fits_the_icd(service: RunningServic
     assert housekeeping["latency_ms"]["total"]["p50"] > 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_a_clean_exit_on_a_signal(tiny_bundle: Path, tmp_path: Path, number: int) -> None:
     with running_service(tmp_path, tiny_bundle) as service:
         worker = service.command("get_status")["worker_pid"]
         service.process.send_signal(number)
         assert service.process.wait(timeout=10) == 0
         _gone(worker)
+
+
+@pytest.mark.parametrize("moment", ["serving", "starting"])
+def test_signals_that_mean_nothing_to_the_service_do_not_end_it(tiny_bundle: Path, tmp_path: Path, moment: str) -> None:
+    """Sent to service and worker, as a terminal that closes does."""
+    numbers = [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF]
+    numbers += [signal.SIGIO, signal.SIGPWR, signal.SIGSTKFLT, signal.SIGRTMIN, signal.SIGRTMAX]
+    with running_service(tmp_path, tiny_bundle) as service:
+        before = service.command("get_status")
+        if moment == "starting":
+            os.kill(before["worker_pid"], signal.SIGKILL)
+            before = service.wait_for(lambda status: status["worker_pid"] not in (None, before["worker_pid"]))
+        for number in numbers:
+            service.process.send_signal(number)
+            os.kill(before["worker_pid"], number)
+        after = service.wait_for(lambda status: status["state"] == "ready")
+        assert after["worker_pid"] == before["worker_pid"]
+        assert after["counters"]["worker_restarts"] == before["counters"]["worker_restarts"]
+        service.process.terminate()
+        assert service.process.wait(timeout=10) == 0
 
 
 def test_the_worker_does_not_outlive_a_killed_service(tiny_bundle: Path, tmp_path: Path) -> None:
@@ -339,6 +360,22 @@ def test_the_service_outlives_its_log(tiny_bundle: Path, tmp_path: Path) -> None
         for value in (5, 6):
             service.command("set_parameter", name="passes", value=value)
         assert service.command("get_parameters")["passes"] == 6
+
+
+def test_a_log_that_nobody_reads_holds_nothing_up(tiny_bundle: Path, tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    with running_service(tmp_path, tiny_bundle, stderr=writing) as service:
+        os.set_blocking(writing, False)
+        for size in (4096, 1):
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    os.write(writing, b"x" * size)
+        os.set_blocking(writing, True)
+        for value in (5, 6):
+            service.command("set_parameter", name="passes", value=value)
+        assert service.command("get_parameters")["passes"] == 6
+    os.close(writing)
+    os.close(reading)
 
 
 def test_a_lost_scratch_folder_does_not_end_the_service(tiny_bundle: Path, tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from flight.service.statistics import Counters
 
 FOLDER = Path(__file__).parents[3] / "flight" / "service"
 TREES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in FOLDER.glob("*.py")}
+# Commands that wait for the record to be written, beside those that take time.
+STORED = ("set_parameter", "set_parameters", "set_mode")
 PARTS = ("state", "serving_bundle", "frame_line", "worker_care", "bundle_care", "housekeeping", "command_desk")
 
 
@@ -151,4 +153,5 @@ def test_every_command_has_a_handler(handlers: Mapping[str, Handler]) -> None:
 def test_a_handler_takes_the_arguments_of_its_command(handlers: Mapping[str, Handler], name: str) -> None:
     signature = inspect.signature(handlers[name])
     assert list(signature.parameters) == [argument.name for argument in COMMANDS[name].arguments]
-    assert signature.return_annotation == ("Procedure" if COMMANDS[name].takes_time else "dict[str, Any]")
+    waits = COMMANDS[name].takes_time or name in STORED
+    assert signature.return_annotation == ("Procedure" if waits else "dict[str, Any]")
