@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from flight.cli import main
+from flight.client.pictures import OUTSIDE_COLOR
 from hil.sources.folder import open_source
 
 ARRAYS = {
@@ -46,6 +47,19 @@ def test_segment_writes_pictures_and_arrays(tiny_bundle: Path, images: list[Path
             }
     eight, sixteen = (np.load(out / f"{stem}.npz")["class_map"] for stem in ("eight", "sixteen"))
     assert (eight == sixteen).mean() > 0.99
+
+
+def test_what_the_camera_did_not_see_has_a_colour_of_its_own(tiny_bundle: Path, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "tall.png"), np.full((100, 20), 90, dtype=np.uint8))
+    out = tmp_path / "out"
+    image = str(tmp_path / "tall.png")
+    assert main(["segment", "--bundle", str(tiny_bundle), "--centered", "--out", str(out), image]) == 0
+    outside = np.load(out / "tall.npz")["class_map"] == 4
+    assert outside.any()
+    assert not outside.all()
+    for name in ("class_map", "enhanced_class_map"):
+        picture = cv2.imread(str(out / f"tall_{name}.png"))[:, :, ::-1]
+        assert np.array_equal((picture == OUTSIDE_COLOR).all(axis=2), outside)
 
 
 def test_segment_is_repeatable(tiny_bundle: Path, images: list[Path], tmp_path: Path) -> None:

@@ -32,8 +32,8 @@ class OfflineAnswers:
             maps = self._engine.segment(frame, bit_depth=depth, centered=True, seed=seed, settings=self._settings)
             self._latest = (seed, maps)
         maps = self._latest[1]
-        planes = {name: plane for name, plane, _ in topic_planes(maps, self._engine.bundle.classes, topic)}
-        return planes_digest(planes, list(maps.map_to_sensor))
+        planes = topic_planes(maps, self._engine.bundle.classes, topic, self._settings)
+        return planes_digest({name: plane for name, plane, _ in planes}, list(maps.map_to_sensor))
 
 
 def product_digest(product: Product) -> str:

@@ -13,8 +13,9 @@ from flight.bundle import ClassDefinition
 from flight.client.check import Expectation
 from flight.icd.catalogue import TOPIC_PLANES
 from flight.icd.products import PLANE_DTYPES, Product, describe_plane, encode_product
-from flight.inference.hazard import clearance, hazard_probability
+from flight.inference.hazard import clearance, hazard_probability, safe_pixels
 from flight.inference.uncertainty import mark_uncertain, predictive_entropy
+from flight.settings import LandingLimits
 from tests.golden.vectors import product_header
 
 ROLES = ("background", "safe", "hazard", "terminator")
@@ -46,14 +47,22 @@ def planes_of(class_map: np.ndarray, number: int = 0, threshold: float = 0.9) ->
     np.put_along_axis(probability, class_map[None].astype(np.intp), doubt[None], axis=0)
     entropy = predictive_entropy(probability)
     enhanced = mark_uncertain(class_map, entropy, threshold, count)
+    hazard = hazard_probability(probability, CLASSES).astype(np.float16)
+    safe = safe_pixels(
+        enhanced,
+        hazard,
+        entropy.astype(np.float16),
+        CLASSES,
+        LandingLimits(most_hazard_probability=1.0, most_entropy=1.0),
+    )
     return {
         "class_map": class_map,
         "enhanced_class_map": enhanced,
         "predictive_entropy": entropy.astype(np.float16),
         "mean_probability": probability.astype(np.float16),
         "mutual_information": (entropy * np.float32(0.1)).astype(np.float16),
-        "hazard_probability": hazard_probability(probability, CLASSES).astype(np.float16),
-        "clearance": clearance(enhanced, CLASSES).astype(np.float16),
+        "hazard_probability": hazard,
+        "clearance": clearance(safe).astype(np.float16),
     }
 
 

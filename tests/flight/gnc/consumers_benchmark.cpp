@@ -72,7 +72,7 @@ Maps body(std::uint32_t side) {
       const bool inside = std::hypot(u - middle, v - middle) < radius;
       const bool rock = inside && u % (side / 8) < 2 && v % (side / 6) < 2;
       maps.classes[pixel] = !inside ? background : rock ? boulders : u >= dusk && u < night ? terminator : surface;
-      put_half(maps.entropy, pixel, inside ? 0.2 + 0.8 * u / side : 0.01);
+      put_half(maps.entropy, pixel, inside ? 0.2 + 0.5 * u / side : 0.01);
       put_half(maps.probability, pixel, rock || !inside ? 0.9 : 0.05);
       if (rock) rocks.push_back({static_cast<double>(u), static_cast<double>(v)});
     }

@@ -137,10 +137,9 @@ def assert_offline_answer(product: Product, bundle: Bundle, frame: np.ndarray = 
     """A product is, bit for bit, what the engine gives for its seed with the bundle's defaults."""
     assert product.status == "valid"
     assert product.header["bundle"] == bundle.identity
-    maps = Engine(bundle).segment(
-        frame, bit_depth=8, centered=True, seed=product.header["seed"], settings=default_settings(bundle)
-    )
-    for name, plane, _ in topic_planes(maps, bundle.classes, product.topic):
+    settings = default_settings(bundle)
+    maps = Engine(bundle).segment(frame, bit_depth=8, centered=True, seed=product.header["seed"], settings=settings)
+    for name, plane, _ in topic_planes(maps, bundle.classes, product.topic, settings):
         assert plane.tobytes() == product.planes[name].tobytes(), name
 
 

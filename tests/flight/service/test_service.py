@@ -56,7 +56,7 @@ def test_products_are_the_offline_answer(service: RunningService, tiny_bundle: P
         assert product.header["passes_used"] == bundle.passes
         maps = Engine(bundle).segment(FRAME, bit_depth=8, centered=True, seed=product.header["seed"], settings=settings)
         assert list(maps.map_to_sensor) == product.header["map_to_sensor"]
-        for name, plane, _ in topic_planes(maps, bundle.classes, topic):
+        for name, plane, _ in topic_planes(maps, bundle.classes, topic, settings):
             assert plane.tobytes() == product.planes[name].tobytes(), (topic, name)
     assert set(received) == set(TOPICS)
     assert products.statistics.lost == products.statistics.malformed == 0
