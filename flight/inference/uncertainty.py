@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from flight.inference.seal import Seal
+
 
 class Accumulator:
     """Running sums over the passes: memory does not grow with the number of passes.
+
+    Between two passes the sums wait for as long as a pass takes: that they are not changed meanwhile is checked.
 
     Args:
         shape: (K, H, W) of the scores.
@@ -17,13 +21,18 @@ class Accumulator:
         self._probability = np.zeros(shape, dtype=np.float32)
         self._entropy = np.zeros(shape[1:], dtype=np.float32)
         self.passes = 0
+        self._seal = self._make_seal()
 
     def add(self, scores: NDArray[np.float32]) -> None:
         """Add one pass.
 
         Args:
             scores: (K, H, W) float32 raw scores (logits); overwritten.
+
+        Raises:
+            UpsetError: the sums are not what they were after the last pass.
         """
+        self._seal.check()
         scores -= scores.max(axis=0)
         exponentials = np.exp(scores)
         total = exponentials.sum(axis=0)
@@ -34,6 +43,7 @@ class Accumulator:
         self._entropy += np.log(total)
         self._entropy -= exponentials.sum(axis=0)
         self.passes += 1
+        self._seal = self._make_seal()
 
     def result(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """Maps of the passes added so far, at least one.
@@ -44,11 +54,18 @@ class Accumulator:
 
         Returns:
             Mean probability (K, H, W), predictive entropy (H, W) and mutual information (H, W); float32.
+
+        Raises:
+            UpsetError: the sums are not what they were after the last pass.
         """
+        self._seal.check()
         mean = self._probability / np.float32(self.passes)
         predictive = predictive_entropy(mean)
         mutual = np.maximum(predictive - self._entropy / np.float32(self.passes), np.float32(0.0))
         return mean, predictive, mutual
+
+    def _make_seal(self) -> Seal:
+        return Seal([self._probability, self._entropy], "sums over the passes")
 
 
 def predictive_entropy(probability: NDArray[np.float32]) -> NDArray[np.float32]:

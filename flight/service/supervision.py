@@ -30,6 +30,7 @@ from flight.service.protocol import (
     SelfTestAnswer,
     SelfTestJob,
     StartFailed,
+    Upset,
     encode,
     parse_answer,
 )
@@ -105,9 +106,10 @@ class Worker:
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.bind(endpoint)
         # Only the service talks to systemd, not the worker.
+        check_share = str(self._timeouts.memory_check_share)
         environment = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "flight.service.worker", endpoint, str(bundle), str(self._threads)],
+            [sys.executable, "-m", "flight.service.worker", endpoint, str(bundle), str(self._threads), check_share],
             stdin=subprocess.PIPE,
             env={**environment, "PYTHONUNBUFFERED": "1"},
         )
@@ -122,7 +124,7 @@ class Worker:
         self.job = job
         self._megapixels = 1e-6 * job.height * job.width if isinstance(job, FrameJob) else 0.0
 
-    def receive(self) -> Ready | StartFailed | SelfTestAnswer | MapsAnswer | Failed | None:
+    def receive(self) -> Ready | StartFailed | SelfTestAnswer | MapsAnswer | Failed | Upset | None:
         """Receive the next answer that is more than a heartbeat; None if there is none.
 
         Raises:
@@ -242,13 +244,14 @@ class Worker:
             Progress: self.state in ("starting", "busy"),
             SelfTestAnswer: isinstance(self.job, SelfTestJob),
             MapsAnswer: isinstance(self.job, FrameJob),
+            Upset: isinstance(self.job, FrameJob),
             Failed: self.job is not None,
         }[type(answer)]
-        if due and isinstance(answer, SelfTestAnswer | MapsAnswer | Failed):
+        if due and isinstance(answer, SelfTestAnswer | MapsAnswer | Failed | Upset):
             due = self.job is not None and answer.job == self.job.job
         if not due:
             at_work = "" if self.job is None else f" with {self.job.KIND} {self.job.job}"
-            which = f" {answer.job}" if isinstance(answer, SelfTestAnswer | MapsAnswer | Failed) else ""
+            which = f" {answer.job}" if isinstance(answer, SelfTestAnswer | MapsAnswer | Failed | Upset) else ""
             raise ProtocolError(f"answer: expected what is due while {self.state}{at_work}, got {answer.KIND}{which}")
 
     def _note_heartbeat(self, answer: Answer) -> None:

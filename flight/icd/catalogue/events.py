@@ -99,8 +99,18 @@ EVENTS: dict[str, EventDefinition] = {
             "info",
             "a worker that was started has loaded the bundle and passed its self-test; not of one that takes over from "
             "another between two frames (see bundle_activated, bundle_repaired)",
-            arguments=(_PID,),
-            formats=("pid {pid}",),
+            arguments=(
+                _PID,
+                Argument(
+                    "guarded_bytes",
+                    "integer",
+                    "memory that is checked for upsets after every frame; 0: the system does not allow it, or "
+                    "worker.memory_check_share is 0",
+                    "B",
+                    0,
+                ),
+            ),
+            formats=("pid {pid}, {guarded_bytes} bytes of its memory are checked after every frame",),
         ),
         EventDefinition(
             11,
@@ -173,6 +183,15 @@ EVENTS: dict[str, EventDefinition] = {
             "worker_answer_malformed",
             "warning_high",
             "the worker's answer breaks the contract; it is replaced",
+            arguments=(_PROBLEM,),
+            formats=("{problem}",),
+        ),
+        EventDefinition(
+            19,
+            "worker_upset",
+            "warning_high",
+            "memory of the worker was not what it had been, found after a frame and before its answer was handed over; "
+            "the worker is replaced, and the next one gets the frame",
             arguments=(_PROBLEM,),
             formats=("{problem}",),
         ),

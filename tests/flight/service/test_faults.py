@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -41,6 +42,7 @@ from flight.service.protocol import (
     SelfTestAnswer,
     SelfTestJob,
     StartFailed,
+    Upset,
     encode,
     parse_answer,
     parse_job,
@@ -53,7 +55,7 @@ from tests.flight.service.scenarios import FRAME, EventsHeard, answer, journaled
 from tests.flight.service_process import SOCKETS
 
 DIGEST = "ab" * 32
-ANSWERS: tuple[type[Answer], ...] = (Ready, StartFailed, SelfTestAnswer, MapsAnswer, Failed, Alive, Progress)
+ANSWERS: tuple[type[Answer], ...] = (Ready, StartFailed, SelfTestAnswer, MapsAnswer, Failed, Upset, Alive, Progress)
 
 
 def maps_answer(job: FrameJob, height: int = 32, width: int = 48) -> MapsAnswer:
@@ -78,14 +80,16 @@ JOB = FrameJob(
     settings=None,  # type: ignore[arg-type]  # filled in by the test: it needs a bundle
     started=1.5,
     topics=("map.navigation", "map.hazard"),
+    crc32=zlib.crc32(bytes(2400)),
     pixels=bytes(2400),
 )
 GOOD: list[Answer] = [
-    Ready(DIGEST, "x86_64, 2 threads", 1.0, DIGEST),
+    Ready(DIGEST, "x86_64, 2 threads", 1.0, DIGEST, 80_000_000),
     StartFailed("why"),
     SelfTestAnswer(5, DIGEST, "x86_64, 2 threads", 0.5, DIGEST),
     maps_answer(JOB),
     Failed(5, "why"),
+    Upset(5, "why"),
     Alive(),
     Progress(3),
 ]
@@ -213,7 +217,7 @@ class Stage:
 
     def start_worker(self) -> None:
         self.parts.worker_care.start()
-        self.answer(encode(Ready(DIGEST, "x", 1.0, DIGEST)))
+        self.answer(encode(Ready(DIGEST, "x", 1.0, DIGEST, 0)))
         assert self.state.name == "ready"
 
     def send_frame(self) -> FrameJob:
@@ -303,7 +307,7 @@ def test_a_worker_that_answers_garbage_is_replaced_and_nothing_else_happens(stag
 @pytest.mark.parametrize(
     "parts",
     [
-        encode(Ready(DIGEST, "x", 1.0, DIGEST)),
+        encode(Ready(DIGEST, "x", 1.0, DIGEST, 0)),
         encode(StartFailed("not now")),
         encode(SelfTestAnswer(1, DIGEST, "x", 1.0, DIGEST)),
         encode(Failed(99, "another job")),
