@@ -229,13 +229,12 @@ def find_object_pools() -> NDArray[np.uint64]:
 
 def _find_read_process() -> Any:
     """The C library's process_vm_readv. Raises OSError."""
+    stretches = (ctypes.c_void_p, ctypes.c_ulong)
+    kind = ctypes.CFUNCTYPE(ctypes.c_ssize_t, ctypes.c_int, *stretches, *stretches, ctypes.c_ulong)
     try:
-        read_process = ctypes.CDLL(None).process_vm_readv
+        read_process = kind(("process_vm_readv", ctypes.CDLL(None)))
     except AttributeError as error:
         raise OSError("process_vm_readv: not in this C library") from error
-    stretches = (ctypes.c_void_p, ctypes.c_ulong)
-    read_process.argtypes = (ctypes.c_int, *stretches, *stretches, ctypes.c_ulong)
-    read_process.restype = ctypes.c_ssize_t
     byte = (ctypes.c_ubyte * 1)()
     own = ctypes.byref(_Stretch(ctypes.addressof(byte), 1))
     if read_process(os.getpid(), own, 1, own, 1, 0) != 1:
