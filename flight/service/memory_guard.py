@@ -12,10 +12,11 @@ caller has to find out: it may have been a counter. Pages of Python objects are 
 
 from __future__ import annotations
 
+import builtins
 import ctypes
-import gc
 import os
 import time
+import types
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,14 @@ _BLOCK_PAGES = max((256 << 10) // _PAGE, 1)
 # A particle flips one bit, or two neighbours.
 _UPSET_BITS = 2
 # Python's allocator keeps small objects in pools of so many bytes (POOL_SIZE of Objects/obmalloc.c).
-_POOL = max(16 << 10, _PAGE)
+_POOL = np.uint64(max(16 << 10, _PAGE))
+# Every object holds the address of its type, after its reference count. Built-in types are near each other.
+_TYPES = np.sort(
+    np.array(
+        [id(each) for module in (builtins, types) for each in vars(module).values() if isinstance(each, type)],
+        dtype=np.uint64,
+    )
+)
 _ALL_BITS = np.iinfo(np.uint64).max
 _PRESENT = np.uint64(1 << 63)  # of an entry of /proc/PID/pagemap
 
@@ -80,7 +88,6 @@ class MemoryGuard:
         self._pid = os.getpid()
         self._constants = [(array.ctypes.data, array.ctypes.data + array.nbytes) for array in constants]
         self._buffer: NDArray[np.uint64] = np.zeros((_BLOCK_PAGES, _WORDS), dtype=np.uint64)
-        pages = find_writable_pages()
         self._addresses: NDArray[np.uint64]
         self._checksums: NDArray[np.uint64]
         self._sums: NDArray[np.uint64]
@@ -88,7 +95,10 @@ class MemoryGuard:
         self._guarded: NDArray[np.uint64]
         self._constant: NDArray[np.bool_]
         self._next: int
-        self._watch(pages[~np.isin(pages // np.uint64(_POOL), find_object_pools())])
+        self._watch(find_writable_pages())
+        with_objects = np.concatenate([_find_object_pages(self._read(block)) for block in self._blocks])
+        pools = self._addresses // _POOL
+        self._watch(self._addresses[~np.isin(pools, pools[with_objects])])
         self._checksums = np.concatenate([self._checksum(block) for block in self._blocks])
         self._sums = np.concatenate([self._read(block).sum(axis=1) for block in self._blocks])
 
@@ -143,7 +153,7 @@ class MemoryGuard:
         return np.bitwise_and(changed, self._guarded[block.pages])
 
     def _looks_flipped(self, page: int, difference: int) -> bool:
-        """Whether a page differs by as few bits as an upset flips, and by nothing else.
+        """Whether a page differs by as few bits as an upset flips, by nothing else, and has no reference counts.
 
         A bit that flips adds its value to the sum of the page's words, or takes it away. Whoever writes the page leaves
         another sum, even where the exclusive or happens to differ in few bits.
@@ -157,8 +167,10 @@ class MemoryGuard:
         changes = {0}
         for value in (1 << bit for bit in range(64) if difference >> bit & 1):
             changes = {change + sign * value for change in changes for sign in (-1, 1)}
-        now = int(self._read(_make_blocks(self._addresses[page : page + 1], 1)[0]).sum())
-        return (now - int(self._sums[page])) % 2**64 in {change % 2**64 for change in changes}
+        content = self._read(_make_blocks(self._addresses[page : page + 1], 1, page)[0])
+        if _find_object_pages(content)[0]:
+            return False
+        return (int(content.sum()) - int(self._sums[page])) % 2**64 in {change % 2**64 for change in changes}
 
     def _checksum(self, block: _Block) -> NDArray[np.uint64]:
         """The exclusive or of the words of each page of a block."""
@@ -212,21 +224,6 @@ def find_writable_pages() -> NDArray[np.uint64]:
     return np.concatenate(found)
 
 
-def find_object_pools() -> NDArray[np.uint64]:
-    """Find where Python objects are: those that the garbage collector knows, what they refer to, and their types.
-
-    Returns:
-        (N,) uint64, addresses divided by the size of the allocator's pools, without order.
-    """
-    objects = gc.get_objects()
-    known = {*map(id, objects), *map(id, map(type, objects))}
-    for tracked in objects:
-        known.update(map(id, gc.get_referents(tracked)))
-    addresses = np.fromiter(known, dtype=np.uint64, count=len(known))
-    pools: NDArray[np.uint64] = np.unique(addresses // np.uint64(_POOL))
-    return pools
-
-
 def _find_read_process() -> Any:
     """The C library's process_vm_readv. Raises OSError."""
     stretches = (ctypes.c_void_p, ctypes.c_ulong)
@@ -242,13 +239,22 @@ def _find_read_process() -> Any:
     return read_process
 
 
-def _make_blocks(addresses: NDArray[np.uint64], size: int) -> list[_Block]:
-    """Group pages by so many, and each group into stretches of neighbouring pages."""
+def _find_object_pages(content: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Which pages, one a row, hold Python objects of built-in types."""
+    near = (content - _TYPES[0]) <= _TYPES[-1] - _TYPES[0]
+    found = np.zeros(len(content), dtype=np.bool_)
+    for page in np.flatnonzero(near.any(axis=1)):
+        found[page] = bool(np.isin(content[page][near[page]], _TYPES).any())
+    return found
+
+
+def _make_blocks(addresses: NDArray[np.uint64], size: int, first_page: int = 0) -> list[_Block]:
+    """Group pages by so many, and each group into stretches of neighbouring pages. first_page: number of the first."""
     blocks = []
     for first in range(0, len(addresses), size):
-        pages = slice(first, min(first + size, len(addresses)))
-        ends = np.flatnonzero(np.diff(addresses[pages]) != _PAGE) + 1
-        runs = np.split(addresses[pages], ends)
+        group = addresses[first : first + size]
+        pages = slice(first_page + first, first_page + first + len(group))
+        runs = np.split(group, np.flatnonzero(np.diff(group) != _PAGE) + 1)
         stretches = (_Stretch * len(runs))(*(_Stretch(int(run[0]), len(run) * _PAGE) for run in runs))
         blocks.append(_Block(pages, stretches))
     return blocks

@@ -200,11 +200,13 @@ class JobHandler:
         return guard
 
     def _make_rehearsal(self) -> list[FrameJob]:
-        """Frames as they may come: centred or not, one pass or two."""
+        """Frames as they may come: centred or not, of the networks' size or not, one pass or two."""
         bundle = self._engine.bundle
         image = decode_test_image(bundle, bundle.self_test.image, "image")
         frames = []
         for number, pixels in enumerate([image, *make_exercise_images(image)]):
+            if number == 3:
+                pixels = pixels.repeat(2, axis=0).repeat(2, axis=1)
             content = pixels.tobytes()
             frames.append(
                 FrameJob(
