@@ -119,7 +119,7 @@ class Ready:
     environment: str = field(metadata=_TEXT)
     agreement: float = field(metadata=_FRACTION)
     digest: str = field(metadata=_SHA256)
-    guarded_bytes: int = field(metadata=_NUMBER)
+    guarded_bytes: int = field(default=0, metadata=_NUMBER)
 
 
 @dataclass(frozen=True)

@@ -237,7 +237,9 @@ class WorkerCare:
         self._restarts.note_ready()
         self._state.apply(Trigger.WORKER_READY)
         self._notifier.report_ready(f"serving {bundle.name} {bundle.version}")
-        self._events.send("worker_ready", pid=self._worker.pid, guarded_bytes=answer.guarded_bytes)
+        self._events.send("worker_ready", pid=self._worker.pid)
+        if answer.guarded_bytes == 0 and self._configuration.memory_check_share > 0:
+            self._events.send("memory_unguarded", pid=self._worker.pid)
 
     # Replacement
 

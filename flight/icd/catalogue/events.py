@@ -99,18 +99,8 @@ EVENTS: dict[str, EventDefinition] = {
             "info",
             "a worker that was started has loaded the bundle and passed its self-test; not of one that takes over from "
             "another between two frames (see bundle_activated, bundle_repaired)",
-            arguments=(
-                _PID,
-                Argument(
-                    "guarded_bytes",
-                    "integer",
-                    "memory that is checked for upsets after every frame; 0: the system does not allow it, or "
-                    "worker.memory_check_share is 0",
-                    "B",
-                    0,
-                ),
-            ),
-            formats=("pid {pid}, {guarded_bytes} bytes of its memory are checked after every frame",),
+            arguments=(_PID,),
+            formats=("pid {pid}",),
         ),
         EventDefinition(
             11,
@@ -203,6 +193,15 @@ EVENTS: dict[str, EventDefinition] = {
             10,
             (Argument("reason", "text", "one of the reasons for rejecting a frame"), _PROBLEM),
             ("{problem}",),
+        ),
+        EventDefinition(
+            21,
+            "memory_unguarded",
+            "warning_low",
+            "the system does not let the worker look at its own memory: upsets in it are found by self-tests only",
+            10,
+            (_PID,),
+            ("pid {pid}",),
         ),
         EventDefinition(
             30,

@@ -217,7 +217,7 @@ class Stage:
 
     def start_worker(self) -> None:
         self.parts.worker_care.start()
-        self.answer(encode(Ready(DIGEST, "x", 1.0, DIGEST, 0)))
+        self.answer(encode(Ready(DIGEST, "x", 1.0, DIGEST, 4096)))
         assert self.state.name == "ready"
 
     def send_frame(self) -> FrameJob:
@@ -279,6 +279,23 @@ def test_a_good_answer_is_published_and_nothing_is_told_of_the_worker(stage: Sta
     assert stage.events.sent[before:] == []
 
 
+def test_a_worker_that_cannot_guard_its_memory_is_told_of(stage: Stage) -> None:
+    stage.start_worker()
+    assert "memory_unguarded" not in dict(stage.events.sent)
+    stage.parts.worker_care.start()
+    stage.answer(encode(Ready(DIGEST, "x", 1.0, DIGEST, 0)))
+    assert stage.events.sent[-1] == ("memory_unguarded", f"pid {SpokenFor.latest.pid}")
+
+
+def test_an_upset_costs_the_worker_and_its_frame_waits_for_the_next(stage: Stage) -> None:
+    stage.start_worker()
+    job = stage.send_frame()
+    stage.answer(encode(Upset(job.job, "memory: why")))
+    assert stage.events.sent[-1] == ("worker_upset", "memory: why")
+    assert stage.counters.upsets_found == 1
+    assert stage.parts.frame_line.waiting
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_worker_that_answers_garbage_is_replaced_and_nothing_else_happens(stage: Stage, data: st.DataObject) -> None:
@@ -307,7 +324,7 @@ def test_a_worker_that_answers_garbage_is_replaced_and_nothing_else_happens(stag
 @pytest.mark.parametrize(
     "parts",
     [
-        encode(Ready(DIGEST, "x", 1.0, DIGEST, 0)),
+        encode(Ready(DIGEST, "x", 1.0, DIGEST, 4096)),
         encode(StartFailed("not now")),
         encode(SelfTestAnswer(1, DIGEST, "x", 1.0, DIGEST)),
         encode(Failed(99, "another job")),

@@ -22,6 +22,7 @@ from flight.service.worker import JobHandler
 from flight.settings import default_settings
 from tests.flight.service.scenarios import (
     FRAME,
+    Journal,
     answer,
     assert_offline_answer,
     command,
@@ -30,6 +31,7 @@ from tests.flight.service.scenarios import (
     variant,
 )
 from tests.flight.service.test_health import QUIET, flip_bits
+from tests.flight.service_process import RunningService
 
 MIB = 1 << 20
 AT_LEISURE = 60.0
@@ -209,7 +211,7 @@ def test_without_a_share_of_the_time_nothing_is_guarded(tiny_bundle: Path) -> No
 ALL_AT_ONCE = "[worker]\nmemory_check_share = 0.5\n"
 
 
-def wait_for_upset(service: Any, journal: Any, pid: int) -> None:
+def wait_for_upset(service: RunningService, journal: Journal) -> None:
     """Send frames until the upset is found: with tiny networks, a frame leaves no time to check everything."""
     for number in range(200):
         product = answer(service, f"after{number}")[0]
@@ -217,19 +219,19 @@ def wait_for_upset(service: Any, journal: Any, pid: int) -> None:
         if journal.messages("worker_upset"):
             break
     assert "constants" in journal.wait_for("worker_upset")
-    status = service.wait_for(lambda s: s["state"] == "ready" and s["worker_pid"] not in (None, pid))
-    assert (status["counters"]["upsets_found"], status["counters"]["worker_restarts"]) == (1, 1)
 
 
 def test_an_upset_costs_the_worker_and_its_frame_is_answered_by_the_next(tiny_bundle: Path, tmp_path: Path) -> None:
     bundle = load_bundle(tiny_bundle)
     with journaled_service(tmp_path, tiny_bundle, QUIET + ALL_AT_ONCE) as (service, journal):
-        assert "bytes of its memory are checked" in journal.wait_for("worker_ready")
+        assert journal.messages("memory_unguarded") == []
         pid = service.command("get_status")["worker_pid"]
         pool = Engine(bundle)._networks[0]._pools[0]
         middle = pool.tobytes()[len(pool.tobytes()) // 2 :][:512]
         assert flip_bits(pid, [middle], 22) > 0
-        wait_for_upset(service, journal, pid)
+        wait_for_upset(service, journal)
+        status = service.wait_for(lambda s: s["state"] == "ready" and s["worker_pid"] not in (None, pid))
+        assert (status["counters"]["upsets_found"], status["counters"]["worker_restarts"]) == (1, 1)
         assert_offline_answer(answer(service, "later")[0], bundle)
 
 
