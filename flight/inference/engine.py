@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from flight.inference.fusion import fuse, fusion_weights
 from flight.inference.input_monitor import read_monitor
 from flight.inference.network import Network, load_networks
 from flight.inference.quality import entropy_is_high, find_flags
+from flight.inference.seal import Seal
 from flight.inference.uncertainty import Accumulator, mark_uncertain
 from flight.settings import Settings, default_settings
 
@@ -88,6 +90,11 @@ class Engine:
         """Stop the engine's threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
+    @property
+    def constants(self) -> list[NDArray[Any]]:
+        """Arrays that never change once the engine is made."""
+        return [array for network in self._networks for array in network.constants]
+
     def masks_checksum(self) -> int:
         """CRC-32 over the pools of all dropout masks, of which a frame uses only slices."""
         checksum = 0
@@ -119,6 +126,7 @@ class Engine:
 
         Raises:
             ValueError: the bundle does not have the settings' mode.
+            UpsetError: what the passes used was not the same at their end.
         """
         began = time.perf_counter()
         plan = self._plan_frame(pixels, bit_depth, centered, settings)
@@ -167,6 +175,8 @@ class Engine:
             progress(0)
         for network in plan.networks:
             network.begin(plan.image.image, seed, plan.passes)
+        used = [array for network in plan.networks for array in network.frame_arrays]
+        seal = Seal([plan.weights, plan.image.seen, *used], "what the passes use")
         accumulator = Accumulator((len(self.bundle.classes), self.bundle.height, self.bundle.width))
         fuse_seconds = 0.0
         pending = self._submit_pass(plan.networks, 0)
@@ -188,6 +198,7 @@ class Engine:
         finally:
             # After an error of one network the others may still run: they must not meet the next frame's.
             wait(pending)
+        seal.check()
         return accumulator, fuse_seconds
 
     def _make_maps(self, plan: _FramePlan, accumulator: Accumulator, settings: Settings) -> Maps:

@@ -88,6 +88,16 @@ class Network:
             lengths = [len(pool) for pool in self._pools]
             self._offsets = draw_offsets(seed, self._index, passes, lengths, self._sizes)
 
+    @property
+    def constants(self) -> list[NDArray[Any]]:
+        """Arrays that never change: the pools of masks."""
+        return list(self._pools)
+
+    @property
+    def frame_arrays(self) -> list[NDArray[Any]]:
+        """Arrays that do not change from one `begin` to the next: the orientations of the image, the masks' offsets."""
+        return [*self._images, self._offsets]
+
     def masks_checksum(self, checksum: int) -> int:
         """CRC-32 over the pools of masks.
 

@@ -7,12 +7,16 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from flight.inference.seal import Seal
+
 
 class Accumulator:
     """Running sums over the passes: memory does not grow with the number of passes.
 
     Where the scores of a pass are not finite, or too large for a softmax in float32, the network said nothing: there,
     and nowhere else, every class counts as equally probable in that pass.
+
+    Between two passes the sums wait for as long as a pass takes: that they are not changed meanwhile is checked.
 
     Args:
         shape: (K, H, W) of the scores.
@@ -23,6 +27,7 @@ class Accumulator:
         self._entropy = np.zeros(shape[1:], dtype=np.float32)
         self._known = np.ones(shape[1:], dtype=np.bool_)
         self.passes = 0
+        self._seal = self._make_seal()
 
     @property
     def known(self) -> NDArray[np.bool_]:
@@ -34,7 +39,11 @@ class Accumulator:
 
         Args:
             scores: (K, H, W) float32 raw scores (logits); overwritten.
+
+        Raises:
+            UpsetError: the sums are not what they were after the last pass.
         """
+        self._seal.check()
         with np.errstate(invalid="ignore", over="ignore"):
             scores -= scores.max(axis=0)
             probability = np.exp(scores)
@@ -54,6 +63,7 @@ class Accumulator:
         self._entropy += logarithm
         self._entropy -= mean_score
         self.passes += 1
+        self._seal = self._make_seal()
 
     def result(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """Maps of the passes added so far, at least one.
@@ -64,11 +74,18 @@ class Accumulator:
 
         Returns:
             Mean probability (K, H, W), predictive entropy (H, W) and mutual information (H, W); float32.
+
+        Raises:
+            UpsetError: the sums are not what they were after the last pass.
         """
+        self._seal.check()
         mean = self._probability / np.float32(self.passes)
         predictive = predictive_entropy(mean)
         mutual = np.maximum(predictive - self._entropy / np.float32(self.passes), np.float32(0.0))
         return mean, predictive, mutual
+
+    def _make_seal(self) -> Seal:
+        return Seal([self._probability, self._entropy, self._known], "sums over the passes")
 
 
 def predictive_entropy(probability: NDArray[np.float32]) -> NDArray[np.float32]:

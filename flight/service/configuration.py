@@ -34,6 +34,7 @@ class WorkerSection:
     hang_factor: float
     restart_limit: int
     restart_window_s: float
+    memory_check_share: float
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from dataclasses import replace
 
 import zmq
@@ -107,6 +108,7 @@ class FrameLine:
             # The deadline counts from the frame's arrival; CLOCK_MONOTONIC is one clock for both processes.
             started=pending.received,
             topics=job.topics,
+            crc32=header["crc32"] if "crc32" in header else zlib.crc32(pending.pixels),
             pixels=pending.pixels,
         )
 

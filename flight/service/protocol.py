@@ -67,6 +67,7 @@ class FrameJob:
         settings: how the frame is processed.
         started: monotonic clock, s; a deadline counts from it.
         topics: products that are wanted.
+        crc32: over the pixels, as in the frame message.
         pixels: as in the frame message.
     """
 
@@ -82,6 +83,7 @@ class FrameJob:
     settings: Settings = field(metadata=_SETTINGS)
     started: float = field(metadata=_TIME)
     topics: tuple[str, ...] = field(metadata=_TOPIC_NAMES)
+    crc32: int = field(metadata=_FRAME["crc32"])
     pixels: bytes = field(repr=False)
 
 
@@ -109,6 +111,7 @@ class Ready:
         environment: all that the bits of an answer may depend on besides the bundle.
         agreement: fraction of the self-test's pixels with the recorded class, 0..1.
         digest: SHA-256 of the whole answer.
+        guarded_bytes: memory that is checked after every frame; 0 if none can be, or is to be.
     """
 
     KIND: ClassVar = "ready"
@@ -116,6 +119,7 @@ class Ready:
     environment: str = field(metadata=_TEXT)
     agreement: float = field(metadata=_FRACTION)
     digest: str = field(metadata=_SHA256)
+    guarded_bytes: int = field(default=0, metadata=_NUMBER)
 
 
 @dataclass(frozen=True)
@@ -169,6 +173,15 @@ class Failed:
 
 
 @dataclass(frozen=True)
+class Upset:
+    """The answer to a frame after which the worker's memory was not what it had been: it must be replaced."""
+
+    KIND: ClassVar = "upset"
+    job: int = field(metadata=_NUMBER)
+    message: str = field(metadata=_TEXT)
+
+
+@dataclass(frozen=True)
 class Alive:
     """The answer to a ping."""
 
@@ -184,10 +197,10 @@ class Progress:
 
 
 Job = FrameJob | SelfTestJob | Ping
-Answer = Ready | StartFailed | SelfTestAnswer | MapsAnswer | Failed | Alive | Progress
+Answer = Ready | StartFailed | SelfTestAnswer | MapsAnswer | Failed | Upset | Alive | Progress
 
 _JOBS: tuple[type[Job], ...] = (FrameJob, SelfTestJob, Ping)
-_ANSWERS: tuple[type[Answer], ...] = (Ready, StartFailed, SelfTestAnswer, MapsAnswer, Failed, Alive, Progress)
+_ANSWERS: tuple[type[Answer], ...] = (Ready, StartFailed, SelfTestAnswer, MapsAnswer, Failed, Upset, Alive, Progress)
 # Kinds with parts after their map, which are the fields without a schema.
 _WITH_PARTS = (FrameJob, MapsAnswer)
 _SCHEMAS = {
@@ -208,7 +221,7 @@ def encode(message: Job | Answer) -> list[bytes]:
         parts = (message.pixels,)
     elif isinstance(message, MapsAnswer):
         parts = message.planes
-    elif isinstance(message, StartFailed | Failed):
+    elif isinstance(message, StartFailed | Failed | Upset):
         values["message"] = truncate_text(message.message)
     return [pack_map({"type": kind.KIND, **values}), *parts]
 

@@ -29,6 +29,7 @@ class Counters:
     worker_restarts: int = 0
     self_tests_passed: int = 0
     self_tests_failed: int = 0
+    upsets_found: int = 0
     file_checks_passed: int = 0
     file_checks_failed: int = 0
     bundle_activations: int = 0

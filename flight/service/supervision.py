@@ -31,6 +31,7 @@ from flight.service.protocol import (
     SelfTestAnswer,
     SelfTestJob,
     StartFailed,
+    Upset,
     encode,
     parse_answer,
 )
@@ -111,7 +112,16 @@ class Worker:
         # Only the service talks to systemd, not the worker.
         environment = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "flight.service.worker", endpoint, str(folder), str(self._threads), sha256],
+            [
+                sys.executable,
+                "-m",
+                "flight.service.worker",
+                endpoint,
+                str(folder),
+                str(self._threads),
+                sha256,
+                str(self._timeouts.memory_check_share),
+            ],
             stdin=subprocess.PIPE,
             env={**environment, "PYTHONUNBUFFERED": "1"},
         )
@@ -126,7 +136,7 @@ class Worker:
         self.job = job
         self._megapixels = 1e-6 * job.height * job.width if isinstance(job, FrameJob) else 0.0
 
-    def receive(self) -> Ready | StartFailed | SelfTestAnswer | MapsAnswer | Failed | None:
+    def receive(self) -> Ready | StartFailed | SelfTestAnswer | MapsAnswer | Failed | Upset | None:
         """Receive the next answer that is more than a heartbeat; None if there is none.
 
         Raises:
@@ -245,13 +255,14 @@ class Worker:
             Progress: self.state in ("starting", "busy"),
             SelfTestAnswer: isinstance(self.job, SelfTestJob),
             MapsAnswer: isinstance(self.job, FrameJob),
+            Upset: isinstance(self.job, FrameJob),
             Failed: self.job is not None,
         }[type(answer)]
-        if due and isinstance(answer, SelfTestAnswer | MapsAnswer | Failed):
+        if due and isinstance(answer, SelfTestAnswer | MapsAnswer | Failed | Upset):
             due = self.job is not None and answer.job == self.job.job
         if not due:
             at_work = "" if self.job is None else f" with {self.job.KIND} {self.job.job}"
-            which = f" {answer.job}" if isinstance(answer, SelfTestAnswer | MapsAnswer | Failed) else ""
+            which = f" {answer.job}" if isinstance(answer, SelfTestAnswer | MapsAnswer | Failed | Upset) else ""
             raise ProtocolError(f"answer: expected what is due while {self.state}{at_work}, got {answer.KIND}{which}")
         if isinstance(answer, Ready | SelfTestAnswer) and answer.sha256 != self._sha256:
             expected, got = self._sha256[:16], answer.sha256[:16]

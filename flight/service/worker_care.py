@@ -24,6 +24,7 @@ from flight.service.protocol import (
     SelfTestAnswer,
     SelfTestJob,
     StartFailed,
+    Upset,
 )
 from flight.service.restarts import Restarts
 from flight.service.self_tests import SelfTests
@@ -197,7 +198,7 @@ class WorkerCare:
 
     # Answers
 
-    def _handle(self, answer: Ready | StartFailed | SelfTestAnswer | MapsAnswer | Failed) -> None:
+    def _handle(self, answer: Ready | StartFailed | SelfTestAnswer | MapsAnswer | Failed | Upset) -> None:
         match answer:
             case Ready():
                 self._accept_worker(answer)
@@ -215,6 +216,9 @@ class WorkerCare:
                 self._restarts.note_answer()
                 self._self_tests.count_frame()
                 self._serving.count_answer()
+            case Upset():
+                self._counters.count("upsets_found")
+                self._lose(Event("worker_upset", problem=answer.message))
             case Failed() if self._frame_line.in_flight:
                 self._frame_line.publish_failure(answer.message)
                 if self._serving.on_probation:
@@ -233,6 +237,8 @@ class WorkerCare:
         self._state.apply(Trigger.WORKER_READY)
         self._notifier.report_ready(f"serving {bundle.name} {bundle.version}")
         self._events.send("worker_ready", pid=self._worker.pid)
+        if answer.guarded_bytes == 0 and self._configuration.memory_check_share > 0:
+            self._events.send("memory_unguarded", pid=self._worker.pid)
 
     # Replacement
 
@@ -240,7 +246,8 @@ class WorkerCare:
         """End a worker that died, hangs or errs; plan the next one, and decide about the frame that it had."""
         self._events.send_event(loss)
         self._worker.kill()
-        if self._serving.on_probation:
+        # An upset is not the fault of the bundle.
+        if self._serving.on_probation and loss.name != "worker_upset":
             self._serving.fall_back(loss.message)
         start = self._restarts.plan_start(time.monotonic())
         self._frame_line.handle_worker_loss(restarting=start is not None)

@@ -105,12 +105,16 @@ _SECTIONS: dict[str, tuple[str, str, tuple[tuple[str, str, str], ...]]] = {
         "Single-event upsets",
         "One random bit at a time in any resident writable page of the live worker, which holds the shipped bundle "
         "(2 passes); then a frame, the self-test on command, and another frame, both compared with the offline "
-        "answer. A map that was wrong before the next self-test has been published: the interval between self-tests "
-        "bounds for how long that can go on. Upsets without effect stay, up to 20 in one worker.",
+        "answer. After every frame the worker compares the pages that do not change with their checksums, before it "
+        "hands the answer over; not among them are activations, which the next pass overwrites, and Python's objects. "
+        "A map that was wrong before the next self-test has been published: the interval between self-tests bounds "
+        "for how long that can go on. Upsets without effect stay, up to 20 in one worker. Not tried: upsets in the "
+        "middle of a pass, in the code of libraries, and in the service's own memory.",
         (
             ("upsets", "upsets", ">= 500"),
             ("outcomes", "upset_outcomes", ""),
-            ("wrong map published before the next self-test", "upsets_wrong_before_self_test", "reported"),
+            ("wrong map published before the next self-test", "upsets_wrong_before_self_test", "< 1 %"),
+            ("these upsets were in", "upsets_wrong_before_in", ""),
             ("wrong map published after it", "upsets_wrong_after_self_test", "0"),
             ("these upsets were in", "upsets_escaped_in", ""),
         ),

@@ -28,6 +28,7 @@ OUTCOMES = (
     "no effect",
     "crash recovered",
     "hang recovered",
+    "caught before the answer",
     "caught by the self-test",
     "wrong map before",
     "wrong after",
@@ -85,6 +86,7 @@ def run(folder: Path, bundle: Path, upsets: int) -> dict[str, Any]:
     settings = f"[parameters]\npasses = {_PASSES}\nself_test_interval = 0\n[worker]\nrestart_limit = 100000\n"
     outcomes: Counter[str] = Counter()
     escaped: list[str] = []
+    wrong_in: list[str] = []
     with (
         running_service(folder, bundle, settings) as service,
         service.camera(source="upsets") as camera,
@@ -113,11 +115,14 @@ def run(folder: Path, bundle: Path, upsets: int) -> dict[str, Any]:
             outcomes[outcome] += 1
             if outcome == "wrong after":
                 escaped.append(what)
+            elif outcome == "wrong map before":
+                wrong_in.append(what)
     return {
         "upsets": upsets,
         "upset_outcomes": {name: outcomes[name] for name in OUTCOMES},
         "upsets_escaped_in": escaped,
         "upsets_wrong_before_self_test": outcomes["wrong map before"],
+        "upsets_wrong_before_in": wrong_in,
         "upsets_wrong_after_self_test": outcomes["wrong after"],
     }
 
@@ -159,6 +164,8 @@ def _outcome(wrong_before: bool, passed: bool, wrong_after: bool, names: set[str
         return "wrong after"
     if wrong_before:
         return "wrong map before"
+    if "worker_upset" in names:
+        return "caught before the answer"
     if not passed or "self_test_failed" in names:
         return "caught by the self-test"
     if "worker_timeout" in names:

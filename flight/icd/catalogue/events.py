@@ -177,6 +177,15 @@ EVENTS: dict[str, EventDefinition] = {
             formats=("{problem}",),
         ),
         EventDefinition(
+            19,
+            "worker_upset",
+            "warning_high",
+            "memory of the worker was not what it had been, found after a frame and before its answer was handed over; "
+            "the worker is replaced, and the next one gets the frame",
+            arguments=(_PROBLEM,),
+            formats=("{problem}",),
+        ),
+        EventDefinition(
             20,
             "frame_rejected",
             "warning_low",
@@ -184,6 +193,15 @@ EVENTS: dict[str, EventDefinition] = {
             10,
             (Argument("reason", "text", "one of the reasons for rejecting a frame"), _PROBLEM),
             ("{problem}",),
+        ),
+        EventDefinition(
+            21,
+            "memory_unguarded",
+            "warning_low",
+            "the system does not let the worker look at its own memory: upsets in it are found by self-tests only",
+            10,
+            (_PID,),
+            ("pid {pid}",),
         ),
         EventDefinition(
             30,

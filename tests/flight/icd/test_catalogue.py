@@ -65,6 +65,8 @@ MESSAGES: list[tuple[str, dict[str, Any], str]] = [
         "5a5a5a5a5a5a5a5a... of bundle abababababababab...",
     ),
     ("worker_answer_malformed", {"problem": "KeyError: 'type'"}, "KeyError: 'type'"),
+    ("worker_upset", {"problem": "memory: 1 pages"}, "memory: 1 pages"),
+    ("memory_unguarded", {"pid": 41}, "pid 41"),
     ("frame_rejected", {"reason": "crc_mismatch", "problem": "frame.crc32: {x}"}, "frame.crc32: {x}"),
     ("command_rejected", {"code": "busy", "problem": "another command"}, "another command"),
     (

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -42,6 +43,7 @@ from flight.service.protocol import (
     SelfTestAnswer,
     SelfTestJob,
     StartFailed,
+    Upset,
     encode,
     parse_answer,
     parse_job,
@@ -54,7 +56,7 @@ from tests.flight.service.scenarios import FRAME, EventsHeard, answer, journaled
 from tests.flight.service_process import SOCKETS
 
 DIGEST = "ab" * 32
-ANSWERS: tuple[type[Answer], ...] = (Ready, StartFailed, SelfTestAnswer, MapsAnswer, Failed, Alive, Progress)
+ANSWERS: tuple[type[Answer], ...] = (Ready, StartFailed, SelfTestAnswer, MapsAnswer, Failed, Upset, Alive, Progress)
 
 
 def maps_answer(job: FrameJob, height: int = 32, width: int = 48) -> MapsAnswer:
@@ -79,14 +81,16 @@ JOB = FrameJob(
     settings=None,  # type: ignore[arg-type]  # filled in by the test: it needs a bundle
     started=1.5,
     topics=("map.navigation", "map.hazard"),
+    crc32=zlib.crc32(bytes(2400)),
     pixels=bytes(2400),
 )
 GOOD: list[Answer] = [
-    Ready(DIGEST, "x86_64, 2 threads", 1.0, DIGEST),
+    Ready(DIGEST, "x86_64, 2 threads", 1.0, DIGEST, 80_000_000),
     StartFailed("why"),
     SelfTestAnswer(5, DIGEST, "x86_64, 2 threads", 0.5, DIGEST),
     maps_answer(JOB),
     Failed(5, "why"),
+    Upset(5, "why"),
     Alive(),
     Progress(3),
 ]
@@ -214,7 +218,7 @@ class Stage:
 
     def start_worker(self) -> None:
         self.parts.worker_care.start()
-        self.answer(encode(Ready(self.parts.serving.bundle.sha256, "x", 1.0, DIGEST)))
+        self.answer(encode(Ready(self.parts.serving.bundle.sha256, "x", 1.0, DIGEST, 4096)))
         assert self.state.name == "ready"
 
     def send_frame(self) -> FrameJob:
@@ -276,6 +280,23 @@ def test_a_good_answer_is_published_and_nothing_is_told_of_the_worker(stage: Sta
     assert stage.events.sent[before:] == []
 
 
+def test_a_worker_that_cannot_guard_its_memory_is_told_of(stage: Stage) -> None:
+    stage.start_worker()
+    assert "memory_unguarded" not in dict(stage.events.sent)
+    stage.parts.worker_care.start()
+    stage.answer(encode(Ready(DIGEST, "x", 1.0, DIGEST, 0)))
+    assert stage.events.sent[-1] == ("memory_unguarded", f"pid {SpokenFor.latest.pid}")
+
+
+def test_an_upset_costs_the_worker_and_its_frame_waits_for_the_next(stage: Stage) -> None:
+    stage.start_worker()
+    job = stage.send_frame()
+    stage.answer(encode(Upset(job.job, "memory: why")))
+    assert stage.events.sent[-1] == ("worker_upset", "memory: why")
+    assert stage.counters.upsets_found == 1
+    assert stage.parts.frame_line.waiting
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_worker_that_answers_garbage_is_replaced_and_nothing_else_happens(stage: Stage, data: st.DataObject) -> None:
@@ -304,7 +325,7 @@ def test_a_worker_that_answers_garbage_is_replaced_and_nothing_else_happens(stag
 @pytest.mark.parametrize(
     "parts",
     [
-        encode(Ready(DIGEST, "x", 1.0, DIGEST)),
+        encode(Ready(DIGEST, "x", 1.0, DIGEST, 4096)),
         encode(StartFailed("not now")),
         encode(SelfTestAnswer(1, DIGEST, "x", 1.0, DIGEST)),
         encode(Failed(99, "another job")),

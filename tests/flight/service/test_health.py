@@ -360,6 +360,7 @@ MOVED_BY = {
     "file_checks_failed": "test_a_changed_file_of_the_bundle_is_found_and_repaired",
     "bundle_activations": "test_another_bundle_is_activated_without_losing_a_frame",
     "bundle_fall_backs": "test_a_failing_bundle_falls_back_and_its_frame_is_answered",
+    "upsets_found": "test_an_upset_costs_the_worker_and_its_frame_is_answered_by_the_next",
     "handshakes_failed": "test_nobody_else_gets_through",
     "events_suppressed": "test_events_beyond_their_limit_are_held_back_and_counted",
     "frames_rejected": "test_a_bad_frame_moves_its_counter_sends_an_event_and_changes_nothing",
