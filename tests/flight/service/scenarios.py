@@ -120,6 +120,11 @@ def command(service: RunningService, name: str, /, **arguments: Any) -> dict[str
         return commander.send(name, **arguments)
 
 
+def wait_for_storage(service: RunningService) -> None:
+    """Wait until what the service has noted so far is written: a change comes after it."""
+    service.command("set_parameter", name="publish_full", value=False)
+
+
 def answer(service: RunningService, source: str, count: int = 1) -> list[Product]:
     """Send frames one by one; the navigation product of each."""
     products = []

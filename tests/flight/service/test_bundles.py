@@ -28,6 +28,7 @@ from tests.flight.service.scenarios import (
     journaled_service,
     storage,
     variant,
+    wait_for_storage,
 )
 from tests.flight.service_process import RunningService, running_service
 from tests.tiny_bundle import put_garbage_for_a_network
@@ -248,6 +249,7 @@ def test_an_activation_that_cannot_be_recorded_does_not_happen(tiny_bundle: Path
     with with_uplink(tiny_bundle, tmp_path) as (service, _):
         command(service, "load_bundle", path="next")
         command(service, "validate_bundle")
+        wait_for_storage(service)
         for name in ("record.a", "record.b"):
             (tmp_path / "state" / f".{name}.part").mkdir()
         refused(service, "activate_bundle", "storage_failed")

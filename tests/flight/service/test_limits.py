@@ -21,6 +21,7 @@ from tests.flight.service.peers import (
     every_role_works,
     peer,
 )
+from tests.flight.service.scenarios import wait_for_storage
 from tests.flight.service_process import RunningService, running_service
 
 # Bundle paths
@@ -39,6 +40,7 @@ def storage(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     (folder / "uplink" / "loop").symlink_to(folder / "uplink" / "loop")
     settings = f"[storage]\nstate = '{folder}/state'\nbundles = '{folder}/uplink'\n"
     with running_service(folder, tiny_bundle, settings) as service:
+        wait_for_storage(service)
         yield service, folder
 
 

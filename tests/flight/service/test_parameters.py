@@ -12,7 +12,7 @@ import pytest
 from flight.client import CommandFailed
 from flight.service.record import COPIES
 from flight.settings import PARAMETER_SCHEMAS
-from tests.flight.service.scenarios import damage, journaled_service, storage
+from tests.flight.service.scenarios import damage, journaled_service, storage, wait_for_storage
 from tests.flight.service_process import RunningService, running_service
 
 
@@ -148,6 +148,7 @@ def test_a_record_that_cannot_be_written_fails_the_command_and_nothing_changes(
 ) -> None:
     with journaled_service(tmp_path, tiny_bundle, storage(tmp_path)) as (service, journal):
         before = service.command("get_parameters")
+        wait_for_storage(service)
         for name in COPIES:
             (tmp_path / "state" / f".{name}.part").mkdir()
         for name, arguments in (

@@ -272,7 +272,8 @@ def longest_wait(service: RunningService, stop: threading.Event) -> float:
     """The longest wait for the answer to a command that needs no storage."""
     longest = 0.0
     with service.commander(timeout_s=30.0) as commander:
-        while not stop.wait(0.02):
+        # The test may have failed, and not say so.
+        while not stop.wait(0.02) and service.process.poll() is None:
             began = time.monotonic()
             commander.send("no_op")
             longest = max(longest, time.monotonic() - began)
@@ -282,7 +283,8 @@ def longest_wait(service: RunningService, stop: threading.Event) -> float:
 @pytest.mark.parametrize("what", ["parameters", "activation", "fall back", "repair"])
 def test_a_slow_storage_holds_nothing_up(tiny_bundle: Path, tmp_path: Path, what: str) -> None:
     variant(tiny_bundle, tmp_path / "uplink" / "next", "2.0")
-    with on_slow_storage(tiny_bundle, tmp_path) as (service, slow), ThreadPoolExecutor(4) as pool:
+    # The pool is waited for once the service has ended, whatever happened.
+    with ThreadPoolExecutor(4) as pool, on_slow_storage(tiny_bundle, tmp_path) as (service, slow):
         if what in ("activation", "fall back"):
             slow.unlink()
             command(service, "load_bundle", path="next")
@@ -294,7 +296,7 @@ def test_a_slow_storage_holds_nothing_up(tiny_bundle: Path, tmp_path: Path, what
         waited = pool.submit(longest_wait, service, stop)
         began = time.monotonic()
         if what == "parameters":
-            sent = [pool.submit(service.command, "set_parameter", name="passes", value=value) for value in (21, 22)]
+            sent = [pool.submit(command, service, "set_parameter", name="passes", value=value) for value in (21, 22)]
             for future in sent:
                 future.result()
             # Two copies, each with its file and its folder to be flushed, twice.
