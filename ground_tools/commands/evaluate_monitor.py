@@ -66,6 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         judge_set,
         read_frames,
     )
+    from ground_tools.monitoring.spoiling import can_be_spoiled
     from ground_tools.monitoring.tables import check_docs, monitor_section, write_figures
 
     if arguments.write is not None:
@@ -80,7 +81,9 @@ def run(arguments: argparse.Namespace) -> int:
         bodies[f"{path.name}, test"] = judge_set(bundle, path, "test")
     if arguments.real_images is not None:
         bodies |= judge_real_images(bundle, arguments.real_images)
-    nonsense = judge_nonsense(bundle, frames, arguments.nonsense, arguments.passes)
+    nonsense = judge_nonsense(
+        bundle, [frame for frame in frames if can_be_spoiled(frame)], arguments.nonsense, arguments.passes
+    )
     result = MonitorResult(f"{bundle.name} {bundle.version}", arguments.passes, nonsense, bodies)
     print(monitor_section(result))
     if arguments.write is not None:

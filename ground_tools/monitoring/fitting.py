@@ -23,6 +23,7 @@ from ground_tools.evaluation.worker_pool import usable_cores
 from ground_tools.foundation.files import write_whole
 from ground_tools.foundation.progress import progress
 from ground_tools.monitoring.nonsense import KINDS, make_frame
+from ground_tools.monitoring.spoiling import can_be_spoiled
 from ground_tools.monitoring.views import read_views
 
 MONITOR_FILE = "input_monitor.json"
@@ -124,7 +125,8 @@ def fit_monitor(bundle: Bundle, sets: list[Path], images: int, nonsense: int) ->
     shape = (bundle.height, bundle.width, bundle.channels)
     bodies = [_figures_of_set(path, "train", images, shape) for path in sets]
     validation = [_figures_of_set(path, "validation", images, shape) for path in sets]
-    good = [pixels for path in sets for pixels, centered in read_views(path, "train", 60, 0, FITTING_SEED) if centered]
+    views = (view for path in sets for view, _ in read_views(path, "train", 150, 1, FITTING_SEED))
+    good = [view for view in views if can_be_spoiled(view)]
     without = figures_of_nonsense(good, nonsense, FITTING_SEED, shape)
     fitted = fit_figures(bodies, validation, without)
     refused = float(np.mean([refused_share(fitted, figures) for figures in validation]))

@@ -280,7 +280,7 @@ def make_frame(kind: str, number: int, good: Sequence[NDArray[np.uint8]], seed: 
     Args:
         kind: key of KINDS.
         number: of the frame within its kind.
-        good: (H, W) uint8 images of bodies that the spoiled kinds take in turn.
+        good: (H, W) uint8 images of bodies that the spoiled kinds take in turn, see can_be_spoiled.
         seed: of the suite; suites of different seeds share no frame.
 
     Raises:

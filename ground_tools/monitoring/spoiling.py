@@ -12,6 +12,15 @@ from numpy.typing import NDArray
 Image = NDArray[Any]
 
 
+# A smaller body shows no relief that could be spoiled: its outline is all there is.
+_LEAST_BODY_SIDE = 40.0
+
+
+def can_be_spoiled(image: NDArray[np.uint8]) -> bool:
+    """Whether the body in an image is large enough to show relief."""
+    return _body_side(image) >= _LEAST_BODY_SIDE
+
+
 def _unit(good: NDArray[np.uint8]) -> Image:
     return good.astype(np.float32) / 255.0
 
@@ -47,7 +56,9 @@ def _bit_errors(random: np.random.Generator, good: NDArray[np.uint8]) -> Image:
     if way == 0:
         spoiled = np.packbits(np.unpackbits(good[..., None], axis=-1)[..., ::-1], axis=-1)[..., 0]
     elif way == 1:
-        spoiled = (good.astype(np.uint16) << int(random.integers(2, 6))).astype(np.uint8)
+        # By so much that the brightest pixels run over: less would be an exposure of another length.
+        least = max(9 - int(good.max()).bit_length(), 2)
+        spoiled = (good.astype(np.uint16) << least + int(random.integers(0, 3))).astype(np.uint8)
     else:
         flips = random.random((*good.shape, 8)) < random.uniform(0.05, 0.5)
         spoiled = good ^ np.packbits(flips, axis=-1)[..., 0]

@@ -82,7 +82,8 @@ def test_no_product_of_the_shipped_flyby_breaks_a_rule(sky: int) -> None:
                 "map_to_sensor": list(maps.map_to_sensor),
                 "bundle": bundle.identity,
             }
-            product = Product(header, {name: plane for name, plane, _ in topic_planes(maps, bundle.classes, topic)})
+            planes = topic_planes(maps, bundle.classes, topic, settings)
+            product = Product(header, {name: plane for name, plane, _ in planes})
             broken += [(number, topic, finding.text) for finding in checker.check(product, expected)]
     engine.close()
     assert broken == []
