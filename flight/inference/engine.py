@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from flight.bundle import Bundle
 from flight.inference.centering import Affine, CenteredImage, center
 from flight.inference.fusion import fuse, fusion_weights
+from flight.inference.hazard import find_dark
 from flight.inference.input_monitor import read_monitor
 from flight.inference.network import Network, load_networks
 from flight.inference.quality import entropy_is_high, find_flags
@@ -35,7 +36,7 @@ class Maps:
         mutual_information: (H, W) float32, nats.
         class_map: (H, W) uint8, the most probable class, 0..K-1; K outside the sensor frame, where all classes are
             equally probable.
-        enhanced_class_map: (H, W) uint8, class_map with K where uncertain, too.
+        enhanced_class_map: (H, W) uint8, class_map with K also where uncertain, and for safe ground in the dark.
         map_to_sensor: affine from map pixels to sensor pixels, see CenteredImage.
         passes_used: passes run; fewer than the settings' if the deadline came first or no network has dropout.
         flags: names from the ICD's catalogue.
@@ -212,6 +213,8 @@ class Engine:
             mean[:, ~seen], entropy[~seen], mutual[~seen] = 1.0 / classes, math.log(classes), 0.0
         known = seen & accumulator.known
         enhanced_class_map = mark_uncertain(class_map, entropy, settings.uncertainty_threshold, classes, known)
+        safe = np.isin(class_map, [c.index for c in bundle.classes if c.role == "safe"])
+        enhanced_class_map[safe & find_dark(plan.image.image.mean(axis=2))] = classes
         flags = [*plan.flags]
         if accumulator.passes < plan.passes:
             flags.append("deadline")

@@ -12,6 +12,29 @@ from numpy.typing import NDArray
 from flight.bundle import ClassDefinition
 from flight.settings import LandingLimits
 
+# Of the image's contrast above its darkest tenth: so bright at least is what light falls on.
+_LIT_SHARE = 0.15
+# Where the darkest tenth is brighter than this share of the brightest, the image has no darkness to tell light from.
+_DARKEST_SHARE = 0.5
+
+
+def find_dark(view: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Find the pixels that no light falls on: sky, the night side, deep shadow.
+
+    The networks name ground in the dark, too, from the outline around it; nobody can see what lies on it.
+
+    Args:
+        view: (H, W) float32 in [0, 1], the networks' input, averaged over its channels.
+
+    Returns:
+        (H, W) bool; all False in an image without darkness, such as of lit terrain that fills it.
+    """
+    low, high = float(np.percentile(view, 10)), float(np.percentile(view, 99.5))
+    if low > _DARKEST_SHARE * high:
+        return np.zeros(view.shape, dtype=np.bool_)
+    dark: NDArray[np.bool_] = cv2.GaussianBlur(view, (0, 0), 1.0) < low + _LIT_SHARE * (high - low)
+    return dark
+
 
 def hazard_probability(
     mean_probability: NDArray[np.float32], classes: tuple[ClassDefinition, ...]

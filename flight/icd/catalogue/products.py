@@ -53,7 +53,13 @@ PLANES: dict[str, PlaneDefinition] = {
             2,
             "the most probable class, 0..K-1; K outside of the camera's frame",
         ),
-        PlaneDefinition("enhanced_class_map", "u8", "class", 2, "the same, K also where the networks are uncertain"),
+        PlaneDefinition(
+            "enhanced_class_map",
+            "u8",
+            "class",
+            2,
+            "the same, K also where the networks are uncertain, and for safe ground that no light falls on",
+        ),
         PlaneDefinition(
             "predictive_entropy",
             "f16",

@@ -17,6 +17,7 @@ from flight.bundle import BundleError, load_bundle
 from flight.icd.catalogue import TOPIC_PLANES
 from flight.inference import network as network_module
 from flight.inference.engine import Engine, Maps
+from flight.inference.hazard import find_dark
 from flight.inference.interpreter import make_interpreter
 from flight.inference.network import Network, NetworkFaultError
 from flight.inference.orientations import apply_orientation, undo_orientation
@@ -317,3 +318,30 @@ def test_the_shipped_bundle_sees_the_shipped_flyby(shipped_bundle: Path) -> None
     assert (maps.class_map[lit] != 0).mean() > 0.95
     assert (maps.class_map[truth == 0] == 0).mean() > 0.9
     assert maps.map_to_sensor == (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+
+
+def test_ground_in_the_dark_is_not_safe_to_land_on(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of networks that call everything safe ground."""
+    safe, uncertain = 1, len(engine.bundle.classes)
+
+    def call_all_safe(_network: Network, _number: int) -> np.ndarray:
+        scores = np.zeros((uncertain, engine.bundle.height, engine.bundle.width), dtype=np.float32)
+        scores[safe] = 5.0
+        return scores
+
+    monkeypatch.setattr(Network, "run", call_all_safe)
+    frame = np.full((engine.bundle.height, engine.bundle.width), 250, dtype=np.uint8)
+    frame[:, :20] = 20
+    maps = segment(engine, frame=frame)
+    assert (maps.class_map == safe).all()
+    assert (maps.enhanced_class_map[:, :17] == uncertain).all()
+    assert (maps.enhanced_class_map[:, 23:] == safe).all()
+
+
+def test_the_dark_is_what_is_far_below_the_brightest() -> None:
+    view = np.full((64, 64), 0.8, dtype=np.float32)
+    view[:, :20] = 0.1
+    dark = find_dark(view)
+    assert dark[:, :16].all()
+    assert not dark[:, 24:].any()
+    assert not find_dark(np.linspace(0.4, 0.6, 64 * 64, dtype=np.float32).reshape(64, 64)).any()
