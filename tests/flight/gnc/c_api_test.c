@@ -112,7 +112,7 @@ static void check_circles(rubblemap_gnc *gnc) {
   rubblemap_landing landing;
   rubblemap_fix fix;
 
-  service_publish_body("map.hazard", "saturated", 0);
+  service_publish_body("map.hazard", "body_cut", 0);
   product = take_next(gnc);
   REQUIRE(rubblemap_landing_circles(gnc, product, 2.0, 2, &landing) == RUBBLEMAP_OK);
   REQUIRE(landing.refusal == RUBBLEMAP_REFUSAL_NONE && landing.count == 1 && landing.complete == 1);
@@ -121,7 +121,7 @@ static void check_circles(rubblemap_gnc *gnc) {
   REQUIRE(landing.circles[0].worst_probability == 0.25 && landing.circles[0].mean_probability == 0.25);
   REQUIRE(landing.circles[0].worst_entropy == 0.0 && landing.circles[0].worst_x > 0.0);
   REQUIRE(landing.circles[0].worst_y > 0.0 && landing.circles[0].worst_y < 20.0);
-  REQUIRE(landing.circles[1].radius == 0.0 && landing.warnings == 1u << 5);
+  REQUIRE(landing.circles[1].radius == 0.0 && landing.warnings == 1u << 7);
   /* No room is an answer. */
   REQUIRE(rubblemap_landing_circles(gnc, product, 50.0, 2, &landing) == RUBBLEMAP_OK && landing.count == 0);
   REQUIRE(rubblemap_landing_circles(gnc, product, 2.0, 17, &landing) == RUBBLEMAP_REFUSED);
@@ -141,7 +141,7 @@ static void check_circles(rubblemap_gnc *gnc) {
 
   REQUIRE(strcmp(rubblemap_flag_name(RUBBLEMAP_FLAGS - 1), "unknown_flag") == 0);
   REQUIRE(strcmp(rubblemap_flag_name(RUBBLEMAP_FLAGS), "") == 0);
-  REQUIRE(strcmp(rubblemap_refusal_name((rubblemap_refusal)(RUBBLEMAP_REFUSAL_INVALID_ARGUMENT + 1)), "") == 0);
+  REQUIRE(strcmp(rubblemap_refusal_name((rubblemap_refusal)(RUBBLEMAP_REFUSAL_BODY_SMALL + 1)), "") == 0);
 }
 
 static void check_frames(rubblemap_gnc *gnc) {
