@@ -37,10 +37,10 @@ check-cpp: .venv-dev/ready
 	printf '%s\n' flight/gnc/src/*.cpp | xargs -P 2 -n 1 clang-tidy -p build/lint --quiet
 
 unit: .venv-dev/ready
-	$(DEV)/python -m pytest --numprocesses 2
+	$(DEV)/python -m pytest --numprocesses 3
 
 test-fast: .venv-dev/ready
-	$(DEV)/python -m pytest --numprocesses 2 -m "not slow"
+	$(DEV)/python -m pytest --numprocesses 3 -m "not slow"
 
 docs: .venv-dev/ready
 	$(DEV)/python -m flight.icd.document --write

@@ -22,6 +22,8 @@ SHIPPED_BUNDLE = Path(__file__).parents[1] / "models" / "unet_h"
 
 # What takes longest begins first, so that no process is left with it at the end: what the paths begin with.
 LONGEST_FIRST = (
+    # It looks at the memory of the whole process, which grows with every test.
+    "tests/flight/service/test_memory_guard.py",
     # Not two that wait for the same shared folder.
     "tests/ground_tools/training/test_loop.py",
     "tests/flight/gnc/test_gnc.py",

@@ -81,7 +81,8 @@ def network_products(bundle: Bundle, images: np.ndarray, passes: int) -> Iterato
     images: (N, H, W) uint8. The seed of image i is i.
     """
     engine = Engine(bundle, threads=1)
-    settings = replace(default_settings(bundle), passes=passes)
+    # The input monitor says of which frames a fix is made; how good it is must be known of all of them.
+    settings = replace(default_settings(bundle), passes=passes, least_body_evidence=-1000.0)
     classes = [{"index": c.index, "name": c.name, "role": c.role} for c in bundle.classes]
     for seed, image in enumerate(progress(images, unit="image", label=bundle.name)):
         maps = engine.segment(image, bit_depth=8, centered=False, seed=seed, settings=settings)

@@ -284,7 +284,7 @@ def test_a_worker_that_cannot_guard_its_memory_is_told_of(stage: Stage) -> None:
     stage.start_worker()
     assert "memory_unguarded" not in dict(stage.events.sent)
     stage.parts.worker_care.start()
-    stage.answer(encode(Ready(DIGEST, "x", 1.0, DIGEST, 0)))
+    stage.answer(encode(Ready(stage.parts.serving.bundle.sha256, "x", 1.0, DIGEST, 0)))
     assert stage.events.sent[-1] == ("memory_unguarded", f"pid {SpokenFor.latest.pid}")
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ground_tools.bodies.catalogue import BodyRecipe, load_catalogue, without_files
 from ground_tools.bodies.reliefs import ANALYTIC, CraterMap
 from ground_tools.foundation.descriptions import parse
-from tests.ground_tools.foundation.structure_strategy import as_read, structures
+from tests.ground_tools.foundation.structure_strategy import NAMES, as_read, structures
 
 BODY = """
 [x]
@@ -138,7 +138,7 @@ def test_a_catalogue_that_is_not_there_is_named(tmp_path: Path) -> None:
         load_catalogue(tmp_path / "none.toml")
 
 
-MAPS = st.dictionaries(st.sampled_from(["moon", "mars"]), structures(CraterMap), max_size=2)
+MAPS = st.dictionaries(st.sampled_from(["moon", "mars"]), structures(CraterMap, name=NAMES, file=NAMES), max_size=2)
 
 
 @settings(deadline=None)
@@ -146,6 +146,8 @@ MAPS = st.dictionaries(st.sampled_from(["moon", "mars"]), structures(CraterMap),
     MAPS.flatmap(
         lambda maps: structures(
             BodyRecipe,
+            name=NAMES,
+            shape=st.none() | NAMES,
             height_maps=st.just(maps),
             crater_maps=st.lists(st.sampled_from([ANALYTIC, *maps]), min_size=1, max_size=3).map(tuple),
         )
