@@ -25,6 +25,7 @@ class CenteredImage:
 
     Attributes:
         image: (height, width, channels) float32 in [0, 1].
+        view: (height, width) float32 in [0, 1], the same averaged over its channels.
         map_to_sensor: affine (a, b, c, d, e, f) from map pixel (u, v) to sensor pixel (x, y):
             x = a u + b v + c, y = d u + e v + f; u and x to the right, v and y down, pixel centres at integers.
         seen: (height, width) bool, False where a map pixel lies outside the sensor frame.
@@ -33,6 +34,7 @@ class CenteredImage:
     """
 
     image: NDArray[np.float32]
+    view: NDArray[np.float32]
     map_to_sensor: Affine
     seen: NDArray[np.bool_]
     grey: NDArray[np.float32]
@@ -103,7 +105,8 @@ def center(
     sensor_x = a * np.arange(width) + affine[2]
     sensor_y = e * np.arange(height) + affine[5]
     seen = ((sensor_y >= -0.5) & (sensor_y <= rows - 0.5))[:, None] & ((sensor_x >= -0.5) & (sensor_x <= columns - 0.5))
-    return CenteredImage(np.ascontiguousarray(crop, dtype=np.float32), affine, seen, grey, search)
+    image = np.ascontiguousarray(crop, dtype=np.float32)
+    return CenteredImage(image, image.mean(axis=2), affine, seen, grey, search)
 
 
 def _place_crop(middle: float, length: int, limit: int) -> int:

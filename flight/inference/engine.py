@@ -214,7 +214,7 @@ class Engine:
         known = seen & accumulator.known
         enhanced_class_map = mark_uncertain(class_map, entropy, settings.uncertainty_threshold, classes, known)
         safe = np.isin(class_map, [c.index for c in bundle.classes if c.role == "safe"])
-        enhanced_class_map[safe & find_dark(plan.image.image.mean(axis=2))] = classes
+        enhanced_class_map[safe & find_dark(plan.image.view)] = classes
         flags = [*plan.flags]
         if accumulator.passes < plan.passes:
             flags.append("deadline")

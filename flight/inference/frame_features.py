@@ -20,6 +20,8 @@ _SCALES = (1.0, 2.0, 4.0, 8.0)
 # At most about so many rows of a sensor frame are looked at: the figures of a frame need no more.
 _MOST_ROWS = 256
 _LEAST = 1e-4
+# Of the contrast, above the darkest tenth: so bright at least is what light falls on.
+LIT_SHARE = 0.15
 
 FRAME_FEATURES = (
     "noise over contrast",
@@ -77,10 +79,10 @@ def describe_frame(
     noise = measure_noise(rows)
     bright = rows > search.background + 0.1 * contrast
     count = max(int(bright.sum()), 1)
-    low, high = float(np.percentile(view, 10)), float(np.percentile(view, 99.5))
+    low, high = find_levels(view)
     span = max(high - low, _LEAST)
     smooth = cv2.GaussianBlur(view, (0, 0), 1.0)
-    lit = (smooth > low + 0.15 * span) & seen
+    lit = (smooth > low + LIT_SHARE * span) & seen
     figures = [
         _log(noise / contrast),
         _log(contrast),
@@ -95,6 +97,11 @@ def describe_frame(
     ]
     figures.append(figures[FRAME_FEATURES.index("relief of the lit part")] - _log(noise / span))
     return [*figures, *_lit_levels(view, lit, low, span), *_edges(view, lit)]
+
+
+def find_levels(view: NDArray[np.float32]) -> tuple[float, float]:
+    """Levels of the darkest tenth of an image and of its brightest pixels, without the outermost of them."""
+    return float(np.percentile(view, 10)), float(np.percentile(view, 99.5))
 
 
 def _log(value: float) -> float:

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flight.bundle import ClassDefinition
+from flight.inference.frame_features import LIT_SHARE, find_levels
 from flight.settings import LandingLimits
 
-# Of the image's contrast above its darkest tenth: so bright at least is what light falls on.
-_LIT_SHARE = 0.15
 # Where the darkest tenth is brighter than this share of the brightest, the image has no darkness to tell light from.
 _DARKEST_SHARE = 0.5
 
@@ -29,10 +28,10 @@ def find_dark(view: NDArray[np.float32]) -> NDArray[np.bool_]:
     Returns:
         (H, W) bool; all False in an image without darkness, such as of lit terrain that fills it.
     """
-    low, high = float(np.percentile(view, 10)), float(np.percentile(view, 99.5))
+    low, high = find_levels(view)
     if low > _DARKEST_SHARE * high:
         return np.zeros(view.shape, dtype=np.bool_)
-    dark: NDArray[np.bool_] = cv2.GaussianBlur(view, (0, 0), 1.0) < low + _LIT_SHARE * (high - low)
+    dark: NDArray[np.bool_] = cv2.GaussianBlur(view, (0, 0), 1.0) < low + LIT_SHARE * (high - low)
     return dark
 
 

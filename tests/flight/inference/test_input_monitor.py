@@ -168,6 +168,6 @@ def test_a_changed_monitor_is_a_changed_bundle(tiny_bundle: Path, tmp_path: Path
 def test_every_frame_has_finite_figures(shape: tuple[int, int], level: float) -> None:
     for frame in (np.full(shape, level), np.random.default_rng(1).uniform(0.0, level, shape)):
         image = center(np.rint(frame * 255).astype(np.uint8), 8, 128, 128, 1, True)
-        figures = describe_frame(image.grey, image.search, image.image.mean(axis=2), image.seen)
+        figures = describe_frame(image.grey, image.search, image.view, image.seen)
         assert len(figures) == COUNT
         assert np.isfinite(figures).all()
