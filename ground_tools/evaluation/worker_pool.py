@@ -16,7 +16,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +33,8 @@ from ground_tools.foundation.progress import progress
 
 # What a kill can cost each process: a quarter of a minute at 20 passes of two networks.
 _PART_IMAGES = 4
+# Frames that are sent to a process together.
+_CHUNK = 8
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 # Of a worker process, set once at its start.
@@ -47,19 +49,48 @@ def usable_cores() -> int:
 @contextmanager
 def start_workers(bundle: Bundle, passes: int, count: int) -> Iterator[ProcessPoolExecutor]:
     """Processes with the bundle loaded, for `statistics_of`."""
+    with _start_processes(count, _load, bundle, passes) as pool:
+        yield pool
+
+
+def call_on_all_cores(function: Callable[[Any], Any], items: Iterable[Any], *, label: str, total: int) -> list[Any]:
+    """What a function gives for each item, in order, with a process per core.
+
+    function: that can be pickled; it is sent to each process once, however much it holds. label, total: of the progress
+    bar, which counts frames.
+    """
+    with _start_processes(usable_cores(), _keep, function) as pool:
+        results = pool.map(_call, items, chunksize=_CHUNK)
+        return list(progress(results, label=label, total=total, unit="frame"))
+
+
+@contextmanager
+def _start_processes(count: int, prepare: Callable[..., None], *arguments: Any) -> Iterator[ProcessPoolExecutor]:
     # Not forked: the interpreter's threads would not survive it.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_start, initargs=(bundle, passes))
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_start, initargs=(prepare, arguments))
     try:
         yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _start(bundle: Bundle, passes: int) -> None:
+def _start(prepare: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
+    prepare(*arguments)
+
+
+def _load(bundle: Bundle, passes: int) -> None:
     _loaded.update(bundle=bundle, networks=load_networks(bundle, 1), passes=passes)
+
+
+def _keep(function: Callable[[Any], Any]) -> None:
+    _loaded.update(function=function)
+
+
+def _call(item: Any) -> Any:
+    return _loaded["function"](item)
 
 
 def _end_with_parent() -> None:

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
-from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,19 +15,16 @@ from flight.bundle import Bundle, load_bundle, write_sums
 from flight.inference.centering import center
 from flight.inference.frame_features import FRAME_FEATURES, describe_frame
 from flight.inference.input_monitor import InputMonitor, read_monitor
-from ground_tools.evaluation.worker_pool import usable_cores
+from ground_tools.evaluation.worker_pool import call_on_all_cores
 from ground_tools.foundation.files import write_whole
-from ground_tools.foundation.progress import progress
-from ground_tools.monitoring.nonsense import KINDS, make_frame
+from ground_tools.monitoring.nonsense import FITTING_SEED, JUDGING_SEED, KINDS, make_frame
 from ground_tools.monitoring.spoiling import can_be_spoiled
-from ground_tools.monitoring.views import read_views
+from ground_tools.monitoring.views import make_views, read_split
 
 MONITOR_FILE = "input_monitor.json"
 # Shares of the validation frames that each of the two judgements may refuse.
 REFUSED_BY_NETWORK = 0.003
 REFUSED_BY_DISTANCE = 0.001
-# Suites of nonsense; the one to judge by shares no frame with the one to fit on.
-FITTING_SEED, JUDGING_SEED = 1, 2
 _HIDDEN_UNITS = 32
 _EPOCHS = 150
 _BATCH = 256
@@ -40,7 +33,6 @@ _WEIGHT_DECAY = 1e-4
 _RIDGE = 0.02
 # Copies of a set's images, so that a small set of real images weighs as much as a large one of renderings.
 _LEAST_VIEWS = 3000
-_CHUNK = 16
 
 Frame = tuple[NDArray[Any], int, bool]
 
@@ -68,15 +60,7 @@ def figures_of_frame(frame: Frame, shape: tuple[int, int, int]) -> list[float]:
     """The figures of a frame. frame: pixels, bit depth, whether the body is in its middle; shape: of the input."""
     pixels, bit_depth, centered = frame
     image = center(pixels, bit_depth, *shape, not centered)
-    return describe_frame(image.grey, image.search, image.image.mean(axis=2), image.seen)
-
-
-def figures_of_frames(frames: Iterable[Frame], shape: tuple[int, int, int], label: str) -> NDArray[np.float64]:
-    """(N, F) figures of frames, computed on all cores. label: of the progress bar."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(usable_cores(), mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        rows = list(progress(pool.map(_Figures(shape), frames, chunksize=_CHUNK), label=label, unit="frame"))
-    return np.array(rows, dtype=np.float64)
+    return describe_frame(image.grey, image.search, image.view, image.seen)
 
 
 @dataclass(frozen=True)
@@ -106,11 +90,9 @@ def figures_of_nonsense(
     good: list[NDArray[np.uint8]], count: int, seed: int, shape: tuple[int, int, int]
 ) -> NDArray[np.float64]:
     """(N, F) figures of a suite with `count` frames of each kind."""
-    context = multiprocessing.get_context("spawn")
     which = [(kind, number) for kind in KINDS for number in range(count)]
-    with ProcessPoolExecutor(usable_cores(), mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        made = pool.map(_NonsenseFigures(shape, good, seed), which, chunksize=_CHUNK)
-        return np.array(list(progress(made, label="nonsense", total=len(which), unit="frame")), dtype=np.float64)
+    rows = call_on_all_cores(_NonsenseFigures(shape, good, seed), which, label="nonsense", total=len(which))
+    return np.array(rows, dtype=np.float64)
 
 
 def fit_monitor(bundle: Bundle, sets: list[Path], images: int, nonsense: int) -> tuple[InputMonitor, MonitorFigures]:
@@ -125,7 +107,7 @@ def fit_monitor(bundle: Bundle, sets: list[Path], images: int, nonsense: int) ->
     shape = (bundle.height, bundle.width, bundle.channels)
     bodies = [_figures_of_set(path, "train", images, shape) for path in sets]
     validation = [_figures_of_set(path, "validation", images, shape) for path in sets]
-    views = (view for path in sets for view, _ in read_views(path, "train", 150, 1, FITTING_SEED))
+    views = (view for path in sets for view, _ in make_views(read_split(path, "train"), 150, 1, FITTING_SEED))
     good = [view for view in views if can_be_spoiled(view)]
     without = figures_of_nonsense(good, nonsense, FITTING_SEED, shape)
     fitted = fit_figures(bodies, validation, without)
@@ -135,19 +117,20 @@ def fit_monitor(bundle: Bundle, sets: list[Path], images: int, nonsense: int) ->
 
 
 def _figures_of_set(path: Path, split: str, images: int, shape: tuple[int, int, int]) -> NDArray[np.float64]:
-    found = sum(1 for _ in read_views(path, split, images, 0, 0))
+    """(N, F) figures of the frames that are made of a set's split."""
+    part = read_split(path, split)
+    found = min(images, len(part.loaded))
     copies = max(1, -(-(_LEAST_VIEWS if split == "train" else _LEAST_VIEWS // 4) // found) - 1)
     seed = FITTING_SEED if split == "train" else JUDGING_SEED
-    views = ((pixels, 8, centered) for pixels, centered in read_views(path, split, images, copies, seed))
-    return figures_of_frames(views, shape, f"{path.name} {split}")
+    views = ((pixels, 8, centered) for pixels, centered in make_views(part, images, copies, seed))
+    label, total = f"{path.name} {split}", found * (1 + copies)
+    return np.array(call_on_all_cores(_Figures(shape), views, label=label, total=total), dtype=np.float64)
 
 
 def refused_share(monitor: InputMonitor, figures: NDArray[np.float64]) -> float:
     """Share of frames that a monitor refuses."""
-    refused = (monitor.log_odds(figures) < monitor.least_log_odds) | (
-        monitor.distance(figures) > monitor.largest_distance
-    )
-    return float(refused.mean())
+    doubted = monitor.log_odds(figures) < monitor.least_log_odds
+    return float((doubted | (monitor.distance(figures) > monitor.largest_distance)).mean())
 
 
 def fit_figures(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import multiprocessing
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,15 +24,11 @@ from flight.inference.input_monitor import InputMonitor, read_monitor
 from flight.inference.planes import topic_planes
 from flight.inference.quality import find_flags
 from flight.settings import default_settings
-from ground_tools.datasets.store import load, read_description
 from ground_tools.evaluation.navigation import product_of
-from ground_tools.evaluation.worker_pool import usable_cores
-from ground_tools.foundation.progress import progress
-from ground_tools.monitoring.nonsense import KINDS, make_frame
-from ground_tools.monitoring.views import as_taken
+from ground_tools.evaluation.worker_pool import call_on_all_cores
+from ground_tools.monitoring.nonsense import JUDGING_SEED, KINDS, make_frame
+from ground_tools.monitoring.views import read_split
 
-JUDGING_SEED = 2
-_CHUNK = 8
 _LEAST_RADIUS_PX = 2.0
 
 
@@ -117,10 +111,7 @@ def judge_nonsense(
     """
     which = [(kind, number) for kind in KINDS for number in range(count)]
     refuses = _Refuses(bundle, list(good), JUDGING_SEED)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(usable_cores(), mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        answers = pool.map(refuses.nonsense, which, chunksize=_CHUNK)
-        refused = list(progress(answers, label="nonsense", total=len(which), unit="frame"))
+    refused = call_on_all_cores(refuses.nonsense, which, label="nonsense", total=len(which))
     engine = Engine(bundle)
     figures = {}
     for place, kind in enumerate(KINDS):
@@ -156,31 +147,27 @@ def judge_bodies(
 ) -> SetFigures:
     """Count the frames of bodies that a bundle refuses. frames: pixels, bit depth, whether the body is centered."""
     refuses = _Refuses(bundle, [], JUDGING_SEED)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(usable_cores(), mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        refused = list(
-            progress(pool.map(refuses.frame, frames, chunksize=_CHUNK), label=label, total=total, unit="frame")
-        )
+    refused = call_on_all_cores(refuses.frame, frames, label=label, total=total)
     return SetFigures(len(refused), sum(refused))
 
 
 def judge_set(bundle: Bundle, path: Path, split: str) -> SetFigures:
     """Count the images of a set's split that a bundle refuses."""
-    loaded = load(path, split)
-    noise = read_description(path).get("noise") is not None
-    frames = ((as_taken(loaded, number, noise), 8, True) for number in range(len(loaded)))
-    return judge_bodies(bundle, frames, f"{path.name} {split}", len(loaded))
+    part = read_split(path, split)
+    frames = ((part.image(number), 8, True) for number in range(len(part.loaded)))
+    return judge_bodies(bundle, frames, f"{path.name} {split}", len(part.loaded))
 
 
 def judge_real_images(bundle: Bundle, folder: Path) -> dict[str, SetFigures]:
     """Count, by body, the real images of a folder with a manifest.csv that a bundle refuses."""
     with (folder / "manifest.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
+    frames = ((_read_grey(folder / row["file"]), 8, False) for row in rows)
+    refused = call_on_all_cores(_Refuses(bundle, [], JUDGING_SEED).frame, frames, label="real images", total=len(rows))
     figures = {}
     for body in sorted({row["body"] for row in rows}):
-        paths = [folder / row["file"] for row in rows if row["body"] == body]
-        frames = ((_read_grey(path), 8, False) for path in paths)
-        figures[f"real, {body}"] = judge_bodies(bundle, frames, body, len(paths))
+        of_body = [was for row, was in zip(rows, refused, strict=True) if row["body"] == body]
+        figures[f"real, {body}"] = SetFigures(len(of_body), sum(of_body))
     return figures
 
 

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from ground_tools.monitoring.spoiling import SPOILED_KINDS
 
 Image = NDArray[Any]
+# Of suites; the one to judge by shares no frame with the one to fit on.
+FITTING_SEED, JUDGING_SEED = 1, 2
 SIDES = (128, 192, 256, 384, 512, 768, 1024)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,22 @@ Image = NDArray[Any]
 _SIDES = (256, 384, 512, 768)
 
 
-def as_taken(loaded: LoadedSet, number: int, noise: bool) -> NDArray[np.uint8]:
-    """An image of a set as its networks see it: with the set's noise. Returns (H, W) uint8."""
-    image = np.asarray(loaded.images[number])
-    return np.rint(own_noise(image) * 255.0).astype(np.uint8) if noise else image
+@dataclass(frozen=True)
+class Split:
+    """One split of a set. noisy: whether its networks see images with the set's noise; real ones have their own."""
+
+    loaded: LoadedSet
+    noisy: bool
+
+    def image(self, number: int) -> NDArray[np.uint8]:
+        """An image as the set's networks see it. Returns (H, W) uint8."""
+        image = np.asarray(self.loaded.images[number])
+        return np.rint(own_noise(image) * 255.0).astype(np.uint8) if self.noisy else image
+
+
+def read_split(path: Path, split: str) -> Split:
+    """Read a split of a set."""
+    return Split(load(path, split), read_description(path).get("noise") is not None)
 
 
 def place_in_frame(image: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
@@ -53,12 +66,11 @@ def _put_somewhere(image: Image, random: np.random.Generator) -> Image:
     return frame
 
 
-def read_views(path: Path, split: str, count: int, copies: int, seed: int) -> Iterator[tuple[NDArray[np.uint8], bool]]:
-    """Frames made of a set's images: each as it is, and `copies` times placed in a frame.
+def make_views(part: Split, count: int, copies: int, seed: int) -> Iterator[tuple[NDArray[np.uint8], bool]]:
+    """Frames made of a split's images: each as it is, and `copies` times placed in a frame.
 
     Args:
-        path: of the set.
-        split: of the set.
+        part: the split.
         count: of images, evenly through the split; all if it has fewer.
         copies: of each image.
         seed: of the draws.
@@ -66,10 +78,9 @@ def read_views(path: Path, split: str, count: int, copies: int, seed: int) -> It
     Yields:
         (H, W) uint8, and whether the body is in the middle, so that it is taken whole.
     """
-    loaded = load(path, split)
-    noise = read_description(path).get("noise") is not None
-    for number in np.unique(np.linspace(0, len(loaded) - 1, min(count, len(loaded))).astype(int)):
-        image = as_taken(loaded, int(number), noise)
+    length = len(part.loaded)
+    for number in np.unique(np.linspace(0, length - 1, min(count, length)).astype(int)):
+        image = part.image(int(number))
         yield image, True
         for copy in range(copies):
             yield place_in_frame(image, np.random.default_rng([seed, int(number), copy])), False
