@@ -234,7 +234,8 @@ def _count_clearance_faults(view: _Planes) -> int:
         return 0
     clearance = view.doubles("clearance")
     safe = view.roles[view.product.planes["enhanced_class_map"]] == "safe"
-    wrong = np.where(safe, ~(clearance >= 1.0), ~(clearance == 0.0)) | ~np.isfinite(clearance)
+    # A safe pixel over the service's limits, which the product does not tell, has no clearance either.
+    wrong = ~((safe & (clearance >= 1.0)) | (clearance == 0.0)) | ~np.isfinite(clearance)
     with np.errstate(invalid="ignore"):
         for first, second in (
             ((slice(None), slice(1, None)), (slice(None), slice(None, -1))),

@@ -204,7 +204,8 @@ private:
     if (clearance_ == nullptr) return false;
     const double value = half_at(clearance_, pixel);
     if (!std::isfinite(value)) return true;
-    if (is_safe(enhanced_[pixel]) ? !(value >= 1.0) : value != 0.0) return true;
+    // A safe pixel over the service's limits, which the product does not tell, has no clearance either.
+    if (value != 0.0 && !(is_safe(enhanced_[pixel]) && value >= 1.0)) return true;
     if (column > 0) {
       const double left = half_at(clearance_, pixel - 1);
       if (std::isnan(left) || differ_too_much(value, left)) return true;
