@@ -242,9 +242,10 @@ def _find_read_process() -> Any:
 def _find_object_pages(content: NDArray[np.uint64]) -> NDArray[np.bool_]:
     """Which pages, one a row, hold Python objects of built-in types."""
     near = (content - _TYPES[0]) <= _TYPES[-1] - _TYPES[0]
+    values = content[near]
+    pages = np.nonzero(near)[0][_TYPES[np.searchsorted(_TYPES, values)] == values]
     found = np.zeros(len(content), dtype=np.bool_)
-    for page in np.flatnonzero(near.any(axis=1)):
-        found[page] = bool(np.isin(content[page][near[page]], _TYPES).any())
+    found[pages] = True
     return found
 
 
