@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.shared_folders import share_folder
 from tests.tiny_bundle import write_tiny_bundle
 
 SHIPPED_BUNDLE = Path(__file__).parents[1] / "models" / "unet_h"
@@ -80,13 +81,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two networks with dropout, 4 classes, RGB, 32 x 48 px: nothing like the small-body bundle, and fast."""
-    return write_tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny", networks=("First", "Second"))
+
+    def make(folder: Path) -> None:
+        write_tiny_bundle(folder / "tiny", networks=("First", "Second"))
+
+    return share_folder(tmp_path_factory, "tiny_bundle", make) / "tiny"
 
 
 @pytest.fixture(scope="session")
 def plain_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One network without dropout masks."""
-    return write_tiny_bundle(tmp_path_factory.mktemp("bundles") / "plain", networks=("Only",), dropout=False)
+
+    def make(folder: Path) -> None:
+        write_tiny_bundle(folder / "plain", networks=("Only",), dropout=False)
+
+    return share_folder(tmp_path_factory, "plain_bundle", make) / "plain"
 
 
 @pytest.fixture(scope="session")

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 import tempfile
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from flight.bundle import write_sums
+from tests.tiny_networks import CHANNELS, HEIGHT, NETWORK_FILES, WIDTH
 
-HEIGHT, WIDTH, CHANNELS, CLASSES = 32, 48, 3, 4
+ROOT = Path(__file__).parents[1]
 
 
 def body_frame(rows: int, columns: int, radius: float, seed: int = 2) -> np.ndarray:
@@ -29,7 +33,7 @@ def write_tiny_bundle(folder: Path, networks: tuple[str, ...], dropout: bool = T
     folder.mkdir(parents=True)
     entries = []
     for index, role in enumerate(networks):
-        content = _network(index, dropout)
+        content = _networks()[index, dropout]
         (folder / f"{role}.tflite").write_bytes(content)
         entries.append(
             {
@@ -100,6 +104,18 @@ def put_garbage_for_a_network(folder: Path) -> None:
     write_sums(folder)
 
 
+@cache
+def _networks() -> dict[tuple[int, bool], bytes]:
+    """The networks' files, by number and whether they have dropout.
+
+    TensorFlow makes them in a process of its own: it would fill that of the tests with hundreds of megabytes.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "tests.tiny_networks", folder]
+        subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+        return {key: (Path(folder) / name).read_bytes() for key, name in NETWORK_FILES.items()}
+
+
 def _answer(folder: Path) -> np.ndarray:
     from flight.bundle import load_bundle
     from flight.inference.engine import Engine
@@ -117,29 +133,3 @@ def _only_output(content: bytes) -> str:
 
     (detail,) = make_interpreter(content, 1).get_output_details()
     return str(detail["name"]).split(":")[0]
-
-
-def _network(seed: int, dropout: bool) -> bytes:
-    import tensorflow as tf
-
-    generator = np.random.default_rng(seed)
-    first = generator.normal(0.0, 0.5, (3, 3, CHANNELS, 8)).astype(np.float32)
-    second = generator.normal(0.0, 1.0, (1, 1, 8, CLASSES)).astype(np.float32)
-    image = tf.TensorSpec((1, HEIGHT, WIDTH, CHANNELS), tf.float32, name="image")
-    mask = tf.TensorSpec((1, HEIGHT, WIDTH, 8), tf.float32, name="mask_1")
-
-    def with_mask(image, mask_1):  # type: ignore[no-untyped-def]
-        x = tf.nn.relu(tf.nn.conv2d(image, first, 1, "SAME"))
-        return {"scores": tf.nn.conv2d(x * mask_1, second, 1, "SAME")}
-
-    def without_mask(image):  # type: ignore[no-untyped-def]
-        x = tf.nn.relu(tf.nn.conv2d(image, first, 1, "SAME"))
-        return {"scores": tf.nn.conv2d(x, second, 1, "SAME")}
-
-    module = tf.Module()
-    module.forward = tf.function(
-        with_mask if dropout else without_mask, input_signature=[image, mask] if dropout else [image]
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        tf.saved_model.save(module, folder, signatures={"serving_default": module.forward})
-        return bytes(tf.lite.TFLiteConverter.from_saved_model(folder).convert())
