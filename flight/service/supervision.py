@@ -176,14 +176,25 @@ class Worker:
         if self.state == "idle" and not self._pinged:
             return None
         self._timer.look(self._process.pid)
-        limit = self._timeouts.start_timeout_s if self.state == "starting" else self._timeouts.answer_timeout_s
-        quiet = self._timer.job_s(limit)
-        if self.state == "idle" or (self.state == "busy" and quiet <= limit):
+        return self._find_timeout()
+
+    def _find_timeout(self) -> Event | None:
+        """Find out whether the start or the job takes too long, or heartbeats are missing."""
+        if self.state != "idle":
+            field = "start_timeout_s" if self.state == "starting" else "answer_timeout_s"
+            limit = float(getattr(self._timeouts, field))
+            elapsed = self._timer.job_s(limit)
+            if elapsed > limit:
+                return self._make_timeout(limit, field, elapsed_s=elapsed, quiet_s=self._timer.silence_s(limit))
+        if self.state != "starting":
             limit = self.hang_limit_s
             quiet = self._timer.silence_s(limit)
-        if quiet <= limit:
-            return None
-        return Event("worker_timeout", pid=self.pid, state=self.state, quiet_s=quiet, limit_s=limit)
+            if quiet > limit:
+                return self._make_timeout(limit, "hang_timeout_s", quiet_s=quiet)
+        return None
+
+    def _make_timeout(self, limit_s: float, field: str, **times: float) -> Event:
+        return Event("worker_timeout", pid=self.pid, state=self.state, limit_s=limit_s, limit_field=field, **times)
 
     @property
     def hang_limit_s(self) -> float:
@@ -248,25 +259,29 @@ class Worker:
 
     def _check_due(self, answer: Answer) -> None:
         """Raise ProtocolError for an answer that a worker in this state, with this job and bundle, must not give."""
-        due = {
-            Alive: True,
-            Ready: self.state == "starting",
-            StartFailed: self.state == "starting",
-            Progress: self.state in ("starting", "busy"),
-            SelfTestAnswer: isinstance(self.job, SelfTestJob),
-            MapsAnswer: isinstance(self.job, FrameJob),
-            Upset: isinstance(self.job, FrameJob),
-            Failed: self.job is not None,
-        }[type(answer)]
+        expected = self._find_due()
+        due = isinstance(answer, expected)
         if due and isinstance(answer, SelfTestAnswer | MapsAnswer | Failed | Upset):
             due = self.job is not None and answer.job == self.job.job
         if not due:
-            at_work = "" if self.job is None else f" with {self.job.KIND} {self.job.job}"
             which = f" {answer.job}" if isinstance(answer, SelfTestAnswer | MapsAnswer | Failed | Upset) else ""
-            raise ProtocolError(f"answer: expected what is due while {self.state}{at_work}, got {answer.KIND}{which}")
+            at_work = "" if self.job is None else f" of {self.job.KIND} {self.job.job}"
+            *first, last = (kind.KIND for kind in expected)
+            kinds = f"{', '.join(first)} or {last}" if first else last
+            raise ProtocolError(f"answer: expected {kinds}{at_work} while {self.state}, got {answer.KIND}{which}")
         if isinstance(answer, Ready | SelfTestAnswer) and answer.sha256 != self._sha256:
             expected, got = self._sha256[:16], answer.sha256[:16]
             raise ProtocolError(f"answer.{answer.KIND}.sha256: expected {expected}..., got {got}...: another bundle")
+
+    def _find_due(self) -> tuple[type[Answer], ...]:
+        """The kinds of answers that a worker in this state, with this job, may give."""
+        if self.state == "starting":
+            return Alive, Progress, Ready, StartFailed
+        if isinstance(self.job, SelfTestJob):
+            return Alive, Progress, SelfTestAnswer, Failed
+        if isinstance(self.job, FrameJob):
+            return Alive, Progress, MapsAnswer, Upset, Failed
+        return (Alive,)
 
     def _note_heartbeat(self, answer: Answer) -> None:
         if isinstance(answer, Progress):

@@ -256,8 +256,12 @@ class WorkerCare:
             self._restart_at = start
             return
         self._state.apply(Trigger.WORKERS_EXHAUSTED)
-        limit, window = self._configuration.restart_limit, self._configuration.restart_window_s
-        self._events.send("safe_state_entered", restart_limit=limit, restart_window_s=window)
+        self._events.send(
+            "safe_state_entered",
+            unready_workers=self._restarts.unready_workers,
+            restart_limit=self._configuration.restart_limit,
+            restart_window_s=self._configuration.restart_window_s,
+        )
         self._notifier.report_ready("safe state, waiting for a command")
 
     def _restart(self) -> None:

@@ -68,9 +68,9 @@ _SECTIONS: dict[str, tuple[str, str, tuple[tuple[str, str, str], ...]]] = {
     ),
     "pause": (
         "Standstills",
-        "Service and worker stopped together for 1.5 to 3 s, longer than any limit on a worker's silence, and continued one "
-        "50 ms after the other, in either order: as of a paused virtual machine. Half of them under frames, whose "
-        "products are compared with the offline answer.",
+        "Service and worker stopped together for 1.5 to 3 s, longer than any limit on a worker's silence, and "
+        "continued one 50 ms after the other, in either order: as of a paused virtual machine. Half of them under "
+        "frames, whose products are compared with the offline answer.",
         (
             ("standstills", "pauses", "40"),
             ("workers lost", "pause_workers_lost", "0"),

@@ -85,12 +85,21 @@ EVENTS: dict[str, EventDefinition] = {
             3,
             "safe_state_entered",
             "fatal",
-            "more worker restarts in the window than allowed, or as many workers in a row of which none became ready",
+            "more worker restarts in the window than allowed, or more workers in a row than that were never ready",
             arguments=(
+                Argument(
+                    "unready_workers",
+                    "integer",
+                    "lost workers in a row that never became ready, where that alone led to the safe state",
+                    low=1,
+                ),
                 Argument("restart_limit", "integer", "worker restarts that are allowed in the window", low=0),
                 Argument("restart_window_s", "number", "length of the window", "s", 0),
             ),
-            formats=("more than {restart_limit} worker restarts in {restart_window_s:g} s",),
+            formats=(
+                "{unready_workers} workers in a row did not become ready, limit {restart_limit}",
+                "more than {restart_limit} worker restarts in {restart_window_s:g} s",
+            ),
         ),
         EventDefinition(4, "safe_state_left", "info", "a recover command in the safe state", formats=("by command",)),
         EventDefinition(
@@ -118,14 +127,20 @@ EVENTS: dict[str, EventDefinition] = {
             12,
             "worker_timeout",
             "warning_high",
-            "no sign of life from the worker in time, or it took too long to start or to answer; it was killed",
+            "no heartbeat from the worker in time, or it took too long to start or to answer; it was killed",
             arguments=(
                 _PID,
                 Argument("state", "text", "of the worker: starting, idle or busy"),
+                Argument("elapsed_s", "number", "how long it has been starting, or at its job", "s", 0),
                 Argument("quiet_s", "number", "how long nothing came", "s", 0),
-                Argument("limit_s", "number", "how long that may last", "s", 0),
+                Argument("limit_s", "number", "how long the one that the message names first may last", "s", 0),
+                Argument("limit_field", "text", "field of [worker] that the limit comes from"),
             ),
-            formats=("pid {pid}: {state}, no sign of life for {quiet_s:.1f} s, limit {limit_s:.1f} s",),
+            formats=(
+                "pid {pid}: {state} for {elapsed_s:.1f} s, last heartbeat {quiet_s:.1f} s ago, limit {limit_s:.1f} s "
+                "({limit_field})",
+                "pid {pid}: {state}, no heartbeat for {quiet_s:.1f} s, limit {limit_s:.1f} s ({limit_field})",
+            ),
         ),
         EventDefinition(
             13,

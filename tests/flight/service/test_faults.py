@@ -300,7 +300,7 @@ def test_an_upset_costs_the_worker_and_its_frame_waits_for_the_next(stage: Stage
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_worker_that_answers_garbage_is_replaced_and_nothing_else_happens(stage: Stage, data: st.DataObject) -> None:
-    """Whatever it says to a frame: it is published, refused, a sign of life, or costs the worker."""
+    """Whatever it says to a frame: it is published, rejected, a heartbeat, or costs the worker."""
     stage.start_worker()
     job = stage.send_frame()
     right = [maps_answer(job), replace(maps_answer(job), flags=["dark"]), Failed(job.job, "why")]
@@ -309,7 +309,7 @@ def test_a_worker_that_answers_garbage_is_replaced_and_nothing_else_happens(stag
     stage.answer(parts)
     told = [name for name, _ in stage.events.sent[before:]]
     if stage.counters.frames_processed > processed or stage.parts.worker_care.socket is not None:
-        # It happened to be right, or a sign of life.
+        # It happened to be right, or a heartbeat.
         assert told in ([], ["worker_refused"])
         assert stage.state.name == "ready"
         stage.parts.worker_care.close()
@@ -451,7 +451,7 @@ network.Network.run = run
         assert "exit status 1" in journal.wait_for("worker_died")
         log = journal.text()
         assert "Traceback (most recent call last):" in log
-        assert re.search("NetworkFaultError: network UNet.*: scores: expected finite ones of int8", log)
+        assert re.search("NetworkFaultError: network UNet.*: expected finite scores, got NaN or infinity", log)
         status = service.wait_for(lambda s: s["state"] == "ready")
         assert status["counters"]["worker_restarts"] == 1
         assert not flag.exists()

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flight.service.state import STATES, TRANSITIONS, State, Trigger, format_transitions
+from flight.icd.catalogue import STATES
+from flight.service.state import TRANSITIONS, State, Trigger, format_transitions
 from tests.flight.service.scenarios import EventsHeard
 
 OPERATIONS = Path(__file__).parents[3] / "docs" / "operations.md"

@@ -51,7 +51,7 @@ class Listening:
         self._socket.close()
 
     def alive_within(self, seconds: float) -> int:
-        """How many signs of life come from now on."""
+        """How many watchdog notifications come from now on."""
         before = self.messages.count("WATCHDOG=1")
         time.sleep(seconds)
         return self.messages.count("WATCHDOG=1") - before

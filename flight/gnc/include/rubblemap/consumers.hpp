@@ -164,8 +164,8 @@ struct LandingCircle {
 
 // What no pixel that a circle touches may exceed: the hazard probability, and the predictive entropy over ln K; 0..1.
 // Unless told otherwise as in the service, and in Python.
-inline constexpr double most_hazard_probability = 0.4;
-inline constexpr double most_entropy = 0.5;
+inline constexpr double most_hazard_probability = default_most_hazard_probability;
+inline constexpr double most_entropy = default_most_entropy;
 struct LandingLimits {
   double hazard_probability = most_hazard_probability;
   double entropy = most_entropy;
