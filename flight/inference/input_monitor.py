@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,8 +89,11 @@ def read_monitor(bundle: Bundle) -> InputMonitor | None:
         check(content, _SCHEMA, "input_monitor")
     except (SchemaError, ValueError, RecursionError) as error:
         raise BundleError(f"{place}: {error}") from error
-    if tuple(content["figures"]) != FRAME_FEATURES:
-        raise BundleError(f"{place}: figures: expected those of this version, got others; fit the monitor anew")
+    for number, (expected, got) in enumerate(zip_longest(FRAME_FEATURES, content["figures"])):
+        if got != expected:
+            raise BundleError(
+                f"{place}: figures[{number}]: expected {expected!r}, got {got!r}; fit the monitor for this version"
+            )
     count, units = len(FRAME_FEATURES), len(content["hidden"][0])
     shapes = {
         "mean": (count,),
