@@ -99,8 +99,8 @@ def _format_limits() -> list[str]:
 def _format_landing_limits() -> list[str]:
     parameters = load_schema("flight.schemas", "configuration")["properties"]["parameters"]["properties"]
     return [
-        "// Largest hazard probability, and predictive entropy over ln K, of a pixel that the service's clearance takes",
-        "// for safe, unless it is configured otherwise.",
+        "// Largest hazard probability, and predictive entropy over ln K, of a pixel that the service's clearance",
+        "// takes for safe, unless it is configured otherwise.",
         *(
             f"inline constexpr double default_{name} = {parameters[name]['default']};"
             for name in ("most_hazard_probability", "most_entropy")
