@@ -26,10 +26,10 @@ import zmq
 from flight.bundle import Bundle, BundleError, load_bundle
 from flight.icd.catalogue import TOPIC_PLANES
 from flight.icd.products import describe_plane
+from flight.inference.checksums import UpsetError
 from flight.inference.engine import Engine
 from flight.inference.network import NetworkFaultError
 from flight.inference.planes import topic_planes
-from flight.inference.seal import UpsetError
 from flight.inference.self_test import decode_test_image, describe_environment, make_exercise_images, run_self_test
 from flight.service.memory_guard import MemoryGuard
 from flight.service.protocol import (
@@ -78,7 +78,7 @@ def process_frame(engine: Engine, job: FrameJob, progress: Callable[[int], None]
         progress: called with the number of passes done.
 
     Raises:
-        UpsetError: memory that the frame was made from is not what it was.
+        UpsetError: memory that the frame was made from changed unexpectedly.
     """
     dtype: np.dtype[Any] = np.dtype("<u1") if job.dtype == "u8" else np.dtype("<u2")
     shape = (job.height, job.width) if job.channels == 1 else (job.height, job.width, job.channels)

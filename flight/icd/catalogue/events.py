@@ -195,7 +195,7 @@ EVENTS: dict[str, EventDefinition] = {
             19,
             "worker_upset",
             "warning_high",
-            "memory of the worker was not what it had been, found after a frame and before its answer was handed over; "
+            "memory of the worker changed unexpectedly, found after a frame and before its answer was handed over; "
             "the worker is replaced, and the next one gets the frame",
             arguments=(_PROBLEM,),
             formats=("{problem}",),
