@@ -174,7 +174,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Upset:
-    """The answer to a frame after which the worker's memory was found to have changed unexpectedly: it must be replaced."""
+    """The answer to a frame after which memory of the worker had changed unexpectedly: it must be replaced."""
 
     KIND: ClassVar = "upset"
     job: int = field(metadata=_NUMBER)

@@ -80,7 +80,7 @@ _SECTIONS: dict[str, tuple[str, str, tuple[tuple[str, str, str], ...]]] = {
     ),
     "swap": (
         "Other bundles in the place of the serving one",
-        "In turn the link behind the bundle given at start, the folder behind it, and the service's own copy are "
+        "In turn the link behind the factory bundle, the folder behind it, and the service's own copy are "
         "replaced by another whole bundle, of the same modes or of another, and the worker is killed. The product of "
         "the next frame is compared with the offline answer of the bundle that it names.",
         (

@@ -71,7 +71,7 @@ MESSAGES: list[tuple[str, dict[str, Any], str]] = [
     ),
     ("worker_refused", {"problem": "ValueError: mode"}, "ValueError: mode"),
     ("self_test_passed", {"agreement_percent": 99.876}, "99.88 % of the pixels as recorded"),
-    ("self_test_failed", {"problem": "not the known one"}, "not the known one"),
+    ("self_test_failed", {"problem": "self-test digest"}, "self-test digest"),
     (
         "self_test_reference_set",
         {"digest": SHA, "sha256": "ab" * 32},

@@ -345,10 +345,10 @@ def test_an_answer_that_is_not_due_costs_the_worker(stage: Stage, parts: list[by
 
 
 @pytest.mark.parametrize("kind", ["ready", "tested"])
-def test_a_worker_with_another_bundle_is_replaced_and_its_answer_is_never_the_known_one(
+def test_a_worker_with_another_bundle_is_replaced_and_its_answer_is_never_the_reference(
     stage: Stage, kind: str
 ) -> None:
-    """Twice in a row, too, which makes another answer of the right bundle the known one."""
+    """Twice in a row, too, which makes another answer of the right bundle the reference."""
     if kind == "ready":
         for _ in range(2):
             stage.parts.worker_care.start()

@@ -263,9 +263,7 @@ def test_a_changed_file_of_the_bundle_is_found_and_repaired(tiny_bundle: Path, t
     assert (copy / "First.tflite").read_bytes() == (tiny_bundle / "First.tflite").read_bytes()
 
 
-def test_a_change_of_the_folder_given_at_start_is_told_once_and_changes_nothing(
-    tiny_bundle: Path, tmp_path: Path
-) -> None:
+def test_a_change_of_the_factory_folder_is_told_once_and_changes_nothing(tiny_bundle: Path, tmp_path: Path) -> None:
     bundle = Path(shutil.copytree(tiny_bundle, tmp_path / "tiny"))
     settings = QUIET + "[integrity]\nfile_check_interval_s = 0.2\n"
     with journaled_service(tmp_path, bundle, settings) as (service, journal):
