@@ -2,8 +2,8 @@
 
 Two judgements, of which the worse one counts. A small network (tanh, one hidden layer), fitted on frames of bodies and
 on twenty kinds of frames without one, gives the log-odds that a frame shows a body. The Mahalanobis distance from the
-frames of bodies alone refuses what is like neither. Both are fitted by `ground-tools fit-monitor`, and kept in the
-bundle, with the limits at which a stated share of the validation images would be refused.
+frames of bodies alone finds what is like neither. Both are fitted by `ground-tools fit-monitor`, and kept in the
+bundle, with the limits at which a stated share of the validation images would be flagged.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class InputMonitor:
         hidden: (F + 1, U), weights of the hidden units, the last row their biases.
         output: (U + 1,), weights of the log-odds, the last one the bias.
         precision: (F, F), inverse of the covariance of the scaled figures.
-        least_log_odds: below which a frame is refused.
-        largest_distance: Mahalanobis distance above which a frame is refused.
+        least_log_odds: below which a frame is flagged.
+        largest_distance: Mahalanobis distance above which a frame is flagged.
     """
 
     mean: NDArray[np.float64]
@@ -63,7 +63,7 @@ class InputMonitor:
         return result
 
     def evidence(self, figures: list[float]) -> float:
-        """How far a frame is from being refused: the smaller of its two margins; below 0 there is no body in it.
+        """How far a frame is from being flagged: the smaller of its two margins; below 0 there is no body in it.
 
         -inf for figures that are not finite, or so large that no margin can be computed.
         """

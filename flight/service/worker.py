@@ -255,7 +255,7 @@ class JobHandler:
         return frames
 
     def _rehearse(self, frame: FrameJob) -> None:
-        """Process a frame and forget the answer. A network that refuses it is nothing to be found out here."""
+        """Process a frame and forget the answer. A network that rejects it is nothing to be found out here."""
         with contextlib.suppress(Exception):
             process_frame(self._engine, frame, self._progress)
 

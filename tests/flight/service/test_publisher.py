@@ -178,7 +178,8 @@ def test_every_plane_of_the_catalogue_has_a_largest_value(name: str) -> None:
     plane = PLANES[name]
     largest = plane.largest_value(4, 32, 48)
     shape = (32, 48) if plane.dimensions == 2 else (4, 32, 48)
-    frame = decode_frame(encode_frame(np.zeros((32, 48), np.uint8), source="s", epoch=1, frame_id=2, capture_time_ns=3))
+    pixels = np.zeros((32, 48), dtype=np.uint8)
+    frame = decode_frame(encode_frame(pixels, source="s", epoch=1, frame_id=2, capture_time_ns=3, centered=True))
     header = {"classes": [{}] * 4, "map_to_sensor": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]}
     values = np.zeros(shape, np.uint8 if plane.dtype == "u8" else np.float16)
     values.flat[7] = largest
