@@ -180,21 +180,25 @@ class Worker:
 
     def _find_timeout(self) -> Event | None:
         """Find out whether the start or the job takes too long, or heartbeats are missing."""
+        elapsed = None
         if self.state != "idle":
             field = "start_timeout_s" if self.state == "starting" else "answer_timeout_s"
             limit = float(getattr(self._timeouts, field))
             elapsed = self._timer.job_s(limit)
-            if elapsed > limit:
-                return self._make_timeout(limit, field, elapsed_s=elapsed, quiet_s=self._timer.silence_s(limit))
-        if self.state != "starting":
-            limit = self.hang_limit_s
-            quiet = self._timer.silence_s(limit)
-            if quiet > limit:
-                return self._make_timeout(limit, "hang_timeout_s", quiet_s=quiet)
-        return None
-
-    def _make_timeout(self, limit_s: float, field: str, **times: float) -> Event:
-        return Event("worker_timeout", pid=self.pid, state=self.state, limit_s=limit_s, limit_field=field, **times)
+        if elapsed is None or (self.state == "busy" and elapsed <= limit):
+            field, limit, elapsed = "hang_timeout_s", self.hang_limit_s, None
+        quiet = self._timer.silence_s(limit)
+        if (quiet if elapsed is None else elapsed) <= limit:
+            return None
+        return Event(
+            "worker_timeout",
+            pid=self.pid,
+            state=self.state,
+            elapsed_s=elapsed,
+            quiet_s=quiet,
+            limit_s=limit,
+            limit_field=field,
+        )
 
     @property
     def hang_limit_s(self) -> float:

@@ -71,7 +71,7 @@ def test_parts_are_even_and_say_what_is_wrong(archive: list[Path], tmp_path: Pat
 
 def test_bodies_kept_for_judging_do_not_travel(tmp_path: Path) -> None:
     path = write_scenes(tmp_path / "kept", COUNTS, bodies=("alpha", "phobos"))
-    with pytest.raises(ValueError, match="body phobos: expected none of it, it is kept for judging"):
+    with pytest.raises(ValueError, match="body phobos: expected none of it, it is held out for evaluation"):
         write_archive({"kept": path}, {"kept": Wanted((5,), False)}, tmp_path / "archive", 1)
 
 
