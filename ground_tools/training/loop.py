@@ -98,7 +98,7 @@ def _callbacks(recipe: Recipe, out: Path) -> list[keras.callbacks.Callback]:
     ]
 
 
-def _begin(recipe: Recipe, dataset: Path, out: Path, start: Path | None, beside: Path | None = None) -> int:
+def _begin(recipe: Recipe, dataset: Path, out: Path, start: Path | None, second_set: Path | None = None) -> int:
     """Open or continue a training in `out`; returns the number of epochs done.
 
     Raises ValueError when the folder holds a training of another recipe, set or starting point: going on from it
@@ -108,7 +108,7 @@ def _begin(recipe: Recipe, dataset: Path, out: Path, start: Path | None, beside:
     identity: dict[str, Any] = {
         "recipe": {name: value for name, value in recipe.record().items() if name != "epochs"},
         "dataset": provenance(dataset),
-        "beside": None if beside is None else provenance(beside),
+        "beside": None if second_set is None else provenance(second_set),
         "origin_sha256": start_digest(start) if start else None,
     }
     path = out / STARTED_FILE
@@ -168,25 +168,27 @@ def train_unet(
     encoder: Path | None,
     start_from: Path | None,
     unpack_to: Path | None = None,
-    beside: Path | None = None,
+    second_set: Path | None = None,
 ) -> Path:
     """Train a UNet from an encoder's weights, or from another UNet's. Returns the best epoch's weights.
 
     start_from: weights of a UNet, or a bundle of one network, whose int8 weights are taken as floats. unpack_to: where
-    to keep the training split's pixels, to be read as batches need them; None: in memory. beside: the set of which each
+    to keep the training split's pixels, to be read as batches need them; None: in memory. second_set: of which each
     batch has `recipe.beside` training images more. Raises ValueError when neither or both starting points are given,
-    and for a set beside without a recipe that takes one, or the other way round.
+    and for a second set without a recipe that takes one, or the other way round.
     """
     start = encoder or start_from
     if start is None or (encoder is not None and start_from is not None):
         raise ValueError("training a UNet starts from either --encoder or --start-from weights")
-    if (beside is None) != (recipe.beside == 0):
-        raise ValueError(f"--beside: recipe {recipe.name} takes {recipe.beside or 'no'} images of another set a batch")
+    if (second_set is None) != (recipe.beside == 0):
+        raise ValueError(
+            f"--second-set: recipe {recipe.name} takes {recipe.beside or 'no'} images of another set a batch"
+        )
     keras.utils.set_random_seed(recipe.seed)
-    done = _begin(recipe, dataset, out, start, beside)
+    done = _begin(recipe, dataset, out, start, second_set)
     pixels = recipe.minimum_boulder_pixels
     train = read_pixels(dataset, "train", pixels, unpack_to).some(recipe.images)
-    more = None if beside is None else read_pixels(beside, "train", pixels, unpack_to)
+    more = None if second_set is None else read_pixels(second_set, "train", pixels, unpack_to)
     validation = read_pixels(dataset, "validation", pixels)
     if recipe.head == "windowed" and recipe.window > train.images.shape[1]:
         raise ValueError(f"recipe {recipe.name}: window: expected at most {train.images.shape[1]}, got {recipe.window}")
@@ -217,7 +219,7 @@ def train_unet(
     best = json.loads(best_file(path).read_text())
     images = {"train": len(train), "validation": len(validation)}
     measured = {"images": images, "validation": best, "began_from": describe_origin(start)}
-    if beside is not None:
-        measured["beside"] = provenance(beside)
+    if second_set is not None:
+        measured["beside"] = provenance(second_set)
     write_record(recipe, provenance(dataset), out, path, read_log(out), measured)
     return path

@@ -70,7 +70,7 @@ def sphere_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_truth_masks_give_the_centre_and_the_sun(sphere_set: Path, tmp_path: Path) -> None:
     (tmp_path / "gnc.md").write_text(PLACE)
-    command = ["--set", str(sphere_set), "--choice", str(sphere_set), "--write", str(tmp_path)]
+    command = ["--dataset", str(sphere_set), "--tuning-set", str(sphere_set), "--write", str(tmp_path)]
     assert main(["evaluate-navigation", *command]) == 0
     chosen, measured = json.loads((tmp_path / "gnc.json").read_text())["sets"]
     assert (chosen["images"], chosen["chosen_on"], measured["images"], measured["chosen_on"]) == (12, True, 24, False)
