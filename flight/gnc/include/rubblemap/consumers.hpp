@@ -107,11 +107,12 @@ struct SunDirection {
 };
 
 // Map pixels over which the errors of neighbouring pixels of a limb go together, over the body's mean relative entropy;
-// and the part of the shift without doubt that counts, as a variance. Chosen on D-1's validation split.
+// and the part of the certainty shift that counts, as a variance. Chosen on D-1's validation split.
 inline constexpr double correlation_length = 50.0;
 inline constexpr double shift_share = 0.5;
-// Mean relative entropy below which no map was there to choose by: surer networks are not taken to err less.
-inline constexpr double least_doubt = 0.06;
+// Least mean relative entropy of the maps that they were chosen on; below it, the error is not assumed to fall further.
+inline constexpr double least_relative_entropy = 0.06;
+[[deprecated("least_relative_entropy")]] inline constexpr double least_doubt = least_relative_entropy;
 // Background this near to the body (Chebyshev, map pixels) may belong to it.
 inline constexpr std::uint32_t limb_reach = 3;
 inline constexpr std::uint32_t least_terminator_pixels = 12;
