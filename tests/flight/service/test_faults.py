@@ -52,7 +52,7 @@ from flight.service.sockets import bind_sockets
 from flight.service.state import State
 from flight.service.statistics import Counters
 from flight.settings import default_settings
-from tests.flight.service.scenarios import FRAME, EventsHeard, answer, journaled_service
+from tests.flight.service.scenarios import FRAME, RecordingSink, answer, journaled_service
 from tests.flight.service_process import SOCKETS
 
 DIGEST = "ab" * 32
@@ -203,7 +203,7 @@ class Stage:
 
     parts: Parts
     state: State
-    events: EventsHeard
+    events: RecordingSink
     counters: Counters
     camera: Any
     frames_sent: int = 0
@@ -244,7 +244,7 @@ def on_stage(bundle: Path, folder: Path) -> Iterator[Stage]:
         f"[endpoints]\n{lines}\n[worker]\nrestart_limit = 1000000\n[integrity]\nfile_check_interval_s = 0\n"
     )
     configuration = load_configuration(path)
-    counters, events = Counters(), EventsHeard()
+    counters, events = Counters(), RecordingSink()
     sink: EventSink = events  # type: ignore[assignment]
     state = State(sink)
     with zmq.Context() as context:
