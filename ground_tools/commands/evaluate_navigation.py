@@ -10,7 +10,7 @@ from flight.option_types import existing_folder, existing_path, integer
 
 _EXAMPLES = {
     "ground-tools evaluate-navigation --dataset datasets/d2a": "on truth masks",
-    "ground-tools evaluate-navigation --dataset datasets/d2a --bundle models/unet_h --passes 8": "and on a bundle's maps",
+    "ground-tools evaluate-navigation --dataset datasets/d2a --bundle models/unet_h": "and on a bundle's maps",
     "ground-tools evaluate-navigation --tuning-set datasets/d1 --dataset datasets/d3 --write docs": "into docs/gnc.md",
 }
 

@@ -10,7 +10,7 @@ from flight.option_types import existing_folder, existing_path, integer
 
 _EXAMPLES = {
     "ground-tools fit-covariance --dataset datasets/d1 --bundle models/unet_h": "",
-    "ground-tools fit-covariance --dataset datasets/d1 --bundle models/unet_h --passes 8 --write docs": "into docs/gnc.md",
+    "ground-tools fit-covariance --dataset datasets/d1 --bundle models/unet_h --write docs": "into docs/gnc.md",
 }
 _NOTE = """The squared error of a fix is to be as large as its covariance says. The constants in
 flight/client/navigation.py and rubblemap/consumers.hpp belong to the networks whose maps they were chosen on: run
