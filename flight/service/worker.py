@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import zmq
 
-from flight.bundle import Bundle, BundleError, load_bundle
+from flight.bundle import BundleError
 from flight.icd.catalogue import TOPIC_PLANES
 from flight.icd.products import describe_plane
 from flight.inference.checksums import UpsetError
@@ -31,6 +31,7 @@ from flight.inference.engine import Engine
 from flight.inference.network import NetworkFaultError
 from flight.inference.planes import topic_planes
 from flight.inference.self_test import decode_test_image, describe_environment, make_exercise_images, run_self_test
+from flight.service.bundle_store import load_this_bundle
 from flight.service.memory_guard import MemoryGuard
 from flight.service.protocol import (
     Alive,
@@ -49,24 +50,6 @@ from flight.service.protocol import (
     parse_job,
 )
 from flight.settings import default_settings
-
-
-def load_this_bundle(folder: Path, sha256: str) -> Bundle:
-    """Load a bundle that must be a certain one: another in its place may be whole, and answer other maps.
-
-    Args:
-        folder: of the bundle.
-        sha256: of its manifest.
-
-    Raises:
-        BundleError: the bundle is damaged, or another one.
-    """
-    bundle = load_bundle(folder)
-    if bundle.sha256 != sha256:
-        raise BundleError(
-            f"{folder}: manifest.json: expected sha256 {sha256[:16]}..., got {bundle.sha256[:16]}...: another bundle"
-        )
-    return bundle
 
 
 def process_frame(engine: Engine, job: FrameJob, progress: Callable[[int], None]) -> MapsAnswer:

@@ -125,7 +125,7 @@ def test_another_bundle_in_the_place_of_the_staged_one_is_neither_validated_nor_
     ):
         staged = tmp_path / "state" / "bundles" / commander.send("load_bundle", path="next")["sha256"]
         swap_folder(staged, others["other networks"])
-        with pytest.raises(CommandFailed, match="got another bundle"):
+        with pytest.raises(CommandFailed, match="another bundle"):
             commander.send("validate_bundle")
         commander.send("load_bundle", path="next")
         commander.send("validate_bundle")
