@@ -78,6 +78,7 @@ enum class [[nodiscard]] Refusal : std::uint8_t{
     saturated,
     body_small,
 };
+inline constexpr std::size_t refusal_count = 15;
 std::string_view name_of(Refusal refusal) noexcept;
 
 // Scratch memory for maps of at most `most_pixels`, 34 bytes a pixel; allocated here, once. One call at a time.
