@@ -263,14 +263,14 @@ class Worker:
 
     def _check_due(self, answer: Answer) -> None:
         """Raise ProtocolError for an answer that a worker in this state, with this job and bundle, must not give."""
-        expected = self._find_due()
-        due = isinstance(answer, expected)
+        due_kinds = self._find_due()
+        due = isinstance(answer, due_kinds)
         if due and isinstance(answer, SelfTestAnswer | MapsAnswer | Failed | Upset):
             due = self.job is not None and answer.job == self.job.job
         if not due:
             which = f" {answer.job}" if isinstance(answer, SelfTestAnswer | MapsAnswer | Failed | Upset) else ""
             at_work = "" if self.job is None else f" of {self.job.KIND} {self.job.job}"
-            *first, last = (kind.KIND for kind in expected)
+            *first, last = (kind.KIND for kind in due_kinds)
             kinds = f"{', '.join(first)} or {last}" if first else last
             raise ProtocolError(f"answer: expected {kinds}{at_work} while {self.state}, got {answer.KIND}{which}")
         if isinstance(answer, Ready | SelfTestAnswer) and answer.sha256 != self._sha256:

@@ -107,7 +107,7 @@ def _add_run(actions: Any) -> None:
         "--fraction", type=number(1e-6, 1.0), default=1.0, metavar="F", help="train on this part of the images only"
     )
     run.add_argument(
-        "--batch", type=integer(1, 4096), metavar="N", help="at most so many images a step (default: the recipes')"
+        "--batch", type=integer(1, 4096), metavar="N", help="most images of a step (default: the recipes')"
     )
 
 
