@@ -129,8 +129,8 @@ def test_a_stage_that_fails_costs_the_others_nothing(archive: list[Path], tmp_pa
     assert "nothing to start from: unet_s" in reports[2].why
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert [stage["outcome"] for stage in summary["stages"]] == ["trained", "failed", "skipped", "trained"]
-    with tarfile.open(tmp_path / "out" / "results_1.tar") as results:
-        assert {name.split("/")[0] for name in results.getnames()} == {"encoder", "unet_r"}
+    with tarfile.open(tmp_path / "out" / "results_1.tar") as tar:
+        assert {name.split("/")[0] for name in tar.getnames()} == {"encoder", "unet_r"}
     # What failed may start from an earlier run's.
     deadline = time.monotonic() + 4.0
     only = plan.only(["unet_as"])
