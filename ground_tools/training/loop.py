@@ -38,7 +38,7 @@ from ground_tools.training.outcome import (
     write_best,
     write_record,
 )
-from ground_tools.training.pixels import read_pixels
+from ground_tools.training.pixels import Pixels, read_pixels
 from ground_tools.training.progress import LOG_FILE, Curves, EpochLine, StepBar, read_log
 from ground_tools.training.recipes import Recipe
 from ground_tools.training.records import provenance
@@ -161,6 +161,26 @@ def train_encoder(recipe: Recipe, dataset: Path, out: Path) -> Path:
     return path
 
 
+def _build_unet(
+    recipe: Recipe, train: Pixels, noise: dict[str, Any] | None, encoder: Path | None, start: Path
+) -> keras.Model:
+    """The UNet with the weights that it starts from: an encoder's, or those of `start`. noise: of the set."""
+    size = train.images.shape[1]
+    unet = build_unet(len(CLASS_NAMES), UNetDropout(recipe.dropout.blocks, recipe.dropout.head), size=size)
+    if encoder is not None:
+        cnn = build_encoder_cnn(count_bodies(encoder), size=size)
+        cnn.load_weights(encoder)
+        take_encoder(unet, cnn, freeze=recipe.freeze_encoder)
+    else:
+        if start.is_dir():
+            seen = network_inputs(train.images[evenly(len(train), _NORMALIZATION_IMAGES)], noise)
+            load_bundle_weights(unet, load_single_network(start).networks[0], seen)
+        else:
+            unet.load_weights(start)
+        take_encoder(unet, unet, freeze=recipe.freeze_encoder)
+    return unet
+
+
 def train_unet(
     recipe: Recipe,
     dataset: Path,
@@ -193,19 +213,7 @@ def train_unet(
     if recipe.head == "windowed" and recipe.window > train.images.shape[1]:
         raise ValueError(f"recipe {recipe.name}: window: expected at most {train.images.shape[1]}, got {recipe.window}")
     noise = read_description(dataset)["noise"]
-    size = train.images.shape[1]
-    unet = build_unet(len(CLASS_NAMES), UNetDropout(recipe.dropout.blocks, recipe.dropout.head), size=size)
-    if encoder is not None:
-        cnn = build_encoder_cnn(count_bodies(encoder), size=size)
-        cnn.load_weights(encoder)
-        take_encoder(unet, cnn, freeze=recipe.freeze_encoder)
-    else:
-        if start.is_dir():
-            seen = network_inputs(train.images[evenly(len(train), _NORMALIZATION_IMAGES)], noise)
-            load_bundle_weights(unet, load_single_network(start).networks[0], seen)
-        else:
-            unet.load_weights(start)
-        take_encoder(unet, unet, freeze=recipe.freeze_encoder)
+    unet = _build_unet(recipe, train, noise, encoder, start)
     model = add_window(unet, recipe.window) if recipe.head == "windowed" else fold_head(unet)
     batches = UNetBatches(train, recipe, more, devices() > 1, done)
     model.compile(
