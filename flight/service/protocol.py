@@ -250,6 +250,17 @@ def parse_answer(parts: Sequence[bytes]) -> Answer:
     return answer
 
 
+def find_due(state: str, job: FrameJob | SelfTestJob | None) -> tuple[type[Answer], ...]:
+    """The kinds of answers that a worker in a state ("starting", "idle" or "busy"), with a job, may give."""
+    if state == "starting":
+        return Alive, Progress, Ready, StartFailed
+    if isinstance(job, SelfTestJob):
+        return Alive, Progress, SelfTestAnswer, Failed
+    if isinstance(job, FrameJob):
+        return Alive, Progress, MapsAnswer, Upset, Failed
+    return (Alive,)
+
+
 def _parse(parts: Sequence[bytes], kinds: Sequence[Any], what: str) -> tuple[Any, dict[str, Any]]:
     """The kind of a message, and its checked fields without those that have their own part."""
     try:

@@ -32,6 +32,7 @@ from flight.service.protocol import (
     StartFailed,
     Upset,
     encode,
+    find_due,
     parse_answer,
 )
 from flight.service.silence import RunningClock, SilenceTimer
@@ -263,29 +264,18 @@ class Worker:
 
     def _check_due(self, answer: Answer) -> None:
         """Raise ProtocolError for an answer that a worker in this state, with this job and bundle, must not give."""
-        due_kinds = self._find_due()
-        due = isinstance(answer, due_kinds)
+        kinds = find_due(self.state, self.job)
+        due = isinstance(answer, kinds)
         if due and isinstance(answer, SelfTestAnswer | MapsAnswer | Failed | Upset):
             due = self.job is not None and answer.job == self.job.job
         if not due:
             which = f" {answer.job}" if isinstance(answer, SelfTestAnswer | MapsAnswer | Failed | Upset) else ""
             at_work = "" if self.job is None else f" of {self.job.KIND} {self.job.job}"
-            *first, last = (kind.KIND for kind in due_kinds)
-            kinds = f"{', '.join(first)} or {last}" if first else last
-            raise ProtocolError(f"answer: expected {kinds}{at_work} while {self.state}, got {answer.KIND}{which}")
+            names = " | ".join(kind.KIND for kind in kinds)
+            raise ProtocolError(f"answer: expected {names}{at_work} while {self.state}, got {answer.KIND}{which}")
         if isinstance(answer, Ready | SelfTestAnswer) and answer.sha256 != self._sha256:
             expected, got = self._sha256[:16], answer.sha256[:16]
             raise ProtocolError(f"answer.{answer.KIND}.sha256: expected {expected}..., got {got}...: another bundle")
-
-    def _find_due(self) -> tuple[type[Answer], ...]:
-        """The kinds of answers that a worker in this state, with this job, may give."""
-        if self.state == "starting":
-            return Alive, Progress, Ready, StartFailed
-        if isinstance(self.job, SelfTestJob):
-            return Alive, Progress, SelfTestAnswer, Failed
-        if isinstance(self.job, FrameJob):
-            return Alive, Progress, MapsAnswer, Upset, Failed
-        return (Alive,)
 
     def _note_heartbeat(self, answer: Answer) -> None:
         if isinstance(answer, Progress):

@@ -521,3 +521,24 @@ def test_a_start_that_goes_wrong_is_still_one_line(tmp_path: Path) -> None:
 def test_the_protocol_has_no_kind_twice() -> None:
     kinds = [kind.KIND for kind in (*protocol._JOBS, *protocol._ANSWERS)]
     assert len(set(kinds)) == len(kinds)
+
+
+def test_every_kind_of_answer_is_due_at_some_time_and_at_no_other() -> None:
+    frame = protocol.FrameJob.__new__(protocol.FrameJob)
+    due = {
+        "starting": protocol.find_due("starting", None),
+        "idle": protocol.find_due("idle", None),
+        "self-test": protocol.find_due("busy", protocol.SelfTestJob(1)),
+        "frame": protocol.find_due("busy", frame),
+    }
+    times = {kind: [time for time, kinds in due.items() if kind in kinds] for kind in protocol._ANSWERS}
+    assert times == {
+        protocol.Ready: ["starting"],
+        protocol.StartFailed: ["starting"],
+        protocol.SelfTestAnswer: ["self-test"],
+        protocol.MapsAnswer: ["frame"],
+        protocol.Failed: ["self-test", "frame"],
+        protocol.Upset: ["frame"],
+        protocol.Alive: list(due),
+        protocol.Progress: ["starting", "self-test", "frame"],
+    }
