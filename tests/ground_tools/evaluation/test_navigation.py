@@ -95,7 +95,7 @@ def test_truth_masks_give_the_centre_and_the_sun(sphere_set: Path, tmp_path: Pat
 def test_a_bundles_maps_are_measured_beside_brightness(
     sphere_set: Path, shipped_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["--set", str(sphere_set), "--bundle", str(shipped_bundle), "--passes", "1", "--images", "2"]
+    command = ["--dataset", str(sphere_set), "--bundle", str(shipped_bundle), "--passes", "1", "--images", "2"]
     assert main(["evaluate-navigation", *command]) == 0
     text = capsys.readouterr().out
     assert "| network maps | images |" in text
@@ -108,10 +108,10 @@ def test_what_is_wrong_is_told_in_one_line(
 ) -> None:
     (tmp_path / "gnc.md").write_text("no place\n")
     for arguments, told in (
-        (["--set", str(tmp_path / "none")], "--set: expected an existing file or folder, got"),
-        (["--set", str(tmp_path)], "no readable dataset.json"),
-        (["--set", str(sphere_set), "--passes", "0"], "--passes: expected 1..100, got 0"),
-        (["--set", str(sphere_set), "--write", str(tmp_path)], "expected the lines"),
+        (["--dataset", str(tmp_path / "none")], "--dataset: expected an existing file or folder, got"),
+        (["--dataset", str(tmp_path)], "no readable dataset.json"),
+        (["--dataset", str(sphere_set), "--passes", "0"], "--passes: expected 1..100, got 0"),
+        (["--dataset", str(sphere_set), "--write", str(tmp_path)], "expected the lines"),
     ):
         assert main(["evaluate-navigation", *arguments]) == 2
         assert told in capsys.readouterr().err
@@ -169,7 +169,7 @@ def test_the_covariance_of_a_bundles_fixes_is_measured(
     sphere_set: Path, shipped_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "gnc.md").write_text(PLACE.replace("navigation", "covariance"))
-    command = ["--set", str(sphere_set), "--bundle", str(shipped_bundle), "--passes", "1", "--images", "3"]
+    command = ["--dataset", str(sphere_set), "--bundle", str(shipped_bundle), "--passes", "1", "--images", "3"]
     assert main(["fit-covariance", *command, "--write", str(tmp_path)]) == 0
     record = json.loads((tmp_path / "covariance.json").read_text())
     assert (record["images"], record["split"], record["bundle"]["name"]) == (3, "validation", "unet_h")
