@@ -48,7 +48,7 @@ docs: .venv-dev/ready
 	$(DEV)/python -m tests.ground_tools.test_field_tables
 
 benchmark: .venv-dev/ready
-	$(DEV)/ground-tools benchmark --bundle models/unet_h --write docs/benchmark.md
+	$(DEV)/ground-tools benchmark --bundle models/unet_h --write docs
 
 benchmark-rendering: .venv-dev/ready
 	$(DEV)/ground-tools benchmark-rendering --write docs

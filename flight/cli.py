@@ -131,7 +131,7 @@ def _add_segment(commands: Any) -> None:
         segment.add_argument(
             f"--{name.replace('_', '-')}", type=_parameter(name), metavar="N", help=f"{text} (default: the bundle's)"
         )
-    segment.add_argument("--seed", type=integer(0, 2**64 - 1), default=0, metavar="N", help="of the dropout masks")
+    segment.add_argument("--seed", type=integer(0, 2**64 - 1), default=0, metavar="N", help="seed of the dropout masks")
     segment.add_argument("--threads", type=integer(1, 64), default=2, metavar="N", help="threads of the networks")
     segment.add_argument("--centered", action="store_true", help="take each image whole instead of finding the body")
 

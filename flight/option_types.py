@@ -1,4 +1,4 @@
-"""Types of options with their limits, for `add_argument(type=...)`: the parser refuses what is beyond them.
+"""Types of options with their limits, for `add_argument(type=...)`: the parser rejects what is beyond them.
 
 The error names what was expected and what came; the parser adds the option. `--help` shows the limits.
 """

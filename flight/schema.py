@@ -17,7 +17,7 @@ from itertools import islice
 from typing import Any
 
 # Characters of a value in an error message, and bits of the largest integer that is written out: Python takes long for
-# many digits, and refuses to write more than 4300.
+# many digits, and does not write more than 4300.
 _SHOWN = 60
 _LARGEST_SHOWN_BITS = 256
 
@@ -105,7 +105,7 @@ def _format_scalar(value: object) -> str:
         return f"an integer of {value.bit_length()} bits"
     try:
         text = repr(value)
-    except Exception:  # another type's own code; it must not make a fault of a refusal
+    except Exception:  # another type's own code; it must not make a fault of a rejection
         return f"<{type(value).__name__}>"
     return text if text.isprintable() else repr(text)
 

@@ -96,7 +96,7 @@ def _add_watch(commands: Any) -> None:
         default=[TOPIC_NAVIGATION, TOPIC_HAZARD],
         choices=PRODUCT_TOPICS,
         metavar="TOPIC",
-        help="of the products to show",
+        help="topic of the products to show",
     )
     watch.add_argument("--every", action="store_true", help="show every product, not only the newest")
     watch.add_argument("--count", type=integer(1), metavar="N", help="stop after this many products (default: never)")

@@ -13,13 +13,13 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from flight.icd.catalogue import STATES
 from flight.icd.limits import TOPIC_EVENT, TOPIC_HOUSEKEEPING
 
 # There is no option for another address; to see the metrics elsewhere, run a collector on the board.
 _ADDRESS = "127.0.0.1"
 # Housekeeping comes every second; without it for this long, the service counts as down and its values as stale.
 _STALE_S = 5.0
-_STATES = ("starting", "ready", "degraded", "safe")
 _QUANTILES = {"p50": "0.5", "p99": "0.99", "max": "1"}
 _LABELS = {"frames_rejected": "reason", "products_published": "topic"}
 _GAUGES = {
@@ -91,7 +91,7 @@ def _make_service_metrics(housekeeping: dict[str, Any]) -> Iterator[Metric]:
             latency.add_metric([stage, quantile], values[name])
     yield latency
     state = GaugeMetricFamily("rubblemap_state", "1 for the state that the service is in", labels=["state"])
-    for name in _STATES:
+    for name in STATES:
         state.add_metric([name], float(housekeeping["state"] == name))
     yield state
     for field, (name, text) in _GAUGES.items():

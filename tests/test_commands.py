@@ -28,6 +28,8 @@ OTHER_ENTRIES = {
 }
 # Parsers that a command or an entry takes from elsewhere: options that commands share, and the one of both documents.
 SHARED_PARSERS = ("ground_tools/commands/label.py", "flight/icd/generated_files.py")
+# With these words a help text begins that only its neighbour makes understandable.
+UNREADABLE_ALONE = ("as", "of", "for", "which", "whose", "with", "its", "their", "over", "only", "in", "these", "this")
 # The packages of the extras: a program says what it is without them.
 EXTRAS = ("bpy", "dask", "distributed", "embreex", "h5py", "keras", "matplotlib", "PIL", "prometheus_client")
 EXTRAS += ("pyarrow", "scipy", "tensorflow", "tqdm", "trimesh", "msgspec")
@@ -69,6 +71,8 @@ def test_every_option_is_explained(name: str, monkeypatch: pytest.MonkeyPatch) -
         assert action.help, f"{name}: {shown}: no help"
         if action.nargs == 0:
             continue
+        first = action.help.split()[0]
+        assert first not in UNREADABLE_ALONE, f"{name}: {shown}: begins with {first!r}, as if it went on from elsewhere"
         said = action.help.partition(" (default")[0].replace("%%", "%")
         begin = f"  {action.option_strings[0]} " if action.option_strings else "  "
         (line,) = [line for line in text.splitlines() if line.startswith(begin) and said in line]

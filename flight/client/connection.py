@@ -10,13 +10,12 @@ from typing import Self
 
 import zmq
 
+from flight.icd.limits import CURVE_BYTES
 from flight.keys import load_client_keys
 
 # After three intervals of silence the socket reconnects. Without heartbeats, a listener would never detect that the
 # service's machine is gone, and messages would queue up for its return.
 _HEARTBEAT_MS = 2000
-# libzmq's limit counts bytes on the wire, where CURVE adds this many to every part.
-_CURVE_BYTES = 33
 
 
 class Connection:
@@ -46,7 +45,7 @@ class Connection:
         self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3 * _HEARTBEAT_MS)
         # The service closes the connection if it hears nothing from this side for so long.
         self._socket.setsockopt(zmq.HEARTBEAT_TTL, 3 * _HEARTBEAT_MS)
-        self._socket.setsockopt(zmq.MAXMSGSIZE, largest_part + _CURVE_BYTES)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, largest_part + CURVE_BYTES)
         for option, value in options.items():
             self._socket.setsockopt(option, value)
         if pair is not None:

@@ -13,12 +13,14 @@ import numpy as np
 from flight.client.map_view import Doubles, MapView, Mask, Refusal, Spread, limit_to_unit, read_map
 from flight.icd.limits import TOPIC_HAZARD
 from flight.icd.products import Product
+from flight.schema import load_schema
 
 MOST_CIRCLES = 16
-# Limits on every pixel that a circle touches, as the service has them by default: of the hazard probability, and of the
-# predictive entropy over ln K. Chosen on the validation splits of D-1 and D-4; docs/gnc.md has the figures.
-MOST_HAZARD_PROBABILITY = 0.4
-MOST_ENTROPY = 0.5
+_PARAMETERS = load_schema("flight.schemas", "configuration")["properties"]["parameters"]["properties"]
+# Limits on every pixel that a circle touches, those that the service has by default: of the hazard probability, and of
+# the predictive entropy over ln K. Chosen on the validation splits of D-1 and D-4; docs/gnc.md has the figures.
+MOST_HAZARD_PROBABILITY: float = _PARAMETERS["most_hazard_probability"]["default"]
+MOST_ENTROPY: float = _PARAMETERS["most_entropy"]["default"]
 # Limit on the work of one search, in visits to a pixel: MOST_VISITS per pixel of the map, which counts as at least
 # LEAST_BUDGET_PIXELS large because in a small or narrow map most pixels may tie. A candidate costs the pixels of its
 # window and CANDIDATE_VISITS. A normal map needs few; a damaged clearance plane could make every pixel a candidate.

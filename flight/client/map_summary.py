@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flight.client.map_view import Doubles, Mask
+from flight.client.map_view import Doubles, Mask, tabulate_roles
 from flight.icd.products import Product
 
 # Binary16 rounds a probability or entropy by at most 2^-11 of it; what is computed of several, by a few times that.
@@ -104,9 +104,7 @@ def summarize(product: Product, sensor: tuple[float, float] | None = None) -> Ma
         sensor: width and height of the camera's frame, pixels; None if not known.
     """
     header, planes = product.header, product.planes
-    roles = np.full(256, "", dtype="<U16")
-    for entry in header["classes"]:
-        roles[entry["index"]] = entry["role"]
+    roles = tabulate_roles(header)
     shown: NDArray[np.uint8] = np.asarray(planes.get("class_map", planes["enhanced_class_map"]), np.uint8)
     view = _Planes(product, len(header["classes"]), roles, shown, planes["predictive_entropy"].astype(np.float64))
     height, width = shown.shape

@@ -167,16 +167,31 @@ def read_map(product: Product, topic: str, consumer: Consumer) -> MapView | Refu
         if flag in forbidding:
             return Refusal(flag)
     a, b, c, d, e, f = (float(value) for value in header["map_to_sensor"])
-    roles = np.full(256, "", dtype="<U16")
-    for entry in header["classes"]:
-        roles[entry["index"]] = entry["role"]
     height, width = next(iter(product.planes.values())).shape
     view = MapView(
-        dict(product.planes), height, width, (a, b, c, d, e, f), len(header["classes"]), roles, tuple(raised)
+        dict(product.planes),
+        height,
+        width,
+        (a, b, c, d, e, f),
+        len(header["classes"]),
+        tabulate_roles(header),
+        tuple(raised),
     )
     if not (view.pixel_area > 0.0 and math.isfinite(view.pixel_area)):
         return Refusal("degenerate_affine")
     return view
+
+
+def tabulate_roles(header: dict[str, Any]) -> NDArray[np.str_]:
+    """The roles of a product's classes.
+
+    Returns:
+        (256,) role by index; "" for an index that is no class.
+    """
+    roles = np.full(256, "", dtype="<U16")
+    for entry in header["classes"]:
+        roles[entry["index"]] = entry["role"]
+    return roles
 
 
 def limit_to_unit(values: Doubles) -> Doubles:

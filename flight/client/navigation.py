@@ -20,7 +20,7 @@ from flight.icd.products import Product
 CORRELATION_LENGTH = 50.0
 SHIFT_SHARE = 0.5
 # Least mean relative entropy of the maps that c was fitted on; below it, the error is not assumed to fall any further.
-LEAST_DOUBT = 0.06
+LEAST_RELATIVE_ENTROPY = 0.06
 # Background pixels within this Chebyshev distance of the body may belong to it, map pixels.
 LIMB_REACH = 3
 # With fewer terminator pixels, the map does not show a night side.
@@ -100,14 +100,14 @@ class ErrorTerms:
     Attributes:
         limb: sum of p (1 - p) d d^T over (sum p)^2, the variance if the pixels' errors were independent; p is the
             probability of the body, d the distance from the centroid.
-        doubt: the body's mean relative entropy, in [0, 1).
-        shift: (u, v) from the centroid weighted with certainty, 1 - relative entropy, to the unweighted one.
+        mean_relative_entropy: of the body, in [0, 1).
+        certainty_shift: (u, v) from the centroid weighted with certainty, 1 - relative entropy, to the unweighted one.
         quantization: variance along each axis, (1/12) / max(1, sum p).
     """
 
     limb: Spread
-    doubt: float
-    shift: tuple[float, float]
+    mean_relative_entropy: float
+    certainty_shift: tuple[float, float]
     quantization: float
 
 
@@ -135,8 +135,8 @@ def navigation_fix(product: Product) -> NavigationFix | Refusal:
         product: of topic map.navigation.
 
     Returns:
-        The fix, or a Refusal if the map must not be used: the product is invalid, has the flag body_not_found, dark or
-        empty_sky, shows no body, has the largest entropy at every pixel of it, or its map_to_sensor is singular.
+        The fix, or a Refusal if the map must not be used: the product is invalid, has a flag that forbids
+        navigation_fix, shows no body or no certain pixel of it, or its map_to_sensor is singular.
 
     Raises:
         ValueError: the product is of another topic.
@@ -145,9 +145,9 @@ def navigation_fix(product: Product) -> NavigationFix | Refusal:
     if isinstance(outline, Refusal):
         return outline
     view, terms = outline.view, outline.terms
-    length = CORRELATION_LENGTH * max(LEAST_DOUBT, terms.doubt)
+    length = CORRELATION_LENGTH * max(LEAST_RELATIVE_ENTROPY, terms.mean_relative_entropy)
     scale = length * length
-    shift_u, shift_v = terms.shift
+    shift_u, shift_v = terms.certainty_shift
     covariance = view.sensor_spread(
         Spread(
             terms.limb.xx * scale + SHIFT_SHARE * shift_u * shift_u + terms.quantization,
@@ -199,10 +199,10 @@ def _find_outline(product: Product) -> _Outline | Refusal:
         return Refusal("no_body")
     body = _largest_component(body)
     entropy = view.relative_entropy()
-    measured = _measure_doubt(view, body, entropy)
+    measured = _measure_certainty(view, body, entropy)
     if measured is None:
         return Refusal("no_certainty")
-    doubt, shift = measured
+    mean_entropy, shift = measured
     probability = _body_probability(body, background, entropy)
     weight = sum_in_order(probability)
     columns, rows = _pixel_grid(view)
@@ -210,7 +210,7 @@ def _find_outline(product: Product) -> _Outline | Refusal:
     error = _scatter(probability * (1.0 - probability), columns - u, rows - v)
     square = weight * weight
     limb = Spread(error.xx / square, error.xy / square, error.yy / square)
-    terms = ErrorTerms(limb, doubt, shift, quantization=(1.0 / 12.0) / max(1.0, weight))
+    terms = ErrorTerms(limb, mean_entropy, shift, quantization=(1.0 / 12.0) / max(1.0, weight))
     return _Outline(view, body, terminator & body, entropy, probability, columns, rows, weight, u, v, terms)
 
 
@@ -230,13 +230,13 @@ def _body_probability(body: Mask, background: Mask, entropy: Doubles) -> Doubles
 
     h is the relative entropy. The sky far from the body is no part of it, however uncertain the network is there.
     """
-    doubt = 0.5 * entropy
+    half = 0.5 * entropy
     side = 2 * LIMB_REACH + 1
     near = cv2.dilate(body.astype(np.uint8), np.ones((side, side), np.uint8)).astype(bool)
-    return np.where(body, 1.0 - doubt, np.where(background & near, doubt, 0.0))
+    return np.where(body, 1.0 - half, np.where(background & near, half, 0.0))
 
 
-def _measure_doubt(view: MapView, body: Mask, entropy: Doubles) -> tuple[float, tuple[float, float]] | None:
+def _measure_certainty(view: MapView, body: Mask, entropy: Doubles) -> tuple[float, tuple[float, float]] | None:
     """The body's mean relative entropy, and the shift of its centroid (u, v) by it, map pixels; see ErrorTerms.
 
     The errors of a whole side, mostly the night side, are correlated and do not average out; the shift measures them.

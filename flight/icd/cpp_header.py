@@ -53,7 +53,7 @@ def make_cpp_header() -> str:
     topics = [topic.rpartition(".")[2] for topic in TOPIC_PLANES]
     dtypes = load_schema("flight.icd.schemas", "map")["properties"]["planes"]["items"]["properties"]["dtype"]["enum"]
     reply_statuses = load_schema("flight.icd.schemas", "reply")["properties"]["status"]["enum"]
-    text = [_HEAD, *_format_limits(), *_format_endpoints()]
+    text = [_HEAD, *_format_limits(), *_format_landing_limits(), *_format_endpoints()]
     text += _format_enumeration("Topic", "topic", topics, list(TOPIC_PLANES), "What a product carries.")
     text += _format_enumeration("Status", "status", STATUSES, STATUSES, "Of a product, from the best to the worst.")
     text += _format_enumeration(
@@ -92,6 +92,19 @@ def _format_limits() -> list[str]:
         "",
         "// Of a frame and of a map, pixels; a map may be smaller.",
         *(f"inline constexpr std::uint32_t {name} = {value};" for name, value in sides.items()),
+        "",
+    ]
+
+
+def _format_landing_limits() -> list[str]:
+    parameters = load_schema("flight.schemas", "configuration")["properties"]["parameters"]["properties"]
+    return [
+        "// Largest hazard probability, and predictive entropy over ln K, of a pixel that the service's clearance",
+        "// takes for safe, unless it is configured otherwise.",
+        *(
+            f"inline constexpr double default_{name} = {parameters[name]['default']};"
+            for name in ("most_hazard_probability", "most_entropy")
+        ),
         "",
     ]
 

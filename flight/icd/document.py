@@ -43,6 +43,7 @@ _MEANINGS = {
     "[topic, map].",
 }
 _SHAPES = {2: "(H, W)", 3: "(K, H, W)"}
+_LARGEST = {"diagonal": "the map's diagonal"}
 _EXAMPLE = """```python
 from flight.client import FrameSender, Subscriber
 
@@ -130,7 +131,15 @@ def _describe_sockets() -> list[str]:
 
 def _describe_products() -> list[str]:
     rows = [
-        (topic, f"`{plane.name}`", plane.dtype, _SHAPES[plane.dimensions], plane.units, plane.meaning)
+        (
+            topic,
+            f"`{plane.name}`",
+            plane.dtype,
+            _SHAPES[plane.dimensions],
+            plane.units,
+            f"0..{_LARGEST.get(plane.largest, plane.largest)}",
+            plane.meaning,
+        )
         for topic, planes in TOPIC_PLANES.items()
         for plane in planes
     ]
@@ -139,7 +148,7 @@ def _describe_products() -> list[str]:
         "",
         f"{limits.TOPIC_FULL} is sent on request only (parameter `publish_full`). u8: one byte; f16: IEEE binary16.",
         "",
-        *_format_table(("topic", "plane", "dtype", "shape", "units", "meaning"), rows),
+        *_format_table(("topic", "plane", "dtype", "shape", "units", "values", "meaning"), rows),
         "`classes` lists the classes 0..K-1 in order. What one means to a consumer is its role:",
         "",
         *_format_table(("role", "meaning"), CLASS_ROLES.items()),
@@ -161,9 +170,9 @@ def _describe_commands() -> list[str]:
         f"The reply to {', '.join(lasting[:-1])} and {lasting[-1]} comes when they are done; meanwhile",
         "other commands are answered, and another of these four is rejected as `busy`. Parameters, the mode and the",
         "activated bundle survive a restart when a state folder is configured. An activated bundle is on probation for",
-        f"its first {limits.PROBATION_FRAMES} frames: if it loses a worker or cannot process a frame before that, the "
-        "bundle before it serves",
-        "again.",
+        f"its first {limits.PROBATION_FRAMES} frames: if it loses a worker, except by an upset in memory, or "
+        "cannot process a",
+        "frame before that, the bundle before it serves again.",
         "",
         f"Parameters: {parameters}.",
         "",

@@ -13,6 +13,9 @@ TELEMETRY_BYTES = 64 * 1024
 NESTING = 32
 ARRAY_ITEMS = 1024
 
+# libzmq's limit on a message counts bytes on the wire, where CURVE adds this many to every part.
+CURVE_BYTES = 33
+
 # Missing numbers in a sequence that may be products lost in a row: 2.7 hours at 100 products a second. More is no loss.
 LARGEST_GAP = 1_000_000
 

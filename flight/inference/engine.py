@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from flight.bundle import Bundle
 from flight.inference.centering import Affine, CenteredImage, center
+from flight.inference.checksums import ArrayChecksum
 from flight.inference.fusion import fuse, fusion_weights
 from flight.inference.hazard import find_dark
 from flight.inference.input_monitor import read_monitor
 from flight.inference.network import Network, load_networks
 from flight.inference.quality import entropy_is_high, find_flags
-from flight.inference.seal import Seal
 from flight.inference.uncertainty import Accumulator, mark_uncertain
 from flight.settings import Settings, default_settings
 
@@ -177,7 +177,7 @@ class Engine:
         for network in plan.networks:
             network.begin(plan.image.image, seed, plan.passes)
         used = [array for network in plan.networks for array in network.frame_arrays]
-        seal = Seal([plan.weights, plan.image.seen, *used], "what the passes use")
+        checksum = ArrayChecksum([plan.weights, plan.image.seen, *used], "what the passes use")
         accumulator = Accumulator((len(self.bundle.classes), self.bundle.height, self.bundle.width))
         fuse_seconds = 0.0
         pending = self._submit_pass(plan.networks, 0)
@@ -199,7 +199,7 @@ class Engine:
         finally:
             # After an error of one network the others may still run: they must not meet the next frame's.
             wait(pending)
-        seal.check()
+        checksum.check()
         return accumulator, fuse_seconds
 
     def _make_maps(self, plan: _FramePlan, accumulator: Accumulator, settings: Settings) -> Maps:

@@ -1,9 +1,9 @@
-"""The input monitor: decides from a frame's figures whether a body is in it, like those that the networks know.
+"""The input monitor: decides from a frame's features whether a body is in it, like those that the networks know.
 
-Two judgements, of which the worse one counts. A small network (tanh, one hidden layer), fitted on frames of bodies and
+Two tests, of which the worse one counts. A small network (tanh, one hidden layer), fitted on frames of bodies and
 on twenty kinds of frames without one, gives the log-odds that a frame shows a body. The Mahalanobis distance from the
-frames of bodies alone refuses what is like neither. Both are fitted by `ground-tools fit-monitor`, and kept in the
-bundle, with the limits at which a stated share of the validation images would be refused.
+frames of bodies alone finds what is like neither. Both are fitted by `ground-tools fit-monitor`, and kept in the
+bundle, with the limits at which a stated share of the validation images would be flagged.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,22 +22,22 @@ from flight.schema import SchemaError, check, load_schema
 
 _SCHEMA = load_schema("flight.schemas", "input_monitor")
 
-# Figures are shares and logarithms; their squares must not overflow.
-_LARGEST_FIGURE = 1e6
+# Features are shares and logarithms; their squares must not overflow.
+_LARGEST_FEATURE = 1e6
 
 
 @dataclass(frozen=True)
 class InputMonitor:
-    """A fitted monitor. F: number of figures; U: of hidden units.
+    """A fitted monitor. F: number of features; U: of hidden units.
 
     Attributes:
-        mean: (F,) of the figures over frames of bodies.
+        mean: (F,) of the features over frames of bodies.
         deviation: (F,) standard deviation of the same.
         hidden: (F + 1, U), weights of the hidden units, the last row their biases.
         output: (U + 1,), weights of the log-odds, the last one the bias.
-        precision: (F, F), inverse of the covariance of the scaled figures.
-        least_log_odds: below which a frame is refused.
-        largest_distance: Mahalanobis distance above which a frame is refused.
+        precision: (F, F), inverse of the covariance of the scaled features.
+        least_log_odds: below which a frame is flagged.
+        largest_distance: Mahalanobis distance above which a frame is flagged.
     """
 
     mean: NDArray[np.float64]
@@ -47,27 +48,27 @@ class InputMonitor:
     least_log_odds: float
     largest_distance: float
 
-    def log_odds(self, figures: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Log-odds that frames show a body. figures: (N, F), see frame_features. Returns (N,)."""
-        scaled = (figures - self.mean) / self.deviation
+    def log_odds(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Log-odds that frames show a body. features: (N, F), see frame_features. Returns (N,)."""
+        scaled = (features - self.mean) / self.deviation
         units = np.tanh(scaled @ self.hidden[:-1] + self.hidden[-1])
         result: NDArray[np.float64] = units @ self.output[:-1] + self.output[-1]
         return result
 
-    def distance(self, figures: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Mahalanobis distance of frames from those of bodies. figures: (N, F). Returns (N,)."""
-        scaled = (figures - self.mean) / self.deviation
+    def distance(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Mahalanobis distance of frames from those of bodies. features: (N, F). Returns (N,)."""
+        scaled = (features - self.mean) / self.deviation
         squares: NDArray[np.float64] = ((scaled @ self.precision) * scaled).sum(axis=1)
         result: NDArray[np.float64] = np.sqrt(np.maximum(squares, 0.0))
         return result
 
-    def evidence(self, figures: list[float]) -> float:
-        """How far a frame is from being refused: the smaller of its two margins; below 0 there is no body in it.
+    def evidence(self, features: list[float]) -> float:
+        """How far a frame is from being flagged: the smaller of its two margins; below 0 there is no body in it.
 
-        -inf for figures that are not finite, or so large that no margin can be computed.
+        -inf for features that are not finite, or so large that no margin can be computed.
         """
-        row = np.asarray([figures], dtype=np.float64)
-        if not (np.abs(row) < _LARGEST_FIGURE).all():
+        row = np.asarray([features], dtype=np.float64)
+        if not (np.abs(row) < _LARGEST_FEATURE).all():
             return -math.inf
         return min(
             float(self.log_odds(row)[0]) - self.least_log_odds, self.largest_distance - float(self.distance(row)[0])
@@ -88,8 +89,11 @@ def read_monitor(bundle: Bundle) -> InputMonitor | None:
         check(content, _SCHEMA, "input_monitor")
     except (SchemaError, ValueError, RecursionError) as error:
         raise BundleError(f"{place}: {error}") from error
-    if tuple(content["figures"]) != FRAME_FEATURES:
-        raise BundleError(f"{place}: figures: expected those of this version, got others; fit the monitor anew")
+    for number, (expected, got) in enumerate(zip_longest(FRAME_FEATURES, content["figures"])):
+        if got != expected:
+            raise BundleError(
+                f"{place}: figures[{number}]: expected {expected!r}, got {got!r}; fit the monitor for this version"
+            )
     count, units = len(FRAME_FEATURES), len(content["hidden"][0])
     shapes = {
         "mean": (count,),

@@ -161,7 +161,7 @@ class Network:
         finite = np.isfinite(scores)
         if not finite.all():
             if self._integer:
-                raise NetworkFaultError(f"network {self.name}: scores: expected finite ones of int8, got others")
+                raise NetworkFaultError(f"network {self.name}: expected finite scores, got NaN or infinity")
             scores[:, ~finite.all(axis=0)] = np.nan
         return undo_orientation(scores, orientation)
 

@@ -37,8 +37,8 @@ def find_flags(image: CenteredImage, located: bool, monitor: InputMonitor | None
     if located and image.search.box is None:
         flags.append("body_not_found")
     if monitor is not None and not _NO_BODY.intersection(flags):
-        figures = describe_frame(image.grey, image.search, image.view, image.seen)
-        if monitor.evidence(figures) < limits.least_body_evidence:
+        features = describe_frame(image.grey, image.search, image.view, image.seen)
+        if monitor.evidence(features) < limits.least_body_evidence:
             flags.append("not_a_body")
     return flags
 

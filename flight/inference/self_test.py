@@ -1,4 +1,4 @@
-"""The self-test of a bundle: a known image must give the known answer.
+"""The self-test of a bundle: a known image must give the same answer.
 
 One run makes two checks. The class map must agree with the one in the bundle; this holds on every machine, although
 kernels round differently. And the digest over every bit of the answer must equal the one that the same bundle gave

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from flight.inference.seal import Seal
+from flight.inference.checksums import ArrayChecksum
 
 
 class Accumulator:
@@ -27,7 +27,7 @@ class Accumulator:
         self._entropy = np.zeros(shape[1:], dtype=np.float32)
         self._known = np.ones(shape[1:], dtype=np.bool_)
         self.passes = 0
-        self._seal = self._make_seal()
+        self._checksum = self._compute_checksum()
 
     @property
     def known(self) -> NDArray[np.bool_]:
@@ -41,9 +41,9 @@ class Accumulator:
             scores: (K, H, W) float32 raw scores (logits); overwritten.
 
         Raises:
-            UpsetError: the sums are not what they were after the last pass.
+            UpsetError: the sums changed after the last pass.
         """
-        self._seal.check()
+        self._checksum.check()
         with np.errstate(invalid="ignore", over="ignore"):
             scores -= scores.max(axis=0)
             probability = np.exp(scores)
@@ -63,7 +63,7 @@ class Accumulator:
         self._entropy += logarithm
         self._entropy -= mean_score
         self.passes += 1
-        self._seal = self._make_seal()
+        self._checksum = self._compute_checksum()
 
     def result(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """Maps of the passes added so far, at least one.
@@ -76,16 +76,16 @@ class Accumulator:
             Mean probability (K, H, W), predictive entropy (H, W) and mutual information (H, W); float32.
 
         Raises:
-            UpsetError: the sums are not what they were after the last pass.
+            UpsetError: the sums changed after the last pass.
         """
-        self._seal.check()
+        self._checksum.check()
         mean = self._probability / np.float32(self.passes)
         predictive = predictive_entropy(mean)
         mutual = np.maximum(predictive - self._entropy / np.float32(self.passes), np.float32(0.0))
         return mean, predictive, mutual
 
-    def _make_seal(self) -> Seal:
-        return Seal([self._probability, self._entropy, self._known], "sums over the passes")
+    def _compute_checksum(self) -> ArrayChecksum:
+        return ArrayChecksum([self._probability, self._entropy, self._known], "sums over the passes")
 
 
 def predictive_entropy(probability: NDArray[np.float32]) -> NDArray[np.float32]:

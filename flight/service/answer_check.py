@@ -6,10 +6,9 @@ with classes that there are not, probabilities above 1, or an affine that leads 
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
+from flight.icd.catalogue import PLANES
 from flight.icd.frames import Frame
 from flight.icd.products import Plane, Product, ProductError
 
@@ -24,25 +23,11 @@ def check_maps(product: Product, frame: Frame) -> None:
     Raises:
         ProductError: names the plane or the field, what was expected and what came.
     """
-    largest = _largest_values(product)
-    for name, plane in product.planes.items():
-        _check_range(name, plane, largest[name])
-    _check_affine(product, frame)
-
-
-def _largest_values(product: Product) -> dict[str, float]:
-    """The largest value that each plane of the catalogue may have; the smallest is 0 for all of them."""
     classes = len(product.header["classes"])
-    height, width = next(iter(product.planes.values())).shape[-2:]
-    return {
-        "class_map": classes,  # outside of the frame
-        "enhanced_class_map": classes,  # uncertain
-        "predictive_entropy": math.log(classes),
-        "mutual_information": math.log(classes),
-        "mean_probability": 1.0,
-        "hazard_probability": 1.0,
-        "clearance": math.hypot(height, width),
-    }
+    for name, plane in product.planes.items():
+        height, width = plane.shape[-2:]
+        _check_range(name, plane, PLANES[name].largest_value(classes, height, width))
+    _check_affine(product, frame)
 
 
 def _check_range(name: str, plane: Plane, largest: float) -> None:

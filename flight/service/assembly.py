@@ -20,13 +20,13 @@ from flight.service.folder_lock import FolderLock
 from flight.service.frame_line import FrameLine
 from flight.service.housekeeping import Housekeeping
 from flight.service.parameters import ParameterTable
-from flight.service.patience import RunningClock
 from flight.service.publisher import Publisher
 from flight.service.rate_limit import RateLimit
 from flight.service.record import RecordStore
 from flight.service.record_writer import RecordWriter
 from flight.service.self_tests import SelfTests
 from flight.service.serving_bundle import FoundBundles, ServingBundle, find_bundles
+from flight.service.silence import RunningClock
 from flight.service.sockets import ServiceError
 from flight.service.state import State
 from flight.service.statistics import Counters, Latencies

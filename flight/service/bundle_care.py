@@ -68,7 +68,7 @@ class BundleCare:
         self._counters = counters
         self._staged: Staged | None = None
         self._repair: Procedure | None = None
-        self._given_changed = False
+        self._factory_changed = False
 
     def staged_status(self) -> dict[str, Any] | None:
         """The staged bundle as in housekeeping; None if there is none."""
@@ -156,8 +156,8 @@ class BundleCare:
         if self._file_check.results.empty():
             return
         folder, problem = self._file_check.results.get_nowait()
-        if folder == self._serving.given and folder != self._serving.folder:
-            self._note_given(problem)
+        if folder == self._serving.factory_folder and folder != self._serving.folder:
+            self._note_factory(problem)
             return
         if problem is None:
             self._counters.count("file_checks_passed")
@@ -173,11 +173,11 @@ class BundleCare:
         if wanted and self._repair is None:
             self._repair = self._repair_files()
 
-    def _note_given(self, problem: str | None) -> None:
-        """Tell that the folder given at start was changed: the next start would find it so; nothing serves from it."""
-        if problem is not None and not self._given_changed:
+    def _note_factory(self, problem: str | None) -> None:
+        """Tell that the factory folder was changed: the next start would find it so; nothing serves from it."""
+        if problem is not None and not self._factory_changed:
             self._events.send("bundle_damaged", given_problem=problem)
-        self._given_changed = problem is not None
+        self._factory_changed = problem is not None
 
     def advance_repair(self) -> None:
         """Resume a repair that is under way."""

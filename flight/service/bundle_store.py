@@ -21,6 +21,24 @@ _ABANDONED_S = 60.0
 _FOLDER = re.compile(r"[0-9a-f]{64}|\.[0-9a-f]{64}\.part")
 
 
+def load_this_bundle(folder: Path, sha256: str) -> Bundle:
+    """Load a bundle that must be a certain one: another in its place may be whole, and answer other maps.
+
+    Args:
+        folder: of the bundle.
+        sha256: of its manifest.
+
+    Raises:
+        BundleError: the bundle is damaged, or another one.
+    """
+    bundle = load_bundle(folder)
+    if bundle.sha256 != sha256:
+        raise BundleError(
+            f"{folder}: manifest.json: expected sha256 {sha256[:16]}..., got {bundle.sha256[:16]}...: another bundle"
+        )
+    return bundle
+
+
 class BundleStore:
     """Keeps bundles, one folder each, named by the SHA-256 of the manifest."""
 
@@ -89,10 +107,7 @@ class BundleStore:
 
     def find(self, sha256: str) -> Bundle:
         """Find a bundle by the SHA-256 of its manifest, and verify it. Raises BundleError."""
-        bundle = load_bundle(self._folder / sha256)
-        if bundle.sha256 != sha256:
-            raise BundleError(f"{bundle.path}: manifest.json: expected sha256 {sha256[:16]}..., got another bundle")
-        return bundle
+        return load_this_bundle(self._folder / sha256, sha256)
 
     def remove_others(self, kept: set[str]) -> None:
         """Remove every bundle that is not among `kept`, and folders that a power cut left unfinished."""

@@ -57,7 +57,7 @@ class CandidateSlot:
         except ProtocolError as error:
             answer = f"{type(error).__name__}: {error}"
         if isinstance(answer, Ready) and not self._self_tests.check_answer(bundle, answer):
-            answer = "the self-test's answer was not the known one"
+            answer = "self-test digest differs from the reference"
         if isinstance(answer, str):
             self.drop()
             raise CommandError("not_valid", answer)

@@ -123,7 +123,7 @@ def _build_configuration(table: dict[str, dict[str, Any]], where: str) -> Config
     }
     folders = {name: None if value is None else Path(value) for name, value in filled["storage"].items()}
     if folders["bundles"] is not None and folders["state"] is None:
-        raise ConfigurationError(f"{where}: storage.state: expected a folder to copy bundles of storage.bundles to")
+        raise ConfigurationError(f"{where}: storage.state: expected a folder, needed by storage.bundles, got none")
     keys = filled["security"]["keys"]
     configuration = Configuration(
         endpoints=filled["endpoints"],

@@ -31,7 +31,10 @@ def format_limits(field: dict[str, Any]) -> str:
     if kind == "boolean":
         return "true or false"
     if kind == "string":
-        return f"{field.get('minLength', 1)}..{field['maxLength']} characters"
+        # A pattern is for programs; its field has a title for people.
+        low = field.get("minLength", 0)
+        size = f"{low}..{field['maxLength']} characters" if low else f"at most {field['maxLength']} characters"
+        return f"{field['title']}, {size}" if "pattern" in field else size
     return f"{kind}, {field['minimum']}..{field['maximum']}"
 
 

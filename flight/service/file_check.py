@@ -16,7 +16,7 @@ _PAUSE_S = 0.02
 
 class FileCheck:
     """Compares files with their hashes, again and again, in a thread: those of the serving bundle's copy, and those of
-    the folder that was given at start.
+    the factory bundle's own folder.
 
     Attributes:
         results: per folder and round, the folder and the problem found, None if there is none.
@@ -31,7 +31,7 @@ class FileCheck:
         self._interval_s = interval_s
         self.results: SimpleQueue[tuple[Path, str | None]] = SimpleQueue()
         self._serving: tuple[Path, dict[str, str]] | None = None
-        self._given: tuple[Path, dict[str, str]] | None = None
+        self._factory: tuple[Path, dict[str, str]] | None = None
         self._changed = threading.Event()
         if interval_s > 0.0:
             threading.Thread(target=self._run, name="file-check", daemon=True).start()
@@ -41,20 +41,20 @@ class FileCheck:
         self._serving = (folder, hashes)
         self._changed.set()
 
-    def watch_given(self, folder: Path, hashes: dict[str, str]) -> None:
-        """Check those of the folder given at start, too. hashes: file name -> SHA-256."""
-        self._given = (folder, hashes)
+    def watch_factory(self, folder: Path, hashes: dict[str, str]) -> None:
+        """Check those of the factory bundle's own folder, too. hashes: file name -> SHA-256."""
+        self._factory = (folder, hashes)
         self._changed.set()
 
     def _run(self) -> None:
         while True:
-            serving, given = self._serving, self._given
+            serving, factory = self._serving, self._factory
             if serving is not None:
                 problem = self._check_files(*serving)
                 if self._serving is serving:
                     self.results.put((serving[0], problem))
-            if given is not None and (serving is None or given[0] != serving[0]):
-                self.results.put((given[0], self._check_files(*given)))
+            if factory is not None and (serving is None or factory[0] != serving[0]):
+                self.results.put((factory[0], self._check_files(*factory)))
             self._changed.wait(self._interval_s)
             self._changed.clear()
 

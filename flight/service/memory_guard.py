@@ -1,4 +1,4 @@
-"""Checks after every frame that the worker's memory is as it was: finds an upset before the answer is handed over.
+"""Checks after every frame that the worker's memory has not changed: finds an upset before the answer is handed over.
 
 Most of a worker's writable memory does not change any more once it is warm: weights, as in the files and as packed for
 the kernels, pools of dropout masks, the interpreters' structures, what libraries have set up. Which pages these are is

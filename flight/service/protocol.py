@@ -174,7 +174,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Upset:
-    """The answer to a frame after which the worker's memory was not what it had been: it must be replaced."""
+    """The answer to a frame after which memory of the worker had changed unexpectedly: it must be replaced."""
 
     KIND: ClassVar = "upset"
     job: int = field(metadata=_NUMBER)
@@ -248,6 +248,17 @@ def parse_answer(parts: Sequence[bytes]) -> Answer:
         return MapsAnswer(**values, planes=tuple(parts[1:]))
     answer: Answer = kind(**values)
     return answer
+
+
+def find_due(state: str, job: FrameJob | SelfTestJob | None) -> tuple[type[Answer], ...]:
+    """The kinds of answers that a worker in a state ("starting", "idle" or "busy"), with a job, may give."""
+    if state == "starting":
+        return Alive, Progress, Ready, StartFailed
+    if isinstance(job, SelfTestJob):
+        return Alive, Progress, SelfTestAnswer, Failed
+    if isinstance(job, FrameJob):
+        return Alive, Progress, MapsAnswer, Upset, Failed
+    return (Alive,)
 
 
 def _parse(parts: Sequence[bytes], kinds: Sequence[Any], what: str) -> tuple[Any, dict[str, Any]]:

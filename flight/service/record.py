@@ -46,11 +46,11 @@ class Record:
 
     Attributes:
         parameters: by name, "mode" among them; those that commands have set.
-        factory: SHA-256 of the manifest of the bundle given at start; "" for none.
+        factory: SHA-256 of the manifest of the factory bundle, the one of the command line; "" for none.
         active: the same of the activated bundle.
         previous: the same of the bundle before that.
         probation: the active bundle has not answered its first frames yet.
-        references: digest of the self-test's known answer, by bundle and environment.
+        references: reference digest of the self-test, by bundle and environment.
     """
 
     parameters: dict[str, Any] = field(default_factory=dict)

@@ -14,6 +14,10 @@ class Restarts:
 
     Either of two limits leads to the safe state: too many restarts within a window of time, or too many workers in a
     row that never became ready, however long each of them took.
+
+    Attributes:
+        unready_workers: how many lost workers in a row never became ready, where that alone led to the safe state; else
+            None.
     """
 
     def __init__(self, limit: int, window_s: float) -> None:
@@ -28,6 +32,7 @@ class Restarts:
         self._times: deque[float] = deque(maxlen=limit)
         self._failures = 0
         self._never_ready = 0
+        self.unready_workers: int | None = None
 
     def plan_start(self, now: float) -> float | None:
         """Count a lost worker.
@@ -39,9 +44,10 @@ class Restarts:
             When the next worker may start, monotonic clock, s; None for the safe state.
         """
         self._never_ready += 1
-        if self._never_ready > self._limit:
-            return None
         if len(self._times) == self._limit and now - self._times[0] <= self._window_s:
+            return None
+        if self._never_ready > self._limit:
+            self.unready_workers = self._never_ready
             return None
         wait = min(_FIRST_WAIT_S * 2.0 ** (self._failures - 1), _MAX_WAIT_S) if self._failures else 0.0
         self._failures = min(self._failures + 1, 16)
@@ -60,3 +66,4 @@ class Restarts:
         """Forget all losses, as after a recover command."""
         self._times.clear()
         self._failures = self._never_ready = 0
+        self.unready_workers = None

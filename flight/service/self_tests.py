@@ -1,4 +1,4 @@
-"""Decides when the worker's self-test is due, and whether its answer is the known one, bit by bit."""
+"""Decides when the worker's self-test is due, and whether the digest of its answer is the reference."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _REFERENCES_KEPT = 100
 
 
 class SelfTests:
-    """Keeps the known answers by bundle and environment, and counts frames up to the next test.
+    """Keeps the reference digests by bundle and environment, and counts frames up to the next test.
 
     Attributes:
         passed: whether the last test passed, None before the first.
@@ -63,9 +63,9 @@ class SelfTests:
         self._frames_since += 1
 
     def check_answer(self, bundle: Bundle, answer: Ready | SelfTestAnswer) -> bool:
-        """Check whether a worker's self-test gave the known answer, and record a new known answer.
+        """Check whether the digest of a worker's self-test is the reference, and record a new reference.
 
-        The first answer becomes the known one, and so does one that two fresh workers in a row gave; never one of a
+        The first digest becomes the reference, and so does one that two fresh workers in a row gave; never one of a
         worker that has another bundle loaded.
 
         Args:
@@ -106,17 +106,17 @@ class SelfTests:
         self.time_ns, self._frames_since = time.time_ns(), 0
 
     def _compare_digest(self, key: str, digest: str, fresh: bool) -> str:
-        """Compare an answer's digest with the known one.
+        """Compare an answer's digest with the reference.
 
         Returns:
-            "passed"; "set" when there was no known answer; "replaced" when the fresh worker before gave the same
-            answer, so that the known one must be wrong; "failed" otherwise.
+            "passed"; "set" when there was no reference; "replaced" when the fresh worker before gave the same
+            answer, so that the reference must be wrong; "failed" otherwise.
         """
-        known = self._references.get(key)
+        reference = self._references.get(key)
         verdict = "passed"
-        if known is None and fresh:
+        if reference is None and fresh:
             verdict = "set"
-        elif known != digest:
+        elif reference != digest:
             verdict = "replaced" if fresh and self._suspect == (key, digest) else "failed"
         if fresh:
             self._suspect = (key, digest) if verdict == "failed" else None

@@ -119,7 +119,7 @@ class Service:
             poller.register(private, zmq.POLLIN)
         # Commands beyond the limit wait in the socket; polling for them would make the loop spin.
         poller.register(self._sockets["commands"], zmq.POLLIN if self._parts.command_desk.open else 0)
-        poller.poll(self._find_patience_ms())
+        poller.poll(self._poll_timeout_ms())
         if private is not None:
             poller.unregister(private)
         parts = self._parts
@@ -137,7 +137,7 @@ class Service:
         parts.housekeeping.send_if_due()
         self._feed_watchdog()
 
-    def _find_patience_ms(self) -> int:
+    def _poll_timeout_ms(self) -> int:
         """For how long a turn may wait for messages."""
         if self._gatekeeper.behind:
             return 0

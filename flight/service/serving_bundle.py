@@ -27,16 +27,16 @@ class FoundBundles:
     Their folders are the service's own copies.
 
     Attributes:
-        factory: given at start.
+        factory: of the command line.
         serving: to be served.
         on_probation: whether `serving` is.
-        given: folder of the factory bundle as it was given; None if it is damaged.
+        factory_folder: the factory bundle's own folder, of which `factory` is a copy; None if it is damaged.
     """
 
     factory: Bundle
     serving: Bundle
     on_probation: bool
-    given: Path | None
+    factory_folder: Path | None
 
 
 def find_bundles(path: Path, store: BundleStore, records: RecordStore, events: EventSink) -> FoundBundles:
@@ -51,7 +51,7 @@ def find_bundles(path: Path, store: BundleStore, records: RecordStore, events: E
     Raises:
         BundleError: none can be served.
     """
-    factory, given = _find_factory(path, store, records, events)
+    factory, folder = _find_factory(path, store, records, events)
     record = records.record
     for sha256 in filter(None, (record.active, record.previous)):
         if sha256 == factory.sha256:
@@ -62,19 +62,19 @@ def find_bundles(path: Path, store: BundleStore, records: RecordStore, events: E
             events.send("bundle_refused", problem=str(error))
             continue
         events.send("bundle_restored", name=bundle.name, version=bundle.version, sha256=sha256)
-        return FoundBundles(factory, bundle, record.probation and sha256 == record.active, given)
-    return FoundBundles(factory, factory, False, given)
+        return FoundBundles(factory, bundle, record.probation and sha256 == record.active, folder)
+    return FoundBundles(factory, factory, False, folder)
 
 
 def _find_factory(
     path: Path, store: BundleStore, records: RecordStore, events: EventSink
 ) -> tuple[Bundle, Path | None]:
-    """Load the bundle given at start and copy it into the store, or find its copy there if it is damaged.
+    """Load the factory bundle and copy it into the store, or find its copy there if it is damaged.
 
     Returns:
-        The bundle, whose folder is the copy's: whoever may write to the folder that was given must not decide what a
-        later worker loads. Without a copy it is the given one, and a worker refuses what is there by then. And the
-        given folder, None if it is damaged.
+        The bundle, whose folder is the copy's: whoever may write to the factory folder must not decide what a later
+        worker loads. Without a copy it is the factory folder, and a worker rejects another bundle there. And the
+        factory folder, None if it is damaged.
 
     Raises:
         BundleError: both are damaged.
@@ -105,7 +105,7 @@ class ServingBundle:
     Attributes:
         bundle: its content.
         folder: from which workers load it, the service's own copy.
-        given: folder of the bundle given at start, from which nothing is loaded any more; None if it was damaged.
+        factory_folder: the folder of the command line, from which nothing is loaded any more; None if it was damaged.
     """
 
     def __init__(
@@ -132,9 +132,9 @@ class ServingBundle:
         self._rewriting: Generator[None, None, bool] | None = None
         self.bundle = found.serving
         self.folder = found.serving.path
-        self.given = found.given
-        if found.given is not None:
-            file_check.watch_given(found.given, found.factory.hashes)
+        self.factory_folder = found.factory_folder
+        if found.factory_folder is not None:
+            file_check.watch_factory(found.factory_folder, found.factory.hashes)
         self.remove_unused()
         self._watch_files()
 

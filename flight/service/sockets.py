@@ -7,7 +7,7 @@ from pathlib import Path
 
 import zmq
 
-from flight.icd.limits import COMMAND_BYTES, MESSAGE_BYTES
+from flight.icd.limits import COMMAND_BYTES, CURVE_BYTES, MESSAGE_BYTES
 from flight.service.gatekeeper import Gatekeeper
 
 # Frames queue in the service's own slot, not in the socket: a full socket would keep the oldest ones.
@@ -16,8 +16,6 @@ _FRAME_QUEUE = 4
 _PRODUCT_QUEUE = 16
 _TELEMETRY_QUEUE = 1000
 _COMMAND_QUEUE = 100
-# libzmq's limit counts bytes on the wire, where CURVE adds this many to every part.
-_CURVE_BYTES = 33
 # name: (pattern, option for the queue's length, length, greatest incoming part in bytes)
 _SOCKETS = {
     "frames": (zmq.PULL, zmq.RCVHWM, _FRAME_QUEUE, MESSAGE_BYTES),
@@ -56,7 +54,7 @@ def _bind(
     socket = context.socket(kind)
     socket.setsockopt(zmq.LINGER, 500)
     socket.setsockopt(option, queue)
-    socket.setsockopt(zmq.MAXMSGSIZE, limit + (_CURVE_BYTES if gatekeeper.socket is not None else 0))
+    socket.setsockopt(zmq.MAXMSGSIZE, limit + (CURVE_BYTES if gatekeeper.socket is not None else 0))
     if "[" in endpoint:
         socket.setsockopt(zmq.IPV6, 1)
     gatekeeper.guard(name, socket)

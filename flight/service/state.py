@@ -8,8 +8,6 @@ from enum import Enum
 
 from flight.service.events import EventSink
 
-STATES = ("starting", "ready", "degraded", "safe")
-
 
 class Trigger(Enum):
     """What can change the state."""
@@ -56,7 +54,7 @@ class State:
 
     Attributes:
         events: the sink for the service's events.
-        name: one of STATES.
+        name: one of flight.icd.catalogue.STATES.
         files_damaged: whether a file of the serving bundle is known to have changed on the storage.
     """
 

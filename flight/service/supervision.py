@@ -17,7 +17,6 @@ import zmq
 
 from flight.service.configuration import WorkerSection
 from flight.service.events import Event
-from flight.service.patience import Patience, RunningClock
 from flight.service.protocol import (
     Alive,
     Answer,
@@ -33,8 +32,10 @@ from flight.service.protocol import (
     StartFailed,
     Upset,
     encode,
+    find_due,
     parse_answer,
 )
+from flight.service.silence import RunningClock, SilenceTimer
 
 # An idle worker is asked for a heartbeat this often.
 _PING_S = 0.5
@@ -72,7 +73,7 @@ class Worker:
         self._context = context
         self._threads = threads
         self._timeouts = timeouts
-        self._patience = Patience(clock)
+        self._timer = SilenceTimer(clock)
         self._folder = tempfile.TemporaryDirectory(prefix="rubblemap_")
         self._generation = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -156,11 +157,11 @@ class Worker:
 
     def ping_if_quiet(self) -> None:
         """Ask an idle worker for a heartbeat, if the last one is some time ago."""
-        if self.state == "idle" and not self._pinged and self._patience.since_sign() >= _PING_S:
+        if self.state == "idle" and not self._pinged and self._timer.silence_s() >= _PING_S:
             with contextlib.suppress(zmq.Again):
                 self._send(encode(Ping()))
                 self._pinged = True
-                self._patience.note_sign()
+                self._timer.begin_silence()
 
     def find_problem(self) -> Event | None:
         """Find out whether the worker must be replaced.
@@ -175,15 +176,30 @@ class Worker:
             return Event("worker_died", pid=self.pid, ending=_describe_exit(status))
         if self.state == "idle" and not self._pinged:
             return None
-        self._patience.look(self._process.pid)
-        limit = self._timeouts.start_timeout_s if self.state == "starting" else self._timeouts.answer_timeout_s
-        quiet = self._patience.since_begin(limit)
-        if self.state == "idle" or (self.state == "busy" and quiet <= limit):
-            limit = self.hang_limit_s
-            quiet = self._patience.since_sign(limit)
-        if quiet <= limit:
+        self._timer.look(self._process.pid)
+        return self._find_timeout()
+
+    def _find_timeout(self) -> Event | None:
+        """Find out whether the start or the job takes too long, or heartbeats are missing."""
+        elapsed = None
+        if self.state != "idle":
+            field = "start_timeout_s" if self.state == "starting" else "answer_timeout_s"
+            limit = float(getattr(self._timeouts, field))
+            elapsed = self._timer.job_s(limit)
+        if elapsed is None or (self.state == "busy" and elapsed <= limit):
+            field, limit, elapsed = "hang_timeout_s", self.hang_limit_s, None
+        quiet = self._timer.silence_s(limit)
+        if (quiet if elapsed is None else elapsed) <= limit:
             return None
-        return Event("worker_timeout", pid=self.pid, state=self.state, quiet_s=quiet, limit_s=limit)
+        return Event(
+            "worker_timeout",
+            pid=self.pid,
+            state=self.state,
+            elapsed_s=elapsed,
+            quiet_s=quiet,
+            limit_s=limit,
+            limit_field=field,
+        )
 
     @property
     def hang_limit_s(self) -> float:
@@ -200,7 +216,7 @@ class Worker:
             return False
         due = self.state == "busy" or self._pinged
         limit = self._hang_limit(_RESPONSIVE_S)
-        return not due or self._patience.since_sign(limit) <= limit
+        return not due or self._timer.silence_s(limit) <= limit
 
     def _hang_limit(self, minimum_s: float) -> float:
         """Extend a limit on silence for the present frame and the latest pauses between heartbeats.
@@ -244,26 +260,19 @@ class Worker:
 
     def _enter(self, state: str) -> None:
         self.state, self.job, self._pinged = state, None, False
-        self._patience.begin()
+        self._timer.begin_job()
 
     def _check_due(self, answer: Answer) -> None:
         """Raise ProtocolError for an answer that a worker in this state, with this job and bundle, must not give."""
-        due = {
-            Alive: True,
-            Ready: self.state == "starting",
-            StartFailed: self.state == "starting",
-            Progress: self.state in ("starting", "busy"),
-            SelfTestAnswer: isinstance(self.job, SelfTestJob),
-            MapsAnswer: isinstance(self.job, FrameJob),
-            Upset: isinstance(self.job, FrameJob),
-            Failed: self.job is not None,
-        }[type(answer)]
+        kinds = find_due(self.state, self.job)
+        due = isinstance(answer, kinds)
         if due and isinstance(answer, SelfTestAnswer | MapsAnswer | Failed | Upset):
             due = self.job is not None and answer.job == self.job.job
         if not due:
-            at_work = "" if self.job is None else f" with {self.job.KIND} {self.job.job}"
             which = f" {answer.job}" if isinstance(answer, SelfTestAnswer | MapsAnswer | Failed | Upset) else ""
-            raise ProtocolError(f"answer: expected what is due while {self.state}{at_work}, got {answer.KIND}{which}")
+            at_work = "" if self.job is None else f" of {self.job.KIND} {self.job.job}"
+            names = " | ".join(kind.KIND for kind in kinds)
+            raise ProtocolError(f"answer: expected {names}{at_work} while {self.state}, got {answer.KIND}{which}")
         if isinstance(answer, Ready | SelfTestAnswer) and answer.sha256 != self._sha256:
             expected, got = self._sha256[:16], answer.sha256[:16]
             raise ProtocolError(f"answer.{answer.KIND}.sha256: expected {expected}..., got {got}...: another bundle")
@@ -272,14 +281,14 @@ class Worker:
         if isinstance(answer, Progress):
             # Until 0 passes are reported the worker is centering, which takes as long as the frame is large.
             if answer.passes > 0:
-                self._gaps.append(self._patience.since_sign())
+                self._gaps.append(self._timer.silence_s())
             self._megapixels = 0.0
         elif isinstance(answer, Alive):
             self._pinged = False
         elif not isinstance(answer, StartFailed):
             self.last_answer = time.monotonic()
             self._enter("idle")
-        self._patience.note_sign()
+        self._timer.begin_silence()
 
 
 def _describe_exit(status: int) -> str:

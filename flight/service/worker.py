@@ -23,14 +23,15 @@ from typing import Any
 import numpy as np
 import zmq
 
-from flight.bundle import Bundle, BundleError, load_bundle
+from flight.bundle import BundleError
 from flight.icd.catalogue import TOPIC_PLANES
 from flight.icd.products import describe_plane
+from flight.inference.checksums import UpsetError
 from flight.inference.engine import Engine
 from flight.inference.network import NetworkFaultError
 from flight.inference.planes import topic_planes
-from flight.inference.seal import UpsetError
 from flight.inference.self_test import decode_test_image, describe_environment, make_exercise_images, run_self_test
+from flight.service.bundle_store import load_this_bundle
 from flight.service.memory_guard import MemoryGuard
 from flight.service.protocol import (
     Alive,
@@ -51,24 +52,6 @@ from flight.service.protocol import (
 from flight.settings import default_settings
 
 
-def load_this_bundle(folder: Path, sha256: str) -> Bundle:
-    """Load a bundle that must be a certain one: another in its place may be whole, and answer other maps.
-
-    Args:
-        folder: of the bundle.
-        sha256: of its manifest.
-
-    Raises:
-        BundleError: the bundle is damaged, or another one.
-    """
-    bundle = load_bundle(folder)
-    if bundle.sha256 != sha256:
-        raise BundleError(
-            f"{folder}: manifest.json: expected sha256 {sha256[:16]}..., got {bundle.sha256[:16]}...: another bundle"
-        )
-    return bundle
-
-
 def process_frame(engine: Engine, job: FrameJob, progress: Callable[[int], None]) -> MapsAnswer:
     """Run the engine on a frame.
 
@@ -78,7 +61,7 @@ def process_frame(engine: Engine, job: FrameJob, progress: Callable[[int], None]
         progress: called with the number of passes done.
 
     Raises:
-        UpsetError: memory that the frame was made from is not what it was.
+        UpsetError: memory that the frame was made from changed unexpectedly.
     """
     dtype: np.dtype[Any] = np.dtype("<u1") if job.dtype == "u8" else np.dtype("<u2")
     shape = (job.height, job.width) if job.channels == 1 else (job.height, job.width, job.channels)
@@ -255,7 +238,7 @@ class JobHandler:
         return frames
 
     def _rehearse(self, frame: FrameJob) -> None:
-        """Process a frame and forget the answer. A network that refuses it is nothing to be found out here."""
+        """Process a frame and forget the answer. A network that rejects it is nothing to be found out here."""
         with contextlib.suppress(Exception):
             process_frame(self._engine, frame, self._progress)
 

@@ -183,7 +183,7 @@ class WorkerCare:
                 raise CommandError("wrong_state", "self_test: the service entered the safe state")
             yield
         if not self._self_tests.passed:
-            raise CommandError("not_valid", "self_test: the answer was not the known one; the worker is replaced")
+            raise CommandError("not_valid", "self_test: the digest differs from the reference; the worker is replaced")
         return {"passed": True}
 
     def recover(self) -> dict[str, Any]:
@@ -209,7 +209,7 @@ class WorkerCare:
                 if self._self_tests.check_answer(self._serving.bundle, answer):
                     self._events.send("self_test_passed", agreement_percent=100.0 * answer.agreement)
                 else:
-                    problem = "the worker's answer was not the known one, bit by bit"
+                    problem = "self-test digest differs from the reference"
                     self._lose(Event("self_test_failed", problem=problem))
             case MapsAnswer():
                 self._frame_line.publish_maps(answer)
@@ -231,7 +231,9 @@ class WorkerCare:
     def _accept_worker(self, answer: Ready) -> None:
         bundle = self._serving.bundle
         if not self._self_tests.check_answer(bundle, answer):
-            self._lose(Event("self_test_failed", problem="a fresh worker's answer was not the known one"))
+            self._lose(
+                Event("self_test_failed", problem="self-test digest of a fresh worker differs from the reference")
+            )
             return
         self._restarts.note_ready()
         self._state.apply(Trigger.WORKER_READY)
@@ -256,8 +258,12 @@ class WorkerCare:
             self._restart_at = start
             return
         self._state.apply(Trigger.WORKERS_EXHAUSTED)
-        limit, window = self._configuration.restart_limit, self._configuration.restart_window_s
-        self._events.send("safe_state_entered", restart_limit=limit, restart_window_s=window)
+        self._events.send(
+            "safe_state_entered",
+            unready_workers=self._restarts.unready_workers,
+            restart_limit=self._configuration.restart_limit,
+            restart_window_s=self._configuration.restart_window_s,
+        )
         self._notifier.report_ready("safe state, waiting for a command")
 
     def _restart(self) -> None:

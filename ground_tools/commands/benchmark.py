@@ -6,12 +6,12 @@ import argparse
 from typing import Any
 
 from flight.command_line import examples
-from flight.option_types import existing_folder, integer, output_file
+from flight.option_types import existing_folder, integer
 
 _EXAMPLES = {
     "ground-tools benchmark --bundle models/unet_h": "",
     "ground-tools benchmark --bundle models/unet_h --rounds 3 --passes 5": "a first look",
-    "ground-tools benchmark --bundle models/unet_h --write docs/benchmark.md": "as `make benchmark`",
+    "ground-tools benchmark --bundle models/unet_h --write docs": "as `make benchmark`",
 }
 
 
@@ -30,7 +30,10 @@ def add_parser(commands: Any) -> None:
     benchmark.add_argument("--passes", type=integer(1, 100), default=20, metavar="N", help="dropout passes of a frame")
     benchmark.add_argument("--threads", type=integer(1, 64), default=2, metavar="N", help="threads of the networks")
     benchmark.add_argument(
-        "--write", type=output_file, metavar="MD", help="write the table to this file, too (default: print it only)"
+        "--write",
+        type=existing_folder,
+        metavar="DOCS",
+        help="write DOCS/benchmark.md, too (default: print the table only)",
     )
 
 
@@ -43,5 +46,5 @@ def run(arguments: argparse.Namespace) -> int:
     text = page(measured, load_bundle(arguments.bundle))
     print(text)
     if arguments.write is not None:
-        arguments.write.write_text(text, encoding="utf-8")
+        (arguments.write / "benchmark.md").write_text(text, encoding="utf-8")
     return 0

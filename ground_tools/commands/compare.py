@@ -10,9 +10,9 @@ from flight.command_line import examples
 from flight.option_types import existing_folder, existing_path, output_folder
 
 _EXAMPLES = {
-    "ground-tools compare unet-s --dataset datasets/d1 --begin out/train/encoder/encoder.weights.h5 \\\n"
+    "ground-tools compare unet-s --dataset datasets/d1 --start-from out/train/encoder/encoder.weights.h5 \\\n"
     "      --out out/comparisons/unet_s --write docs": "",
-    "ground-tools compare unet-as --dataset datasets/d4 --begin models/unet_s --beside datasets/d1 \\\n"
+    "ground-tools compare unet-as --dataset datasets/d4 --start-from models/unet_s --second-set datasets/d1 \\\n"
     "      --out out/comparisons/unet_as": "",
 }
 _NOTE = "A run that was stopped goes on when the same command is given again. Test splits are not looked at."
@@ -29,26 +29,26 @@ def add_parser(commands: Any) -> None:
     compare.add_argument(
         "comparison", metavar="NAME", help="unet-s, unet-as (ground_tools/training/comparisons), or a TOML file"
     )
-    compare.add_argument("--dataset", type=existing_path, required=True, metavar="SET", help="to train on")
+    compare.add_argument("--dataset", type=existing_path, required=True, metavar="SET", help="set to train on")
     compare.add_argument(
-        "--begin", type=existing_path, required=True, metavar="H5", help="weights, or a bundle, to start from"
+        "--start-from", type=existing_path, required=True, metavar="H5", help="weights, or a bundle, to start from"
     )
     compare.add_argument(
         "--out", type=output_folder, required=True, metavar="DIR", help="folder to write, one inside for each training"
     )
     compare.add_argument(
-        "--beside",
+        "--second-set",
         type=existing_path,
         metavar="SET",
         help="a second set, for changes with images of one in each batch (default: none)",
     )
     compare.add_argument(
-        "--also",
+        "--evaluate-also",
         type=existing_path,
         action="append",
         default=[],
         metavar="SET",
-        help="evaluate on this set, too; may be repeated (default: none)",
+        help="further set to evaluate on; may be repeated (default: none)",
     )
     compare.add_argument(
         "--write",
@@ -67,7 +67,14 @@ def run(arguments: argparse.Namespace) -> int:
     comparison = load_comparison(arguments.comparison)
     if arguments.write is not None:
         check_docs(arguments.write)
-    figures = compare(comparison, arguments.dataset, arguments.begin, arguments.out, arguments.also, arguments.beside)
+    figures = compare(
+        comparison,
+        arguments.dataset,
+        arguments.start_from,
+        arguments.out,
+        arguments.evaluate_also,
+        arguments.second_set,
+    )
     print(comparison_section({comparison.name: figures}))
     if arguments.write is not None:
         write_comparisons({comparison.name: figures}, arguments.write)

@@ -60,7 +60,7 @@ def add_parser(commands: Any) -> None:
     _add_set(show)
     show.add_argument("--out", type=output_folder, required=True, metavar="DIR", help="folder to write")
     show.add_argument("--count", type=integer(1, 1000), default=20, metavar="N", help="samples on a sheet")
-    show.add_argument("--seed", type=integer(0), default=0, metavar="N", help="of the choice of samples")
+    show.add_argument("--seed", type=integer(0), default=0, metavar="N", help="seed of the choice of samples")
     show.add_argument("--enlarge", type=integer(1, 16), default=1, metavar="N", help="size of a pixel")
 
     verify = actions.add_parser(
@@ -77,9 +77,9 @@ def add_parser(commands: Any) -> None:
         "--split",
         action="append",
         choices=("train", "validation", "test"),
-        help="only this split; may be repeated (default: all)",
+        help="split to pack; may be repeated (default: all)",
     )
-    pack.add_argument("--body", action="append", help="only this body; may be repeated (default: all)")
+    pack.add_argument("--body", action="append", help="body to pack; may be repeated (default: all)")
 
     export = actions.add_parser("export", help="write PNG pairs and samples.csv", epilog=examples(_EXPORT_EXAMPLES))
     _add_set(export)
@@ -103,7 +103,7 @@ def _add_info_and_build(actions: Any) -> None:
     info = actions.add_parser("info", help="print counts, classes, geometry, size", epilog=examples(_INFO_EXAMPLES))
     info.add_argument("set", type=Path, metavar="SET", help="a set; or d4, with --real-images")
     add_image_options(info)
-    info.add_argument("--json", action="store_true", help="as JSON, for programs")
+    info.add_argument("--json", action="store_true", help="print JSON, for programs")
 
     build = actions.add_parser(
         "build", help="make a set of real images and their hand labels", epilog=examples(_BUILD_EXAMPLES)

@@ -35,12 +35,16 @@ def add_parser(commands: Any) -> None:
     )
     evaluate.set_defaults(extra="render")
     more: Any = {"required": True, "action": "append"}
-    evaluate.add_argument("--bundle", type=existing_folder, metavar="DIR", help="a bundle; repeat for more", **more)
+    evaluate.add_argument("--bundle", type=existing_folder, metavar="DIR", help="bundle; may be repeated", **more)
     evaluate.add_argument(
-        "--dataset", type=existing_path, metavar="SET", help="a set, folder or packed; repeat for more", **more
+        "--dataset",
+        type=existing_path,
+        metavar="SET",
+        help="set, folder or packed file; may be repeated",
+        **more,
     )
     evaluate.add_argument(
-        "--split", choices=("train", "validation", "test"), default="test", help="of the sets, to evaluate on"
+        "--split", choices=("train", "validation", "test"), default="test", help="split of the sets to evaluate on"
     )
     evaluate.add_argument(
         "--images", type=_COUNT, default=0, metavar="N", help="an even share of every body, N in all; 0: all"

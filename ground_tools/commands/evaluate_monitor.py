@@ -22,19 +22,23 @@ def add_parser(commands: Any) -> None:
         epilog=examples(_EXAMPLES),
     )
     evaluate.set_defaults(extra="render")
-    evaluate.add_argument("--bundle", type=existing_folder, required=True, metavar="DIR", help="with the monitor")
+    evaluate.add_argument("--bundle", type=existing_folder, required=True, metavar="DIR", help="bundle with a monitor")
     evaluate.add_argument(
         "--frames",
         type=existing_folder,
         required=True,
         metavar="DIR",
-        help="PNG images of bodies that no monitor was fitted on: judged as they are, and spoiled",
+        help="PNG images of bodies that no monitor was fitted on: evaluated as they are, and degraded",
     )
     evaluate.add_argument(
         "--nonsense", type=integer(1, 100_000), default=150, metavar="N", help="frames of each of the twenty kinds"
     )
     evaluate.add_argument(
-        "--passes", type=integer(1, 100), default=4, metavar="N", help="of the maps that circles are looked for on"
+        "--passes",
+        type=integer(1, 100),
+        default=4,
+        metavar="N",
+        help="dropout passes of a map",
     )
     evaluate.add_argument(
         "--dataset",
@@ -42,7 +46,7 @@ def add_parser(commands: Any) -> None:
         action="append",
         default=[],
         metavar="SET",
-        help="whose test split shows bodies; repeat for more (default: none)",
+        help="set whose test split shows bodies; may be repeated (default: none)",
     )
     evaluate.add_argument(
         "--real-images", type=existing_folder, metavar="DIR", help="real images, with a manifest.csv (default: none)"

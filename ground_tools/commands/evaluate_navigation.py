@@ -9,9 +9,9 @@ from flight.command_line import examples
 from flight.option_types import existing_folder, existing_path, integer
 
 _EXAMPLES = {
-    "ground-tools evaluate-navigation --set datasets/d2a": "on truth masks",
-    "ground-tools evaluate-navigation --set datasets/d2a --bundle models/unet_h --passes 8": "and on a bundle's maps",
-    "ground-tools evaluate-navigation --choice datasets/d1 --set datasets/d3 --write docs": "into docs/gnc.md",
+    "ground-tools evaluate-navigation --dataset datasets/d2a": "on truth masks",
+    "ground-tools evaluate-navigation --dataset datasets/d2a --bundle models/unet_h": "and on a bundle's maps",
+    "ground-tools evaluate-navigation --tuning-set datasets/d1 --dataset datasets/d3 --write docs": "into docs/gnc.md",
 }
 
 
@@ -24,18 +24,25 @@ def add_parser(commands: Any) -> None:
     )
     evaluate.set_defaults(extra="render")
     evaluate.add_argument(
-        "--set", type=existing_path, required=True, action="append", metavar="SET", help="evaluated; repeat for more"
+        "--dataset",
+        type=existing_path,
+        required=True,
+        action="append",
+        metavar="SET",
+        help="set to evaluate on; may be repeated",
     )
     evaluate.add_argument(
-        "--choice",
+        "--tuning-set",
         type=existing_path,
         metavar="SET",
-        help="the set on whose validation split constants were chosen (default: none)",
+        help="set on whose validation split constants were chosen (default: none)",
     )
     evaluate.add_argument(
         "--bundle", type=existing_folder, metavar="DIR", help="measure this bundle's maps, too (default: none)"
     )
-    evaluate.add_argument("--passes", type=integer(1, 100), default=20, metavar="N", help="dropout passes")
+    evaluate.add_argument(
+        "--passes", type=integer(1, 100), default=20, metavar="N", help="dropout passes of each image"
+    )
     evaluate.add_argument(
         "--images", type=integer(1, 1_000_000), default=100, metavar="N", help="images of each set for the bundle"
     )
@@ -56,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.write is not None:
         check_docs(arguments.write)
     bundle = None if arguments.bundle is None else load_bundle(arguments.bundle)
-    figures = evaluate(arguments.set, arguments.choice, bundle, arguments.passes, arguments.images)
+    figures = evaluate(arguments.dataset, arguments.tuning_set, bundle, arguments.passes, arguments.images)
     print(navigation_section(figures))
     if arguments.write is not None:
         write_figures(figures, arguments.write)

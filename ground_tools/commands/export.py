@@ -34,7 +34,7 @@ def add_parser(commands: Any) -> None:
         required=True,
         action="append",
         metavar="SET",
-        help="for ranges, choices, figures; give it again for another set, which then counts as much",
+        help="set for ranges, choices, figures; give it again for another set, which then counts as much",
     )
     export.add_argument("--out", type=output_folder, required=True, metavar="DIR", help="the bundle's folder")
     export.add_argument(

@@ -9,8 +9,8 @@ from flight.command_line import examples
 from flight.option_types import existing_folder, existing_path, integer
 
 _EXAMPLES = {
-    "ground-tools fit-covariance --set datasets/d1 --bundle models/unet_h": "",
-    "ground-tools fit-covariance --set datasets/d1 --bundle models/unet_h --passes 8 --write docs": "into docs/gnc.md",
+    "ground-tools fit-covariance --dataset datasets/d1 --bundle models/unet_h": "",
+    "ground-tools fit-covariance --dataset datasets/d1 --bundle models/unet_h --write docs": "into docs/gnc.md",
 }
 _NOTE = """The squared error of a fix is to be as large as its covariance says. The constants in
 flight/client/navigation.py and rubblemap/consumers.hpp belong to the networks whose maps they were chosen on: run
@@ -25,14 +25,24 @@ def add_parser(commands: Any) -> None:
         epilog=examples(_EXAMPLES, _NOTE),
     )
     fit.set_defaults(extra="render")
-    fit.add_argument("--set", type=existing_path, required=True, metavar="SET", help="with the true outlines")
-    fit.add_argument("--split", default="validation", help="of that set")
     fit.add_argument(
-        "--bundle", type=existing_folder, required=True, metavar="DIR", help="whose maps the fixes are made of"
+        "--dataset", type=existing_path, required=True, metavar="SET", help="rendered set, with the true outlines"
     )
-    fit.add_argument("--passes", type=integer(1, 100), default=20, metavar="N", help="dropout passes")
+    fit.add_argument("--split", default="validation", help="split of that set")
     fit.add_argument(
-        "--images", type=integer(2, 1_000_000), default=300, metavar="N", help="images, evenly through the split"
+        "--bundle",
+        type=existing_folder,
+        required=True,
+        metavar="DIR",
+        help="bundle from whose maps the fixes are computed",
+    )
+    fit.add_argument("--passes", type=integer(1, 100), default=20, metavar="N", help="dropout passes of each image")
+    fit.add_argument(
+        "--images",
+        type=integer(2, 1_000_000),
+        default=300,
+        metavar="N",
+        help="number of images, evenly through the split",
     )
     fit.add_argument(
         "--write",
@@ -50,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.write is not None:
         check_docs(arguments.write)
     bundle = load_bundle(arguments.bundle)
-    figures = fit_constants(arguments.set, arguments.split, bundle, arguments.passes, arguments.images)
+    figures = fit_constants(arguments.dataset, arguments.split, bundle, arguments.passes, arguments.images)
     print(covariance_section(figures))
     if arguments.write is not None:
         write_figures(figures, arguments.write)

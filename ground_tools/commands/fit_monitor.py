@@ -26,16 +26,30 @@ def add_parser(commands: Any) -> None:
     )
     fit.set_defaults(extra="train")
     fit.add_argument(
-        "--dataset", type=existing_path, required=True, action="append", metavar="SET", help="of bodies; repeat"
+        "--dataset",
+        type=existing_path,
+        required=True,
+        action="append",
+        metavar="SET",
+        help="set of images of bodies; may be repeated",
     )
     fit.add_argument(
-        "--bundle", type=existing_folder, required=True, action="append", metavar="DIR", help="to get it; repeat"
+        "--bundle",
+        type=existing_folder,
+        required=True,
+        action="append",
+        metavar="DIR",
+        help="bundle that gets the monitor; may be repeated",
     )
     fit.add_argument(
-        "--images", type=integer(10, 1_000_000), default=3000, metavar="N", help="of each set and split, at most"
+        "--images", type=integer(10, 1_000_000), default=3000, metavar="N", help="most images of each set and split"
     )
     fit.add_argument(
-        "--nonsense", type=integer(10, 100_000), default=800, metavar="N", help="frames of each of the twenty kinds"
+        "--nonsense",
+        type=integer(10, 100_000),
+        default=800,
+        metavar="N",
+        help="frames without a body, of each of the twenty kinds",
     )
 
 

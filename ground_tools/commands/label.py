@@ -90,7 +90,7 @@ def add_parser(commands: Any) -> None:
     propose.add_argument(
         "--terminator", choices=_PROPOSAL_METHODS, default="band", help="how the terminator is looked for"
     )
-    propose.add_argument("--replace", action="store_true", help="in place of what a person has drawn, too")
+    propose.add_argument("--replace", action="store_true", help="replace what a person has drawn, too")
 
     _add_editing_actions(action)
     _add_sheet(action)
@@ -109,7 +109,7 @@ def add_parser(commands: Any) -> None:
     )
     manifest.add_argument("folder", type=existing_folder, metavar="DIR", help="folder of images, one folder a body")
     manifest.add_argument(
-        "--body", metavar="NAME", help="of all images (default: the name of the folder that each lies in)"
+        "--body", metavar="NAME", help="body of all images (default: the name of the folder that each lies in)"
     )
 
 
@@ -117,7 +117,10 @@ def _add_sheet(action: Callable[..., argparse.ArgumentParser]) -> None:
     sheet = action("sheet", "draw the image enlarged, with coordinates, labels and mask")
     sheet.add_argument("--out", type=output_file, required=True, metavar="PNG", help="file to write")
     sheet.add_argument(
-        "--region", type=integers("X0,Y0,X1,Y1"), metavar="X0,Y0,X1,Y1", help="this part only (default: all of it)"
+        "--region",
+        type=integers("X0,Y0,X1,Y1"),
+        metavar="X0,Y0,X1,Y1",
+        help="part to draw (default: all of it)",
     )
     sheet.add_argument(
         "--scale",
@@ -127,12 +130,16 @@ def _add_sheet(action: Callable[..., argparse.ArgumentParser]) -> None:
         help="size of a pixel; auto: the largest that fits",
     )
     sheet.add_argument(
-        "--gamma", type=number(0.1, 10.0), default=1.0, metavar="G", help="above 1 makes dim parts brighter"
+        "--gamma",
+        type=number(0.1, 10.0),
+        default=1.0,
+        metavar="G",
+        help="exponent; above 1 makes dim parts brighter",
     )
     sheet.add_argument("--smooth", action="store_true", help="enlarge by cubic interpolation, not by squares")
     sheet.add_argument("--no-labels", action="store_true", help="the plain image alone")
     sheet.add_argument(
-        "--panels", type=_panels, metavar="NAME,...", help="which, in order (default: plain,labels,mask)"
+        "--panels", type=_panels, metavar="NAME,...", help="panels to draw, in order (default: plain,labels,mask)"
     )
 
 
@@ -147,12 +154,12 @@ def _add_agreement(action: Callable[..., argparse.ArgumentParser]) -> None:
     agree.add_argument(
         "--second", type=existing_folder, metavar="DIR", help="folder of the second labels (default: those of D-4)"
     )
-    agree.add_argument("--json", action="store_true", help="as JSON, for programs")
+    agree.add_argument("--json", action="store_true", help="print JSON, for programs")
     agree.add_argument(
         "--write",
         type=existing_folder,
         metavar="DOCS",
-        help="put it into DOCS/datasets.md, too (default: print it only)",
+        help="put the agreement into DOCS/datasets.md, too (default: print it only)",
     )
 
 
@@ -160,19 +167,19 @@ def _add_editing_actions(action: Callable[..., argparse.ArgumentParser]) -> None
     """Add the actions that change the labels of one image. action: adds a parser by name and help."""
     shape: dict[str, Any] = {"type": integer(0), "required": True, "metavar": "N"}
     add = action("add", "add a shape")
-    add.add_argument("--label", choices=LABELS, required=True, help="what it is")
+    add.add_argument("--label", choices=LABELS, required=True, help="what the shape shows")
     _add_shape_options(add)
     change = action("replace", "put another shape in the place of one")
-    change.add_argument("--shape", help="its number in `label list`", **shape)
-    change.add_argument("--label", choices=LABELS, help="what it is (default: as before)")
+    change.add_argument("--shape", help="number of the shape in `label list`", **shape)
+    change.add_argument("--label", choices=LABELS, help="what the shape shows (default: as before)")
     _add_shape_options(change)
     move = action("move", "move a shape")
-    move.add_argument("--shape", help="its number in `label list`", **shape)
+    move.add_argument("--shape", help="number of the shape in `label list`", **shape)
     move.add_argument("--by", type=numbers("DX,DY"), required=True, metavar="DX,DY", help="pixels; write --by=-2,1.5")
     remove = action("remove", "remove shapes")
-    remove.add_argument("--shape", nargs="+", help="their numbers in `label list`", **shape)
+    remove.add_argument("--shape", nargs="+", help="numbers of the shapes in `label list`", **shape)
     listing = action("list", "list the shapes, numbered, with their middles and their sizes at 128 x 128", more=_SIZES)
-    listing.add_argument("--text", action="store_true", help="as lines that `label apply` takes")
+    listing.add_argument("--text", action="store_true", help="print lines that `label apply` takes")
     apply = action("apply", "put the shapes of a text file in place of those that are there")
     apply.add_argument("file", type=Path, metavar="FILE", help="lines as `label list --text` writes them; - reads them")
 
@@ -188,20 +195,20 @@ def _add_editing_actions(action: Callable[..., argparse.ArgumentParser]) -> None
         metavar="X,Y,SIDE",
         help="a square, pixels of the image; auto: about the body (default: as before)",
     )
-    setting.add_argument("--note", metavar="TEXT", help="for people (default: as before)")
+    setting.add_argument("--note", metavar="TEXT", help="note for people (default: as before)")
     setting.add_argument(
         "--labelled",
         action=argparse.BooleanOptionalAction,
-        help="whether it is done; accepts its proposals (default: as before)",
+        help="whether the image is done; accepts its proposals (default: as before)",
     )
 
 
 def _add_shape_options(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--ellipse", metavar="X,Y,A,B[,ANGLE]", help="middle, half axes, angle")
-    what.add_argument("--circle", metavar="X,Y,R", help="middle, radius")
+    what.add_argument("--ellipse", metavar="X,Y,A,B[,ANGLE]", help="centre, half axes, angle")
+    what.add_argument("--circle", metavar="X,Y,R", help="centre, radius")
     what.add_argument("--rectangle", nargs=2, metavar="X,Y", help="two opposite corners")
-    what.add_argument("--polygon", nargs="+", metavar="X,Y", help="its corners")
+    what.add_argument("--polygon", nargs="+", metavar="X,Y", help="corners, in order")
 
 
 def _crop(text: str) -> tuple[int, int, int] | str:

@@ -43,7 +43,12 @@ def add_parser(commands: Any) -> None:
         metavar="H5",
         help="weights of a UNet to start from, or a bundle of one network, as models/unet_s (default: none)",
     )
-    train.add_argument("--epochs", type=integer(1), metavar="N", help="over the images (default: the recipe's)")
+    train.add_argument(
+        "--epochs",
+        type=integer(1),
+        metavar="N",
+        help="epochs to train, each one over all images (default: the recipe's)",
+    )
     train.add_argument(
         "--set",
         action="append",
@@ -56,7 +61,7 @@ def add_parser(commands: Any) -> None:
         "--precision",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
         default="float32",
-        help="of the arithmetic; weights stay float32",
+        help="precision of the arithmetic; weights stay float32",
     )
     train.add_argument(
         "--devices",
@@ -71,7 +76,7 @@ def add_parser(commands: Any) -> None:
         help="keep the training images in a file there and read them as they are needed (default: in memory)",
     )
     train.add_argument(
-        "--beside",
+        "--second-set",
         type=existing_path,
         metavar="SET",
         help="a second set, for recipes that have images of one in each batch (default: none)",
@@ -87,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
         overrides["epochs"] = arguments.epochs
     recipe = load_recipe(arguments.recipe, overrides)
     if recipe.network == "encoder_cnn":
-        for option in ("encoder", "start_from", "unpack_to", "beside"):
+        for option in ("encoder", "start_from", "unpack_to", "second_set"):
             if getattr(arguments, option) is not None:
                 raise ValueError(
                     f"--{option.replace('_', '-')}: recipe {recipe.name} trains an encoder, which takes none"
@@ -109,7 +114,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.encoder,
             arguments.start_from,
             arguments.unpack_to,
-            arguments.beside,
+            arguments.second_set,
         )
     print(f"best weights in {weights}, record in {arguments.out / 'training.json'}")
     return 0

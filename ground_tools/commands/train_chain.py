@@ -13,17 +13,17 @@ from flight.command_line import examples
 from flight.option_types import Limited, existing_file, existing_folder, existing_path, integer, number, output_folder
 
 _PACK_EXAMPLES = {
-    "ground-tools train-chain pack --dataset d1=datasets/d1 --dataset d4=datasets/d4 --out out/pieces": (
+    "ground-tools train-chain pack --dataset d1=datasets/d1 --dataset d4=datasets/d4 --out out/archive": (
         "on the machine that has the sets"
     ),
 }
 _RUN_EXAMPLES = {
-    "ground-tools train-chain run --pieces out/pieces/piece_1.parquet out/pieces/piece_2.parquet --out out/chain": (
+    "ground-tools train-chain run --parts out/archive/part_1.parquet out/archive/part_2.parquet --out out/chain": (
         "on the machine with the GPU, where nothing is installed: python -m ground_tools.cli train-chain run ..."
     ),
-    "ground-tools train-chain run --pieces out/pieces/piece_1.parquet out/pieces/piece_2.parquet --out out/more \\\n"
+    "ground-tools train-chain run --parts out/archive/part_1.parquet out/archive/part_2.parquet --out out/more \\\n"
     "      --stages unet_as_2 --trained out/train": "one stage again, from what an earlier run trained",
-    "ground-tools train-chain run --pieces out/pieces/piece_1.parquet out/pieces/piece_2.parquet --out out/tried \\\n"
+    "ground-tools train-chain run --parts out/archive/part_1.parquet out/archive/part_2.parquet --out out/tried \\\n"
     "      --minutes 10 --fraction 0.01 --batch 8": "a rehearsal on a processor: a hundredth of the images",
 }
 _UNPACK_EXAMPLES = {
@@ -71,9 +71,9 @@ def _add_pack(actions: Any) -> None:
         help="where a set of the plan is; once for each",
     )
     pack.add_argument(
-        "--out", type=output_folder, required=True, metavar="DIR", help="folder for piece_1.parquet and so on"
+        "--out", type=output_folder, required=True, metavar="DIR", help="folder for part_1.parquet and so on"
     )
-    pack.add_argument("--pieces", type=integer(1, 100), default=2, metavar="N", help="so many files")
+    pack.add_argument("--parts", type=integer(1, 100), default=2, metavar="N", help="number of files to pack into")
 
 
 def _add_run(actions: Any) -> None:
@@ -82,13 +82,15 @@ def _add_run(actions: Any) -> None:
     )
     _add_plan(run)
     run.add_argument(
-        "--pieces", type=existing_file, nargs="+", required=True, metavar="FILE", help="all pieces of a packing"
+        "--parts", type=existing_file, nargs="+", required=True, metavar="FILE", help="all archive parts of a packing"
     )
     run.add_argument(
         "--out", type=output_folder, required=True, metavar="DIR", help="folder for results_*.tar and logs"
     )
-    run.add_argument("--minutes", type=number(0.1, 1440), metavar="M", help="from start to end (default: the plan's)")
-    run.add_argument("--stages", nargs="+", metavar="STAGE", help="these stages of the plan only (default: all)")
+    run.add_argument(
+        "--minutes", type=number(0.1, 1440), metavar="M", help="time from start to end (default: the plan's)"
+    )
+    run.add_argument("--stages", nargs="+", metavar="STAGE", help="stages of the plan to train (default: all)")
     run.add_argument(
         "--trained",
         type=existing_folder,
@@ -99,13 +101,13 @@ def _add_run(actions: Any) -> None:
         "--precision",
         choices=("float32", "mixed_bfloat16"),
         default="mixed_bfloat16",
-        help="of the arithmetic; weights stay float32",
+        help="precision of the arithmetic; weights stay float32",
     )
     run.add_argument(
         "--fraction", type=number(1e-6, 1.0), default=1.0, metavar="F", help="train on this part of the images only"
     )
     run.add_argument(
-        "--batch", type=integer(1, 4096), metavar="N", help="at most so many images a step (default: the recipes')"
+        "--batch", type=integer(1, 4096), metavar="N", help="most images of a step (default: the recipes')"
     )
 
 
@@ -132,20 +134,20 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _pack(arguments: argparse.Namespace) -> int:
-    from ground_tools.training.chain.pieces import write_pieces
+    from ground_tools.training.chain.archive import write_archive
     from ground_tools.training.chain.plan import load_plan
 
     sets = dict(arguments.dataset)
     if len(sets) < len(arguments.dataset):
         raise ValueError(f"--dataset: expected each name once, got {', '.join(name for name, _ in arguments.dataset)}")
-    for path in write_pieces(sets, load_plan(arguments.plan).wanted(), arguments.out, arguments.pieces):
+    for path in write_archive(sets, load_plan(arguments.plan).wanted(), arguments.out, arguments.parts):
         print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")
     return 0
 
 
 def _run(arguments: argparse.Namespace) -> int:
     began = time.monotonic()
-    from ground_tools.training.chain.pieces import read_pieces
+    from ground_tools.training.chain.archive import read_archive
     from ground_tools.training.chain.plan import load_plan
 
     plan = load_plan(arguments.plan)
@@ -153,7 +155,7 @@ def _run(arguments: argparse.Namespace) -> int:
         plan = plan.only(arguments.stages)
     if arguments.batch is not None:
         plan = plan.limit_batch(arguments.batch)
-    packed = read_pieces(arguments.pieces)
+    packed = read_archive(arguments.parts)
     if arguments.fraction < 1.0:
         packed = {name: held.fraction(arguments.fraction) for name, held in packed.items()}
     # Of the backends that Keras has, the only one whose steps can be compiled together with the augmentation.
@@ -162,9 +164,9 @@ def _run(arguments: argparse.Namespace) -> int:
     from ground_tools.training.hardware import set_precision
 
     set_precision(arguments.precision)
-    over = began + 60.0 * (plan.minutes if arguments.minutes is None else arguments.minutes)
+    deadline = began + 60.0 * (plan.minutes if arguments.minutes is None else arguments.minutes)
     with tempfile.TemporaryDirectory(prefix="rubblemap_chain_") as work:
-        reports = run_chain(plan, packed, arguments.out, Path(work) / "stages", arguments.trained, over)
+        reports = run_chain(plan, packed, arguments.out, Path(work) / "stages", arguments.trained, deadline)
     return 0 if all(report.outcome == "trained" for report in reports) else 1
 
 

@@ -33,7 +33,7 @@ def paper_noise(image: np.ndarray, generator: np.random.Generator) -> np.ndarray
     return np.clip(cv2.GaussianBlur(noisy, (0, 0), BLUR_SIGMA), 0.0, 1.0)
 
 
-def own_noise(image: np.ndarray, seed: int = NOISE_SEED) -> np.ndarray:
+def noise_seeded_by_image(image: np.ndarray, seed: int = NOISE_SEED) -> np.ndarray:
     """The image with the noise that comes from the seed and the CRC-32 of its own pixels.
 
     So it is the same in any order and any part of a set. image: (H, W) uint8. Returns (H, W) float32 in [0, 1].
@@ -54,4 +54,4 @@ def network_inputs(images: np.ndarray, noise: dict[str, Any] | None) -> np.ndarr
 
 def add_noise(images: np.ndarray, seed: int = NOISE_SEED) -> np.ndarray:
     """Network inputs from stored images: each with its own noise. (N, H, W) uint8 -> (N, H, W, 1) float32."""
-    return np.stack([own_noise(image, seed) for image in images])[..., None]
+    return np.stack([noise_seeded_by_image(image, seed) for image in images])[..., None]

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ground_tools.datasets.noise import own_noise
+from ground_tools.datasets.noise import noise_seeded_by_image
 from ground_tools.datasets.store import (
     DESCRIPTION_KEY,
     SAMPLE_SCHEMA,
@@ -86,7 +86,7 @@ def export(path: Path, out: Path, noise: bool = False) -> int:
                 name = f"{row['body']}_{row['index']:05d}.png"
                 image = webp_array(row["image"], "image")
                 if noise:
-                    image = np.rint(own_noise(image, recipe["seed"]) * 255.0).astype(np.uint8)
+                    image = np.rint(noise_seeded_by_image(image, recipe["seed"]) * 255.0).astype(np.uint8)
                 write_whole(out / row["split"] / "images" / name, png_bytes(image))
                 write_whole(out / row["split"] / "masks" / name, png_bytes(webp_array(row["mask"], "mask")))
                 values = [" ".join(map(repr, v)) if isinstance(v, list) else v for v in (row[c] for c in columns)]

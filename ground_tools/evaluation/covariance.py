@@ -16,7 +16,7 @@ from scipy.optimize import minimize
 
 from flight.bundle import Bundle
 from flight.client import Refusal, navigation_fix
-from flight.client.navigation import CORRELATION_LENGTH, LEAST_DOUBT, SHIFT_SHARE, error_terms
+from flight.client.navigation import CORRELATION_LENGTH, LEAST_RELATIVE_ENTROPY, SHIFT_SHARE, error_terms
 from ground_tools.datasets.store import digest, load, read_description
 from ground_tools.evaluation.navigation import network_products, true_view
 from ground_tools.evaluation.navigation_figures import CHI_SQUARED_90, BundlePasses
@@ -38,24 +38,24 @@ class Errors:
     """Fixes with their errors, map pixels: N of them.
 
     errors: (N, 2) centroid less the true outline's. limb, shift, quantization: (N, 2, 2), ErrorTerms as matrices.
-    doubt: (N,). bodies: (N,) names.
+    mean_relative_entropy: (N,). bodies: (N,) names.
     """
 
     errors: np.ndarray
     limb: np.ndarray
     shift: np.ndarray
     quantization: np.ndarray
-    doubt: np.ndarray
+    mean_relative_entropy: np.ndarray
     bodies: np.ndarray
 
     def covariances(self, power: int, length: float, share: float) -> np.ndarray:
-        """(N, 2, 2) length^2 doubt^power limb + share shift + quantization, doubt at least flight's least."""
-        doubt = np.maximum(LEAST_DOUBT, self.doubt)[:, None, None]
-        limb = length**2 * doubt**power * self.limb
+        """(N, 2, 2) length^2 m^power limb + share shift + quantization; m: relative entropy, at least flight's."""
+        entropy = np.maximum(LEAST_RELATIVE_ENTROPY, self.mean_relative_entropy)[:, None, None]
+        limb = length**2 * entropy**power * self.limb
         return limb + share * self.shift + self.quantization
 
     def squares(self, covariances: np.ndarray) -> np.ndarray:
-        """(N,) squared errors over the covariances: of mean 2 when these are honest."""
+        """(N,) squared errors over the covariances: of mean 2 when these are consistent."""
         solved = np.linalg.solve(covariances, self.errors[..., None])[..., 0]
         squares: np.ndarray = np.sum(self.errors * solved, axis=1)
         return squares
@@ -67,28 +67,28 @@ class Errors:
 
     def of(self, chosen: np.ndarray) -> Errors:
         """Those that a mask chooses."""
-        parts = (self.errors, self.limb, self.shift, self.quantization, self.doubt, self.bodies)
+        parts = (self.errors, self.limb, self.shift, self.quantization, self.mean_relative_entropy, self.bodies)
         return Errors(*(part[chosen] for part in parts))
 
 
 @dataclass(frozen=True)
-class Honesty:
-    """How true covariances are. mean: of the squared errors over them, 2 for honest ones; within_90: the share within
-    the 90 % point of chi squared. doubt: mean of the fixes' doubt.
+class Consistency:
+    """Whether errors are as large as covariances say. mean: of the normalized squared errors (NEES), 2 for consistent
+    covariances; within_90: the share within the 90 % point of chi squared. mean_relative_entropy: mean over the fixes.
     """
 
     mean: float
     within_90: float
-    doubt: float
+    mean_relative_entropy: float
 
 
 @dataclass(frozen=True)
 class CovarianceRow:
     """Covariances by one rule, measured over all errors and over those of each body.
 
-    power: of the doubt, by which the limb's variance grows; None for the rule and constants of flight. length: its
-    correlation length, map pixels; share: of the shift. log_density: of the errors, nats, mean and median; mean,
-    within_90, doubt: see Honesty.
+    power: of the relative entropy, by which the limb's variance grows; None for the rule and constants of flight.
+    length: its correlation length, map pixels; share: of the shift. log_density: of the errors, nats, mean and median;
+    mean, within_90, mean_relative_entropy: see Consistency.
     """
 
     power: int | None
@@ -98,8 +98,8 @@ class CovarianceRow:
     log_density_median: float
     mean: float
     within_90: float
-    doubt: float
-    bodies: dict[str, Honesty]
+    mean_relative_entropy: float
+    bodies: dict[str, Consistency]
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,10 @@ def measure(folder: Path, split: str, bundle: Bundle, passes: int, images: int) 
         a, b, _, d, e, _ = product.header["map_to_sensor"]
         error = np.linalg.solve([[a, b], [d, e]], np.array([fix.x, fix.y]) - true_view(samples, index).outline)
         limb = np.array([[terms.limb.xx, terms.limb.xy], [terms.limb.xy, terms.limb.yy]])
-        shift = np.outer(terms.shift, terms.shift)
-        columns.append((error, limb, shift, terms.quantization * np.eye(2), terms.doubt, samples.bodies[index]))
+        shift = np.outer(terms.certainty_shift, terms.certainty_shift)
+        columns.append(
+            (error, limb, shift, terms.quantization * np.eye(2), terms.mean_relative_entropy, samples.bodies[index])
+        )
     if not columns:
         raise ValueError(f"{folder}: no map of {bundle.name} gave a fix")
     return Errors(*(np.array(column) for column in zip(*columns, strict=True)))
@@ -149,15 +151,17 @@ def fit(data: Errors, power: int) -> tuple[float, float]:
 
 
 def evaluate(data: Errors, covariances: np.ndarray, power: int | None, length: float, share: float) -> CovarianceRow:
-    """How true covariances are that such constants give. covariances: (N, 2, 2)."""
+    """How consistent the covariances are that such constants give. covariances: (N, 2, 2)."""
     squares = data.squares(covariances)
     densities = data.log_densities(covariances)
 
-    def honesty(part: np.ndarray) -> Honesty:
+    def consistency(part: np.ndarray) -> Consistency:
         within = squares[part] < CHI_SQUARED_90
-        return Honesty(float(squares[part].mean()), float(within.mean()), float(data.doubt[part].mean()))
+        return Consistency(
+            float(squares[part].mean()), float(within.mean()), float(data.mean_relative_entropy[part].mean())
+        )
 
-    over_all = honesty(np.ones(len(squares), bool))
+    over_all = consistency(np.ones(len(squares), bool))
     return CovarianceRow(
         power=power,
         length=length,
@@ -166,8 +170,8 @@ def evaluate(data: Errors, covariances: np.ndarray, power: int | None, length: f
         log_density_median=float(np.median(densities)),
         mean=over_all.mean,
         within_90=over_all.within_90,
-        doubt=over_all.doubt,
-        bodies={str(body): honesty(data.bodies == body) for body in np.unique(data.bodies)},
+        mean_relative_entropy=over_all.mean_relative_entropy,
+        bodies={str(body): consistency(data.bodies == body) for body in np.unique(data.bodies)},
     )
 
 
@@ -210,7 +214,7 @@ def covariance_section(figures: CovarianceFigures) -> str:
     rows = []
     for row in figures.rows:
         name = "flight's constants" if row.power is None else f"m^{row.power}"
-        worst = min(honesty.within_90 for honesty in row.bodies.values())
+        worst = min(body.within_90 for body in row.bodies.values())
         cells = [name, f"{row.length:.1f}", f"{row.share:.2f}"]
         cells += [f"{row.log_density:.2f}, {row.log_density_median:.2f}", f"{row.mean:.1f}"]
         rows.append([*cells, f"{percent(row.within_90, 0)} %", f"{percent(worst, 0)} %"])

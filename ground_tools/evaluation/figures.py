@@ -102,7 +102,7 @@ def _provenance(bundle: Bundle, selection: Selection, passes: int) -> dict[str, 
     }
 
 
-def trained_on(bundle: Bundle, mode: str) -> list[str]:
+def find_training_sets(bundle: Bundle, mode: str) -> list[str]:
     """Names of the sets that a mode's networks go back to, the encoder's too, as far as the bundle states them."""
     roles = [network.name for network in bundle.networks]
     used = sets_used(bundle.manifest["training"], {})
@@ -125,19 +125,19 @@ def mode_figures(
     precision, recall, f1 = precision_recall_f1(total)
     boundary = over_images(statistics.boundary[:, number], "mean")
     low, high = miou_interval(ious, selection.views)
-    of_images = np.nanmean(ious, axis=1)
+    image_mious = np.nanmean(ious, axis=1)
     fused = bundle.fusion is not None and mode == bundle.fusion.mode
     flown = bool(np.isfinite(selection.samples.times_s).all())
     return ModeFigures(
         mode=mode,
         **_provenance(bundle, selection, passes),
-        trained_on=trained_on(bundle, mode),
+        trained_on=find_training_sets(bundle, mode),
         miou=_number(mean_iou(paper_iou(confusions))),
         miou_interval=(_known(low), _known(high)),
         iou=by_class(paper_iou(confusions)),
         iou_min=by_class(over_images(ious, "min")),
         iou_max=by_class(over_images(ious, "max")),
-        image_miou=ImageMious(*map(_number, (of_images.min(), float(np.median(of_images)), of_images.max()))),
+        image_miou=ImageMious(*map(_number, (image_mious.min(), float(np.median(image_mious)), image_mious.max()))),
         set_miou=_number(mean_iou(set_iou(confusions))),
         set_iou=by_class(set_iou(confusions)),
         precision=by_class(precision),

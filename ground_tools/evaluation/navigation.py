@@ -21,9 +21,9 @@ from flight.client import Refusal, SunDirection, navigation_fix
 from flight.icd.catalogue import worst_status
 from flight.icd.limits import TOPIC_NAVIGATION
 from flight.icd.products import Product
-from flight.inference.engine import Engine
+from flight.inference.engine import Engine, Maps
 from flight.inference.planes import topic_planes
-from flight.settings import default_settings
+from flight.settings import Settings, default_settings
 from ground_tools.datasets.store import LoadedSet, digest, load, read_description
 from ground_tools.evaluation.navigation_figures import (
     BundlePasses,
@@ -50,7 +50,7 @@ MARK = "navigation figures"
 _TRUTH_CLASSES = [{"index": index, "name": name, "role": CLASS_ROLES[name]} for index, name in enumerate(CLASS_NAMES)]
 
 
-def product_of(
+def _product_of(
     planes: dict[str, np.ndarray],
     classes: list[dict[str, Any]],
     flags: list[str],
@@ -72,7 +72,14 @@ def truth_product(mask: np.ndarray) -> Product:
     """The product of a network that knows the truth and does not doubt it, the map being the frame itself."""
     certain = np.zeros(mask.shape, np.float16)
     planes = {"class_map": mask, "enhanced_class_map": mask, "predictive_entropy": certain}
-    return product_of(planes, _TRUTH_CLASSES, [], (1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
+    return _product_of(planes, _TRUTH_CLASSES, [], (1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
+
+
+def make_product(bundle: Bundle, maps: Maps, settings: Settings, topic: str) -> Product:
+    """The product of a topic that a bundle's maps of a frame give."""
+    classes = [{"index": c.index, "name": c.name, "role": c.role} for c in bundle.classes]
+    planes = {name: plane for name, plane, _ in topic_planes(maps, bundle.classes, topic, settings)}
+    return _product_of(planes, classes, list(maps.flags), maps.map_to_sensor, topic)
 
 
 def network_products(bundle: Bundle, images: np.ndarray, passes: int) -> Iterator[Product]:
@@ -83,11 +90,9 @@ def network_products(bundle: Bundle, images: np.ndarray, passes: int) -> Iterato
     engine = Engine(bundle, threads=1)
     # The input monitor says of which frames a fix is made; how good it is must be known of all of them.
     settings = replace(default_settings(bundle), passes=passes, least_body_evidence=-1000.0)
-    classes = [{"index": c.index, "name": c.name, "role": c.role} for c in bundle.classes]
     for seed, image in enumerate(progress(images, unit="image", label=bundle.name)):
         maps = engine.segment(image, bit_depth=8, centered=False, seed=seed, settings=settings)
-        planes = {name: plane for name, plane, _ in topic_planes(maps, bundle.classes, TOPIC_NAVIGATION, settings)}
-        yield product_of(planes, classes, list(maps.flags), maps.map_to_sensor)
+        yield make_product(bundle, maps, settings, TOPIC_NAVIGATION)
     engine.close()
 
 

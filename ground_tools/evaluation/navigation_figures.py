@@ -91,7 +91,7 @@ class SunFigures:
 @dataclass(frozen=True)
 class GroupFigures:
     """The fixes of a group of images: errors as in FixError; the mean of the squared errors over the covariance, 2 for
-    an honest one, and the share of them within the 90 % point of chi squared.
+    consistent ones, and the share of them within the 90 % point of chi squared.
     """
 
     images: int
@@ -185,7 +185,7 @@ def _spread(values: Iterable[float | None]) -> Spread:
     return float(median), float(most)
 
 
-def _honesty(values: Iterable[float | None]) -> tuple[float | None, float | None]:
+def _consistency(values: Iterable[float | None]) -> tuple[float | None, float | None]:
     """Mean of squared errors over the covariance, and the share within the 90 % point."""
     squares = np.array(_known(values))
     return (float(squares.mean()), float((squares < CHI_SQUARED_90).mean())) if len(squares) else (None, None)
@@ -193,8 +193,8 @@ def _honesty(values: Iterable[float | None]) -> tuple[float | None, float | None
 
 def _figures(rows: list[FixError]) -> GroupFigures:
     fixed = [row for row in rows if row.refused is None]
-    outline_mean, outline_within = _honesty(row.outline_squared for row in fixed)
-    mass_mean, mass_within = _honesty(row.mass_squared for row in fixed)
+    outline_mean, outline_within = _consistency(row.outline_squared for row in fixed)
+    mass_mean, mass_within = _consistency(row.mass_squared for row in fixed)
     return GroupFigures(
         images=len(rows),
         refused=len(rows) - len(fixed),

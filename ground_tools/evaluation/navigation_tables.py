@@ -69,11 +69,11 @@ def _centroid_table(network: Groups, brightness: Groups) -> Table:
     for name, g in network.items():
         plain = brightness[name]
         cells = [str(g.images), _pair(g.outline_error_px), _pair(plain.outline_error_px), _pair(g.mass_error_px)]
-        rows.append([name, *cells, _pair(plain.mass_error_px), _pair(g.sigma_px), *_honesty(g)])
+        rows.append([name, *cells, _pair(plain.mass_error_px), _pair(g.sigma_px), *_consistency(g)])
     return Table(head, rows)
 
 
-def _honesty(group: GroupFigures) -> list[str]:
+def _consistency(group: GroupFigures) -> list[str]:
     if group.outline_squared_mean is None:
         return ["", ""]
     return [f"{group.outline_squared_mean:.1f}", f"{percent(group.outline_within_90, 0)} %"]

@@ -137,14 +137,14 @@ class FlybyImage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _OfMode:
+class ModeMeasures:
     """mode: as the bundle names it."""
 
     mode: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModeFigures(Provenance, _OfMode):
+class ModeFigures(Provenance, ModeMeasures):
     """All figures of one mode on one set.
 
     trained_on: sets that its networks go back to. miou, iou, iou_min, iou_max: by the paper, over the images that show

@@ -48,7 +48,7 @@ def usable_cores() -> int:
 
 @contextmanager
 def start_workers(bundle: Bundle, passes: int, count: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes with the bundle loaded, for `statistics_of`."""
+    """Processes with the bundle loaded, for `compute_statistics`."""
     with _start_processes(count, _load, bundle, passes) as pool:
         yield pool
 

@@ -1,7 +1,7 @@
 """TOML files shipped with the project or given by a user, read into typed structures: recipes, campaigns, and so on.
 
 All follow one rule: types are strict (`true` is no number, 1.0 no whole number), numbers are finite, unknown fields are
-refused, and an error reads "kind file: path of the field: expected X, got Y".
+rejected, and an error reads "kind file: path of the field: expected X, got Y".
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def parse(place: str, table: Any, kind: type[Structure], at: str = "", **known: 
                 raise FieldError(path, "a finite number", format_toml_value(number))
         if not isinstance(table, dict):
             raise FieldError(at, "a table", format_toml_value(table))
-        _refuse_unknown(table, kind, at, known)
+        _reject_unknown(table, kind, at, known)
         complete = {**table, **known}
         try:
             structure = msgspec.convert(complete, kind)
@@ -126,7 +126,7 @@ def _numbers(value: Any, at: str) -> Iterator[tuple[str, float]]:
             yield from _numbers(item, join_path(at, name))
 
 
-def _refuse_unknown(table: dict[str, Any], kind: type[TomlTable], at: str, known: dict[str, Any]) -> None:
+def _reject_unknown(table: dict[str, Any], kind: type[TomlTable], at: str, known: dict[str, Any]) -> None:
     names = [field.encode_name for field in msgspec.structs.fields(kind) if field.encode_name not in known]
     for name in table:
         if name not in names:
@@ -157,7 +157,7 @@ def _find_fault(value: Any, kind: Any, at: str, error: msgspec.ValidationError) 
     table = is_table(plain) and isinstance(value, dict)
     if table:
         try:
-            _refuse_unknown(value, plain, at, {})
+            _reject_unknown(value, plain, at, {})
         except FieldError as unknown:
             return unknown
     for path, item, part in _parts(value, plain, at):

@@ -63,9 +63,9 @@ def label_sheet(
     drawn = [] if "mask" not in panels else [_mask_panel(annotation, minimum_across, margin)]
     size = scale or _fitting_scale(x1 - x0, y1 - y0, len(large), [panel.shape for panel in drawn])
     levels = np.rint(255.0 * (np.arange(256) / 255.0) ** (1.0 / gamma)).astype(np.uint8)
-    pictures = [_enlarged(levels[image], annotation, panel == "labels", shown, size, margin, smooth) for panel in large]
-    sheet = _arranged([_arranged(pictures), *drawn]) if pictures else _arranged(drawn)
-    return _titled(sheet, annotation, size)
+    pictures = [_enlarge(levels[image], annotation, panel == "labels", shown, size, margin, smooth) for panel in large]
+    sheet = _arrange([_arrange(pictures), *drawn]) if pictures else _arrange(drawn)
+    return _add_title(sheet, annotation, size)
 
 
 def _fitting_scale(width: int, height: int, panels: int, others: list[tuple[int, ...]]) -> int:
@@ -85,7 +85,7 @@ def _extent(cells: Sequence[tuple[int, ...]]) -> tuple[int, int]:
     return min(in_row, in_column, key=max)
 
 
-def _arranged(pictures: list[np.ndarray]) -> np.ndarray:
+def _arrange(pictures: list[np.ndarray]) -> np.ndarray:
     cells = [picture.shape[:2] for picture in pictures]
     rows, columns = _extent(cells)
     in_row = columns == sum(c[1] + _GAP for c in cells)
@@ -101,7 +101,7 @@ def _arranged(pictures: list[np.ndarray]) -> np.ndarray:
     return sheet
 
 
-def _titled(sheet: np.ndarray, annotation: Annotation, scale: int) -> np.ndarray:
+def _add_title(sheet: np.ndarray, annotation: Annotation, scale: int) -> np.ndarray:
     strip = np.full((_MARGIN_TOP, sheet.shape[1], 3), _PAPER, dtype=np.uint8)
     state = "labelled" if annotation.labelled else "not labelled yet"
     size = f"{annotation.width} x {annotation.height}, x{scale}"
@@ -110,7 +110,7 @@ def _titled(sheet: np.ndarray, annotation: Annotation, scale: int) -> np.ndarray
     return np.vstack([strip, sheet])
 
 
-def _enlarged(
+def _enlarge(
     image: np.ndarray,
     annotation: Annotation,
     with_labels: bool,

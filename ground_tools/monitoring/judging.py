@@ -21,10 +21,9 @@ from flight.icd.limits import TOPIC_HAZARD, TOPIC_NAVIGATION
 from flight.inference.centering import center
 from flight.inference.engine import Engine
 from flight.inference.input_monitor import InputMonitor, read_monitor
-from flight.inference.planes import topic_planes
 from flight.inference.quality import find_flags
 from flight.settings import default_settings
-from ground_tools.evaluation.navigation import product_of
+from ground_tools.evaluation.navigation import make_product
 from ground_tools.evaluation.worker_pool import call_on_all_cores
 from ground_tools.monitoring.nonsense import JUDGING_SEED, KINDS, make_frame
 from ground_tools.monitoring.views import read_split
@@ -131,13 +130,8 @@ def _consume(engine: Engine, pixels: NDArray[Any], bit_depth: int, passes: int) 
     bundle = engine.bundle
     settings = replace(default_settings(bundle), passes=passes)
     maps = engine.segment(pixels, bit_depth=bit_depth, centered=False, seed=1, settings=settings)
-    classes = [{"index": c.index, "name": c.name, "role": c.role} for c in bundle.classes]
-    products = {}
-    for topic in (TOPIC_NAVIGATION, TOPIC_HAZARD):
-        planes = {name: plane for name, plane, _ in topic_planes(maps, bundle.classes, topic, settings)}
-        products[topic] = product_of(planes, classes, list(maps.flags), maps.map_to_sensor, topic)
-    fix = navigation_fix(products[TOPIC_NAVIGATION])
-    landing = landing_circles(products[TOPIC_HAZARD], _LEAST_RADIUS_PX, 16)
+    fix = navigation_fix(make_product(bundle, maps, settings, TOPIC_NAVIGATION))
+    landing = landing_circles(make_product(bundle, maps, settings, TOPIC_HAZARD), _LEAST_RADIUS_PX, 16)
     circles = 0 if isinstance(landing, Refusal) else len(landing.circles)
     return not isinstance(fix, Refusal) or circles > 0, circles
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ground_tools.datasets.noise import own_noise
+from ground_tools.datasets.noise import noise_seeded_by_image
 from ground_tools.datasets.store import LoadedSet, load, read_description
 
 Image = NDArray[Any]
@@ -28,7 +28,7 @@ class Split:
     def image(self, number: int) -> NDArray[np.uint8]:
         """An image as the set's networks see it. Returns (H, W) uint8."""
         image = np.asarray(self.loaded.images[number])
-        return np.rint(own_noise(image) * 255.0).astype(np.uint8) if self.noisy else image
+        return np.rint(noise_seeded_by_image(image) * 255.0).astype(np.uint8) if self.noisy else image
 
 
 def read_split(path: Path, split: str) -> Split:

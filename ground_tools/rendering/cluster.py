@@ -83,14 +83,14 @@ def render_campaign(
     with progress(total=total, done=done, unit="image", label=campaign.name) as bar:
         if missing:
             with _client(workers, scheduler) as client:
-                for rendered in _rendered(client, campaign, parts, missing):
+                for rendered in _render_shards(client, campaign, parts, missing):
                     write_whole(out / "shards" / rendered.shard.file_name, rendered.data)
                     _log(out, rendered, len(client.nthreads()))
                     bar.update(rendered.shard.count)
     write_description(out, {**description, "samples": total, "sha256": write_index(out)})
 
 
-def _rendered(
+def _render_shards(
     client: Client, campaign: Campaign, parts: dict[str, BodyParts], missing: list[Shard]
 ) -> Iterator[RenderedShard]:
     """The missing shards as they are finished.
@@ -102,7 +102,7 @@ def _rendered(
         todo = [shard for shard in missing if shard.body == body]
         if todo:
             # A task, not scattered data: when the worker that holds it dies, the scheduler makes it again.
-            held = client.submit(_held, body_parts, pure=False, priority=-len(futures))
+            held = client.submit(_hold, body_parts, pure=False, priority=-len(futures))
             for shard in todo:
                 future = client.submit(
                     render_shard,
@@ -130,7 +130,7 @@ def _rendered(
         client.cancel(list(futures), force=True)
 
 
-def _held(parts: BodyParts) -> BodyParts:
+def _hold(parts: BodyParts) -> BodyParts:
     return parts
 
 

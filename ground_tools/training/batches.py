@@ -61,7 +61,7 @@ class BodyBatches(keras.utils.PyDataset):
 class UNetBatches(keras.utils.PyDataset):
     """Batches for the UNet: ((image, window offset), labels in the window), with a folded head (image, labels).
 
-    beside: of which each batch has `recipe.beside` images more, drawn at random; an epoch is one over `pixels` all the
+    second: of which each batch has `recipe.beside` images more, drawn at random; an epoch is one over `pixels` all the
     same. whole_only: leave out the last batch of an epoch if it is not full, which cannot be spread over devices.
     """
 
@@ -69,13 +69,13 @@ class UNetBatches(keras.utils.PyDataset):
         self,
         pixels: Pixels,
         recipe: Recipe,
-        beside: Pixels | None = None,
+        second: Pixels | None = None,
         whole_only: bool = False,
         first_epoch: int = 0,
     ) -> None:
         super().__init__()
         self._length = _batches(len(pixels), recipe, whole_only)
-        self._pixels, self._beside, self._recipe = pixels, beside, recipe
+        self._pixels, self._second, self._recipe = pixels, second, recipe
         self._epoch = first_epoch
 
     def __len__(self) -> int:
@@ -88,8 +88,8 @@ class UNetBatches(keras.utils.PyDataset):
         recipe = self._recipe
         chosen, generator = _chosen(recipe, self._epoch, len(self._pixels), index)
         samples = [(self._pixels, sample) for sample in chosen]
-        if self._beside is not None:
-            samples += [(self._beside, sample) for sample in generator.integers(len(self._beside), size=recipe.beside)]
+        if self._second is not None:
+            samples += [(self._second, sample) for sample in generator.integers(len(self._second), size=recipe.beside)]
         images, labels, offsets = [], [], []
         for pixels, sample in samples:
             orientation = int(generator.integers(8)) if recipe.augmentation.orientations else 0

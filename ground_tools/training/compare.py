@@ -85,12 +85,12 @@ def load_comparison(name_or_path: str) -> Comparison:
 
 
 def compare(
-    comparison: Comparison, dataset: Path, begin: Path, out: Path, also: list[Path], beside: Path | None
+    comparison: Comparison, dataset: Path, start_from: Path, out: Path, also: list[Path], second_set: Path | None
 ) -> ComparisonFigures:
     """Train what is not trained yet, each in a folder of OUT and a process of its own; returns the figures.
 
-    also: further sets on whose validation splits the networks are evaluated. beside: the set for changes that
-    have images of another one in each batch. Raises RuntimeError naming the log of a training that failed, ValueError
+    also: further sets on whose validation splits the networks are evaluated. second_set: for changes that have images
+    of one in each batch. Raises RuntimeError naming the log of a training that failed, ValueError
     where the folder holds another training or a set is missing.
     """
     runs = [(name, seed) for name in comparison.rows for seed in comparison.seeds]
@@ -99,7 +99,7 @@ def compare(
     for name, seed in (bar := progress(runs, unit="training", label=comparison.name)):
         bar.set_postfix_str(f"{name}, seed {seed}")
         folder = out / f"{list(comparison.rows).index(name):02d}_seed_{seed}"
-        trained[name].append(_train(comparison, name, seed, dataset, begin, folder, also, beside))
+        trained[name].append(_train(comparison, name, seed, dataset, start_from, folder, also, second_set))
     recipe = load_recipe(comparison.recipe, comparison.rows[AS_IT_IS])
     return ComparisonFigures(
         title=comparison.title,
@@ -119,20 +119,20 @@ def _train(
     name: str,
     seed: int,
     dataset: Path,
-    begin: Path,
+    start_from: Path,
     out: Path,
     also: list[Path],
-    beside: Path | None,
+    second_set: Path | None,
 ) -> Run:
     fields = {**comparison.rows[name], "seed": seed}
     recipe = load_recipe(comparison.recipe, fields)
-    if recipe.beside and beside is None:
-        raise ValueError(f"--beside: {name} needs a set of which images are in each batch")
+    if recipe.beside and second_set is None:
+        raise ValueError(f"--second-set: {name} needs a set of which images are in each batch")
     command = [sys.executable, "-m", "ground_tools.cli", "train", "--recipe", comparison.recipe]
     command += ["--dataset", str(dataset), "--out", str(out)]
-    command += ["--encoder" if comparison.begin == "encoder" else "--start-from", str(begin)]
+    command += ["--encoder" if comparison.begin == "encoder" else "--start-from", str(start_from)]
     if recipe.beside:
-        command += ["--beside", str(beside)]
+        command += ["--second-set", str(second_set)]
     for field, value in fields.items():
         command += ["--set", f"{field}={json.dumps(value)}"]
     if not (out / "training.json").exists():
@@ -142,7 +142,7 @@ def _train(
         if done.returncode:
             raise RuntimeError(f"training {out}: exit code {done.returncode}; see {out / 'output.txt'}")
     record = json.loads((out / "training.json").read_text())
-    _check(record, recipe, dataset, begin, out)
+    _check(record, recipe, dataset, start_from, out)
     known = {name: record["validation"][name] for name in ("epoch", "miou", "iou")}
     mious = _evaluate_once(out, also, recipe.minimum_boulder_pixels) if also else UNSET
     return Run(seed=seed, minutes=record["minutes"], **known, also=mious)
@@ -163,12 +163,12 @@ def _evaluate_once(out: Path, sets: list[Path], minimum_boulder_pixels: int) -> 
     return mious
 
 
-def _check(record: dict[str, Any], recipe: Recipe, dataset: Path, begin: Path, out: Path) -> None:
+def _check(record: dict[str, Any], recipe: Recipe, dataset: Path, start_from: Path, out: Path) -> None:
     """Raise ValueError when a training that is there is not the one that is asked for."""
     asked = {
         "recipe": recipe.record(),
         "dataset": provenance(dataset),
-        "began_from": {"weights_sha256": start_digest(begin)},
+        "began_from": {"weights_sha256": start_digest(start_from)},
     }
     for part, values in asked.items():
         for field, value in values.items():

@@ -38,7 +38,7 @@ from ground_tools.training.outcome import (
     write_best,
     write_record,
 )
-from ground_tools.training.pixels import read_pixels
+from ground_tools.training.pixels import Pixels, read_pixels
 from ground_tools.training.progress import LOG_FILE, Curves, EpochLine, StepBar, read_log
 from ground_tools.training.recipes import Recipe
 from ground_tools.training.records import provenance
@@ -98,7 +98,7 @@ def _callbacks(recipe: Recipe, out: Path) -> list[keras.callbacks.Callback]:
     ]
 
 
-def _begin(recipe: Recipe, dataset: Path, out: Path, start: Path | None, beside: Path | None = None) -> int:
+def _begin(recipe: Recipe, dataset: Path, out: Path, start: Path | None, second_set: Path | None = None) -> int:
     """Open or continue a training in `out`; returns the number of epochs done.
 
     Raises ValueError when the folder holds a training of another recipe, set or starting point: going on from it
@@ -108,7 +108,7 @@ def _begin(recipe: Recipe, dataset: Path, out: Path, start: Path | None, beside:
     identity: dict[str, Any] = {
         "recipe": {name: value for name, value in recipe.record().items() if name != "epochs"},
         "dataset": provenance(dataset),
-        "beside": None if beside is None else provenance(beside),
+        "beside": None if second_set is None else provenance(second_set),
         "origin_sha256": start_digest(start) if start else None,
     }
     path = out / STARTED_FILE
@@ -161,36 +161,10 @@ def train_encoder(recipe: Recipe, dataset: Path, out: Path) -> Path:
     return path
 
 
-def train_unet(
-    recipe: Recipe,
-    dataset: Path,
-    out: Path,
-    encoder: Path | None,
-    start_from: Path | None,
-    unpack_to: Path | None = None,
-    beside: Path | None = None,
-) -> Path:
-    """Train a UNet from an encoder's weights, or from another UNet's. Returns the best epoch's weights.
-
-    start_from: weights of a UNet, or a bundle of one network, whose int8 weights are taken as floats. unpack_to: where
-    to keep the training split's pixels, to be read as batches need them; None: in memory. beside: the set of which each
-    batch has `recipe.beside` training images more. Raises ValueError when neither or both starting points are given,
-    and for a set beside without a recipe that takes one, or the other way round.
-    """
-    start = encoder or start_from
-    if start is None or (encoder is not None and start_from is not None):
-        raise ValueError("training a UNet starts from either --encoder or --start-from weights")
-    if (beside is None) != (recipe.beside == 0):
-        raise ValueError(f"--beside: recipe {recipe.name} takes {recipe.beside or 'no'} images of another set a batch")
-    keras.utils.set_random_seed(recipe.seed)
-    done = _begin(recipe, dataset, out, start, beside)
-    pixels = recipe.minimum_boulder_pixels
-    train = read_pixels(dataset, "train", pixels, unpack_to).some(recipe.images)
-    more = None if beside is None else read_pixels(beside, "train", pixels, unpack_to)
-    validation = read_pixels(dataset, "validation", pixels)
-    if recipe.head == "windowed" and recipe.window > train.images.shape[1]:
-        raise ValueError(f"recipe {recipe.name}: window: expected at most {train.images.shape[1]}, got {recipe.window}")
-    noise = read_description(dataset)["noise"]
+def _build_unet(
+    recipe: Recipe, train: Pixels, noise: dict[str, Any] | None, encoder: Path | None, start: Path
+) -> keras.Model:
+    """The UNet with the weights that it starts from: an encoder's, or those of `start`. noise: of the set."""
     size = train.images.shape[1]
     unet = build_unet(len(CLASS_NAMES), UNetDropout(recipe.dropout.blocks, recipe.dropout.head), size=size)
     if encoder is not None:
@@ -204,6 +178,42 @@ def train_unet(
         else:
             unet.load_weights(start)
         take_encoder(unet, unet, freeze=recipe.freeze_encoder)
+    return unet
+
+
+def train_unet(
+    recipe: Recipe,
+    dataset: Path,
+    out: Path,
+    encoder: Path | None,
+    start_from: Path | None,
+    unpack_to: Path | None = None,
+    second_set: Path | None = None,
+) -> Path:
+    """Train a UNet from an encoder's weights, or from another UNet's. Returns the best epoch's weights.
+
+    start_from: weights of a UNet, or a bundle of one network, whose int8 weights are taken as floats. unpack_to: where
+    to keep the training split's pixels, to be read as batches need them; None: in memory. second_set: of which each
+    batch has `recipe.beside` training images more. Raises ValueError when neither or both starting points are given,
+    and for a second set without a recipe that takes one, or the other way round.
+    """
+    start = encoder or start_from
+    if start is None or (encoder is not None and start_from is not None):
+        raise ValueError("training a UNet starts from either --encoder or --start-from weights")
+    if (second_set is None) != (recipe.beside == 0):
+        raise ValueError(
+            f"--second-set: recipe {recipe.name} takes {recipe.beside or 'no'} images of another set a batch"
+        )
+    keras.utils.set_random_seed(recipe.seed)
+    done = _begin(recipe, dataset, out, start, second_set)
+    pixels = recipe.minimum_boulder_pixels
+    train = read_pixels(dataset, "train", pixels, unpack_to).some(recipe.images)
+    more = None if second_set is None else read_pixels(second_set, "train", pixels, unpack_to)
+    validation = read_pixels(dataset, "validation", pixels)
+    if recipe.head == "windowed" and recipe.window > train.images.shape[1]:
+        raise ValueError(f"recipe {recipe.name}: window: expected at most {train.images.shape[1]}, got {recipe.window}")
+    noise = read_description(dataset)["noise"]
+    unet = _build_unet(recipe, train, noise, encoder, start)
     model = add_window(unet, recipe.window) if recipe.head == "windowed" else fold_head(unet)
     batches = UNetBatches(train, recipe, more, devices() > 1, done)
     model.compile(
@@ -217,7 +227,7 @@ def train_unet(
     best = json.loads(best_file(path).read_text())
     images = {"train": len(train), "validation": len(validation)}
     measured = {"images": images, "validation": best, "began_from": describe_origin(start)}
-    if beside is not None:
-        measured["beside"] = provenance(beside)
+    if second_set is not None:
+        measured["beside"] = provenance(second_set)
     write_record(recipe, provenance(dataset), out, path, read_log(out), measured)
     return path

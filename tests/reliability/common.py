@@ -13,6 +13,7 @@ from flight.bundle import load_bundle
 from flight.icd.products import Product
 from flight.inference.engine import Engine, Maps
 from flight.inference.planes import topic_planes
+from flight.service.statistics import resident_memory_bytes
 from flight.settings import default_settings
 
 
@@ -51,13 +52,18 @@ def planes_digest(planes: dict[str, Any], affine: list[float]) -> str:
 
 
 def resident_bytes(*pids: int) -> int:
-    """Resident memory of processes together."""
-    total = 0
-    for pid in pids:
-        total += int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * 4096
-    return total
+    """Resident memory of processes together, all of which must be there."""
+    each = [resident_memory_bytes(pid) for pid in pids]
+    assert all(each)
+    return sum(each)
 
 
 def open_descriptors(*pids: int) -> int:
     """Open file descriptors of processes together."""
     return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids)
+
+
+def percentile(values: list[float], fraction: float) -> float:
+    """Of unordered values, by the nearest rank."""
+    ordered = sorted(values)
+    return ordered[round(fraction * (len(ordered) - 1))]

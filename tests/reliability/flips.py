@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from flight.bundle import BundleError, load_bundle
 from flight.service.record import COPIES, Record, RecordStore
-from tests.flight.service.scenarios import EventsHeard
+from tests.flight.service.scenarios import RecordingSink
 from tests.flight.service_process import running_service
 from tests.reliability.common import OfflineAnswers, product_digest
 from tests.tiny_bundle import body_frame
@@ -43,12 +43,12 @@ def run(folder: Path, bundle: Path, flips: int) -> dict[str, Any]:
     for number in tqdm(range(flips - bundle_flips), desc="record flips", unit="flip"):
         shutil.rmtree(state, ignore_errors=True)
         record = Record(parameters={"passes": 1 + number % 100, "gamma": 2.5, "mode": "UNetH"})
-        RecordStore(state, EventsHeard()).save(record)
+        RecordStore(state, RecordingSink()).save(record)
         _flip(state / generator.choice(COPIES), generator)
-        events = EventsHeard()
+        events = RecordingSink()
         store = RecordStore(state, events)
         right = store.record == record and [event for event, _ in events.sent] == ["record_copy_damaged"]
-        events = EventsHeard()
+        events = RecordingSink()
         whole = RecordStore(state, events)
         detected += right and whole.record == record and events.sent == []
         served += store.record != record

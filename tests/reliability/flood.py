@@ -13,6 +13,7 @@ import zmq
 from flight.icd.frames import encode_frame
 from hil.sources.folder import open_source
 from tests.flight.service_process import RunningService, running_service
+from tests.reliability.common import percentile
 
 _PASSES = 2
 # For as many seconds of flood, frames one at a time: enough for a p99, at 60 s.
@@ -34,16 +35,16 @@ def run(folder: Path, bundle: Path, seconds: float) -> dict[str, Any]:
             sustainable = calm / (time.monotonic() - began)
         flooded, sent = _flood(service, 100.0 * sustainable, seconds)
         counters = service.command("get_status")["counters"]
-    calm, loaded = _percentile(unloaded, 0.99), _percentile(flooded, 0.99)
+    calm, loaded = percentile(unloaded, 0.99), percentile(flooded, 0.99)
     return {
         "flood_seconds": seconds,
         "flood_rate_ratio": round(sent / seconds / sustainable, 1),
         "flood_frames_answered": len(flooded),
         "flood_frames_superseded": counters["frames_superseded"],
         "flood_latency_ms": {
-            "unloaded_p50": round(_percentile(unloaded, 0.5), 1),
+            "unloaded_p50": round(percentile(unloaded, 0.5), 1),
             "unloaded_p99": round(calm, 1),
-            "flooded_p50": round(_percentile(flooded, 0.5), 1),
+            "flooded_p50": round(percentile(flooded, 0.5), 1),
             "flooded_p99": round(loaded, 1),
         },
         "flood_p99_ratio": round(loaded / calm, 3),
@@ -68,11 +69,6 @@ def _flood(service: RunningService, rate_hz: float, seconds: float) -> tuple[lis
 
 def _latency_ms(product: Any) -> float:
     return float(product.header["published_time_ns"] - product.header["received_time_ns"]) * 1e-6
-
-
-def _percentile(values: list[float], fraction: float) -> float:
-    ordered = sorted(values)
-    return ordered[round(fraction * (len(ordered) - 1))]
 
 
 def main(arguments: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Campaign: strangers without a key, whose handshakes fail hundreds of times a second."""
+"""Campaign: peers without a key, whose handshakes fail hundreds of times a second."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 
 from tests.flight.service.peers import free_endpoints, make_keys
 from tests.flight.service_process import RunningService, running_service
+from tests.reliability.common import percentile
 from tests.tiny_bundle import body_frame
 
 RATE_HZ = 1000.0
@@ -26,14 +27,14 @@ _AT_ONCE = struct.pack("ii", 1, 0)
 
 
 def run(folder: Path, bundle: Path, seconds: float) -> dict[str, Any]:
-    """Latency of frames one at a time, from sending to the product: without strangers, and with them."""
+    """Latency of frames one at a time, from sending to the product: without such peers, and with them."""
     keys = make_keys(folder / "keys")
     settings = keys.settings + "[parameters]\nself_test_interval = 0\n"
     endpoints = free_endpoints("127.0.0.1")
     with running_service(folder, bundle, settings, endpoints=endpoints, keys=keys.clients) as service:
         quiet = measure_latencies(service, "quiet", seconds)
         before = service.command("get_status")["counters"]["handshakes_failed"]
-        with strangers(service):
+        with unauthenticated_peers(service):
             began = time.monotonic()
             attacked = measure_latencies(service, "attacked", seconds)
             lasted = time.monotonic() - began
@@ -66,14 +67,8 @@ def measure_latencies(service: RunningService, source: str, seconds: float) -> l
     return latencies
 
 
-def percentile(values: list[float], fraction: float) -> float:
-    """Of unordered values, by the nearest rank."""
-    ordered = sorted(values)
-    return ordered[round(fraction * (len(ordered) - 1))]
-
-
 @contextlib.contextmanager
-def strangers(service: RunningService) -> Any:
+def unauthenticated_peers(service: RunningService) -> Any:
     """A process that fails handshakes on the socket of the products, RATE_HZ of them, while the block lasts."""
     # It yields to everyone: its own computing is not what is measured.
     process = subprocess.Popen(
@@ -83,14 +78,14 @@ def strangers(service: RunningService) -> Any:
     try:
         time.sleep(2.0)
         yield
-        assert process.poll() is None, "the strangers ended"
+        assert process.poll() is None, "the peers ended"
     finally:
         process.kill()
         process.wait()
 
 
 def main(endpoints: list[str]) -> None:
-    """The strangers, until they are killed. endpoints: tcp ones, taken in turn."""
+    """The peers, until they are killed. endpoints: tcp ones, taken in turn."""
     addresses = [endpoint.removeprefix("tcp://").rpartition(":") for endpoint in endpoints]
     began, count = time.monotonic(), 0
     while True:

@@ -18,7 +18,7 @@ from tests.reliability.common import OfflineAnswers, product_digest
 from tests.tiny_bundle import body_frame
 
 _HANG_TIMEOUT_S = 1.0
-# Longer than any patience with a worker.
+# Longer than any limit on a worker's silence.
 _LENGTHS_S = (1.5, 3.0)
 # From one process going on to the next: one of them is always the first.
 _STAGGER_S = 0.05

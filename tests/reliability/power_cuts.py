@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shutil
@@ -13,8 +12,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from flight.bundle import load_bundle, write_sums
+from flight.bundle import load_bundle
 from flight.client import Commander, CommandFailed
+from tests.flight.service.scenarios import variant
 from tests.flight.service_process import RunningService, running_service
 
 
@@ -22,7 +22,7 @@ def run(folder: Path, bundle: Path, cuts: int) -> dict[str, Any]:
     """Cut so often. Two parameters are always set together, so that a mixture would show."""
     generator = random.Random(17)
     uplink = folder / "uplink"
-    names = {_variant(bundle, uplink / name, name): name for name in ("one", "two")}
+    names = {load_bundle(variant(bundle, uplink / name, name)).sha256: name for name in ("one", "two")}
     factory = load_bundle(bundle).sha256
     settings = f'[storage]\nstate = "{folder}/state"\nbundles = "{uplink}"\n[worker]\nrestart_limit = 100000\n'
     mixtures = 0
@@ -38,10 +38,10 @@ def run(folder: Path, bundle: Path, cuts: int) -> dict[str, Any]:
             pair = (None, None) if pair == (load_bundle(bundle).passes, 0) and written == 0 else pair
             if pair not in possible_pairs or status["bundle"]["sha256"] not in possible_bundles:
                 mixtures += 1
-            said = _Said(pair, status["bundle"]["sha256"])
+            confirmed = _ConfirmedCommands(pair, status["bundle"]["sha256"])
             threads = [
-                threading.Thread(target=_set, args=(service, said), daemon=True),
-                threading.Thread(target=_activate, args=(service, said, names), daemon=True),
+                threading.Thread(target=_set, args=(service, confirmed), daemon=True),
+                threading.Thread(target=_activate, args=(service, confirmed, names), daemon=True),
             ]
             for thread in threads:
                 thread.start()
@@ -51,18 +51,18 @@ def run(folder: Path, bundle: Path, cuts: int) -> dict[str, Any]:
                 if pid is not None:
                     os.kill(pid, 9)
             service.process.wait()
-            said.stop.set()
+            confirmed.stop.set()
             for thread in threads:
                 thread.join()
-        possible_pairs = {said.pair, said.next_pair}
-        possible_bundles = {said.bundle, said.next_bundle}
-        written += said.written
-        activated += said.activated
+        possible_pairs = {confirmed.pair, confirmed.next_pair}
+        possible_bundles = {confirmed.bundle, confirmed.next_bundle}
+        written += confirmed.written
+        activated += confirmed.activated
         shutil.rmtree(life)
     return {"power_cuts": cuts, "mixtures": mixtures, "power_cut_writes": written, "power_cut_activations": activated}
 
 
-class _Said:
+class _ConfirmedCommands:
     """What the service has confirmed, and what it was last asked for."""
 
     def __init__(self, pair: Any, bundle: str) -> None:
@@ -72,39 +72,30 @@ class _Said:
         self.written = self.activated = 0
 
 
-def _variant(bundle: Path, folder: Path, version: str) -> str:
-    shutil.copytree(bundle, folder)
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    manifest["version"] = version
-    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-    write_sums(folder)
-    return load_bundle(folder).sha256
-
-
-def _set(service: RunningService, said: _Said) -> None:
+def _set(service: RunningService, confirmed: _ConfirmedCommands) -> None:
     value = 0
     with Commander(service.endpoints["commands"], timeout_s=2.0) as commander:
-        while not said.stop.is_set():
+        while not confirmed.stop.is_set():
             value = value % 90 + 1
-            said.next_pair = (value, 100 * value)
+            confirmed.next_pair = (value, 100 * value)
             try:
                 commander.send("set_parameters", values={"passes": value, "deadline_ms": 100 * value})
             except (TimeoutError, CommandFailed):
                 return
-            said.pair = said.next_pair
-            said.written += 1
+            confirmed.pair = confirmed.next_pair
+            confirmed.written += 1
 
 
-def _activate(service: RunningService, said: _Said, names: dict[str, str]) -> None:
+def _activate(service: RunningService, confirmed: _ConfirmedCommands, names: dict[str, str]) -> None:
     with Commander(service.endpoints["commands"], timeout_s=2.0) as commander:
-        while not said.stop.is_set():
-            other = next(sha256 for sha256 in names if sha256 != said.bundle)
+        while not confirmed.stop.is_set():
+            other = next(sha256 for sha256 in names if sha256 != confirmed.bundle)
             try:
                 commander.send("load_bundle", path=names[other])
                 commander.send("validate_bundle")
-                said.next_bundle = other
+                confirmed.next_bundle = other
                 commander.send("activate_bundle")
             except (TimeoutError, CommandFailed):
                 return
-            said.bundle = other
-            said.activated += 1
+            confirmed.bundle = other
+            confirmed.activated += 1

@@ -68,9 +68,9 @@ _SECTIONS: dict[str, tuple[str, str, tuple[tuple[str, str, str], ...]]] = {
     ),
     "pause": (
         "Standstills",
-        "Service and worker stopped together for 1.5 to 3 s, longer than any patience with a worker, and continued one "
-        "50 ms after the other, in either order: as of a paused virtual machine. Half of them under frames, whose "
-        "products are compared with the offline answer.",
+        "Service and worker stopped together for 1.5 to 3 s, longer than any limit on a worker's silence, and "
+        "continued one 50 ms after the other, in either order: as of a paused virtual machine. Half of them under "
+        "frames, whose products are compared with the offline answer.",
         (
             ("standstills", "pauses", "40"),
             ("workers lost", "pause_workers_lost", "0"),
@@ -80,7 +80,7 @@ _SECTIONS: dict[str, tuple[str, str, tuple[tuple[str, str, str], ...]]] = {
     ),
     "swap": (
         "Other bundles in the place of the serving one",
-        "In turn the link behind the bundle given at start, the folder behind it, and the service's own copy are "
+        "In turn the link behind the factory bundle, the folder behind it, and the service's own copy are "
         "replaced by another whole bundle, of the same modes or of another, and the worker is killed. The product of "
         "the next frame is compared with the offline answer of the bundle that it names.",
         (

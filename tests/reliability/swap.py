@@ -20,7 +20,7 @@ _FRAME = body_frame(40, 60, 14)
 
 
 def run(folder: Path, bundle: Path, swaps: int) -> dict[str, Any]:
-    """Swap so many times, in turn: the link and the folder given at start, and the service's own copy of it.
+    """Swap so many times, in turn: the link and the factory folder, and the service's own copy of it.
 
     The other bundles are whole: of the same modes with other networks, and of another mode.
     """

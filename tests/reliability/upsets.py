@@ -59,7 +59,10 @@ def flip_bit(pid: int, address: int, bit: int) -> None:
 
 
 def writable_pages(pid: int) -> list[tuple[int, str]]:
-    """The resident pages of all writable mappings: address, and what is mapped there."""
+    """The resident pages of all writable mappings: address, and what is mapped there.
+
+    Not the pages that the guard finds for itself: those that it leaves out must be hit, too.
+    """
     pages = []
     with Path(f"/proc/{pid}/pagemap").open("rb", buffering=0) as pagemap:
         for line in Path(f"/proc/{pid}/maps").read_text(encoding="utf-8", errors="replace").splitlines():

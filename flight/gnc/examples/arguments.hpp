@@ -17,7 +17,7 @@ int receive_products(int argc, char** argv, rubblemap::Topic topic, Handle handl
   const long count = argc > 2 ? std::strtol(argv[2], nullptr, 10) : 0;
   try {
     rubblemap::Receiver receiver(options);
-    std::uint64_t refused = 0;
+    std::uint64_t rejected = 0;
     for (long seen = 0; count == 0 || seen < count;) {
       receiver.poll(1000);
       if (const auto product = receiver.take()) {
@@ -25,9 +25,9 @@ int receive_products(int argc, char** argv, rubblemap::Topic topic, Handle handl
         std::fflush(stdout);
         ++seen;
       }
-      if (receiver.statistics().all_malformed() == refused) continue;
-      refused = receiver.statistics().all_malformed();
-      std::fprintf(stderr, "refused: %s\n", receiver.last_error());
+      if (receiver.statistics().all_malformed() == rejected) continue;
+      rejected = receiver.statistics().all_malformed();
+      std::fprintf(stderr, "rejected: %s\n", receiver.last_error());
     }
   } catch (const rubblemap::OpenError& error) {
     std::fprintf(stderr, "%s\n", error.what());

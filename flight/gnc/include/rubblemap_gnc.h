@@ -33,6 +33,7 @@ enum {
   RUBBLEMAP_TOPICS = 3,
   RUBBLEMAP_REASONS = 9,
   RUBBLEMAP_FLAGS = 16,
+  RUBBLEMAP_REFUSALS = 15,
   RUBBLEMAP_MOST_CIRCLES = 16
 };
 
@@ -83,7 +84,7 @@ typedef enum rubblemap_role {
   RUBBLEMAP_TERMINATOR = 3  /* where day meets night */
 } rubblemap_role;
 
-/* Why a product was refused; the index into rubblemap_statistics.malformed. */
+/* Why a product was rejected as malformed; the index into rubblemap_statistics.malformed. */
 typedef enum rubblemap_reason {
   RUBBLEMAP_WRONG_PARTS = 0,      /* not 2 to 10 message parts */
   RUBBLEMAP_OVERSIZED_PART = 1,   /* beyond what was set aside, or beyond max_height, max_width or max_classes */
@@ -150,7 +151,7 @@ typedef struct rubblemap_options {
   const char *products_keys;
   uint32_t topics;      /* RUBBLEMAP_TOPIC_NAVIGATION | ...: at least one, and no other bit */
   uint32_t max_height;  /* of a map, pixels; memory is set aside for it, for the consumers 34 bytes a pixel */
-  uint32_t max_width;   /* products beyond these three are refused as oversized_part */
+  uint32_t max_width;   /* products beyond these three are rejected as oversized_part */
   uint32_t max_classes; /* as many layers has map.full */
   uint32_t max_taken;   /* products that are held at the same time */
   int queue;            /* products that libzmq keeps for a caller that does not poll */
@@ -392,7 +393,7 @@ void rubblemap_get_statistics(const rubblemap_gnc *gnc, rubblemap_statistics *st
 /* One line on the last call that failed, of this handle, or with NULL of rubblemap_open in this thread. */
 const char *rubblemap_last_error(const rubblemap_gnc *gnc);
 
-/* One line on the last product that was refused; empty before there was one. */
+/* One line on the last product that was rejected; empty before there was one. */
 const char *rubblemap_last_malformed(const rubblemap_gnc *gnc);
 
 /* "oversized_part" and so on. */

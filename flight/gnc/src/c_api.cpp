@@ -43,6 +43,7 @@ SAME(RUBBLEMAP_REJECTED, rm::ReplyStatus::rejected);
 SAME(RUBBLEMAP_FAILED, rm::ReplyStatus::failed);
 SAME(RUBBLEMAP_CRC_MISMATCH, rm::Reason::crc_mismatch);
 SAME(RUBBLEMAP_MAP, rm::Value::Type::map);
+SAME(RUBBLEMAP_REFUSALS, rm::consumers::refusal_count);
 SAME(RUBBLEMAP_REFUSAL_HIGH_ENTROPY, rm::consumers::Refusal::high_entropy);
 SAME(RUBBLEMAP_REFUSAL_INVALID_ARGUMENT, rm::consumers::Refusal::invalid_argument);
 SAME(RUBBLEMAP_REFUSAL_NOT_A_BODY, rm::consumers::Refusal::not_a_body);
@@ -493,7 +494,7 @@ const char* rubblemap_reason_name(rubblemap_reason reason) {
 
 const char* rubblemap_refusal_name(rubblemap_refusal refusal) {
   // Literals, with a zero behind them.
-  return static_cast<unsigned>(refusal) <= RUBBLEMAP_REFUSAL_INVALID_ARGUMENT
+  return static_cast<unsigned>(refusal) < rm::consumers::refusal_count
              ? rm::consumers::name_of(static_cast<rm::consumers::Refusal>(refusal)).data()
              : "";
 }

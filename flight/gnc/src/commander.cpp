@@ -130,13 +130,13 @@ struct Commander::State {
 
   bool decode(std::size_t size, Reply& reply) noexcept {
     if (!reader.read(incoming.data(), size)) {
-      return refuse(fault, Reason::malformed_header, "reply: expected a msgpack map, got other %zu bytes", size);
+      return reject(fault, Reason::malformed_header, "reply: expected a msgpack map, got other %zu bytes", size);
     }
     Fields fields(reader, reader.root(), {"reply"}, fault);
     std::uint64_t schema = 0;
     Text<64> type;
     if (!fields.whole("schema", schema_version, schema_version, schema) || !fields.text("type", type)) return false;
-    if (type != "reply") return fields.refuse("type", "'reply'", fields.value("type"));
+    if (type != "reply") return fields.reject("type", "'reply'", fields.value("type"));
     return fields.whole("id", reply.id) && fields.choice("status", reply_status_names, reply.status) &&
            fields.text("code", reply.code) && fields.text("message", reply.message) && fields.map("result") != nullptr;
   }

@@ -42,7 +42,7 @@ private:
 
 }  // namespace
 
-bool refuse(Fault& fault, Reason reason, const char* format, ...) noexcept {
+bool reject(Fault& fault, Reason reason, const char* format, ...) noexcept {
   fault.reason = reason;
   std::va_list arguments;
   va_start(arguments, format);
@@ -51,34 +51,34 @@ bool refuse(Fault& fault, Reason reason, const char* format, ...) noexcept {
   return false;
 }
 
-bool Fields::refuse(const char* name, const char* expected, const Token* got, Reason reason) noexcept {
+bool Fields::reject(const char* name, const char* expected, const Token* got, Reason reason) noexcept {
   const Shown shown(got);
   if (place_.number < 0) {
-    return rubblemap::refuse(fault_, reason, "%s.%s: expected %s, got %s", place_.name, name, expected, shown.text);
+    return rubblemap::reject(fault_, reason, "%s.%s: expected %s, got %s", place_.name, name, expected, shown.text);
   }
-  return rubblemap::refuse(fault_, reason, "%s[%d].%s: expected %s, got %s", place_.name, place_.number, name, expected,
+  return rubblemap::reject(fault_, reason, "%s[%d].%s: expected %s, got %s", place_.name, place_.number, name, expected,
                            shown.text);
 }
 
-bool Fields::refuse_text(const char* name, const Token& token, std::size_t most) noexcept {
+bool Fields::reject_text(const char* name, const Token& token, std::size_t most) noexcept {
   char expected[48];
   std::snprintf(expected, sizeof expected, "text of at most %zu bytes", most);
-  return refuse(name, expected, &token);
+  return reject(name, expected, &token);
 }
 
-bool Fields::refuse_choice(const char* name, const Token& token, const std::string_view* names,
+bool Fields::reject_choice(const char* name, const Token& token, const std::string_view* names,
                            std::size_t count) noexcept {
   Text<120> expected;
   for (std::size_t i = 0; i < count; ++i) {
     expected.append(i == 0 ? "" : " | ");
     expected.append(names[i]);
   }
-  return refuse(name, expected.c_str(), &token);
+  return reject(name, expected.c_str(), &token);
 }
 
 const Token* Fields::value(const char* name) noexcept {
   const Token* token = reader_.find(map_, name);
-  if (token == nullptr) refuse(name, "a value", nullptr);
+  if (token == nullptr) reject(name, "a value", nullptr);
   return token;
 }
 
@@ -87,14 +87,14 @@ const Token* Fields::array(const char* name, std::uint32_t low, std::uint32_t hi
   if (token == nullptr || (token->kind == Kind::array && token->size >= low && token->size <= high)) return token;
   char expected[48];
   std::snprintf(expected, sizeof expected, "%" PRIu32 "..%" PRIu32 " items", low, high);
-  refuse(name, expected, token);
+  reject(name, expected, token);
   return nullptr;
 }
 
 const Token* Fields::map(const char* name) noexcept {
   const Token* token = value(name);
   if (token == nullptr || token->kind == Kind::map) return token;
-  refuse(name, "a map", token);
+  reject(name, "a map", token);
   return nullptr;
 }
 
@@ -114,7 +114,7 @@ bool Fields::number(const char* name, const Token& token, double low, double hig
   }
   char expected[64];
   std::snprintf(expected, sizeof expected, "%g..%g", low, high);
-  return refuse(name, expected, &token);
+  return reject(name, expected, &token);
 }
 
 bool Fields::wide_whole(const char* name, const Token& token, std::uint64_t low, std::uint64_t high,
@@ -129,7 +129,7 @@ bool Fields::wide_whole(const char* name, const Token& token, std::uint64_t low,
   } else {
     std::snprintf(expected, sizeof expected, "%" PRIu64 "..%" PRIu64, low, high);
   }
-  return refuse(name, expected, &token);
+  return reject(name, expected, &token);
 }
 
 }  // namespace rubblemap

@@ -42,7 +42,7 @@ public:
       result = static_cast<Choice>(i);
       return true;
     }
-    return refuse_choice(name, *token, names.data(), Count);
+    return reject_choice(name, *token, names.data(), Count);
   }
 
   template <typename Whole>
@@ -73,17 +73,17 @@ public:
 
   template <std::size_t Capacity>
   [[nodiscard]] bool text(const char* name, const Token& token, Text<Capacity>& result) noexcept {
-    return (token.kind == Kind::text && result.assign({token.text, token.size})) || refuse_text(name, token, Capacity);
+    return (token.kind == Kind::text && result.assign({token.text, token.size})) || reject_text(name, token, Capacity);
   }
 
   // Always false: writes the fault "place.name: expected ..., got ...".
-  bool refuse(const char* name, const char* expected, const Token* got, Reason reason = Reason::invalid_field) noexcept;
+  bool reject(const char* name, const char* expected, const Token* got, Reason reason = Reason::invalid_field) noexcept;
 
 private:
   bool wide_whole(const char* name, const Token& token, std::uint64_t low, std::uint64_t high,
                   std::uint64_t& result) noexcept;
-  bool refuse_text(const char* name, const Token& token, std::size_t most) noexcept;
-  bool refuse_choice(const char* name, const Token& token, const std::string_view* names, std::size_t count) noexcept;
+  bool reject_text(const char* name, const Token& token, std::size_t most) noexcept;
+  bool reject_choice(const char* name, const Token& token, const std::string_view* names, std::size_t count) noexcept;
 
   const MapReader& reader_;
   const Token& map_;
@@ -92,6 +92,6 @@ private:
 };
 
 // Always false: writes the fault, as printf does.
-[[gnu::format(printf, 3, 4)]] bool refuse(Fault& fault, Reason reason, const char* format, ...) noexcept;
+[[gnu::format(printf, 3, 4)]] bool reject(Fault& fault, Reason reason, const char* format, ...) noexcept;
 
 }  // namespace rubblemap

@@ -12,7 +12,7 @@ namespace {
 
 using Error = char (&)[256];
 
-[[gnu::format(printf, 2, 3)]] bool refuse(Error error, const char* format, ...) noexcept {
+[[gnu::format(printf, 2, 3)]] bool reject(Error error, const char* format, ...) noexcept {
   std::va_list arguments;
   va_start(arguments, format);
   std::vsnprintf(error, sizeof error, format, arguments);
@@ -21,7 +21,7 @@ using Error = char (&)[256];
 }
 
 bool within(Error error, const char* field, double value, double low, double high) noexcept {
-  return (value >= low && value <= high) || refuse(error, "frame.%s: expected %g..%g, got %g", field, low, high, value);
+  return (value >= low && value <= high) || reject(error, "frame.%s: expected %g..%g, got %g", field, low, high, value);
 }
 
 bool sun_is_right(const Frame& frame, Error error) noexcept {
@@ -35,16 +35,16 @@ bool sun_is_right(const Frame& frame, Error error) noexcept {
 bool is_right(const Frame& frame, const FrameStamp& stamp, Error error) noexcept {
   const unsigned bits = frame.type == PixelType::u8 ? 8 : 16;
   if (stamp.source.empty() || stamp.source.size() > 32 || !is_utf8(stamp.source)) {
-    return refuse(error, "frame.source: expected 1..32 bytes of UTF-8, got %zu bytes", stamp.source.size());
+    return reject(error, "frame.source: expected 1..32 bytes of UTF-8, got %zu bytes", stamp.source.size());
   }
   if (frame.channels != 1 && frame.channels != 3) {
-    return refuse(error, "frame.channels: expected 1 | 3, got %u", frame.channels);
+    return reject(error, "frame.channels: expected 1 | 3, got %u", frame.channels);
   }
   if (frame.bit_depth != 0 && (frame.bit_depth < 8 || frame.bit_depth > bits)) {
-    return refuse(error, "frame.bit_depth: expected 8..%u for u%u, got %u", bits, bits, frame.bit_depth);
+    return reject(error, "frame.bit_depth: expected 8..%u for u%u, got %u", bits, bits, frame.bit_depth);
   }
   if (pixel_bytes(frame) > most_message_bytes) {
-    return refuse(error, "frame: expected at most %zu bytes of pixels, got %zu", most_message_bytes,
+    return reject(error, "frame: expected at most %zu bytes of pixels, got %zu", most_message_bytes,
                   pixel_bytes(frame));
   }
   return within(error, "height", frame.height, smallest_side, largest_side) &&
@@ -105,7 +105,7 @@ std::size_t encode_frame_header(const Frame& frame, const FrameStamp& stamp, std
   out.text("crc32");
   out.whole(stamp.crc32);
   if (!bytes.full) return bytes.used;
-  refuse(error, "frame header: expected a buffer for it, got one of %zu bytes", capacity);
+  reject(error, "frame header: expected a buffer for it, got one of %zu bytes", capacity);
   return 0;
 }
 

@@ -7,7 +7,7 @@ namespace rubblemap::consumers {
 namespace {
 
 // By Refusal.
-constexpr std::array<std::string_view, 15> refusal_names = {
+constexpr std::array<std::string_view, refusal_count> refusal_names = {
     "none",
     "invalid_product",
     "body_not_found",
@@ -25,7 +25,7 @@ constexpr std::array<std::string_view, 15> refusal_names = {
     "body_small",
 };
 
-static_assert(static_cast<std::size_t>(Refusal::body_small) + 1 == refusal_names.size());
+static_assert(static_cast<std::size_t>(Refusal::body_small) + 1 == refusal_count);
 
 // The refusal of a flag's name; none when there is no such.
 constexpr Refusal refusal_of(std::string_view flag) noexcept {

@@ -126,10 +126,10 @@ Moments moments(const MapView& view, Chosen chosen) noexcept {
 }
 
 // The body's mean relative entropy, and how far its centroid moves, in map pixels, when its pixels count only as far as
-// they are certain. The doubt of a whole side, mostly the night side, goes together: it is no error that averages out.
+// they are certain. The uncertainty of a whole side, mostly the night side, goes together, and does not average out.
 // False when no pixel is certain.
-bool without_doubt(const MapView& view, const std::uint8_t* body, const double* entropy, double& doubt,
-                   Vector& shift) noexcept {
+bool measure_certainty(const MapView& view, const std::uint8_t* body, const double* entropy, double& mean_entropy,
+                       Vector& shift) noexcept {
   const Moments whole = moments(view, [&](std::size_t pixel) { return body[pixel] != 0; });
   Moments certain;
   for_each_pixel(view, [&](std::size_t pixel, double u, double v) {
@@ -140,7 +140,7 @@ bool without_doubt(const MapView& view, const std::uint8_t* body, const double* 
     certain.v += certainty * v;
   });
   if (!(certain.count > 0.0)) return false;
-  doubt = 1.0 - certain.count / whole.count;
+  mean_entropy = 1.0 - certain.count / whole.count;
   shift = {whole.u / whole.count - certain.u / certain.count, whole.v / whole.count - certain.v / certain.count};
   return true;
 }
@@ -164,19 +164,19 @@ SunDirection sun_direction(const MapView& view, const std::uint8_t* body, const 
   const auto size = static_cast<double>(body_pixels);
   const double radius = std::sqrt(size * view.affine.pixel_area() / pi);
 
-  double doubts = 0.0;
-  double doubts_u = 0.0;
-  double doubts_v = 0.0;
+  double weight = 0.0;
+  double weighted_u = 0.0;
+  double weighted_v = 0.0;
   for_each_pixel(view, [&](std::size_t pixel, double u, double v) {
     if (!plain(pixel)) return;
-    doubts += entropy[pixel];
-    doubts_u += entropy[pixel] * u;
-    doubts_v += entropy[pixel] * v;
+    weight += entropy[pixel];
+    weighted_u += entropy[pixel] * u;
+    weighted_v += entropy[pixel] * v;
   });
-  if (doubts > 0.0) {
+  if (weight > 0.0) {
     const Moments sum = moments(view, plain);
     const Vector away =
-        view.affine.offset(sum.u / sum.count - doubts_u / doubts, sum.v / sum.count - doubts_v / doubts);
+        view.affine.offset(sum.u / sum.count - weighted_u / weight, sum.v / sum.count - weighted_v / weight);
     const double length = std::sqrt(away.x * away.x + away.y * away.y);
     if (length / radius >= least_entropy_strength) {
       return direction({away.x / length, away.y / length}, SunSource::entropy, length / radius, true);
@@ -236,14 +236,14 @@ Refusal navigation_fix(const NavigationMap& map, Workspace& workspace, Navigatio
   double* probability = scratch.doubles(1);
   for (std::size_t pixel = 0; pixel < view.pixels; ++pixel) {
     entropy[pixel] = unit_range(half_at(map.predictive_entropy, pixel) / view.largest_entropy);
-    const double doubt = 0.5 * entropy[pixel];
+    const double half = 0.5 * entropy[pixel];
     const bool background = view.has_role(map.class_map[pixel], Role::background);
-    probability[pixel] = body[pixel] != 0 ? 1.0 - doubt : (background && near[pixel] != 0 ? doubt : 0.0);
+    probability[pixel] = body[pixel] != 0 ? 1.0 - half : (background && near[pixel] != 0 ? half : 0.0);
   }
 
-  double doubt = 0.0;
+  double mean_entropy = 0.0;
   Vector shift{};
-  if (!without_doubt(view, body, entropy, doubt, shift)) return Refusal::no_certainty;
+  if (!measure_certainty(view, body, entropy, mean_entropy, shift)) return Refusal::no_certainty;
 
   NavigationFix result;
   double weight = 0.0;
@@ -267,7 +267,7 @@ Refusal navigation_fix(const NavigationMap& map, Workspace& workspace, Navigatio
     add_scatter(shape, p, u - mean_u, v - mean_v);
   });
   const double square = weight * weight;
-  const double length = correlation_length * std::max(least_doubt, doubt);
+  const double length = correlation_length * std::max(least_relative_entropy, mean_entropy);
   const double scale = length * length;
   const double quantization = (1.0 / 12.0) / std::max(1.0, weight);
   const Spread covariance =

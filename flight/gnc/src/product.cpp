@@ -53,18 +53,18 @@ private:
     // Of all numbers that JSON Schema takes for 1.
     const bool known =
         (version->kind == Kind::whole && version->whole == 1) || (version->kind == Kind::real && version->real == 1.0);
-    if (!known) return header_.refuse("schema", "1", version, Reason::unknown_schema);
+    if (!known) return header_.reject("schema", "1", version, Reason::unknown_schema);
     const Token* type = header_.value("type");
     if (type == nullptr) return false;
     if (type->kind == Kind::text && std::string_view(type->text, type->size) == "map") return true;
-    return header_.refuse("type", "'map'", type);
+    return header_.reject("type", "'map'", type);
   }
 
   bool identity() noexcept {
     Product& p = product_;
     return header_.choice("topic", topic_names, p.topic) && header_.whole("sequence", p.sequence) &&
            header_.text("source", p.source) &&
-           (!p.source.empty() || header_.refuse("source", "1..32 bytes", header_.value("source"))) &&
+           (!p.source.empty() || header_.reject("source", "1..32 bytes", header_.value("source"))) &&
            header_.whole("epoch", p.epoch) && header_.whole("frame_id", p.frame_id) &&
            header_.whole("capture_time_ns", p.capture_time_ns) &&
            header_.whole("received_time_ns", p.received_time_ns) &&
@@ -88,7 +88,7 @@ private:
     Fields fields(reader_, *map, {"map.bundle"}, fault_);
     Bundle& b = product_.bundle;
     return fields.text("name", b.name) && fields.text("version", b.version) && fields.text("sha256", b.sha256) &&
-           (is_sha256(b.sha256) || fields.refuse("sha256", "64 hexadecimal digits", fields.value("sha256")));
+           (is_sha256(b.sha256) || fields.reject("sha256", "64 hexadecimal digits", fields.value("sha256")));
   }
 
   bool parameters() noexcept {
@@ -116,7 +116,7 @@ private:
     product_.classes.clear();
     const Token* item = list + 1;
     for (std::uint32_t i = 0; i < list->size; ++i, item = reader_.behind(*item)) {
-      if (item->kind != Kind::map) return header_.refuse("classes", "maps {index, name, role}", item);
+      if (item->kind != Kind::map) return header_.reject("classes", "maps {index, name, role}", item);
       Fields fields(reader_, *item, {"map.classes", static_cast<int>(i)}, fault_);
       ClassDefinition& entry = *product_.classes.add();
       // Class i is what planes mean by i; the index after the last one is "uncertain", and must not be a class.
@@ -143,7 +143,7 @@ private:
     product_.planes.clear();
     const Token* item = list + 1;
     for (std::uint32_t i = 0; i < list->size; ++i, item = reader_.behind(*item)) {
-      if (item->kind != Kind::map) return header_.refuse("planes", "maps", item);
+      if (item->kind != Kind::map) return header_.reject("planes", "maps", item);
       Fields fields(reader_, *item, {"map.planes", static_cast<int>(i)}, fault_);
       if (!plane_entry(fields, *product_.planes.add(), stated_[i])) return false;
     }
@@ -166,19 +166,19 @@ private:
   bool topic_agrees() noexcept {
     const std::string_view first(reinterpret_cast<const char*>(parts_[0].data), parts_[0].size);
     if (first == name_of(product_.topic)) return true;
-    return refuse(fault_, Reason::topic_mismatch, "map.topic: expected that of the first part (%zu bytes), got %s",
+    return reject(fault_, Reason::topic_mismatch, "map.topic: expected that of the first part (%zu bytes), got %s",
                   first.size(), name_of(product_.topic).data());
   }
 
   bool planes_are_the_topics() noexcept {
     const auto& planes = product_.planes;
     if (planes.size() != count_ - 2) {
-      return refuse(fault_, Reason::wrong_planes, "map.planes: expected %zu entries as parts came, got %zu", count_ - 2,
+      return reject(fault_, Reason::wrong_planes, "map.planes: expected %zu entries as parts came, got %zu", count_ - 2,
                     planes.size());
     }
     if (product_.status == Status::invalid) {
       if (planes.empty()) return true;
-      return refuse(fault_, Reason::wrong_planes, "map.planes: expected none in an invalid product, got %zu",
+      return reject(fault_, Reason::wrong_planes, "map.planes: expected none in an invalid product, got %zu",
                     planes.size());
     }
     const TopicPlanes& wanted = planes_of(product_.topic);
@@ -186,12 +186,12 @@ private:
       return plane.name == definition.name && plane.dtype == definition.dtype &&
              plane.shape.size() == definition.dimensions;
     };
-    if (!std::equal(planes.begin(), planes.end(), wanted.begin(), wanted.end(), is_right)) return refuse_planes(wanted);
+    if (!std::equal(planes.begin(), planes.end(), wanted.begin(), wanted.end(), is_right)) return reject_planes(wanted);
     return planes_have_one_size() && layers_are_the_classes();
   }
 
   // Always false.
-  bool refuse_planes(const TopicPlanes& wanted) noexcept {
+  bool reject_planes(const TopicPlanes& wanted) noexcept {
     Text<160> names;
     for (const PlaneDefinition& plane : wanted) {
       names.append(names.empty() ? "" : ", ");
@@ -199,14 +199,14 @@ private:
       names.append(" ");
       names.append(name_of(plane.dtype));
     }
-    return refuse(fault_, Reason::wrong_planes, "map.planes: expected %s for %s, got %zu others", names.c_str(),
+    return reject(fault_, Reason::wrong_planes, "map.planes: expected %s for %s, got %zu others", names.c_str(),
                   name_of(product_.topic).data(), product_.planes.size());
   }
 
   bool layers_are_the_classes() noexcept {
     for (const Plane& plane : product_.planes) {
       if (plane.shape.size() < 3 || plane.shape[0] == product_.classes.size()) continue;
-      return refuse(fault_, Reason::wrong_planes, "plane %s: expected %zu layers as classes, got %u",
+      return reject(fault_, Reason::wrong_planes, "plane %s: expected %zu layers as classes, got %u",
                     plane.name.c_str(), product_.classes.size(), plane.shape[0]);
     }
     return true;
@@ -217,7 +217,7 @@ private:
     const Plane& first = product_.planes[0];
     for (const Plane& plane : product_.planes) {
       if (sides(plane, 2) == sides(first, 2) && sides(plane, 1) == sides(first, 1)) continue;
-      return refuse(fault_, Reason::wrong_planes,
+      return reject(fault_, Reason::wrong_planes,
                     "map.planes: expected one height and width, got %u x %u of %s and %u x %u of %s", sides(first, 2),
                     sides(first, 1), first.name.c_str(), sides(plane, 2), sides(plane, 1), plane.name.c_str());
     }
@@ -235,13 +235,13 @@ private:
     std::uint64_t expected = plane.dtype == Dtype::u8 ? 1 : 2;
     for (const std::uint32_t side : plane.shape) expected *= side;  // at most 2 * 4096^3, far below 2^64
     if (part.size != expected || stated.bytes != expected) {
-      return refuse(fault_, Reason::size_mismatch, "plane %s: expected %llu bytes, got %zu (%llu stated)",
+      return reject(fault_, Reason::size_mismatch, "plane %s: expected %llu bytes, got %zu (%llu stated)",
                     plane.name.c_str(), static_cast<unsigned long long>(expected), part.size,
                     static_cast<unsigned long long>(stated.bytes));
     }
     const auto crc = static_cast<std::uint32_t>(crc32_z(0, part.data, part.size));
     if (crc != stated.crc32) {
-      return refuse(fault_, Reason::crc_mismatch, "plane %s: crc32: expected 0x%08x, got 0x%08x", plane.name.c_str(),
+      return reject(fault_, Reason::crc_mismatch, "plane %s: crc32: expected 0x%08x, got 0x%08x", plane.name.c_str(),
                     stated.crc32, crc);
     }
     plane.bytes = part;
@@ -286,15 +286,15 @@ ProductDecoder::~ProductDecoder() = default;
 
 bool ProductDecoder::decode(const Part* parts, std::size_t count, Product& product, Fault& fault) noexcept {
   if (count < 2 || count > most_parts) {
-    return refuse(fault, Reason::wrong_parts, "product: expected 2..%zu message parts, got %zu", most_parts, count);
+    return reject(fault, Reason::wrong_parts, "product: expected 2..%zu message parts, got %zu", most_parts, count);
   }
   const Part& header = parts[1];
   if (header.size > most_header_bytes) {
-    return refuse(fault, Reason::malformed_header, "product header: expected at most %zu bytes, got %zu",
+    return reject(fault, Reason::malformed_header, "product header: expected at most %zu bytes, got %zu",
                   most_header_bytes, header.size);
   }
   if (!reader_->read(header.data, header.size)) {
-    return refuse(fault, Reason::malformed_header, "product header: expected a msgpack map, got other %zu bytes",
+    return reject(fault, Reason::malformed_header, "product header: expected a msgpack map, got other %zu bytes",
                   header.size);
   }
   return Decoding(*reader_, parts, count, product, fault).run();

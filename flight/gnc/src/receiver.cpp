@@ -148,7 +148,7 @@ struct Receiver::State {
     const std::size_t further = socket.discard_rest();
     Fault fault;
     if (fits && further > 0) {
-      fits = refuse(fault, Reason::wrong_parts, "product: expected 2..%zu message parts, got %zu", most_parts,
+      fits = reject(fault, Reason::wrong_parts, "product: expected 2..%zu message parts, got %zu", most_parts,
                     count + further);
     } else if (!fits) {
       fault = incomplete;
@@ -171,7 +171,7 @@ struct Receiver::State {
       const std::size_t capacity = count == 1 ? most_header_bytes : slot_bytes - used;
       const int size = socket.receive(buffer, capacity);
       if (size < 0) {
-        return refuse(incomplete, Reason::wrong_parts, "product part %zu: expected one, as announced, got none", count);
+        return reject(incomplete, Reason::wrong_parts, "product part %zu: expected one, as announced, got none", count);
       }
       if (!fits_in(count, size, capacity)) return false;
       parts[count] = {buffer, static_cast<std::size_t>(size)};
@@ -183,7 +183,7 @@ struct Receiver::State {
 
   bool fits_in(std::size_t part, int size, std::size_t capacity) noexcept {
     if (static_cast<std::size_t>(size) <= capacity) return true;
-    return refuse(incomplete, Reason::oversized_part,
+    return reject(incomplete, Reason::oversized_part,
                   "product part %zu: expected at most %zu bytes, as set aside, got %d", part, capacity, size);
   }
 
@@ -202,7 +202,7 @@ struct Receiver::State {
   static bool is_at_most(const char* field, std::size_t value, std::uint32_t limit, const char* option,
                          Fault& fault) noexcept {
     if (value <= limit) return true;
-    return refuse(fault, Reason::oversized_part, "%s: expected at most %u, as %s says, got %zu", field,
+    return reject(fault, Reason::oversized_part, "%s: expected at most %u, as %s says, got %zu", field,
                   static_cast<unsigned>(limit), option, value);
   }
 

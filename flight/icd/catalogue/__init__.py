@@ -21,6 +21,7 @@ from flight.icd.catalogue.products import (
     worst_status,
 )
 from flight.icd.catalogue.sockets import SOCKETS, SocketDefinition
+from flight.icd.catalogue.states import STATES
 
 __all__ = [
     "CLASS_ROLES",
@@ -31,6 +32,7 @@ __all__ = [
     "REJECTION_REASONS",
     "REPLY_CODES",
     "SOCKETS",
+    "STATES",
     "STATUSES",
     "TOPIC_PLANES",
     "Argument",

@@ -68,7 +68,7 @@ COMMANDS: dict[str, CommandDefinition] = {
         takes_time=True,
     ),
     "self_test": CommandDefinition(
-        (), "let the worker test itself: it must give the known answer bit by bit", "passed", takes_time=True
+        (), "let the worker test itself: its answer must have the reference digest", "passed", takes_time=True
     ),
     "reset_counters": CommandDefinition((), "set counters to zero and forget latencies"),
     "recover": CommandDefinition((), "leave the safe state"),

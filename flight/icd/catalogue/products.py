@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -9,6 +10,8 @@ from typing import Literal
 from flight.icd.limits import TOPIC_FULL, TOPIC_HAZARD, TOPIC_NAVIGATION
 
 Dtype = Literal["u8", "f16"]
+# Of a plane's values: 1, the number of classes, its logarithm, the map's diagonal in pixels.
+Largest = Literal["1", "K", "ln K", "diagonal"]
 Status = Literal["valid", "degraded", "invalid"]
 Consumer = Literal["navigation_fix", "landing_circles"]
 
@@ -33,6 +36,7 @@ class PlaneDefinition:
         dtype: "u8", or "f16" for IEEE 754 binary16.
         units: on the wire.
         dimensions: 2 for (H, W), 3 for (K, H, W).
+        largest: what its values may be at most; the smallest is 0 for every plane.
         meaning: in words.
     """
 
@@ -40,7 +44,17 @@ class PlaneDefinition:
     dtype: Dtype
     units: str
     dimensions: int
+    largest: Largest
     meaning: str
+
+    def largest_value(self, classes: int, height: int, width: int) -> float:
+        """The largest value in a map of so many classes and pixels."""
+        return {
+            "1": 1.0,
+            "K": float(classes),
+            "ln K": math.log(classes),
+            "diagonal": math.hypot(height, width),
+        }[self.largest]
 
 
 PLANES: dict[str, PlaneDefinition] = {
@@ -51,6 +65,7 @@ PLANES: dict[str, PlaneDefinition] = {
             "u8",
             "class",
             2,
+            "K",
             "the most probable class, 0..K-1; K outside of the camera's frame",
         ),
         PlaneDefinition(
@@ -58,6 +73,7 @@ PLANES: dict[str, PlaneDefinition] = {
             "u8",
             "class",
             2,
+            "K",
             "the same, K also where the networks are uncertain, and for safe ground that no light falls on",
         ),
         PlaneDefinition(
@@ -65,24 +81,29 @@ PLANES: dict[str, PlaneDefinition] = {
             "f16",
             "nat",
             2,
+            "ln K",
             "entropy of the mean probability, 0..ln K; ln K outside of the frame",
         ),
-        PlaneDefinition("mutual_information", "f16", "nat", 2, "the part of that entropy on which passes disagree"),
+        PlaneDefinition(
+            "mutual_information", "f16", "nat", 2, "ln K", "the part of that entropy on which passes disagree"
+        ),
         PlaneDefinition(
             "mean_probability",
             "f16",
             "1",
             3,
+            "1",
             "probability of each class, mean over the passes; 1 / K outside of the frame",
         ),
         PlaneDefinition(
-            "hazard_probability", "f16", "1", 2, "summed mean probability of the classes whose role is not `safe`"
+            "hazard_probability", "f16", "1", 2, "1", "summed mean probability of the classes whose role is not `safe`"
         ),
         PlaneDefinition(
             "clearance",
             "f16",
             "pixel",
             2,
+            "diagonal",
             "distance in map pixels to the nearest pixel that is hazardous, uncertain, outside of the frame, or above "
             "most_hazard_probability or most_entropy; the map's diagonal when there is none",
         ),

@@ -18,7 +18,7 @@ _FIRST, _LAST = 0.05, 0.1
 class Pace:
     """A stage in steps of which each takes some seconds, until all are done or the time is over.
 
-    steps: as many as the recipe has. ends: when the time is over, seconds by the clock that `next_round` is told.
+    steps: as many as the recipe has. deadline: when the time is over, seconds by the clock that `next_round` is told.
     done: steps so far. progress: how much of the schedule has passed, 0 to 1. seconds: of a step, last measured.
 
     The learning rate follows the progress, not the step: should steps become slower than was measured at first, the
@@ -26,7 +26,7 @@ class Pace:
     """
 
     steps: int
-    ends: float
+    deadline: float
     seconds: float
     done: int = 0
     progress: float = 0.0
@@ -36,7 +36,7 @@ class Pace:
 
         There is always time for a first one: weights that hardly began are better than none to go on from.
         """
-        possible = int((self.ends - now) / max(self.seconds, 1e-9))
+        possible = int((self.deadline - now) / max(self.seconds, 1e-9))
         return min(self.steps - self.done, max(possible, 1 if self.done == 0 else 0))
 
     def next_round(self, now: float, steps: int) -> tuple[int, float]:

@@ -14,7 +14,7 @@ from ground_tools.foundation.descriptions import find_file, read_structure
 from ground_tools.foundation.expectations import format_toml_value
 from ground_tools.foundation.names import PLAIN_NAME, is_plain_name
 from ground_tools.foundation.structures import FieldError, TomlTable
-from ground_tools.training.chain.pieces import Wanted
+from ground_tools.training.chain.archive import Wanted
 from ground_tools.training.recipes import Recipe, flatten, load_recipe
 
 PLANS = Path(__file__).with_name("plans")

@@ -102,9 +102,9 @@ class Program:
         state = self.begin(self._model)
         order = self.order(recipe.seed, 0, len(train.images))
         self._train = _compile(self._step, state, jnp.float32(0.0), order, np.int32(0), np.float32(0.0), train)
-        self._judged_at_once = min(_VALIDATION_BATCH, len(validation.images))
-        judge = self._judge_bodies if recipe.network == "encoder_cnn" else self._judge_masks
-        self._validate = _compile(judge, state.trainable, state.fixed, np.int32(0), validation)
+        self._validated_at_once = min(_VALIDATION_BATCH, len(validation.images))
+        validate = self._validate_bodies if recipe.network == "encoder_cnn" else self._validate_masks
+        self._validate = _compile(validate, state.trainable, state.fixed, np.int32(0), validation)
 
     def begin(self, model: keras.Model) -> State:
         """The state with which a training of this model's weights begins."""
@@ -130,7 +130,7 @@ class Program:
     def validate(self, state: State, data: Data) -> np.ndarray:
         """What came of each image, in its order: of a UNet the confusion matrix, (N, K, K); of an encoder, (N, 2), the
         loss and whether it named the body."""
-        count, at_once = len(data.images), self._judged_at_once
+        count, at_once = len(data.images), self._validated_at_once
         # The last call overlaps with the one before, all being of one size.
         firsts = [min(first, count - at_once) for first in range(0, count, at_once)]
         parts = [self._validate(state.trainable, state.fixed, np.int32(first), data) for first in firsts]
@@ -158,9 +158,9 @@ class Program:
         return State(list(trainable), list(fixed), list(optimizer)), loss + own.astype(jnp.float32)
 
     def _part(self, first: jax.Array, data: Data) -> Data:
-        return Data(*(lax.dynamic_slice_in_dim(array, first, self._judged_at_once) for array in data))
+        return Data(*(lax.dynamic_slice_in_dim(array, first, self._validated_at_once) for array in data))
 
-    def _judge_masks(
+    def _validate_masks(
         self, trainable: list[jax.Array], fixed: list[jax.Array], first: jax.Array, data: Data
     ) -> jax.Array:
         part = self._part(first, data)
@@ -171,7 +171,7 @@ class Program:
         counts = jnp.einsum("nhwt,nhwp->ntp", true, predicted, precision=lax.Precision.HIGHEST)
         return counts.astype(jnp.int32)
 
-    def _judge_bodies(
+    def _validate_bodies(
         self, trainable: list[jax.Array], fixed: list[jax.Array], first: jax.Array, data: Data
     ) -> jax.Array:
         part = self._part(first, data)
@@ -181,7 +181,7 @@ class Program:
         return jnp.stack([-jnp.log(jnp.maximum(of_truth, keras.config.epsilon())), named], axis=1)
 
 
-def find_kind(recipe: Recipe) -> Recipe:
+def compilation_key(recipe: Recipe) -> Recipe:
     """What a program depends on, as a recipe: all recipes of which it is the same share a program."""
     rule = recipe.minimum_boulder_pixels if recipe.augmentation.farther else 1
     return msgspec.structs.replace(

@@ -85,12 +85,12 @@ def _tar(files: list[Path], base: Path) -> bytes:
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for path in files:
-            archive.add(path, str(path.relative_to(base)), filter=_of_nobody)
+            archive.add(path, str(path.relative_to(base)), filter=_drop_owner)
         end = archive.offset
     return data.getvalue()[:end]
 
 
-def _of_nobody(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+def _drop_owner(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     entry.uid = entry.gid = 0
     entry.uname = entry.gname = ""
     entry.mode = 0o644

@@ -17,12 +17,12 @@ import keras
 import numpy as np
 
 from ground_tools.datasets.noise import network_inputs
+from ground_tools.training.chain.archive import PackedSet
 from ground_tools.training.chain.pace import stage_seconds
-from ground_tools.training.chain.pieces import PackedSet
 from ground_tools.training.chain.plan import Plan, Stage
-from ground_tools.training.chain.program import Data, Program, find_kind
+from ground_tools.training.chain.program import Data, Program, compilation_key
 from ground_tools.training.chain.results import pack_results
-from ground_tools.training.chain.stage import Surroundings, Training, start_network
+from ground_tools.training.chain.stage import ChainContext, Training, start_network
 from ground_tools.training.hardware import hardware, set_precision
 from ground_tools.training.outcome import ENCODER_WEIGHTS, RECORD_FILE, UNET_WEIGHTS
 from ground_tools.training.recipes import Recipe
@@ -46,7 +46,7 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Supply:
+class StageData:
     """What a stage is trained and validated with. bodies: how many there are to tell apart, 0 for a UNet."""
 
     train: Data
@@ -54,17 +54,17 @@ class Supply:
     bodies: int
 
 
-def _bodies(packed: PackedSet) -> Supply:
+def _bodies(packed: PackedSet) -> StageData:
     c1 = packed.body_set()
-    train = _there(c1.images[c1.train], c1.labels[c1.train])
+    train = _to_device(c1.images[c1.train], c1.labels[c1.train])
     inputs = _inputs(c1.images[c1.validation], packed.noise)
-    return Supply(train, _there(inputs, c1.labels[c1.validation]), len(c1.names))
+    return StageData(train, _to_device(inputs, c1.labels[c1.validation]), len(c1.names))
 
 
-def _masks(packed: PackedSet, rule: int) -> Supply:
+def _masks(packed: PackedSet, rule: int) -> StageData:
     train, validation = packed.pixels("train", rule), packed.pixels("validation", rule)
     inputs = _inputs(validation.images, packed.noise)
-    return Supply(_there(train.images, train.masks), _there(inputs, validation.masks), 0)
+    return StageData(_to_device(train.images, train.masks), _to_device(inputs, validation.masks), 0)
 
 
 def _check(recipe: Recipe, train: Data) -> None:
@@ -76,7 +76,7 @@ def _check(recipe: Recipe, train: Data) -> None:
         raise ValueError(f"recipe {recipe.name}: batch: expected at most {count}, the images, got {recipe.batch}")
 
 
-def _there(images: np.ndarray, truth: np.ndarray) -> Data:
+def _to_device(images: np.ndarray, truth: np.ndarray) -> Data:
     return Data(jax.device_put(images), jax.device_put(truth))
 
 
@@ -103,26 +103,26 @@ class Chain:
         self._began = time.monotonic()
         out.mkdir(parents=True, exist_ok=True)
         (out / LOG_NAME).unlink(missing_ok=True)
-        self._supplies: dict[tuple[str, int], Supply] = {}
+        self._data: dict[tuple[str, int], StageData] = {}
         for stage in plan.stages:
-            _check(stage.recipe, self._supply(stage).train)
+            _check(stage.recipe, self._stage_data(stage).train)
         # Two threads build and compile what the stages need, in their order, beside the training: the first stage is
         # over before the second one's functions are compiled.
         precision = keras.config.dtype_policy().name
         self._compiler = ThreadPoolExecutor(2, initializer=set_precision, initargs=(precision,))
         self._programs: dict[Any, Future[Program]] = {}
         for stage in plan.stages:
-            key, arguments = self._kind(stage)
+            key, arguments = self._program_key(stage)
             if key not in self._programs:
                 self._programs[key] = self._compiler.submit(Program, *arguments)
 
-    def run(self, over: float) -> list[Report]:
-        """Run all stages until `over`, by the monotonic clock. Returns what became of each."""
+    def run(self, deadline: float) -> list[Report]:
+        """Run all stages until `deadline`, by the monotonic clock. Returns what became of each."""
         self.say(f"training plan {self._plan.name} on {hardware()}, {keras.config.dtype_policy().name}")
         try:
             for number, stage in enumerate(self._plan.stages):
                 began = time.monotonic()
-                report = self._stage(stage, [other.share for other in self._plan.stages[number:]], over)
+                report = self._stage(stage, [other.share for other in self._plan.stages[number:]], deadline)
                 report.seconds = round(time.monotonic() - began, 1)
                 self._reports.append(report)
                 self.say(f"stage {stage.name}: {report.outcome} in {report.seconds:.0f} s {report.why}".rstrip())
@@ -130,7 +130,7 @@ class Chain:
         finally:
             # What is interrupted is not to wait for functions that nothing will call.
             self._compiler.shutdown(wait=False, cancel_futures=True)
-        self.say(f"training plan {self._plan.name} ended with {over - time.monotonic():.0f} s to spare")
+        self.say(f"training plan {self._plan.name} ended with {deadline - time.monotonic():.0f} s to spare")
         return self._reports
 
     def say(self, line: str) -> None:
@@ -140,7 +140,7 @@ class Chain:
         with (self._out / LOG_NAME).open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
-    def _stage(self, stage: Stage, shares: list[float], over: float) -> Report:
+    def _stage(self, stage: Stage, shares: list[float], deadline: float) -> Report:
         """Train a stage; what goes wrong in one is told, and the others go on.
 
         shares: of this stage and the later ones. They divide the time that is left when this one can begin: where
@@ -152,21 +152,23 @@ class Chain:
         if start is None and stage.starts:
             self.say(f"{stage.name}: no weights of {', '.join(stage.starts)}; trains its encoder from the beginning")
         try:
-            supply = self._supply(stage)
-            network = start_network(stage, start, supply.train.images.shape[1], supply.bodies)
+            data = self._stage_data(stage)
+            network = start_network(stage, start, data.train.images.shape[1], data.bodies)
             waited = time.monotonic()
-            program = self._programs[self._kind(stage)[0]].result(max(0.0, over - _RESERVE - time.monotonic()))
+            program = self._programs[self._program_key(stage)[0]].result(
+                max(0.0, deadline - _RESERVE - time.monotonic())
+            )
             now = time.monotonic()
             self.say(f"{stage.name}: waited {now - waited:.1f} s for its functions to be compiled")
-            left = over - _RESERVE - now
+            left = deadline - _RESERVE - now
             if left < _LEAST:
                 return Report(stage.name, "skipped", 0.0, "(no time left)")
-            ends = now + stage_seconds(shares, left)
-            around = Surroundings(self._plan.name, over, self.say, self._keep)
-            training = Training(stage, program, network, supply.train, supply.validation, around)
+            stage_deadline = now + stage_seconds(shares, left)
+            context = ChainContext(self._plan.name, deadline, self.say, self._keep)
+            training = Training(stage, program, network, data.train, data.validation, context)
             provenance = self._packed[stage.dataset].provenance
-            best = training.run(self._work / stage.name, provenance, start, ends)
-            return Report(stage.name, "trained", 0.0, "", best.epoch, best.judged.columns)
+            best = training.run(self._work / stage.name, provenance, start, stage_deadline)
+            return Report(stage.name, "trained", 0.0, "", best.epoch, best.validation.columns)
         except TimeoutError:
             return Report(stage.name, "skipped", 0.0, "(no time left)")
         except Exception as error:
@@ -184,21 +186,21 @@ class Chain:
                     return folder / file
         return None
 
-    def _supply(self, stage: Stage) -> Supply:
+    def _stage_data(self, stage: Stage) -> StageData:
         """A stage's data, brought to the accelerator once for all stages that have it."""
         recipe, packed = stage.recipe, self._packed[stage.dataset]
         encoder = recipe.network == "encoder_cnn"
         key = (stage.dataset, 0 if encoder else recipe.minimum_boulder_pixels)
-        if key not in self._supplies:
-            self._supplies[key] = _bodies(packed) if encoder else _masks(packed, recipe.minimum_boulder_pixels)
-        return self._supplies[key]
+        if key not in self._data:
+            self._data[key] = _bodies(packed) if encoder else _masks(packed, recipe.minimum_boulder_pixels)
+        return self._data[key]
 
-    def _kind(self, stage: Stage) -> tuple[Any, tuple[Any, ...]]:
+    def _program_key(self, stage: Stage) -> tuple[Any, tuple[Any, ...]]:
         """What the stage's program depends on, and what it is made of."""
-        supply, noisy = self._supply(stage), self._packed[stage.dataset].noise is not None
-        recipe = find_kind(stage.recipe)
-        key = (recipe, stage.dataset, supply.bodies)
-        return key, (recipe, supply.bodies, supply.train, supply.validation, noisy)
+        data, noisy = self._stage_data(stage), self._packed[stage.dataset].noise is not None
+        recipe = compilation_key(stage.recipe)
+        key = (recipe, stage.dataset, data.bodies)
+        return key, (recipe, data.bodies, data.train, data.validation, noisy)
 
     def _keep(self) -> None:
         """Bring the results up to date: the stages so far, in the plan's order, and what became of them."""
@@ -218,12 +220,12 @@ class Chain:
 
 
 def run_chain(
-    plan: Plan, packed: dict[str, PackedSet], out: Path, work: Path, trained: Path | None, over: float
+    plan: Plan, packed: dict[str, PackedSet], out: Path, work: Path, trained: Path | None, deadline: float
 ) -> list[Report]:
-    """Run a plan on packed sets. over: by the monotonic clock. Raises ValueError when a set is missing."""
+    """Run a plan on packed sets. deadline: by the monotonic clock. Raises ValueError when a set is missing."""
     missing = sorted(set(plan.wanted()) - set(packed))
     if missing:
-        raise ValueError(f"--pieces: expected the sets of plan {plan.name}, got no {missing[0]}")
+        raise ValueError(f"--parts: expected the sets of plan {plan.name}, got no {missing[0]}")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    return Chain(plan, packed, out, work, trained).run(over)
+    return Chain(plan, packed, out, work, trained).run(deadline)

@@ -41,21 +41,21 @@ _RETRIES = 3
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class ChainContext:
     """What a stage is told of the chain.
 
-    plan: its name. over: when it is over, by the monotonic clock. say: prints a line. kept: called whenever better
-    weights were written.
+    plan: its name. deadline: when it is to be over, by the monotonic clock. say: prints a line. kept: called whenever
+    better weights were written.
     """
 
     plan: str
-    over: float
+    deadline: float
     say: Callable[[str], None]
     kept: Callable[[], None]
 
 
 @dataclass(frozen=True)
-class Judged:
+class Validation:
     """A validation. value: the larger, the better. columns: of the log. per_class: (K,) IoU of a UNet, or empty."""
 
     value: float
@@ -69,7 +69,7 @@ class Best:
 
     state: State
     epoch: int
-    judged: Judged
+    validation: Validation
 
 
 def weights_file(stage: Stage, folder: Path) -> Path:
@@ -94,19 +94,19 @@ class Training:
     """A stage under way."""
 
     def __init__(
-        self, stage: Stage, program: Program, network: Network, train: Data, validation: Data, around: Surroundings
+        self, stage: Stage, program: Program, network: Network, train: Data, validation: Data, context: ChainContext
     ) -> None:
         self._stage, self._program, self._network = stage, program, network
-        self._train, self._validation, self._around = train, validation, around
+        self._train, self._validation, self._context = train, validation, context
         self._first = self._state = program.begin(network.model)
         self._best: Best | None = None
         self._written_at, self._unwritten = -math.inf, False
         self._rate = stage.recipe.learning_rate
         self._steps_per_epoch = len(train.images) // stage.recipe.batch
 
-    def run(self, out: Path, provenance: dict[str, Any], start: Path | None, ends: float) -> Best:
-        """Train until `ends`, by the monotonic clock; leaves in `out` what `ground-tools train` leaves, but the picture
-        of the curves, which is drawn where time costs less.
+    def run(self, out: Path, provenance: dict[str, Any], start: Path | None, deadline: float) -> Best:
+        """Train until `deadline`, by the monotonic clock; leaves in `out` what `ground-tools train` leaves, but the
+        picture of the curves, which is drawn where time costs less.
 
         provenance: of the set, for the record. start: the weights that the network was given. Raises ValueError when
         no step had a loss that is a number.
@@ -115,7 +115,7 @@ class Training:
         self._origin = None if start is None else describe_origin(start)
         self._begin_folder(start)
         epochs, every = self._stage.recipe.epochs, self._stage.validate_every * self._steps_per_epoch
-        pace = Pace(epochs * self._steps_per_epoch, ends, self._seconds_of_step())
+        pace = Pace(epochs * self._steps_per_epoch, deadline, self._seconds_of_step())
         warm_up = pace.warm_up(time.monotonic())
         retries = 0
         while True:
@@ -127,25 +127,25 @@ class Training:
             if not math.isfinite(loss):
                 retries += 1
                 if retries > _RETRIES:
-                    self._around.say(f"{self._stage.name}: the loss is no number again; ends with what it has")
+                    self._context.say(f"{self._stage.name}: the loss is no number again; ends with what it has")
                     break
                 self._go_back()
                 pace.record(steps, progress, time.monotonic() - began)
                 continue
-            judged = self._judge()
+            validation = self._validate()
             seconds = time.monotonic() - began
             pace.record(steps, progress, seconds)
             epoch = math.ceil(pace.done / self._steps_per_epoch)
-            self._log(epoch, loss, judged, seconds)
-            self._keep(epoch, judged)
-            self._say_round(pace, epoch, loss, judged)
+            self._log(epoch, loss, validation, seconds)
+            self._keep(epoch, validation)
+            self._say_round(pace, epoch, loss, validation)
         return self._finish()
 
     def _begin_folder(self, start: Path | None) -> None:
         """Make the folder, and say in it what it is of: `ground-tools train` is not to go on there."""
         self._out.mkdir(parents=True)
         identity = {
-            "plan": self._around.plan,
+            "plan": self._context.plan,
             "recipe": self._stage.recipe.record(),
             "dataset": self._provenance,
             "beside": None,
@@ -168,7 +168,7 @@ class Training:
         each = timed(1)
         if each < _LONG_STEP:
             each = timed(min(_MEASURED_STEPS, self._steps_per_epoch))
-        self._around.say(f"{self._stage.name}: {each * 1e3:.1f} ms a step")
+        self._context.say(f"{self._stage.name}: {each * 1e3:.1f} ms a step")
         return each
 
     def _round(self, pace: Pace, steps: int, progress: float, warm_up: float) -> float:
@@ -190,20 +190,22 @@ class Training:
         state = self._first if self._best is None else self._best.state
         self._state = State(state.trainable, state.fixed, self._first.optimizer)
         self._rate /= 2.0
-        self._around.say(f"{self._stage.name}: the loss is no number; back to the best weights, half the learning rate")
+        self._context.say(
+            f"{self._stage.name}: the loss is no number; back to the best weights, half the learning rate"
+        )
 
-    def _judge(self) -> Judged:
+    def _validate(self) -> Validation:
         figures = self._program.validate(self._state, self._validation)
         if self._stage.recipe.network == "encoder_cnn":
             loss, accuracy = (float(value) for value in figures.mean(axis=0))
-            return Judged(-loss, {"val_loss": loss, "val_accuracy": accuracy}, np.empty(0))
+            return Validation(-loss, {"val_loss": loss, "val_accuracy": accuracy}, np.empty(0))
         per_class = paper_iou(figures)
         miou = mean_iou(per_class)
-        return Judged(miou, validation_figures(miou, per_class), per_class)
+        return Validation(miou, validation_figures(miou, per_class), per_class)
 
-    def _log(self, epoch: int, loss: float, judged: Judged, seconds: float) -> None:
+    def _log(self, epoch: int, loss: float, validation: Validation, seconds: float) -> None:
         """Add a line to log.csv, where epochs count from 0."""
-        row = {"epoch": epoch - 1, "loss": loss, "seconds": seconds, **judged.columns}
+        row = {"epoch": epoch - 1, "loss": loss, "seconds": seconds, **validation.columns}
         path = self._out / LOG_FILE
         begun = path.exists()
         with path.open("a", newline="") as file:
@@ -212,12 +214,12 @@ class Training:
                 writer.writeheader()
             writer.writerow(row)
 
-    def _keep(self, epoch: int, judged: Judged) -> None:
-        if self._best is None or judged.value > self._best.judged.value:
-            self._best, self._unwritten = Best(self._state, epoch, judged), True
+    def _keep(self, epoch: int, validation: Validation) -> None:
+        if self._best is None or validation.value > self._best.validation.value:
+            self._best, self._unwritten = Best(self._state, epoch, validation), True
         if self._unwritten and time.monotonic() - self._written_at > _SAVE_EVERY:
             self._write(self._best)
-            self._around.kept()
+            self._context.kept()
 
     def _write(self, best: Best) -> None:
         """Write the best weights and all that goes with them: the folder is a finished training's from now on."""
@@ -225,11 +227,11 @@ class Training:
         self._network.put(best.state)
         save_weights(self._network.network, path)
         images = {"train": len(self._train.images), "validation": len(self._validation.images)}
-        measured: dict[str, Any] = {"images": images, "plan": self._around.plan}
+        measured: dict[str, Any] = {"images": images, "plan": self._context.plan}
         if self._stage.recipe.network == "encoder_cnn":
-            measured |= best.judged.columns
+            measured |= best.validation.columns
         else:
-            measured["validation"] = write_best(path, best.epoch, best.judged.value, best.judged.per_class)
+            measured["validation"] = write_best(path, best.epoch, best.validation.value, best.validation.per_class)
         if self._origin is not None:
             measured["began_from"] = self._origin
         write_record(self._stage.recipe, self._provenance, self._out, path, read_log(self._out), measured)
@@ -241,14 +243,14 @@ class Training:
         self._write(self._best)
         return self._best
 
-    def _say_round(self, pace: Pace, epoch: int, loss: float, judged: Judged) -> None:
+    def _say_round(self, pace: Pace, epoch: int, loss: float, validation: Validation) -> None:
         left = pace.left(time.monotonic())
         last = math.ceil((pace.done + left) / self._steps_per_epoch)
-        columns = {name: value for name, value in judged.columns.items() if not name.startswith("val_iou_")}
+        columns = {name: value for name, value in validation.columns.items() if not name.startswith("val_iou_")}
         figures = "  ".join(f"{name} {value:.4f}" for name, value in columns.items())
         better = " (best)" if self._best is not None and self._best.epoch == epoch else ""
-        self._around.say(
+        self._context.say(
             f"{self._stage.name} epoch {epoch}/{last}  loss {loss:.4f}  {figures}{better}  "
             f"{self._stage.recipe.batch / pace.seconds:.0f} images/s, {left * pace.seconds:.0f} s left of the stage, "
-            f"{self._around.over - time.monotonic():.0f} s of all"
+            f"{self._context.deadline - time.monotonic():.0f} s of all"
         )

@@ -100,7 +100,7 @@ def message_of(product: Product) -> list[bytes]:
     return encode_product(header, [raw for _, raw in described])
 
 
-def sound(topic: str = "map.navigation", number: int = 0) -> Product:
+def plausible_product(topic: str = "map.navigation", number: int = 0) -> Product:
     """Number `number` of a pass: the sphere moves and grows a little from one to the next."""
     class_map = sphere(30.0 + 0.5 * number, 32.0, 18.0 + 0.3 * number)
     return make_product(header_of(topic, number), planes_of(class_map, number))
@@ -114,7 +114,7 @@ def expectation(product: Product) -> Expectation:
 
 
 @dataclass(frozen=True)
-class Wrong:
+class FaultyProduct:
     """One thing that is wrong with product 1 of a pass.
 
     Attributes:
@@ -132,7 +132,7 @@ class Wrong:
     expected: Expectation | None = None
 
     def product(self) -> Product:
-        right = sound(self.topic, 1)
+        right = plausible_product(self.topic, 1)
         planes = planes_of(sphere(30.5, 32.0, 18.3), 1)
         changed = self.planes(planes)
         return make_product({**right.header, **self.header}, planes if changed is None else changed)
@@ -159,73 +159,81 @@ def _unmark(planes: dict[str, np.ndarray]) -> None:
 
 
 def _repeat(planes: dict[str, np.ndarray]) -> None:
-    planes["predictive_entropy"] = sound("map.navigation", 0).planes["predictive_entropy"]
+    planes["predictive_entropy"] = plausible_product("map.navigation", 0).planes["predictive_entropy"]
     planes["enhanced_class_map"] = np.where(planes["predictive_entropy"] > 1.0, 4, planes["class_map"]).astype(np.uint8)
 
 
 _ROWS, _COLUMNS = np.indices((SIDE, SIDE))
 _FILLED = np.where((_ROWS + _COLUMNS) % 16 < 3, HAZARD, SAFE)
-WRONG: dict[str, Wrong] = {
-    "status": Wrong(frozenset({"status"}), header={"flags": ["saturated"]}),
-    "no pass": Wrong(frozenset({"passes"}), header={"passes_used": 0}),
-    "passes missing": Wrong(frozenset({"passes"}), header={"passes_used": 3}),
-    "another bundle": Wrong(
+WRONG: dict[str, FaultyProduct] = {
+    "status": FaultyProduct(frozenset({"status"}), header={"flags": ["saturated"]}),
+    "no pass": FaultyProduct(frozenset({"passes"}), header={"passes_used": 0}),
+    "passes missing": FaultyProduct(frozenset({"passes"}), header={"passes_used": 3}),
+    "another bundle": FaultyProduct(
         frozenset({"bundle"}), header={"bundle": {"name": "b", "version": "1", "sha256": "cd" * 32}}
     ),
-    "frame again": Wrong(frozenset({"order"}), header={"frame_id": 0, "seed": 1000}),
-    "frame before": Wrong(frozenset({"order"}), header={"epoch": 6, "frame_id": 9}),
-    "captured before": Wrong(frozenset({"time"}), header={"capture_time_ns": 1_699_999_000_000_000_000, "frame_id": 5}),
-    "published before it came": Wrong(frozenset({"time"}), header={"published_time_ns": 1}),
-    "seed again": Wrong(frozenset({"seed"}), header={"seed": 1000}),
-    "no such class": Wrong(frozenset({"unknown_class"}), planes=_put("class_map", (3, 4), 77)),
-    "no such class, hazard": Wrong(
+    "frame again": FaultyProduct(frozenset({"order"}), header={"frame_id": 0, "seed": 1000}),
+    "frame before": FaultyProduct(frozenset({"order"}), header={"epoch": 6, "frame_id": 9}),
+    "captured before": FaultyProduct(
+        frozenset({"time"}), header={"capture_time_ns": 1_699_999_000_000_000_000, "frame_id": 5}
+    ),
+    "published before it came": FaultyProduct(frozenset({"time"}), header={"published_time_ns": 1}),
+    "seed again": FaultyProduct(frozenset({"seed"}), header={"seed": 1000}),
+    "no such class": FaultyProduct(frozenset({"unknown_class"}), planes=_put("class_map", (3, 4), 77)),
+    "no such class, hazard": FaultyProduct(
         frozenset({"unknown_class"}), "map.hazard", planes=_put("enhanced_class_map", (3, 4), 9)
     ),
-    "entropy nan": Wrong(
+    "entropy nan": FaultyProduct(
         frozenset({"entropy_range", "uncertain"}), planes=_put("predictive_entropy", (3, 4), math.nan)
     ),
-    "entropy above ln K": Wrong(
+    "entropy above ln K": FaultyProduct(
         frozenset({"entropy_range", "uncertain"}), planes=_put("predictive_entropy", (3, slice(0, 9)), 3.0)
     ),
-    "entropy below 0": Wrong(frozenset({"entropy_range"}), planes=_put("predictive_entropy", (3, 4), -0.1)),
-    "mutual information above entropy": Wrong(
+    "entropy below 0": FaultyProduct(frozenset({"entropy_range"}), planes=_put("predictive_entropy", (3, 4), -0.1)),
+    "mutual information above entropy": FaultyProduct(
         frozenset({"entropy_range"}), "map.full", planes=_put("mutual_information", (3, 4), 1.5)
     ),
-    "hazard above 1": Wrong(
+    "hazard above 1": FaultyProduct(
         frozenset({"probability_range"}), "map.hazard", planes=_put("hazard_probability", (3, 4), 1.25)
     ),
-    "hazard nan": Wrong(
+    "hazard nan": FaultyProduct(
         frozenset({"probability_range"}), "map.hazard", planes=_put("hazard_probability", (3, 4), math.nan)
     ),
-    "probabilities do not sum to 1": Wrong(
+    "probabilities do not sum to 1": FaultyProduct(
         frozenset({"probability_range"}), "map.full", planes=_put("mean_probability", (slice(None), 3, 4), 0.5)
     ),
-    "probability nan": Wrong(
+    "probability nan": FaultyProduct(
         frozenset({"probability_range"}), "map.full", planes=_put("mean_probability", (1, 3, 4), math.nan)
     ),
-    "class is not the most probable": Wrong(
+    "class is not the most probable": FaultyProduct(
         frozenset({"class_probability"}), "map.full", planes=_put("class_map", slice(0, 8), SAFE)
     ),
-    "safe where the hazard is sure": Wrong(
+    "safe where the hazard is sure": FaultyProduct(
         frozenset({"class_probability"}), "map.hazard", planes=_put("hazard_probability", slice(20, 50), 1.0)
     ),
-    "unmarked": Wrong(frozenset({"uncertain"}), planes=_unmark),
-    "clearance where there is none": Wrong(
+    "unmarked": FaultyProduct(frozenset({"uncertain"}), planes=_unmark),
+    "clearance where there is none": FaultyProduct(
         frozenset({"clearance"}), "map.hazard", planes=_put("clearance", (0, 0), 3.0)
     ),
-    "clearance leaps": Wrong(frozenset({"clearance"}), "map.hazard", planes=_put("clearance", (32, 34), 40.0)),
-    "constant entropy": Wrong(frozenset({"constant_map"}), planes=_constant),
-    "columns": Wrong(frozenset({"stripes", "ragged", "edge"}), planes=_replace(np.where(_COLUMNS % 4 < 2, 1, 2))),
-    "rows": Wrong(frozenset({"stripes"}), planes=_replace(np.where(_ROWS % 3 < 1, 1, 2))),
-    "noise": Wrong(frozenset({"ragged"}), planes=_replace(np.random.default_rng(1).integers(0, 4, (SIDE, SIDE)))),
-    "outside of the frame": Wrong(
+    "clearance leaps": FaultyProduct(frozenset({"clearance"}), "map.hazard", planes=_put("clearance", (32, 34), 40.0)),
+    "constant entropy": FaultyProduct(frozenset({"constant_map"}), planes=_constant),
+    "columns": FaultyProduct(
+        frozenset({"stripes", "ragged", "edge"}), planes=_replace(np.where(_COLUMNS % 4 < 2, 1, 2))
+    ),
+    "rows": FaultyProduct(frozenset({"stripes"}), planes=_replace(np.where(_ROWS % 3 < 1, 1, 2))),
+    "noise": FaultyProduct(
+        frozenset({"ragged"}), planes=_replace(np.random.default_rng(1).integers(0, 4, (SIDE, SIDE)))
+    ),
+    "outside of the frame": FaultyProduct(
         frozenset({"outside_frame"}), header={"map_to_sensor": [SCALE, 0.0, -80.0, 0.0, SCALE, 20.0]}
     ),
-    "cut without the flag": Wrong(frozenset({"edge"}), planes=_replace(_FILLED)),
-    "too large": Wrong(frozenset({"area"}), header={"map_to_sensor": [3.0, 0.0, 0.0, 0.0, 3.0, 0.0]}),
-    "too small": Wrong(frozenset({"area", "centroid_jump"}), planes=_replace(sphere(10.0, 10.0, 6.0))),
-    "sun on the other side": Wrong(frozenset({"sun"}), expected=Expectation(sun=(-SUN[0], SUN[1], SUN[2]))),
-    "elsewhere": Wrong(frozenset({"centroid_jump"}), header={"map_to_sensor": [SCALE, 0.0, 60.0, 0.0, SCALE, 60.0]}),
-    "grown": Wrong(frozenset({"area_jump"}), planes=_replace(sphere(30.0, 32.0, 27.0))),
-    "the map before": Wrong(frozenset({"repeated_map"}), planes=_repeat),
+    "cut without the flag": FaultyProduct(frozenset({"edge"}), planes=_replace(_FILLED)),
+    "too large": FaultyProduct(frozenset({"area"}), header={"map_to_sensor": [3.0, 0.0, 0.0, 0.0, 3.0, 0.0]}),
+    "too small": FaultyProduct(frozenset({"area", "centroid_jump"}), planes=_replace(sphere(10.0, 10.0, 6.0))),
+    "sun on the other side": FaultyProduct(frozenset({"sun"}), expected=Expectation(sun=(-SUN[0], SUN[1], SUN[2]))),
+    "elsewhere": FaultyProduct(
+        frozenset({"centroid_jump"}), header={"map_to_sensor": [SCALE, 0.0, 60.0, 0.0, SCALE, 60.0]}
+    ),
+    "grown": FaultyProduct(frozenset({"area_jump"}), planes=_replace(sphere(30.0, 32.0, 27.0))),
+    "the map before": FaultyProduct(frozenset({"repeated_map"}), planes=_repeat),
 }

@@ -18,7 +18,15 @@ from flight.inference.engine import Engine
 from flight.inference.planes import topic_planes
 from flight.settings import default_settings, frame_seed
 from hil.sources.folder import open_source
-from tests.flight.client.checked_products import WRONG, Wrong, expectation, header_of, make_product, message_of, sound
+from tests.flight.client.checked_products import (
+    WRONG,
+    FaultyProduct,
+    expectation,
+    header_of,
+    make_product,
+    message_of,
+    plausible_product,
+)
 
 ROOT = Path(__file__).parents[3]
 TOPICS = ("map.navigation", "map.hazard", "map.full")
@@ -38,17 +46,17 @@ def rules(checker: Checker, product: Product, expected: Expectation | None = Non
 def test_a_sound_pass_breaks_no_rule(topic: str) -> None:
     checker = Checker()
     for number in range(12):
-        product = sound(topic, number)
+        product = plausible_product(topic, number)
         assert decode_product(message_of(product)).header["seed"] == product.header["seed"]
         assert rules(checker, product, expectation(product)) == set()
 
 
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG.keys())
-def test_what_is_wrong_breaks_its_rule(wrong: Wrong) -> None:
+def test_what_is_wrong_breaks_its_rule(wrong: FaultyProduct) -> None:
     checker = Checker()
-    before = sound(wrong.topic, 0)
+    before = plausible_product(wrong.topic, 0)
     assert rules(checker, before, expectation(before)) == set()
-    expected = wrong.expected or expectation(sound(wrong.topic, 1))
+    expected = wrong.expected or expectation(plausible_product(wrong.topic, 1))
     found = rules(checker, wrong.product(), expected)
     assert found & wrong.rules, found
 
@@ -97,7 +105,7 @@ def test_an_invalid_product_is_checked_by_its_header_alone() -> None:
     checker = Checker()
     header = {**header_of("map.navigation", 0), "status": "invalid", "flags": ["worker_failed"], "passes_used": 0}
     assert rules(checker, make_product(header, {})) == set()
-    assert rules(checker, sound(number=1)) == set()
+    assert rules(checker, plausible_product(number=1)) == set()
 
 
 def test_a_map_that_may_not_be_navigated_on_is_not_checked_for_its_shape() -> None:
@@ -117,9 +125,9 @@ def test_products_are_compared_with_those_of_their_topic_and_camera_alone() -> N
     checker = Checker()
     for source in ("a", "b"):
         for topic in TOPICS:
-            product = sound(topic, 3)
+            product = plausible_product(topic, 3)
             assert rules(checker, Product({**product.header, "source": source}, product.planes)) == set()
-    again = sound("map.hazard", 3)
+    again = plausible_product("map.hazard", 3)
     assert "order" in rules(checker, Product({**again.header, "source": "a"}, again.planes))
     checker.forget()
     assert rules(checker, Product({**again.header, "source": "a"}, again.planes)) == set()
@@ -127,7 +135,7 @@ def test_products_are_compared_with_those_of_their_topic_and_camera_alone() -> N
 
 def test_of_many_cameras_the_latest_are_kept() -> None:
     checker = Checker()
-    product = sound(number=3)
+    product = plausible_product(number=3)
     for number in range(SOURCES_KEPT + 1):
         assert rules(checker, Product({**product.header, "source": f"camera {number}"}, product.planes)) == set()
     assert "order" in rules(checker, Product({**product.header, "source": "camera 1"}, product.planes))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flight.client import Refusal, landing_circles, navigation_fix
-from flight.client.navigation import CORRELATION_LENGTH, LEAST_DOUBT, SHIFT_SHARE, ErrorTerms, error_terms
+from flight.client.navigation import CORRELATION_LENGTH, LEAST_RELATIVE_ENTROPY, SHIFT_SHARE, ErrorTerms, error_terms
 from flight.icd.products import Product
 from tests.flight.client.products import (
     BACKGROUND,
@@ -138,7 +138,7 @@ def test_doubt_about_one_side_makes_the_error_long_where_the_side_would_move_the
     body = class_map != BACKGROUND
     rows = np.indices(body.shape)[0][body]
     shift = np.average(rows) - np.average(rows, weights=np.where(night, 0.2, 1.0)[body])
-    assert abs(terms.shift[1]) == pytest.approx(abs(shift), rel=0.01)
+    assert abs(terms.certainty_shift[1]) == pytest.approx(abs(shift), rel=0.01)
     assert fix.covariance_yy > SHIFT_SHARE * shift**2
     assert fix.covariance_xx < 0.1 * fix.covariance_yy
 
@@ -156,8 +156,8 @@ def test_a_body_without_doubt_under_a_doubtful_sky_still_errs() -> None:
     product = navigation(class_map, entropy)
     fix, terms = fix_of(product), error_terms(product)
     assert isinstance(terms, ErrorTerms)
-    assert terms.doubt == 0
-    length = CORRELATION_LENGTH * LEAST_DOUBT
+    assert terms.mean_relative_entropy == 0
+    length = CORRELATION_LENGTH * LEAST_RELATIVE_ENTROPY
     assert fix.covariance_xx == pytest.approx(length**2 * terms.limb.xx + terms.quantization)
     assert fix.covariance_xx > 10 * terms.quantization
 

@@ -141,7 +141,11 @@ static void check_circles(rubblemap_gnc *gnc) {
 
   REQUIRE(strcmp(rubblemap_flag_name(RUBBLEMAP_FLAGS - 1), "unknown_flag") == 0);
   REQUIRE(strcmp(rubblemap_flag_name(RUBBLEMAP_FLAGS), "") == 0);
-  REQUIRE(strcmp(rubblemap_refusal_name((rubblemap_refusal)(RUBBLEMAP_REFUSAL_BODY_SMALL + 1)), "") == 0);
+  for (int refusal = 0; refusal < RUBBLEMAP_REFUSALS; ++refusal) {
+    REQUIRE(strcmp(rubblemap_refusal_name((rubblemap_refusal)refusal), "") != 0);
+  }
+  REQUIRE(strcmp(rubblemap_refusal_name(RUBBLEMAP_REFUSAL_BODY_SMALL), "body_small") == 0);
+  REQUIRE(strcmp(rubblemap_refusal_name((rubblemap_refusal)RUBBLEMAP_REFUSALS), "") == 0);
 }
 
 static void check_frames(rubblemap_gnc *gnc) {

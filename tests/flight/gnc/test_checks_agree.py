@@ -13,7 +13,7 @@ import pytest
 from flight.client import Checker, Expectation
 from flight.client.check import RULES
 from flight.icd.products import Product, ProductError, decode_product
-from tests.flight.client.checked_products import WRONG, expectation, message_of, sound
+from tests.flight.client.checked_products import WRONG, expectation, message_of, plausible_product
 from tests.flight.gnc.test_consumers_agree import BUILDS, ROOT, WARNINGS, random_products
 from tests.golden.vectors import GOLDEN, read_vector
 
@@ -52,13 +52,13 @@ def cases() -> Iterator[Case]:
     nothing = Expectation()
     for topic in ("map.navigation", "map.hazard", "map.full"):
         for number in range(6):
-            product = sound(topic, number)
+            product = plausible_product(topic, number)
             yield number == 0, product, expectation(product)
         yield True, decode_product(read_vector(GOLDEN / f"{topic.replace('.', '_')}.bin")), nothing
     for wrong in WRONG.values():
-        before = sound(wrong.topic, 0)
+        before = plausible_product(wrong.topic, 0)
         yield True, before, expectation(before)
-        yield False, wrong.product(), wrong.expected or expectation(sound(wrong.topic, 1))
+        yield False, wrong.product(), wrong.expected or expectation(plausible_product(wrong.topic, 1))
     generator = np.random.default_rng(18)
     for number in range(40):
         for product in random_products(generator):

@@ -14,6 +14,7 @@ from flight.icd.catalogue import (
     FLAGS,
     REPLY_CODES,
     SOCKETS,
+    STATES,
     STATUSES,
     TOPIC_PLANES,
     Argument,
@@ -42,18 +43,35 @@ MESSAGES: list[tuple[str, dict[str, Any], str]] = [
         {"restart_limit": 5, "restart_window_s": 60.0},
         "more than 5 worker restarts in 60 s",
     ),
+    (
+        "safe_state_entered",
+        {"unready_workers": 6, "restart_limit": 5, "restart_window_s": 60.0},
+        "6 workers in a row did not become ready, limit 5",
+    ),
     ("safe_state_left", {}, "by command"),
     ("worker_ready", {"pid": 41}, "pid 41"),
     ("worker_died", {"pid": 41, "ending": "signal SIGKILL"}, "pid 41: signal SIGKILL"),
     ("worker_died", {"error": "no more processes"}, "could not be started: no more processes"),
     (
         "worker_timeout",
-        {"pid": 41, "state": "busy", "quiet_s": 2.04, "limit_s": 1.5},
-        "pid 41: busy, no sign of life for 2.0 s, limit 1.5 s",
+        {"pid": 41, "state": "busy", "quiet_s": 2.04, "limit_s": 1.5, "limit_field": "hang_timeout_s"},
+        "pid 41: busy, no heartbeat for 2.0 s, limit 1.5 s (hang_timeout_s)",
+    ),
+    (
+        "worker_timeout",
+        {
+            "pid": 41,
+            "state": "starting",
+            "elapsed_s": 60.04,
+            "quiet_s": 0.3,
+            "limit_s": 60.0,
+            "limit_field": "start_timeout_s",
+        },
+        "pid 41: starting for 60.0 s, last heartbeat 0.3 s ago, limit 60.0 s (start_timeout_s)",
     ),
     ("worker_refused", {"problem": "ValueError: mode"}, "ValueError: mode"),
     ("self_test_passed", {"agreement_percent": 99.876}, "99.88 % of the pixels as recorded"),
-    ("self_test_failed", {"problem": "not the known one"}, "not the known one"),
+    ("self_test_failed", {"problem": "self-test digest"}, "self-test digest"),
     (
         "self_test_reference_set",
         {"digest": SHA, "sha256": "ab" * 32},
@@ -236,6 +254,8 @@ def test_the_json_schemas_name_the_same_things() -> None:
     assert max(map(len, TOPIC_PLANES.values())) <= product["planes"]["maxItems"]
     statuses = load_schema("flight.icd.schemas", "reply")["properties"]["status"]["enum"]
     assert {code.status for code in REPLY_CODES.values()} == set(statuses)
+    states = load_schema("flight.icd.schemas", "housekeeping")["properties"]["state"]["enum"]
+    assert states == list(STATES)
     severities = load_schema("flight.icd.schemas", "event")["properties"]["severity"]["enum"]
     assert {event.severity for event in EVENTS.values()} == set(severities)
     endpoints = load_schema("flight.schemas", "configuration")["properties"]["endpoints"]["properties"]

@@ -258,7 +258,7 @@ def test_scores_of_int8_that_are_not_finite_are_a_fault_of_the_network(shipped_b
     engine = Engine(load_bundle(shipped_bundle))
     network = engine._networks[0]
     network._scores = {**network._scores, "quantization": (float("nan"), 0)}
-    with pytest.raises(NetworkFaultError, match=f"network {network.name}: scores: expected finite ones of int8"):
+    with pytest.raises(NetworkFaultError, match=f"network {network.name}: expected finite scores, got NaN or infinity"):
         segment(engine, frame=body_frame(128, 128, 40), passes=1)
 
 

@@ -54,7 +54,7 @@ def storage(folder: Path) -> str:
     return f'[storage]\nstate = "{folder / "state"}"\nbundles = "{folder / "uplink"}"\n'
 
 
-class EventsHeard:
+class RecordingSink:
     """A sink that keeps what it is sent, in place of the service's."""
 
     def __init__(self) -> None:

@@ -109,6 +109,33 @@ def test_the_help_prints_every_field_with_default_limits_and_description() -> No
         assert f"[{section}]" in text
 
 
+@pytest.mark.parametrize(
+    ("section", "name", "text"),
+    [
+        ("endpoints", "frames", "tcp://HOST:PORT or ipc://PATH, at most 200 characters"),
+        ("storage", "state", "1..1024 characters"),
+        ("parameters", "centering", '"auto" or "off"'),
+        ("parameters", "publish_full", "true or false"),
+        ("parameters", "gamma", "number, 1..10"),
+    ],
+)
+def test_the_limits_of_a_field_are_those_that_are_checked(section: str, name: str, text: str) -> None:
+    assert format_limits(schema(section, name)) == text
+
+
+def test_every_text_with_a_pattern_says_in_words_what_it_takes() -> None:
+    for section, name in FIELDS:
+        field = schema(section, name)
+        assert "pattern" not in field or field["title"] in format_limits(field)
+
+
+def test_bundles_without_a_state_folder_are_rejected(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_configuration(write(tmp_path, "storage", bundles="/srv/uplink"))
+    expected = f"{tmp_path}/flight.toml: storage.state: expected a folder, needed by storage.bundles, got none"
+    assert str(caught.value) == expected
+
+
 def test_docs_operations_has_what_the_code_says() -> None:
     text = OPERATIONS.read_text(encoding="utf-8")
     assert fill_in(text) == text, "run: python -m flight.service.document --write"

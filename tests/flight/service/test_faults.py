@@ -52,7 +52,7 @@ from flight.service.sockets import bind_sockets
 from flight.service.state import State
 from flight.service.statistics import Counters
 from flight.settings import default_settings
-from tests.flight.service.scenarios import FRAME, EventsHeard, answer, journaled_service
+from tests.flight.service.scenarios import FRAME, RecordingSink, answer, journaled_service
 from tests.flight.service_process import SOCKETS
 
 DIGEST = "ab" * 32
@@ -203,7 +203,7 @@ class Stage:
 
     parts: Parts
     state: State
-    events: EventsHeard
+    events: RecordingSink
     counters: Counters
     camera: Any
     frames_sent: int = 0
@@ -244,7 +244,7 @@ def on_stage(bundle: Path, folder: Path) -> Iterator[Stage]:
         f"[endpoints]\n{lines}\n[worker]\nrestart_limit = 1000000\n[integrity]\nfile_check_interval_s = 0\n"
     )
     configuration = load_configuration(path)
-    counters, events = Counters(), EventsHeard()
+    counters, events = Counters(), RecordingSink()
     sink: EventSink = events  # type: ignore[assignment]
     state = State(sink)
     with zmq.Context() as context:
@@ -300,7 +300,7 @@ def test_an_upset_costs_the_worker_and_its_frame_waits_for_the_next(stage: Stage
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_worker_that_answers_garbage_is_replaced_and_nothing_else_happens(stage: Stage, data: st.DataObject) -> None:
-    """Whatever it says to a frame: it is published, refused, a sign of life, or costs the worker."""
+    """Whatever it says to a frame: it is published, rejected, a heartbeat, or costs the worker."""
     stage.start_worker()
     job = stage.send_frame()
     right = [maps_answer(job), replace(maps_answer(job), flags=["dark"]), Failed(job.job, "why")]
@@ -309,7 +309,7 @@ def test_a_worker_that_answers_garbage_is_replaced_and_nothing_else_happens(stag
     stage.answer(parts)
     told = [name for name, _ in stage.events.sent[before:]]
     if stage.counters.frames_processed > processed or stage.parts.worker_care.socket is not None:
-        # It happened to be right, or a sign of life.
+        # It happened to be right, or a heartbeat.
         assert told in ([], ["worker_refused"])
         assert stage.state.name == "ready"
         stage.parts.worker_care.close()
@@ -345,10 +345,10 @@ def test_an_answer_that_is_not_due_costs_the_worker(stage: Stage, parts: list[by
 
 
 @pytest.mark.parametrize("kind", ["ready", "tested"])
-def test_a_worker_with_another_bundle_is_replaced_and_its_answer_is_never_the_known_one(
+def test_a_worker_with_another_bundle_is_replaced_and_its_answer_is_never_the_reference(
     stage: Stage, kind: str
 ) -> None:
-    """Twice in a row, too, which makes another answer of the right bundle the known one."""
+    """Twice in a row, too, which makes another answer of the right bundle the reference."""
     if kind == "ready":
         for _ in range(2):
             stage.parts.worker_care.start()
@@ -451,7 +451,7 @@ network.Network.run = run
         assert "exit status 1" in journal.wait_for("worker_died")
         log = journal.text()
         assert "Traceback (most recent call last):" in log
-        assert re.search("NetworkFaultError: network UNet.*: scores: expected finite ones of int8", log)
+        assert re.search("NetworkFaultError: network UNet.*: expected finite scores, got NaN or infinity", log)
         status = service.wait_for(lambda s: s["state"] == "ready")
         assert status["counters"]["worker_restarts"] == 1
         assert not flag.exists()
@@ -521,3 +521,24 @@ def test_a_start_that_goes_wrong_is_still_one_line(tmp_path: Path) -> None:
 def test_the_protocol_has_no_kind_twice() -> None:
     kinds = [kind.KIND for kind in (*protocol._JOBS, *protocol._ANSWERS)]
     assert len(set(kinds)) == len(kinds)
+
+
+def test_every_kind_of_answer_is_due_at_some_time_and_at_no_other() -> None:
+    frame = protocol.FrameJob.__new__(protocol.FrameJob)
+    due = {
+        "starting": protocol.find_due("starting", None),
+        "idle": protocol.find_due("idle", None),
+        "self-test": protocol.find_due("busy", protocol.SelfTestJob(1)),
+        "frame": protocol.find_due("busy", frame),
+    }
+    times = {kind: [time for time, kinds in due.items() if kind in kinds] for kind in protocol._ANSWERS}
+    assert times == {
+        protocol.Ready: ["starting"],
+        protocol.StartFailed: ["starting"],
+        protocol.SelfTestAnswer: ["self-test"],
+        protocol.MapsAnswer: ["frame"],
+        protocol.Failed: ["self-test", "frame"],
+        protocol.Upset: ["frame"],
+        protocol.Alive: list(due),
+        protocol.Progress: ["starting", "self-test", "frame"],
+    }

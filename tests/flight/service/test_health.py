@@ -120,7 +120,7 @@ def test_a_repair_does_not_end_the_safe_state(tiny_bundle: Path, tmp_path: Path)
 def test_an_idle_worker_that_hangs_is_replaced_without_any_frame(tiny_bundle: Path, tmp_path: Path) -> None:
     with journaled_service(tmp_path, tiny_bundle) as (service, journal):
         pid = kill_worker(service, signal.SIGSTOP)
-        assert f"pid {pid}: idle, no sign of life" in journal.wait_for("worker_timeout")
+        assert f"pid {pid}: idle, no heartbeat" in journal.wait_for("worker_timeout")
         status = service.wait_for(lambda s: s["state"] == "ready" and s["worker_pid"] not in (None, pid))
         assert status["counters"]["frames_received"] == 0
         assert status["counters"]["worker_restarts"] == 1
@@ -263,9 +263,7 @@ def test_a_changed_file_of_the_bundle_is_found_and_repaired(tiny_bundle: Path, t
     assert (copy / "First.tflite").read_bytes() == (tiny_bundle / "First.tflite").read_bytes()
 
 
-def test_a_change_of_the_folder_given_at_start_is_told_once_and_changes_nothing(
-    tiny_bundle: Path, tmp_path: Path
-) -> None:
+def test_a_change_of_the_factory_folder_is_told_once_and_changes_nothing(tiny_bundle: Path, tmp_path: Path) -> None:
     bundle = Path(shutil.copytree(tiny_bundle, tmp_path / "tiny"))
     settings = QUIET + "[integrity]\nfile_check_interval_s = 0.2\n"
     with journaled_service(tmp_path, bundle, settings) as (service, journal):
@@ -383,7 +381,18 @@ def test_every_counter_is_moved_by_a_test_that_names_it() -> None:
 def test_workers_that_never_become_ready_lead_to_the_safe_state_however_slowly() -> None:
     restarts = Restarts(limit=5, window_s=60.0)
     assert [restarts.plan_start(1000.0 * number) is None for number in range(6)] == [False] * 5 + [True]
+    assert restarts.unready_workers == 6
     restarts.reset()
+    assert restarts.unready_workers is None
     for number in range(50):
         assert restarts.plan_start(1000.0 * number) is not None
         restarts.note_ready()
+
+
+def test_too_many_restarts_in_the_window_are_not_taken_for_workers_that_never_become_ready() -> None:
+    restarts = Restarts(limit=5, window_s=60.0)
+    for number in range(5):
+        assert restarts.plan_start(float(number)) is not None
+        restarts.note_ready()
+    assert restarts.plan_start(5.0) is None
+    assert restarts.unready_workers is None

@@ -60,7 +60,7 @@ def lose_worker(service: RunningService) -> None:
 
 
 def assert_still_the_same(service: RunningService, journal: Journal, bundle: Bundle) -> None:
-    """The service answers with the map of the bundle that it names, and its known answer is the old one."""
+    """The service answers with the map of the bundle that it names, and its reference is the old one."""
     for number in range(2):
         lose_worker(service)
         assert_offline_answer(answer(service, f"after {number}")[0], bundle)
@@ -71,7 +71,7 @@ def assert_still_the_same(service: RunningService, journal: Journal, bundle: Bun
 
 @pytest.mark.parametrize("other", ["other networks", "another mode"])
 @pytest.mark.parametrize("swap", [swap_link, swap_folder, overwrite_files])
-def test_another_bundle_in_the_folder_given_at_start(
+def test_another_bundle_in_the_factory_folder(
     tiny_bundle: Path, tmp_path: Path, others: dict[str, Path], swap: Callable[[Path, Path], None], other: str
 ) -> None:
     given = tmp_path / "given"
@@ -98,7 +98,7 @@ def test_another_bundle_in_the_place_of_the_services_own_copy(
         assert load_bundle(copy).sha256 == bundle.sha256
 
 
-def test_after_a_fall_back_the_folder_given_at_start_is_not_loaded_from(
+def test_after_a_fall_back_the_factory_folder_is_not_loaded_from(
     tiny_bundle: Path, tmp_path: Path, others: dict[str, Path]
 ) -> None:
     given = Path(shutil.copytree(tiny_bundle, tmp_path / "given"))
@@ -125,7 +125,7 @@ def test_another_bundle_in_the_place_of_the_staged_one_is_neither_validated_nor_
     ):
         staged = tmp_path / "state" / "bundles" / commander.send("load_bundle", path="next")["sha256"]
         swap_folder(staged, others["other networks"])
-        with pytest.raises(CommandFailed, match="got another bundle"):
+        with pytest.raises(CommandFailed, match="another bundle"):
             commander.send("validate_bundle")
         commander.send("load_bundle", path="next")
         commander.send("validate_bundle")
@@ -138,7 +138,7 @@ def test_another_bundle_in_the_place_of_the_staged_one_is_neither_validated_nor_
 def test_without_room_for_a_copy_a_swapped_bundle_is_refused(
     tiny_bundle: Path, tmp_path: Path, others: dict[str, Path]
 ) -> None:
-    """The folder given at start is all there is then; what is there later is served only if it is the same."""
+    """The factory folder is all there is then; what is there later is served only if it is the same."""
     given = Path(shutil.copytree(tiny_bundle, tmp_path / "given"))
     sha256 = load_bundle(tiny_bundle).sha256
     settings = storage(tmp_path) + QUIET + "[worker]\nrestart_limit = 2\n"

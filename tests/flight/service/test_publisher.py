@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flight.bundle import load_bundle
+from flight.icd.catalogue import PLANES
 from flight.icd.frames import decode_frame, encode_frame
 from flight.icd.packing import pack_map
 from flight.icd.products import Product, ProductError, decode_product, describe_plane
@@ -170,6 +171,22 @@ def test_senseless_values_are_not_published(
         wire.publisher.publish_maps(job(tiny_bundle), parsed(maps, planes), [])
     assert not wire.subscriber.poll(100)
     assert wire.counters == Counters()
+
+
+@pytest.mark.parametrize("name", PLANES)
+def test_every_plane_of_the_catalogue_has_a_largest_value(name: str) -> None:
+    plane = PLANES[name]
+    largest = plane.largest_value(4, 32, 48)
+    shape = (32, 48) if plane.dimensions == 2 else (4, 32, 48)
+    pixels = np.zeros((32, 48), dtype=np.uint8)
+    frame = decode_frame(encode_frame(pixels, source="s", epoch=1, frame_id=2, capture_time_ns=3, centered=True))
+    header = {"classes": [{}] * 4, "map_to_sensor": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]}
+    values = np.zeros(shape, np.uint8 if plane.dtype == "u8" else np.float16)
+    values.flat[7] = largest
+    check_maps(Product(header, {name: values}), frame)
+    values.flat[7] = largest + 1
+    with pytest.raises(ProductError, match=f"plane {name}: expected values 0\\.\\."):
+        check_maps(Product(header, {name: values}), frame)
 
 
 @pytest.mark.parametrize(("index", "value"), [(0, 3), (1, 4), (2, 1.3867), (2, -0.0), (2, np.nan)])

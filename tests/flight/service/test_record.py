@@ -21,7 +21,7 @@ from flight.service.record import (
     decode_copy,
     encode_copy,
 )
-from tests.flight.service.scenarios import EventsHeard
+from tests.flight.service.scenarios import RecordingSink
 
 OLD = Record(parameters={"passes": 5, "gamma": 2.5, "mode": "Fused"}, factory="ab" * 32, references={"x y": "cd" * 32})
 NEW = replace(OLD, parameters={"passes": 6, "publish_full": True}, active="ef" * 32, previous="ab" * 32, probation=True)
@@ -41,7 +41,7 @@ records = st.builds(
 
 def opened(folder: Path | None) -> tuple[RecordStore, list[tuple[str, str]]]:
     """A store, and the events that it sends: those of its reading, and from then on."""
-    events = EventsHeard()
+    events = RecordingSink()
     return RecordStore(folder, events), events.sent
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -145,8 +146,14 @@ def test_a_frame_that_costs_two_workers_is_answered_without_a_map(shipped_bundle
             assert product.header["flags"] == ["worker_failed"]
             assert product.header["passes_used"] == 0
             assert product.planes == {}
-        names = [events.receive(5)[1]["name"] for _ in range(3)]
-        assert names == ["worker_timeout", "worker_ready", "worker_timeout"]
+        received = [events.receive(5)[1] for _ in range(3)]
+        assert [event["name"] for event in received] == ["worker_timeout", "worker_ready", "worker_timeout"]
+        for event in received[::2]:
+            # Its heartbeats came, so that they are not what the message blames.
+            assert re.fullmatch(
+                r"pid \d+: busy for \d+\.\d s, last heartbeat 0\.\d s ago, limit 0\.5 s \(answer_timeout_s\)",
+                event["message"],
+            )
         service.wait_for(lambda status: status["state"] == "ready")
 
 

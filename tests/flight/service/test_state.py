@@ -8,14 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flight.service.state import STATES, TRANSITIONS, State, Trigger, format_transitions
-from tests.flight.service.scenarios import EventsHeard
+from flight.icd.catalogue import STATES
+from flight.service.state import TRANSITIONS, State, Trigger, format_transitions
+from tests.flight.service.scenarios import RecordingSink
 
 OPERATIONS = Path(__file__).parents[3] / "docs" / "operations.md"
 
 
 def state(told: list[str] | None = None) -> State:
-    made = State(EventsHeard())
+    made = State(RecordingSink())
     if told is not None:
         made.call_on_change(lambda: told.append(made.name))
     return made

@@ -51,7 +51,7 @@ class Listening:
         self._socket.close()
 
     def alive_within(self, seconds: float) -> int:
-        """How many signs of life come from now on."""
+        """How many watchdog notifications come from now on."""
         before = self.messages.count("WATCHDOG=1")
         time.sleep(seconds)
         return self.messages.count("WATCHDOG=1") - before
@@ -96,17 +96,17 @@ def test_ready_then_signs_of_life_then_stopping(tiny_bundle: Path, tmp_path: Pat
 @pytest.mark.parametrize("busy", [False, True])
 def test_no_sign_of_life_while_the_worker_is_silent(tiny_bundle: Path, tmp_path: Path, busy: bool) -> None:
     """The service waits a minute for its worker here, and is silent itself long before."""
-    patience = "[worker]\nhang_timeout_s = 60\nanswer_timeout_s = 60\n"
+    long_limits = "[worker]\nhang_timeout_s = 60\nanswer_timeout_s = 60\n"
     with (
         listening(f"{tmp_path}/notify") as systemd,
-        running_service(tmp_path, tiny_bundle, patience, environment=systemd.environment) as service,
+        running_service(tmp_path, tiny_bundle, long_limits, environment=systemd.environment) as service,
         service.camera() as camera,
     ):
         before = service.command("get_status")
         os.kill(before["worker_pid"], signal.SIGSTOP)
         if busy:
             camera.send(FRAME, centered=True)
-        time.sleep(3.0)  # the next ping, and the patience with it
+        time.sleep(3.0)  # the next ping, and the limit on its silence
         assert systemd.alive_within(4.0) == 0
         status = service.command("get_status")
         assert status["worker_pid"] == before["worker_pid"]

@@ -19,7 +19,7 @@ import pytest
 from ground_tools.datasets.body_sets import derive_body_set
 from ground_tools.datasets.figures import Scaling
 from ground_tools.datasets.integrity import verify
-from ground_tools.datasets.noise import NOISE_SEED, add_noise, own_noise
+from ground_tools.datasets.noise import NOISE_SEED, add_noise, noise_seeded_by_image
 from ground_tools.datasets.report import write_scaling
 from ground_tools.datasets.store import (
     SAMPLE_SCHEMA,
@@ -185,7 +185,7 @@ def test_export_gives_plain_files_to_other_tools(dataset: Path, tmp_path: Path) 
         assert np.array_equal(cv2.imread(str(truth), cv2.IMREAD_UNCHANGED), mask)
         assert float(row["range_d0"]) == distance
         noisy = cv2.imread(str(tmp_path / "noisy" / row["image"]), cv2.IMREAD_UNCHANGED)
-        assert np.array_equal(noisy, np.rint(own_noise(image) * 255.0).astype(np.uint8))
+        assert np.array_equal(noisy, np.rint(noise_seeded_by_image(image) * 255.0).astype(np.uint8))
 
 
 def test_the_report_writes_figures_and_pictures(dataset: Path, tmp_path: Path) -> None:

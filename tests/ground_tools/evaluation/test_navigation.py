@@ -70,7 +70,7 @@ def sphere_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_truth_masks_give_the_centre_and_the_sun(sphere_set: Path, tmp_path: Path) -> None:
     (tmp_path / "gnc.md").write_text(PLACE)
-    command = ["--set", str(sphere_set), "--choice", str(sphere_set), "--write", str(tmp_path)]
+    command = ["--dataset", str(sphere_set), "--tuning-set", str(sphere_set), "--write", str(tmp_path)]
     assert main(["evaluate-navigation", *command]) == 0
     chosen, measured = json.loads((tmp_path / "gnc.json").read_text())["sets"]
     assert (chosen["images"], chosen["chosen_on"], measured["images"], measured["chosen_on"]) == (12, True, 24, False)
@@ -95,7 +95,7 @@ def test_truth_masks_give_the_centre_and_the_sun(sphere_set: Path, tmp_path: Pat
 def test_a_bundles_maps_are_measured_beside_brightness(
     sphere_set: Path, shipped_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["--set", str(sphere_set), "--bundle", str(shipped_bundle), "--passes", "1", "--images", "2"]
+    command = ["--dataset", str(sphere_set), "--bundle", str(shipped_bundle), "--passes", "1", "--images", "2"]
     assert main(["evaluate-navigation", *command]) == 0
     text = capsys.readouterr().out
     assert "| network maps | images |" in text
@@ -108,10 +108,10 @@ def test_what_is_wrong_is_told_in_one_line(
 ) -> None:
     (tmp_path / "gnc.md").write_text("no place\n")
     for arguments, told in (
-        (["--set", str(tmp_path / "none")], "--set: expected an existing file or folder, got"),
-        (["--set", str(tmp_path)], "no readable dataset.json"),
-        (["--set", str(sphere_set), "--passes", "0"], "--passes: expected 1..100, got 0"),
-        (["--set", str(sphere_set), "--write", str(tmp_path)], "expected the lines"),
+        (["--dataset", str(tmp_path / "none")], "--dataset: expected an existing file or folder, got"),
+        (["--dataset", str(tmp_path)], "no readable dataset.json"),
+        (["--dataset", str(sphere_set), "--passes", "0"], "--passes: expected 1..100, got 0"),
+        (["--dataset", str(sphere_set), "--write", str(tmp_path)], "expected the lines"),
     ):
         assert main(["evaluate-navigation", *arguments]) == 2
         assert told in capsys.readouterr().err
@@ -126,22 +126,24 @@ def drawn_errors(length: float, share: float, seed: int, count: int = 3000) -> E
     quantization = np.broadcast_to(1e-4 * np.eye(2), (count, 2, 2))
     parts = (half @ half.swapaxes(1, 2), shift[:, :, None] * shift[:, None, :], quantization)
     bodies = np.array(["a", "b", "c"])[np.arange(count) % 3]
-    data = Errors(np.zeros((count, 2)), *parts, doubt=generator.uniform(0.05, 0.5, count), bodies=bodies)
+    data = Errors(
+        np.zeros((count, 2)), *parts, mean_relative_entropy=generator.uniform(0.05, 0.5, count), bodies=bodies
+    )
     roots = np.linalg.cholesky(data.covariances(2, length, share))
     return dataclasses.replace(data, errors=(roots @ generator.standard_normal((count, 2, 1)))[..., 0])
 
 
-def test_the_constants_that_drew_the_errors_are_found_and_honest() -> None:
+def test_the_constants_that_drew_the_errors_are_found_and_consistent() -> None:
     data = drawn_errors(40.0, 0.3, seed=1)
     assert fit(data, 2) == pytest.approx((40.0, 0.3), rel=0.1)
     *rows, flight = compare(data)
     assert max(rows, key=lambda row: row.log_density).power == 2
-    honest = rows[2]
-    assert honest.mean == pytest.approx(2.0, abs=0.15)
-    assert honest.within_90 == pytest.approx(0.9, abs=0.03)
-    assert honest.bodies.keys() == {"a", "b", "c"}
+    fitted = rows[2]
+    assert fitted.mean == pytest.approx(2.0, abs=0.15)
+    assert fitted.within_90 == pytest.approx(0.9, abs=0.03)
+    assert fitted.bodies.keys() == {"a", "b", "c"}
     # Constants that state more than the errors are: too many of these lie within.
-    assert flight.within_90 > honest.within_90
+    assert flight.within_90 > fitted.within_90
 
 
 def test_the_terms_of_a_fix_give_its_covariance() -> None:
@@ -152,20 +154,22 @@ def test_the_terms_of_a_fix_give_its_covariance() -> None:
     assert isinstance(fix, NavigationFix)
     assert isinstance(terms, ErrorTerms)
     limb = np.array([[terms.limb.xx, terms.limb.xy], [terms.limb.xy, terms.limb.yy]])
-    shift, quantization = np.outer(terms.shift, terms.shift), terms.quantization * np.eye(2)
+    shift, quantization = np.outer(terms.certainty_shift, terms.certainty_shift), terms.quantization * np.eye(2)
     one = (part[None] for part in (np.zeros(2), limb, shift, quantization))
-    data = Errors(*one, doubt=np.array([terms.doubt]), bodies=np.array(["sphere"]))
+    data = Errors(*one, mean_relative_entropy=np.array([terms.mean_relative_entropy]), bodies=np.array(["sphere"]))
     stated = [[fix.covariance_xx, fix.covariance_xy], [fix.covariance_xy, fix.covariance_yy]]
     assert np.allclose(data.covariances(FLIGHT_POWER, CORRELATION_LENGTH, SHIFT_SHARE)[0], stated, rtol=1e-12)
     body = class_map != spheres.BACKGROUND
-    assert terms.doubt == pytest.approx(entropy.astype(np.float16)[body].mean(dtype=np.float64) / math.log(4), rel=1e-6)
+    assert terms.mean_relative_entropy == pytest.approx(
+        entropy.astype(np.float16)[body].mean(dtype=np.float64) / math.log(4), rel=1e-6
+    )
 
 
 def test_the_covariance_of_a_bundles_fixes_is_measured(
     sphere_set: Path, shipped_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "gnc.md").write_text(PLACE.replace("navigation", "covariance"))
-    command = ["--set", str(sphere_set), "--bundle", str(shipped_bundle), "--passes", "1", "--images", "3"]
+    command = ["--dataset", str(sphere_set), "--bundle", str(shipped_bundle), "--passes", "1", "--images", "3"]
     assert main(["fit-covariance", *command, "--write", str(tmp_path)]) == 0
     record = json.loads((tmp_path / "covariance.json").read_text())
     assert (record["images"], record["split"], record["bundle"]["name"]) == (3, "validation", "unet_h")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ground_tools.training.chain.pieces import Wanted, write_pieces
+from ground_tools.training.chain.archive import Wanted, write_archive
 from tests.ground_tools.training.scenes import write_scenes
 from tests.ground_tools.training.small_plan import COUNTS
 
@@ -17,7 +17,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pieces(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def archive(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     wanted = {"drawn": Wanted((1, 5), True), "real": Wanted((1,), False)}
     real = write_scenes(drawn.parent / "real", COUNTS, real=True)
-    return write_pieces({"drawn": drawn, "real": real}, wanted, tmp_path_factory.mktemp("pieces"), 2)
+    return write_archive({"drawn": drawn, "real": real}, wanted, tmp_path_factory.mktemp("archive"), 2)

@@ -24,7 +24,7 @@ from ground_tools.export.bundle_writer import read_trained
 from ground_tools.metrics.iou import iou_per_class, mean_iou
 from ground_tools.networks.unet import UNetDropout, build_unet
 from ground_tools.training.chain import results
-from ground_tools.training.chain.pieces import read_pieces
+from ground_tools.training.chain.archive import read_archive
 from ground_tools.training.chain.plan import Plan, load_plan
 from ground_tools.training.pixels import read_pixels
 from ground_tools.training.records import provenance
@@ -88,10 +88,10 @@ def endless(plan_text: str) -> str:
 
 
 @pytest.mark.usefixtures("faked")
-def test_every_stage_stops_in_time_with_its_best_weights(pieces: list[Path], tmp_path: Path) -> None:
+def test_every_stage_stops_in_time_with_its_best_weights(archive: list[Path], tmp_path: Path) -> None:
     (tmp_path / "endless.toml").write_text(endless(PLAN))
     plan = load_plan(str(tmp_path / "endless.toml"))
-    packed, began = read_pieces(pieces), time.monotonic()
+    packed, began = read_archive(archive), time.monotonic()
     reports = run.run_chain(plan, packed, tmp_path / "out", tmp_path / "work", None, began + 9.0)
     assert 7.0 < time.monotonic() - began < 9.0
     assert [report.outcome for report in reports] == ["trained"] * 3
@@ -113,7 +113,7 @@ def test_every_stage_stops_in_time_with_its_best_weights(pieces: list[Path], tmp
 
 
 @pytest.mark.usefixtures("faked")
-def test_a_stage_that_fails_costs_the_others_nothing(pieces: list[Path], tmp_path: Path) -> None:
+def test_a_stage_that_fails_costs_the_others_nothing(archive: list[Path], tmp_path: Path) -> None:
     failing = PLAN.replace("share = 2\n", "share = 2\n", 1).replace(
         "changes = { window", "changes = { jaccard = 9.0, window", 1
     )
@@ -122,21 +122,23 @@ def test_a_stage_that_fails_costs_the_others_nothing(pieces: list[Path], tmp_pat
     more += 'encoder = ["encoder"]\n' + SMALL.replace("pixels = 5", "pixels = 1")
     (tmp_path / "failing.toml").write_text(failing + more)
     plan = load_plan(str(tmp_path / "failing.toml"))
-    over = time.monotonic() + 6.0
-    reports = run.run_chain(plan, read_pieces(pieces), tmp_path / "out", tmp_path / "work", None, over)
+    deadline = time.monotonic() + 6.0
+    reports = run.run_chain(plan, read_archive(archive), tmp_path / "out", tmp_path / "work", None, deadline)
     assert [report.outcome for report in reports] == ["trained", "failed", "skipped", "trained"]
     assert "MemoryError: out of memory on the accelerator" in reports[1].why
     assert "nothing to start from: unet_s" in reports[2].why
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert [stage["outcome"] for stage in summary["stages"]] == ["trained", "failed", "skipped", "trained"]
-    with tarfile.open(tmp_path / "out" / "results_1.tar") as archive:
-        assert {name.split("/")[0] for name in archive.getnames()} == {"encoder", "unet_r"}
+    with tarfile.open(tmp_path / "out" / "results_1.tar") as tar:
+        assert {name.split("/")[0] for name in tar.getnames()} == {"encoder", "unet_r"}
     # What failed may start from an earlier run's.
-    over = time.monotonic() + 4.0
+    deadline = time.monotonic() + 4.0
     only = plan.only(["unet_as"])
     (tmp_path / "earlier").mkdir()
     (tmp_path / "work" / "unet_r").rename(tmp_path / "earlier" / "unet_s")
-    reports = run.run_chain(only, read_pieces(pieces), tmp_path / "more", tmp_path / "work", tmp_path / "earlier", over)
+    reports = run.run_chain(
+        only, read_archive(archive), tmp_path / "more", tmp_path / "work", tmp_path / "earlier", deadline
+    )
     assert [report.outcome for report in reports] == ["trained"]
 
 
@@ -221,17 +223,17 @@ def test_a_chain_from_sets_to_networks(drawn: Path, tmp_path: Path, capsys: pyte
     """Packed, trained with JAX, unpacked; then what the weights do with another backend."""
     (tmp_path / "small.toml").write_text(PLAN)
     plan = ["--plan", str(tmp_path / "small.toml")]
-    pack = ["train-chain", "pack", *plan, "--dataset", f"drawn={drawn}", "--out", str(tmp_path / "pieces")]
+    pack = ["train-chain", "pack", *plan, "--dataset", f"drawn={drawn}", "--out", str(tmp_path / "archive")]
     assert main([*pack, "--dataset", f"drawn={drawn}"]) == 2
     assert main(pack) == 0
-    files = sorted((tmp_path / "pieces").iterdir())
+    files = sorted((tmp_path / "archive").iterdir())
     assert len(files) == 2
-    assert main(["train-chain", "run", *plan, "--pieces", str(files[0]), "--out", str(tmp_path / "out")]) == 2
+    assert main(["train-chain", "run", *plan, "--parts", str(files[0]), "--out", str(tmp_path / "out")]) == 2
     errors = capsys.readouterr().err.splitlines()
     assert errors[0] == "ground-tools train-chain pack: --dataset: expected each name once, got drawn, drawn"
-    assert errors[-1] == "ground-tools train-chain run: --pieces: expected pieces 1 to 2, got 1"
+    assert errors[-1] == "ground-tools train-chain run: --parts: expected parts 1 to 2, got 1"
     # Processors emulate bfloat16, a hundred times slower.
-    done = train_chain_elsewhere("run", *plan, "--pieces", *files, "--out", tmp_path / "out", "--precision", "float32")
+    done = train_chain_elsewhere("run", *plan, "--parts", *files, "--out", tmp_path / "out", "--precision", "float32")
     assert done.returncode == 0, done.stdout + done.stderr
     assert sum(" epoch " in line for line in done.stdout.splitlines()) == 6
     assert main(["train-chain", "unpack", str(tmp_path / "out"), "--out", str(tmp_path / "home")]) == 0
@@ -254,22 +256,22 @@ def test_a_chain_from_sets_to_networks(drawn: Path, tmp_path: Path, capsys: pyte
 
 
 @pytest.mark.usefixtures("faked")
-def test_without_an_encoder_a_network_trains_its_own(pieces: list[Path], tmp_path: Path, plan: Plan) -> None:
-    packed, over = read_pieces(pieces), time.monotonic() + 5.0
-    reports = run.run_chain(plan.only(["unet_s", "unet_as"]), packed, tmp_path, tmp_path / "work", None, over)
+def test_without_an_encoder_a_network_trains_its_own(archive: list[Path], tmp_path: Path, plan: Plan) -> None:
+    packed, deadline = read_archive(archive), time.monotonic() + 5.0
+    reports = run.run_chain(plan.only(["unet_s", "unet_as"]), packed, tmp_path, tmp_path / "work", None, deadline)
     assert [report.outcome for report in reports] == ["trained", "trained"]
     assert "began_from" not in json.loads((tmp_path / "work" / "unet_s" / "training.json").read_text())
     (tmp_path / "frozen.toml").write_text(PLAN.replace("best-unet-s", "paper-unet-s"))
     frozen = load_plan(str(tmp_path / "frozen.toml")).only(["unet_s"])
-    reports = run.run_chain(frozen, packed, tmp_path / "out", tmp_path / "work", None, over)
+    reports = run.run_chain(frozen, packed, tmp_path / "out", tmp_path / "work", None, deadline)
     assert [report.outcome for report in reports] == ["skipped"]
 
 
-def test_a_plan_that_does_not_fit_the_sets_is_refused(pieces: list[Path], tmp_path: Path, plan: Plan) -> None:
-    packed = read_pieces(pieces)
+def test_a_plan_that_does_not_fit_the_sets_is_refused(archive: list[Path], tmp_path: Path, plan: Plan) -> None:
+    packed = read_archive(archive)
     folders = (tmp_path / "out", tmp_path / "work", None, time.monotonic() + 5.0)
     full = load_plan("full").only(["unet_as"])
-    with pytest.raises(ValueError, match="--pieces: expected the sets of plan full, got no d4"):
+    with pytest.raises(ValueError, match="--parts: expected the sets of plan full, got no d4"):
         run.run_chain(full, packed, *folders)
     with pytest.raises(ValueError, match="window: expected 32, the whole image, got 128"):
         run.run_chain(full, {"d4": packed["real"]}, *folders)

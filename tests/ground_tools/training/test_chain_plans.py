@@ -80,7 +80,7 @@ def run_pace(pace: Pace, seconds: list[float], steps: int) -> tuple[float, list[
 
 
 def test_a_stage_that_has_time_does_all_of_its_steps() -> None:
-    pace = Pace(steps=100, ends=1e3, seconds=1.0)
+    pace = Pace(steps=100, deadline=1e3, seconds=1.0)
     ended, progress = run_pace(pace, [1.0] * 99, 10)
     assert (pace.done, ended) == (100, 100.0)
     assert progress == pytest.approx(np.arange(1, 11) / 10)
@@ -88,7 +88,7 @@ def test_a_stage_that_has_time_does_all_of_its_steps() -> None:
 
 def test_the_time_budget_stops_a_stage_at_the_end_of_its_schedule() -> None:
     # Steps become slower than was measured, and faster again.
-    pace = Pace(steps=10_000, ends=100.0, seconds=0.5)
+    pace = Pace(steps=10_000, deadline=100.0, seconds=0.5)
     seconds = [0.5] * 3 + [1.5] * 3 + [0.4] * 999
     ended, progress = run_pace(pace, seconds, 10)
     assert 94.0 < ended <= 100.0
@@ -96,12 +96,12 @@ def test_the_time_budget_stops_a_stage_at_the_end_of_its_schedule() -> None:
     assert progress == sorted(progress)
     assert progress[-1] == pytest.approx(1.0)
     # No time is left for a round that is not worth it: 10 of 14 steps, then 4, would be two validations.
-    assert Pace(steps=100, ends=14.5, seconds=1.0, done=20, progress=0.5).next_round(0.0, 10) == (14, 1.0)
-    assert Pace(steps=100, ends=4.5, seconds=1.0, done=20, progress=1.0).next_round(0.0, 10) == (0, 1.0)
+    assert Pace(steps=100, deadline=14.5, seconds=1.0, done=20, progress=0.5).next_round(0.0, 10) == (14, 1.0)
+    assert Pace(steps=100, deadline=4.5, seconds=1.0, done=20, progress=1.0).next_round(0.0, 10) == (0, 1.0)
     # With no time for a round, a part of one; a first step in any case.
-    assert Pace(steps=100, ends=3.5, seconds=1.0).next_round(0.0, 10) == (3, 1.0)
-    assert Pace(steps=100, ends=0.5, seconds=1.0).next_round(0.0, 10) == (1, 1.0)
-    assert Pace(steps=100, ends=0.5, seconds=1.0, done=1, progress=1.0).next_round(0.4, 10) == (0, 1.0)
+    assert Pace(steps=100, deadline=3.5, seconds=1.0).next_round(0.0, 10) == (3, 1.0)
+    assert Pace(steps=100, deadline=0.5, seconds=1.0).next_round(0.0, 10) == (1, 1.0)
+    assert Pace(steps=100, deadline=0.5, seconds=1.0, done=1, progress=1.0).next_round(0.4, 10) == (0, 1.0)
 
 
 def test_what_a_stage_leaves_goes_to_the_others() -> None:

@@ -46,8 +46,8 @@ def test_a_comparison_fills_its_table_and_trains_nothing_twice(dataset: Path, tm
     docs = tmp_path / "docs"
     docs.mkdir()
     (docs / "training.md").write_text("before\n<!-- comparisons: begin -->\n<!-- comparisons: end -->\nafter\n")
-    arguments = (tmp_path / "two.toml", "--dataset", dataset, "--begin", weights, "--out", tmp_path / "out")
-    done = compare(*arguments, "--also", dataset, "--write", docs)
+    arguments = (tmp_path / "two.toml", "--dataset", dataset, "--start-from", weights, "--out", tmp_path / "out")
+    done = compare(*arguments, "--evaluate-also", dataset, "--write", docs)
     assert done.returncode == 0, done.stderr
 
     figures = json.loads((docs / "comparisons.json").read_text())["two"]
@@ -69,7 +69,7 @@ def test_a_comparison_fills_its_table_and_trains_nothing_twice(dataset: Path, tm
     assert f"| no soft Jaccard index | {100 * changed['miou']:.1f} |" in page
 
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")}
-    done = compare(*arguments, "--also", dataset)
+    done = compare(*arguments, "--evaluate-also", dataset)
     assert done.returncode == 0, done.stderr
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")} == times
     (tmp_path / "two.toml").write_text(TWO.replace("jaccard = 0.0", "jaccard = 0.5"))
@@ -123,7 +123,7 @@ def test_what_is_written_is_read_back(comparison: Comparison) -> None:
 def test_a_training_that_fails_is_told_with_its_log(dataset: Path, tmp_path: Path) -> None:
     (tmp_path / "two.toml").write_text(TWO)
     (tmp_path / "begin.weights.h5").write_bytes(b"no weights")
-    begin = ("--begin", tmp_path / "begin.weights.h5")
+    begin = ("--start-from", tmp_path / "begin.weights.h5")
     done = compare(tmp_path / "two.toml", "--dataset", dataset, *begin, "--out", tmp_path / "out")
     assert done.returncode == 2
     assert "00_seed_1: exit code 2; see" in done.stderr

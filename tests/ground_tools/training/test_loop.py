@@ -25,7 +25,7 @@ from tests.tiny_bundle import write_tiny_bundle
 def test_a_training_in_mixed_precision_from_a_file(trained: dict[str, Path], dataset: Path, tmp_path: Path) -> None:
     start = ("--start-from", trained["unet_s"] / "unet.weights.h5", "--dataset", dataset)
     options = ("--precision", "mixed_bfloat16", "--unpack-to", tmp_path / "pixels", "--set", "batch=2", "--epochs", 1)
-    beside = ("--set", "beside=2", "--beside", dataset)
+    beside = ("--set", "beside=2", "--second-set", dataset)
     done = ground_tools("train", "--recipe", "best-cpu-unet-as", *start, *options, *beside, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "out" / "training.json").read_text())
@@ -161,10 +161,10 @@ def test_a_wrong_call_is_one_line(tmp_path: Path, dataset: Path, trained: dict[s
     assert done.returncode == 2
     assert "starts from either --encoder or --start-from weights" in done.stderr
     start = ("--start-from", trained["unet_s"] / "unet.weights.h5")
-    arguments = ("--recipe", "best-cpu-unet-as", *start, "--dataset", dataset, "--beside", dataset)
+    arguments = ("--recipe", "best-cpu-unet-as", *start, "--dataset", dataset, "--second-set", dataset)
     done = ground_tools("train", *arguments, "--out", tmp_path / "t")
     assert done.returncode == 2
-    assert "--beside: recipe best_cpu_unet_as takes no images of another set a batch" in done.stderr
+    assert "--second-set: recipe best_cpu_unet_as takes no images of another set a batch" in done.stderr
     done = ground_tools("train", "--recipe", "best-encoder", *start, "--dataset", dataset, "--out", tmp_path / "t")
     assert done.returncode == 2
     assert "--start-from: recipe best_encoder trains an encoder, which takes none" in done.stderr

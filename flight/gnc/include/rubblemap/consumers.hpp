@@ -78,6 +78,7 @@ enum class [[nodiscard]] Refusal : std::uint8_t{
     saturated,
     body_small,
 };
+inline constexpr std::size_t refusal_count = 15;
 std::string_view name_of(Refusal refusal) noexcept;
 
 // Scratch memory for maps of at most `most_pixels`, 34 bytes a pixel; allocated here, once. One call at a time.
@@ -107,11 +108,12 @@ struct SunDirection {
 };
 
 // Map pixels over which the errors of neighbouring pixels of a limb go together, over the body's mean relative entropy;
-// and the part of the shift without doubt that counts, as a variance. Chosen on D-1's validation split.
+// and the part of the certainty shift that counts, as a variance. Chosen on D-1's validation split.
 inline constexpr double correlation_length = 50.0;
 inline constexpr double shift_share = 0.5;
-// Mean relative entropy below which no map was there to choose by: surer networks are not taken to err less.
-inline constexpr double least_doubt = 0.06;
+// Least mean relative entropy of the maps that they were chosen on; below it, the error is not assumed to fall further.
+inline constexpr double least_relative_entropy = 0.06;
+[[deprecated("least_relative_entropy")]] inline constexpr double least_doubt = least_relative_entropy;
 // Background this near to the body (Chebyshev, map pixels) may belong to it.
 inline constexpr std::uint32_t limb_reach = 3;
 inline constexpr std::uint32_t least_terminator_pixels = 12;
@@ -164,8 +166,8 @@ struct LandingCircle {
 
 // What no pixel that a circle touches may exceed: the hazard probability, and the predictive entropy over ln K; 0..1.
 // Unless told otherwise as in the service, and in Python.
-inline constexpr double most_hazard_probability = 0.4;
-inline constexpr double most_entropy = 0.5;
+inline constexpr double most_hazard_probability = default_most_hazard_probability;
+inline constexpr double most_entropy = default_most_entropy;
 struct LandingLimits {
   double hazard_probability = most_hazard_probability;
   double entropy = most_entropy;

@@ -49,7 +49,7 @@ struct FrameSenderOptions {
 enum class [[nodiscard]] Sent : std::uint8_t{
     yes,        // handed over to libzmq; a service that fell silent within the last four heartbeats may get it late
     not_taken,  // no service, or more than it reads: try the next frame
-    refused,    // it breaks the contract or the options; last_error() says why
+    refused,    // rejected: it breaks the contract or the options; last_error() says why
 };
 
 // Sends frames of one camera. For use from one thread at a time. Never blocks. Copies the pixels into memory that was

@@ -30,6 +30,11 @@ inline constexpr std::uint64_t largest_gap = 1000000;
 inline constexpr std::uint32_t smallest_side = 16;
 inline constexpr std::uint32_t largest_side = 4096;
 
+// Largest hazard probability, and predictive entropy over ln K, of a pixel that the service's clearance
+// takes for safe, unless it is configured otherwise.
+inline constexpr double default_most_hazard_probability = 0.4;
+inline constexpr double default_most_entropy = 0.5;
+
 // Where the service binds its sockets unless the configuration says otherwise.
 inline constexpr const char* default_frames_endpoint = "tcp://127.0.0.1:5601";
 inline constexpr const char* default_products_endpoint = "tcp://127.0.0.1:5602";

@@ -91,7 +91,7 @@ struct Product {
   bool has_flag(std::string_view name) const noexcept;
 };
 
-// Why a product was refused.
+// Why a product was rejected as malformed.
 enum class Reason : std::uint8_t {
   wrong_parts,       // not 2 to 10 message parts
   oversized_part,    // a part beyond what was set aside for it

@@ -18,7 +18,7 @@ namespace rubblemap {
 struct ReceiverOptions {
   std::string endpoint = default_products_endpoint;
   std::vector<Topic> topics = {Topic::navigation};
-  std::uint32_t max_height = 256;  // of a map, pixels; products beyond these three are refused as oversized_part
+  std::uint32_t max_height = 256;  // of a map, pixels; products beyond these three are rejected as oversized_part
   std::uint32_t max_width = 256;
   std::uint32_t max_classes = 8;  // as many layers has map.full
   std::size_t max_taken = 2;      // products that the caller holds at the same time

@@ -45,29 +45,29 @@ class _Thread:
     waited_s: float
 
 
-class Patience:
+class SilenceTimer:
     """Measures the silence of one process, and leaves out the time in which it waited for a processor."""
 
     def __init__(self, clock: RunningClock) -> None:
         """Start counting now. clock: of the service."""
         self._clock = clock
         self._waits = 0.0
-        self.begin()
+        self.begin_job()
 
-    def begin(self) -> None:
+    def begin_job(self) -> None:
         """Count a new job, and silence, from now on."""
-        self._began, self._job_waits = self._clock.read(), 0.0
-        self.note_sign()
+        self._job_began, self._job_waits = self._clock.read(), 0.0
+        self.begin_silence()
 
-    def note_sign(self) -> None:
+    def begin_silence(self) -> None:
         """Count silence from now on: the process has said something, or was given something to answer."""
-        self._sign, self._waits = self._clock.read(), 0.0
+        self._heard, self._waits = self._clock.read(), 0.0
         self._looked: tuple[float, dict[str, _Thread]] | None = None
 
     def look(self, pid: int) -> None:
         """Find out how long a silent process has waited for a processor since the last look."""
         now = self._clock.read()
-        if now - self._sign < _LOOK_S:
+        if now - self._heard < _LOOK_S:
             return
         threads = _read_threads(pid)
         if self._looked is not None:
@@ -78,13 +78,13 @@ class Patience:
             self._job_waits += wait
         self._looked = now, threads
 
-    def since_sign(self, limit_s: float = 0.0) -> float:
+    def silence_s(self, limit_s: float = 0.0) -> float:
         """How long the process has been silent, seconds. limit_s: that this is compared with."""
-        return _leave_out(self._clock.read() - self._sign, self._waits, limit_s)
+        return _leave_out(self._clock.read() - self._heard, self._waits, limit_s)
 
-    def since_begin(self, limit_s: float) -> float:
+    def job_s(self, limit_s: float) -> float:
         """How long the process has been at its job, seconds. limit_s: that this is compared with."""
-        return _leave_out(self._clock.read() - self._began, self._job_waits, limit_s)
+        return _leave_out(self._clock.read() - self._job_began, self._job_waits, limit_s)
 
 
 def _leave_out(passed_s: float, waited_s: float, limit_s: float) -> float:

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flight.bundle import load_bundle
+from flight.inference.checksums import ArrayChecksum, UpsetError
 from flight.inference.engine import Engine
-from flight.inference.seal import Seal, UpsetError
 from flight.inference.uncertainty import Accumulator
 from flight.settings import default_settings
 from tests.tiny_bundle import body_frame
@@ -23,11 +23,11 @@ FRAME = body_frame(60, 80, 25)
 @given(st.integers(1, 67), st.data())
 def test_every_flipped_bit_is_found(size: int, data: st.DataObject) -> None:
     array = np.random.default_rng(size).integers(0, 256, size, dtype=np.uint8)
-    seal = Seal([np.zeros(3), array], "an array")
-    seal.check()
+    checksum = ArrayChecksum([np.zeros(3), array], "an array")
+    checksum.check()
     array[data.draw(st.integers(0, size - 1))] ^= 1 << data.draw(st.integers(0, 7))
     with pytest.raises(UpsetError, match=r"an array: expected checksum 0x\w+, got 0x"):
-        seal.check()
+        checksum.check()
 
 
 @pytest.mark.parametrize("sums", ["_probability", "_entropy"])

@@ -14,8 +14,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from flight.service import patience
-from flight.service.patience import Patience, RunningClock
+from flight.service import silence
+from flight.service.silence import RunningClock, SilenceTimer
 from tests.flight.service.scenarios import (
     FRAME,
     Stream,
@@ -37,7 +37,7 @@ class Time:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
-        monkeypatch.setattr(patience, "time", SimpleNamespace(monotonic=lambda: self.now))
+        monkeypatch.setattr(silence, "time", SimpleNamespace(monotonic=lambda: self.now))
 
 
 @pytest.fixture
@@ -57,51 +57,51 @@ def test_of_a_standstill_one_turn_counts(fake_time: Time) -> None:
 
 
 def test_a_machine_that_stands_still_again_and_again_does_not_hide_a_hanging_worker(fake_time: Time) -> None:
-    silence = Patience(RunningClock())
+    timer = SilenceTimer(RunningClock())
     for _ in range(20):
         for step in (0.5, 0.05, 0.05):
             fake_time.now += step
-            silence.since_sign()
-    assert silence.since_sign() == pytest.approx(3.0)
+            timer.silence_s()
+    assert timer.silence_s() == pytest.approx(3.0)
 
 
 def test_what_a_process_waits_for_the_processor_is_not_its_silence(
     fake_time: Time, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     thread = {"runnable": True, "ran_s": 5.0, "waited_s": 1.0}
-    monkeypatch.setattr(patience, "_read_threads", lambda _: {"1": patience._Thread(**thread)})
-    silence = Patience(RunningClock())
+    monkeypatch.setattr(silence, "_read_threads", lambda _: {"1": silence._Thread(**thread)})
+    timer = SilenceTimer(RunningClock())
 
     def pass_time(seconds: float, **changes: float) -> None:
         for _ in range(round(10 * seconds)):
             fake_time.now += 0.1
-            silence.look(1)
+            timer.look(1)
         thread.update(changes)
 
     pass_time(1.0)
     # Before the first look nothing is known; from then on it could run, and did not.
-    assert silence.since_sign(60.0) == pytest.approx(0.3)
+    assert timer.silence_s(60.0) == pytest.approx(0.3)
     # It sleeps.
     thread.update(runnable=False)
     pass_time(2.0)
-    assert silence.since_sign(60.0) == pytest.approx(2.3)
-    assert silence.since_begin(60.0) == pytest.approx(2.3)
+    assert timer.silence_s(60.0) == pytest.approx(2.3)
+    assert timer.job_s(60.0) == pytest.approx(2.3)
     # It waits, but ten times the limit is enough.
     thread.update(runnable=True)
     pass_time(30.0)
-    assert silence.since_sign(60.0) == pytest.approx(2.4)
-    assert silence.since_sign(1.0) == pytest.approx(33.0 - 10.0)
-    silence.note_sign()
-    assert silence.since_sign(1.0) == 0.0
-    assert silence.since_begin(60.0) == pytest.approx(2.4)
+    assert timer.silence_s(60.0) == pytest.approx(2.4)
+    assert timer.silence_s(1.0) == pytest.approx(33.0 - 10.0)
+    timer.begin_silence()
+    assert timer.silence_s(1.0) == 0.0
+    assert timer.job_s(60.0) == pytest.approx(2.4)
 
 
 def test_the_threads_of_a_process_are_found() -> None:
-    threads = patience._read_threads(os.getpid())
+    threads = silence._read_threads(os.getpid())
     mine = threads[str(os.getpid())]
     assert mine.runnable
     assert mine.ran_s > 0.0
-    assert patience._read_threads(2**22 + 1) == {}
+    assert silence._read_threads(2**22 + 1) == {}
 
 
 def stand_still(*pids: int) -> None:

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 
 class UpsetError(RuntimeError):
-    """Memory that nothing has written is not what it was; the answer must not be used."""
+    """Memory changed unexpectedly; the answer must not be used."""
 
 
-class Seal:
+class ArrayChecksum:
     """The checksum of arrays that are not to change.
 
     Args:
@@ -27,7 +27,7 @@ class Seal:
         self._checksums = [_checksum(array) for array in arrays]
 
     def check(self) -> None:
-        """Check that the arrays are what they were. Raises UpsetError."""
+        """Check that the arrays have not changed. Raises UpsetError."""
         for array, expected in zip(self._arrays, self._checksums, strict=True):
             if (found := _checksum(array)) != expected:
                 raise UpsetError(f"{self._what}: expected checksum {expected:#x}, got {found:#x}")

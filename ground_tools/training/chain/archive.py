@@ -1,7 +1,7 @@
 """The sets of a training plan as a few files of even size, with what training needs of them and no more.
 
-A piece is a Parquet file; a row is a block of samples of one split of one set: the images as lossless WebP, as sets
-store them, and the masks by every rule of smallest boulders that the plan's recipes have, joined into one plane of
+An archive part is a Parquet file; a row is a block of samples of one split of one set: the images as lossless WebP, as
+sets store them, and the masks by every rule of smallest boulders that the plan's recipes have, joined into one plane of
 codes, packed by bzip2. The identifiers that masks are made of stay at home, a fifth of a set. Test images are taken for
 the encoder alone, which C-1 trains to name the body of any image of the set; their masks are not.
 """
@@ -31,8 +31,8 @@ from ground_tools.training.records import provenance
 
 FORMAT = 1
 DESCRIPTION_KEY = b"rubblemap_training_piece"
-# Bodies on which nothing is ever trained: they are kept for judging.
-KEPT_APART = ("mathilde", "phobos")
+# Bodies on which nothing is ever trained: they are held out for evaluation.
+HELD_OUT_BODIES = ("mathilde", "phobos")
 _BLOCK_SAMPLES = 250
 _SCHEMA = pa.schema(
     [
@@ -57,7 +57,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class PackedSet:
-    """A set out of its pieces, in the set's order.
+    """A set out of its parts, in the set's order.
 
     images: (N, S, S) uint8, without noise. codes: (N, S, S) uint8, the masks by all rules; 0 in test images. noise: as
     the set's description states it. provenance: as a training's record states it.
@@ -96,11 +96,11 @@ class PackedSet:
         return replace(self, **chosen)
 
 
-def write_pieces(sets: Mapping[str, Path], wanted: Mapping[str, Wanted], out: Path, pieces: int) -> list[Path]:
-    """Pack sets into so many files, piece_1.parquet and so on, of about equal size. Returns them.
+def write_archive(sets: Mapping[str, Path], wanted: Mapping[str, Wanted], out: Path, parts: int) -> list[Path]:
+    """Pack sets into so many files, part_1.parquet and so on, of about equal size. Returns them.
 
     sets: where each set of the plan is. Raises ValueError when one is missing or not finished, or shows a body that is
-    kept for judging.
+    held out for evaluation.
     """
     if sorted(sets) != sorted(wanted):
         raise ValueError(
@@ -115,37 +115,40 @@ def write_pieces(sets: Mapping[str, Path], wanted: Mapping[str, Wanted], out: Pa
             "provenance": provenance(path),
         }
         rows += _blocks(name, path, wanted[name])
-    shares = _even_shares([_bytes_of(row) for row in rows], pieces)
+    shares = _even_shares([_bytes_of(row) for row in rows], parts)
     identity = hashlib.sha256("".join(row["sha256"] for row in rows).encode()).hexdigest()
     out.mkdir(parents=True, exist_ok=True)
     paths = []
     for number, share in enumerate(shares, start=1):
-        description = {"format": FORMAT, "piece": number, "pieces": pieces, "sha256": identity, "sets": described}
+        description = {"format": FORMAT, "piece": number, "pieces": parts, "sha256": identity, "sets": described}
         schema = _SCHEMA.with_metadata({DESCRIPTION_KEY: json.dumps(description).encode()})
-        path = out / f"piece_{number}.parquet"
+        path = out / f"part_{number}.parquet"
         # Not compressed once more: WebP and bzip2 leave nothing to gain.
         pq.write_table(pa.Table.from_pylist([rows[i] for i in share], schema=schema), path, compression="none")
         paths.append(path)
     return paths
 
 
-def read_pieces(paths: list[Path]) -> dict[str, PackedSet]:
-    """The packed sets by name, from all of their pieces in any order.
+def read_archive(paths: list[Path]) -> dict[str, PackedSet]:
+    """The packed sets by name, from all of their parts in any order.
 
-    Raises ValueError naming the file that is no piece or damaged, and when pieces are missing or of another packing.
+    Raises ValueError naming the file that is no archive part or damaged, and when parts are missing or of another
+    packing.
     """
     tables, numbers = [], []
     description: dict[str, Any] = {}
     for path in paths:
-        table, found = _read_piece(path)
+        table, found = _read_part(path)
         if description and found["sha256"] != description["sha256"]:
-            raise ValueError(f"piece {path}: expected a piece of the same packing as {paths[0]}, got another one's")
+            raise ValueError(
+                f"archive part {path}: expected a part of the same packing as {paths[0]}, got another one's"
+            )
         tables.append(table)
         numbers.append(found["piece"])
         description = found
     if not paths or sorted(numbers) != list(range(1, description["pieces"] + 1)):
-        expected = f"pieces 1 to {description['pieces']}" if paths else "files"
-        raise ValueError(f"--pieces: expected {expected}, got {', '.join(map(str, numbers)) or 'none'}")
+        expected = f"parts 1 to {description['pieces']}" if paths else "files"
+        raise ValueError(f"--parts: expected {expected}, got {', '.join(map(str, numbers)) or 'none'}")
     rows = pa.concat_tables(tables).to_pylist()
     with ThreadPoolExecutor() as pool:
         unpacked = list(pool.map(_unpack, rows))
@@ -165,8 +168,10 @@ def _blocks(name: str, path: Path, wanted: Wanted) -> Iterator[dict[str, Any]]:
             place += 1
             if sample["split"] == "test" and not wanted.encoder:
                 continue
-            if sample["body"] in KEPT_APART:
-                raise ValueError(f"dataset {path}: body {sample['body']}: expected none of it, it is kept for judging")
+            if sample["body"] in HELD_OUT_BODIES:
+                raise ValueError(
+                    f"dataset {path}: body {sample['body']}: expected none of it, it is held out for evaluation"
+                )
             if waiting and (sample["split"] != waiting[0]["split"] or len(waiting) == _BLOCK_SAMPLES):
                 yield _block(name, waiting, wanted.rules)
                 waiting = []
@@ -216,14 +221,16 @@ def _even_shares(sizes: list[int], count: int) -> list[list[int]]:
     return [sorted(share) for share in shares]
 
 
-def _read_piece(path: Path) -> tuple[pa.Table, dict[str, Any]]:
+def _read_part(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     try:
         table = pq.read_table(path)
         description = json.loads((table.schema.metadata or {})[DESCRIPTION_KEY])
     except (OSError, KeyError, json.JSONDecodeError, pa.ArrowInvalid) as error:
-        raise ValueError(f"piece {path}: expected a file of `train-chain pack` ({error})") from error
+        raise ValueError(f"archive part {path}: expected a file of `train-chain pack` ({error})") from error
     if description["format"] != FORMAT:
-        raise ValueError(f"piece {path}: expected format {FORMAT}, got {description['format']}; pack the sets again")
+        raise ValueError(
+            f"archive part {path}: expected format {FORMAT}, got {description['format']}; pack the sets again"
+        )
     return table, description
 
 
