@@ -94,6 +94,9 @@ def _propose(arguments: argparse.Namespace, entries: dict[str, ImageEntry], rule
     wanted = entries if rules.wanted is None else [file for file in rules.wanted if file in entries]
     names = arguments.images or [file for file in wanted if file not in rules.excluded]
     files = find_label_files(arguments.labels, entries, arguments.real_images)
+    # What stands against single images is told with them.
+    with_image = {f"{reason}; left out" for _, reason in files.foreign.values()}
+    _tell([line for line in files.problems if line not in with_image])
     failed = 0
     for name in names:
         try:

@@ -13,7 +13,7 @@ from ground_tools.labelling.image_names import ImageNames, read_renamed
 from ground_tools.labelling.intake import Intake, parse_categories, read_drawings, take_in
 from ground_tools.labelling.label_files import find_label_files
 
-# So many problems are told; the others are counted.
+# So many lines of a kind are told; the others are counted.
 _MOST_TOLD = 30
 
 
@@ -26,7 +26,7 @@ def import_labels(arguments: argparse.Namespace, entries: dict[str, ImageEntry],
     files = find_label_files(arguments.labels, entries, arguments.real_images)
     annotations = take_in(intake, files, arguments.real_images, arguments.labelled, arguments.clear_empty)
     problems = intake.all_problems()
-    for line in [*_shortened(problems), *intake.remarks]:
+    for line in [*_shortened(problems), *_shortened(intake.remarks), *intake.losses]:
         print(line, file=sys.stderr)
     if problems and not arguments.skip_unusable:
         raise ValueError(
@@ -54,6 +54,6 @@ def _read(arguments: argparse.Namespace, names: ImageNames) -> Intake:
     return read_coco(arguments.coco, names, categories)
 
 
-def _shortened(problems: list[str]) -> list[str]:
-    more = len(problems) - _MOST_TOLD
-    return problems if more <= 1 else [*problems[:_MOST_TOLD], f"and {more} more"]
+def _shortened(lines: list[str]) -> list[str]:
+    more = len(lines) - _MOST_TOLD
+    return lines if more <= 1 else [*lines[:_MOST_TOLD], f"and {more} more"]

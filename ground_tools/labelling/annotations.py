@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,7 +146,7 @@ def annotation_of(drawn: LabelmeFile) -> tuple[Annotation, list[str]]:
 
 def how_to_import(path: Path) -> str:
     """What to do with a file that was drawn in labelme without our commands."""
-    return f"drawn in labelme, not taken in yet: `ground-tools label import --labelme {path}`"
+    return f"drawn in labelme, not taken in yet: `ground-tools label import --labelme {shlex.quote(str(path))}`"
 
 
 def _field(path: Path, data: dict[str, Any], name: str, kind: type) -> Any:

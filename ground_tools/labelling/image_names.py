@@ -112,6 +112,14 @@ class ImageNames:
         except ValueError:
             return self.match(drawn.image)
 
+    def drawn_on_other_bytes(self, drawn: LabelmeFile, entry: ImageEntry) -> str:
+        """What a labelme file was drawn on, where that is no copy of the manifest's image; "" where it may be one."""
+        beside = drawn.path.parent / drawn.image
+        if beside.is_file():
+            same = hashlib.sha256(beside.read_bytes()).hexdigest() == entry.sha256
+            return "" if same else str(beside)
+        return "" if drawn.image_sha256 in (None, entry.sha256) else "the image in it"
+
 
 def read_renamed(path: Path) -> dict[str, str]:
     """Names in tools' files and what they are called in manifest.csv, from lines `NAME,FILE`.

@@ -44,7 +44,8 @@ class Intake:
         drawings: of single images.
         problems: what cannot be used, a line each.
         spoiled: images of which something that was drawn cannot be used.
-        remarks: what was left out without harm.
+        remarks: what was left out without harm, or taken for granted.
+        losses: labels that a person had drawn and that are gone.
         unknown_labels: names that are no labels -> how many shapes have them.
     """
 
@@ -52,6 +53,7 @@ class Intake:
     problems: list[str] = field(default_factory=list)
     spoiled: set[str] = field(default_factory=set)
     remarks: list[str] = field(default_factory=list)
+    losses: list[str] = field(default_factory=list)
     unknown_labels: dict[str, int] = field(default_factory=dict)
 
     def add_problem(self, place: str, error: Exception, file: str | None = None) -> None:
@@ -100,6 +102,10 @@ def read_drawings(
             place = "" if str(error).startswith(str(path)) else f"{path}: "
             intake.problems.append(f"{place}{error}")
             continue
+        if drawn_on := names.drawn_on_other_bytes(drawn, entry):
+            intake.remarks.append(
+                f"{path}: drawn on {drawn_on}, taken for {entry.file} by its name; its bytes are other"
+            )
         shapes, wrong = read_shapes(drawn, categories, line_width)
         for number, fault in wrong:
             intake.add_problem(f"{path}: shape {number}", fault, entry.file)
@@ -156,12 +162,14 @@ def take_in(
         except ValueError as error:
             intake.add_problem(drawing.place, error, file)
             continue
+        if file in intake.spoiled:
+            continue
         shapes = tuple(_as_before(shape, before) for shape in drawing.shapes)
         if labelled:
             shapes = tuple(map(accepted, shapes))
-        intake.remarks += _losses(before, shapes)
+        intake.losses += _losses(before, shapes)
         written[path] = replace(before, shapes=shapes, labelled=before.labelled or labelled)
-    return {path: annotation for path, annotation in written.items() if annotation.file not in intake.spoiled}
+    return written
 
 
 def _one_each(intake: Intake, clear_empty: bool) -> Iterable[Drawing]:

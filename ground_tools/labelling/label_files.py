@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,11 +64,12 @@ def find_label_files(labels: Path, entries: Mapping[str, ImageEntry], images: Pa
     for path in sorted(path for path in labels.glob("*.json") if not path.name.startswith(".")):
         try:
             _add(files, names, read_labelme(path), images)
-        except NoLabelmeFile as error:
-            files.problems.append(f"{error}; left out")
         except ValueError as error:
             files.problems.append(f"{error}; left out")
-            _set_aside(files, names, path, path.stem, str(error))
+            if not isinstance(error, NoLabelmeFile):
+                # Of a file that cannot be read its own name is all that tells of its image.
+                with contextlib.suppress(ValueError):
+                    files.foreign.setdefault(names.match(path.stem).file, (path, str(error)))
     return files
 
 
@@ -77,10 +79,9 @@ def _add(files: LabelFiles, names: ImageNames, drawn: LabelmeFile, images: Path 
         annotation, wrong = annotation_of(drawn)
     except ValueError as error:
         files.problems.append(f"{error}; left out")
-        try:
+        # Of no image, or of one of several, there is none to keep the file for.
+        with contextlib.suppress(ValueError):
             files.foreign.setdefault(names.match_drawing(drawn, images).file, (path, str(error)))
-        except ValueError as unknown:
-            files.problems[-1] = f"{path}: {unknown}; left out"
         return
     try:
         entry = names.match(annotation.file)
@@ -101,14 +102,6 @@ def _add(files: LabelFiles, names: ImageNames, drawn: LabelmeFile, images: Path 
             f"{path}: sha256: expected {entry.sha256[:16]}... as {MANIFEST_FILE} has it of {entry.file}, "
             f"got {annotation.sha256[:16]}...; left out"
         )
-
-
-def _set_aside(files: LabelFiles, names: ImageNames, path: Path, name: str, reason: str) -> None:
-    """Remember a file that cannot be read for the image of its own name, if there is one."""
-    try:
-        files.foreign.setdefault(names.match(name).file, (path, reason))
-    except ValueError:
-        return
 
 
 def read_labels(labels: Path, entries: Mapping[str, ImageEntry]) -> tuple[dict[str, Annotation], list[str]]:

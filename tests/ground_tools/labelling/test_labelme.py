@@ -145,6 +145,16 @@ def test_no_machines_outline_takes_the_place_of_what_a_person_has_drawn(
         assert [shape.points for shape in bodies] == [tuple(BODY)]
 
 
+def test_propose_tells_of_drawings_of_which_it_cannot_tell_the_image(
+    images: Path, own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_labelme(own / "my drawing.json", "moon.png", SIZE, [labelme_shape("body", BODY)])
+    label("propose", "beta_2", images=images, labels=own)
+    assert f"`ground-tools label import --labelme '{path}'`; left out" in capsys.readouterr().err
+    label("import", "--labelme", path, images=images, labels=own, expect=2)
+    assert "moon.png: no such image in manifest.csv" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("where", ["beside", "mirrored", "elsewhere", "copied", "within"])
 def test_the_image_is_found_though_its_name_is_not_the_only_one(
     images: Path, own: Path, tmp_path: Path, where: str
@@ -227,6 +237,33 @@ def test_what_cannot_be_used_keeps_all_labels_as_they_were(
     assert shapes_at(labels, "alpha/alpha_1.png")[0].points == tuple(BODY)
     kept = labels / "alpha_alpha_0.json"
     assert (kept.read_bytes() == before[kept.name]) == (not message.startswith("label 'craters'"))
+
+
+def test_a_spoiled_image_keeps_its_labels_whatever_its_file_calls_it(
+    images: Path, labels: Path, tmp_path: Path
+) -> None:
+    path = labels / "alpha_alpha_0.json"
+    path.write_text(path.read_text().replace('"alpha/alpha_0.png"', '"../images/alpha/alpha_0.png"'))
+    before = path.read_bytes()
+    drawn = [labelme_shape("body", BODY), labelme_shape("boulder", [(5, 5)], "point")]
+    write_labelme(tmp_path / "d" / "alpha_0.json", "alpha_0.png", SIZE, drawn)
+    label("import", "--labelme", tmp_path / "d", "--skip-unusable", images=images, labels=labels, expect=1)
+    assert path.read_bytes() == before
+
+
+def test_labels_of_an_image_with_other_bytes_are_told(
+    images: Path, own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A copy in another format, or another image of the same name: nobody but a person knows."""
+    folder = tmp_path / "d"
+    write_labelme(folder / "alpha_0.json", "alpha_0.png", SIZE, [labelme_shape("body", BODY)])
+    (folder / "alpha_0.png").write_bytes((images / "alpha" / "alpha_0.png").read_bytes() + b"more")
+    label("import", "--labelme", folder, images=images, labels=own)
+    told = f"drawn on {folder / 'alpha_0.png'}, taken for alpha/alpha_0.png by its name; its bytes are other"
+    assert told in capsys.readouterr().err
+    (folder / "alpha_0.png").write_bytes((images / "alpha" / "alpha_0.png").read_bytes())
+    label("import", "--labelme", folder, images=images, labels=own)
+    assert "its bytes are other" not in capsys.readouterr().err
 
 
 def test_names_of_ones_own_are_mapped_to_labels(images: Path, own: Path) -> None:
