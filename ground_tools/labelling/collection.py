@@ -163,7 +163,7 @@ def write_manifest(images: Path, body: str | None = None) -> Listing:
 
     What cannot be read, or has a name that no manifest may have, is left out and told, and so is litter: hidden files,
     those in hidden folders, and copies that systems make. What a manifest of before says of the same image (its body,
-    where it was obtained) stays, the body unless `body` is given.
+    where it was obtained, columns that a person added) stays, the body unless `body` is given.
 
     Args:
         images: the folder.
@@ -177,8 +177,10 @@ def write_manifest(images: Path, body: str | None = None) -> Listing:
     files = sorted(path for path in images.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir())
     if not files:
         raise ValueError(f"{images}: expected images ({', '.join(IMAGE_SUFFIXES)}), found none")
-    before = _rows_of_before(images / MANIFEST_FILE)
-    litter, unusable, rows = [], [], []
+    columns, before = _rows_of_before(images / MANIFEST_FILE)
+    litter: list[str] = []
+    unusable: list[str] = []
+    rows: list[dict[str, str | int]] = []
     for path in files:
         name = path.relative_to(images).as_posix()
         if any(part.startswith(".") or part in _LITTER_FOLDERS for part in path.relative_to(images).parts):
@@ -189,22 +191,23 @@ def write_manifest(images: Path, body: str | None = None) -> Listing:
             data = path.read_bytes()
             height, width = _decoded(data, path).shape
             digest = hashlib.sha256(data).hexdigest()
-            known_body, obtained_from = before.get((name, digest), ("", ""))
-            its_body = (
-                body
-                or known_body
-                or check_name(path.resolve().parent.name, f"{_printable(path)}: its body, the name of its folder")
-            )
+            known = before.get((name, digest), {})
+            its_body = body or (known.get("body") if is_plain_name(known.get("body")) else None)
+            place = f"{_printable(path)}: its body, the name of its folder"
+            its_body = its_body or check_name(path.resolve().parent.name, place)
         except OSError as error:
             unusable.append(f"{_printable(path)}: not readable ({error.strerror})")
         except ValueError as error:
             unusable.append(str(error))
         else:
-            rows.append([name, its_body, width, height, digest, obtained_from])
+            found = (name, its_body, width, height, digest)
+            rows.append({**known, **dict(zip(_MANIFEST_COLUMNS, found, strict=False))})
     if not rows:
         raise ValueError(f"{images}: expected images, found none that can be used: {(unusable + litter)[0]}")
     sink = io.StringIO()
-    csv.writer(sink, lineterminator="\n").writerows([_MANIFEST_COLUMNS, *rows])
+    writer = csv.DictWriter(sink, [*_MANIFEST_COLUMNS, *columns], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     write_whole(images / MANIFEST_FILE, sink.getvalue().encode())
     return Listing(len(rows), litter, unusable)
 
@@ -214,19 +217,15 @@ def _printable(path: Path) -> str:
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
-def _rows_of_before(path: Path) -> dict[tuple[str, str], tuple[str, str]]:
-    """Name and sha256 -> body and source, of a manifest that is there; of one that cannot be read nothing."""
+def _rows_of_before(path: Path) -> tuple[list[str], dict[tuple[str, str], dict[str, str]]]:
+    """The columns that a person added to a manifest, and its rows by name and sha256; none of one that is no CSV."""
     try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
+        reader = csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines())
+        rows = [{name: value for name, value in row.items() if name and value} for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error):
-        return {}
-    return {
-        (row.get("file") or "", row.get("sha256") or ""): (
-            body if is_plain_name(body := row.get("body") or "") else "",
-            row.get("obtained_from") or "",
-        )
-        for row in rows
-    }
+        return [], {}
+    columns = [name for name in reader.fieldnames or () if name and name not in _MANIFEST_COLUMNS]
+    return columns, {(row.get("file", ""), row.get("sha256", "")): row for row in rows}
 
 
 def read_image(images: Path, entry: ImageEntry) -> np.ndarray:

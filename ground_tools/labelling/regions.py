@@ -45,12 +45,8 @@ def trace(region: np.ndarray, tolerance: float = 0.0) -> list[Points]:
             outer[part] = corners
         else:
             holes.setdefault(part, []).append(corners)
-    polygons = []
-    for part, polygon in sorted(outer.items()):
-        for hole in holes.get(part, []):
-            polygon = _join(polygon, hole)
-        polygons.append(tuple((float(x), float(y)) for x, y in polygon.tolist()))
-    return polygons
+    polygons = [_join(polygon, holes.get(part, [])) for part, polygon in sorted(outer.items())]
+    return [tuple((float(x), float(y)) for x, y in polygon.tolist()) for polygon in polygons]
 
 
 def _rings(region: np.ndarray) -> list[tuple[np.ndarray, tuple[int, int]]]:
@@ -98,12 +94,22 @@ def _signed_area(points: np.ndarray) -> float:
     return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2.0
 
 
-def _join(polygon: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """The polygon with the hole, by a line of no width between the points of both that are nearest to each other."""
-    distances, nearest = cKDTree(polygon).query(hole)
-    there = int(distances.argmin())
-    here = int(nearest[there])
-    return np.concatenate([polygon[: here + 1], hole[there:], hole[: there + 1], polygon[here:]])
+def _join(outer: np.ndarray, holes: list[np.ndarray]) -> np.ndarray:
+    """An outline with its holes, each by a line of no width from its point that is nearest to one of the outline."""
+    if not holes:
+        return outer
+    tree = cKDTree(outer)
+    at: dict[int, list[np.ndarray]] = {}
+    for hole in holes:
+        distances, nearest = tree.query(hole)
+        there = int(distances.argmin())
+        here = int(nearest[there])
+        at.setdefault(here, []).append(np.concatenate([hole[there:], hole[: there + 1], outer[here : here + 1]]))
+    pieces, begin = [], 0
+    for here in sorted(at):
+        pieces += [outer[begin : here + 1], *at[here]]
+        begin = here + 1
+    return np.concatenate([*pieces, outer[begin:]])
 
 
 def stroke(points: Points, width: float) -> Points:

@@ -62,8 +62,8 @@ def test_a_body_that_no_manifest_may_have_is_refused(
 
 def test_what_a_person_wrote_into_a_manifest_stays(images: Path) -> None:
     path = images / "manifest.csv"
-    rows = list(csv.DictReader(path.read_text().splitlines()))
-    rows[0] |= {"body": "Ryugu", "obtained_from": "hyb2_onc_20180801"}
+    rows = [{**row, "camera": ""} for row in csv.DictReader(path.read_text().splitlines())]
+    rows[0] |= {"body": "Ryugu", "obtained_from": "hyb2_onc_20180801", "camera": "ONC-T"}
     text = "\n".join([",".join(rows[0]), *(",".join(row.values()) for row in rows)])
     path.write_text(f"\ufeff{text}\n", encoding="utf-8")
     first = rows[0]["file"]
@@ -72,12 +72,13 @@ def test_what_a_person_wrote_into_a_manifest_stays(images: Path) -> None:
     assert main(["label", "manifest", str(images)]) == 0
     again = {row["file"]: row for row in csv.DictReader(path.read_text().splitlines())}
     assert len(again) == 13
-    assert (again[first]["body"], again[first]["obtained_from"]) == ("Ryugu", "hyb2_onc_20180801")
+    told = [again[first][name] for name in ("body", "obtained_from", "camera")]
+    assert told == ["Ryugu", "hyb2_onc_20180801", "ONC-T"]
     # Of another content nothing is known.
     shutil.copy(images / "beta" / "beta_0.png", images / first)
     assert main(["label", "manifest", str(images)]) == 0
     row = next(row for row in csv.DictReader(path.read_text().splitlines()) if row["file"] == first)
-    assert (row["body"], row["obtained_from"]) == (first.split("/")[0], "")
+    assert (row["body"], row["obtained_from"], row["camera"]) == (first.split("/")[0], "", "")
     assert row["sha256"] == hashlib.sha256((images / first).read_bytes()).hexdigest()
 
 
