@@ -11,10 +11,12 @@ from flight.command_line import examples
 from flight.option_types import (
     existing_file,
     existing_folder,
+    existing_path,
     integer,
     integers,
     names,
     number,
+    number_above,
     numbers,
     output_file,
     word_or,
@@ -29,6 +31,12 @@ _SIZES = (
     "the smallest rectangle about the shape, in pixels of the 128 x 128 sample: the original's pixels times 128 over "
     "the side of the crop. TOO SMALL: below the least size of its label in set.toml, so masks leave it out. OUTSIDE OF "
     "THE CROP: no part of the sample."
+)
+
+_BY_HAND = "An image beside which a person has drawn labels that are not taken in yet is named and left out."
+_WHOLE = (
+    "All of it or nothing: where a shape, label or image cannot be used, no file is written. An image's shapes are "
+    "replaced; its crop, silhouette and note stay. Masks and run lengths become polygons along the pixels' edges."
 )
 
 # By action, in the order in which labelling goes.
@@ -54,7 +62,11 @@ _EXAMPLES = {
     "check": {"ground-tools label check": ""},
     "agreement": {"ground-tools label agreement --write docs": "a second person's labels against the first's"},
     "export": {"ground-tools label export --coco labels.json": "for CVAT or Label Studio; and back:"},
-    "import": {"ground-tools label import --coco labels.json": ""},
+    "import": {
+        "ground-tools label import --coco labels.json": "",
+        "ground-tools label import --labelme DIR": "files that were drawn in labelme",
+        "ground-tools label import --coco result.json --category asteroid=body rock=boulder --labelled": "",
+    },
     "manifest": {"ground-tools label manifest DIR": "manifest.csv for images of your own"},
 }
 _NOTE = f"""Set {IMAGES_VARIABLE} instead of giving --real-images each time.
@@ -83,7 +95,7 @@ def add_parser(commands: Any) -> None:
             parser.add_argument("image", metavar="IMAGE", help="name in manifest.csv, or its last part")
         return parser
 
-    propose = action("propose", "propose the body's outline and the terminator", image=False)
+    propose = action("propose", "propose the body's outline and the terminator", image=False, more=_BY_HAND)
     propose.add_argument(
         "images", nargs="*", metavar="IMAGE", help="images to propose for (default: every image that the set wants)"
     )
@@ -97,13 +109,9 @@ def add_parser(commands: Any) -> None:
     action("check", "find labels that are wrong or odd; exit 1 when something must be put right", image=False)
     action("status", "show what is labelled and what is not", image=False)
     _add_agreement(action)
-    for name, text, kind in (
-        ("export", "write the labels as a COCO file", output_file),
-        ("import", "read labels from a COCO file", existing_file),
-    ):
-        action(name, text, image=False).add_argument(
-            "--coco", type=kind, required=True, metavar="FILE", help="the COCO file"
-        )
+    export = action("export", "write the labels as a COCO file", image=False)
+    export.add_argument("--coco", type=output_file, required=True, metavar="FILE", help="the COCO file")
+    _add_import(action)
     manifest = actions.add_parser(
         "manifest", help="write manifest.csv for a folder of images", epilog=examples(_EXAMPLES["manifest"])
     )
@@ -111,6 +119,54 @@ def add_parser(commands: Any) -> None:
     manifest.add_argument(
         "--body", metavar="NAME", help="body of all images (default: the name of the folder that each lies in)"
     )
+
+
+def _add_import(action: Callable[..., argparse.ArgumentParser]) -> None:
+    text = "take in labels drawn in labelme, or in CVAT or Label Studio through a COCO file"
+    take = action("import", text, image=False, more=_WHOLE)
+    source = take.add_mutually_exclusive_group(required=True)
+    source.add_argument("--coco", type=existing_file, metavar="FILE", help="a COCO file, or a ZIP archive with one")
+    source.add_argument(
+        "--labelme",
+        type=existing_path,
+        nargs="+",
+        metavar="PATH",
+        help="labelme files, drawn with or without our commands, or folders with them",
+    )
+    take.add_argument(
+        "--category",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=LABEL",
+        help=f"take what a file calls NAME for one of {', '.join(LABELS)} (default: other names are refused)",
+    )
+    take.add_argument(
+        "--name-map",
+        type=existing_file,
+        metavar="CSV",
+        help="lines NAME,FILE: how a file names an image, and its name in manifest.csv (default: by the names alone; "
+        "folders before them and Label Studio's prefixes of uploads are no matter)",
+    )
+    take.add_argument(
+        "--line-width",
+        type=number_above(0),
+        metavar="PIXELS",
+        help="with --labelme: width of a terminator that is drawn as a line, pixels of the image (default: 6 pixels of "
+        "a sample of 128 x 128)",
+    )
+    take.add_argument(
+        "--skip-unusable",
+        action="store_true",
+        help="leave out what cannot be used, and images of which a shape cannot be read, and name it (default: take in "
+        "nothing then)",
+    )
+    take.add_argument(
+        "--clear-empty",
+        action="store_true",
+        help="remove the labels of images in which the file has none (default: they stay)",
+    )
+    take.add_argument("--labelled", action="store_true", help="call the images done (default: as before)")
 
 
 def _add_sheet(action: Callable[..., argparse.ArgumentParser]) -> None:

@@ -8,19 +8,20 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from ground_tools.labelling.annotations import Annotation, read_annotation, write_annotation
+from ground_tools.commands.label_import import import_labels
+from ground_tools.labelling.annotations import Annotation, how_to_import, read_annotation, write_annotation
 from ground_tools.labelling.collection import (
     D4_SECOND,
+    MANIFEST_FILE,
     ImageEntry,
     Rules,
     find_image,
-    path_for,
     read_image,
-    read_labels,
     read_manifest,
     read_rules,
     write_manifest,
 )
+from ground_tools.labelling.label_files import find_drawing, find_label_files, read_labels, refuse_drawing
 from ground_tools.labelling.shapes import (
     Shape,
     accepted,
@@ -36,9 +37,7 @@ from ground_tools.labelling.shapes import (
 def run_action(arguments: argparse.Namespace) -> int:
     """Do what `ground-tools label` was asked for; returns the exit code."""
     if arguments.action == "manifest":
-        count = write_manifest(arguments.folder, arguments.body)
-        print(f"{arguments.folder / 'manifest.csv'}: {count} images")
-        return 0
+        return _manifest(arguments)
     entries, rules = read_manifest(arguments.real_images), read_rules(arguments.labels)
     whole = {
         "propose": _propose,
@@ -46,12 +45,12 @@ def run_action(arguments: argparse.Namespace) -> int:
         "status": _status,
         "agreement": _agreement,
         "export": _export,
-        "import": _import,
+        "import": import_labels,
     }
     if arguments.action in whole:
         return whole[arguments.action](arguments, entries, rules)
     entry = find_image(entries, arguments.image)
-    path = path_for(arguments.labels, entries, entry)
+    path = find_label_files(arguments.labels, entries, arguments.real_images).path_for(entry)
     if arguments.action == "list":
         return _list(_read(path, entry, arguments.real_images), rules, arguments.text)
     if arguments.action == "sheet":
@@ -60,6 +59,14 @@ def run_action(arguments: argparse.Namespace) -> int:
     annotation = changes[arguments.action](arguments, _read(path, entry, arguments.real_images))
     write_annotation(annotation, path)
     return _list(annotation, rules, False)
+
+
+def _manifest(arguments: argparse.Namespace) -> int:
+    listing = write_manifest(arguments.folder, arguments.body)
+    _tell([f"{line}; left out" for line in listing.litter + listing.unusable])
+    left_out = f", {len(listing.unusable)} files left out" if listing.unusable else ""
+    print(f"{arguments.folder / MANIFEST_FILE}: {listing.images} images{left_out}")
+    return 1 if listing.unusable else 0
 
 
 def _read(path: Path, entry: ImageEntry, images: Path) -> Annotation:
@@ -86,13 +93,19 @@ def _propose(arguments: argparse.Namespace, entries: dict[str, ImageEntry], rule
 
     wanted = entries if rules.wanted is None else [file for file in rules.wanted if file in entries]
     names = arguments.images or [file for file in wanted if file not in rules.excluded]
+    files = find_label_files(arguments.labels, entries, arguments.real_images)
+    # What stands against single images is told with them.
+    with_image = {f"{reason}; left out" for _, reason in files.foreign.values()}
+    _tell([line for line in files.problems if line not in with_image])
     failed = 0
     for name in names:
         try:
             entry = find_image(entries, name)
-            path = path_for(arguments.labels, entries, entry)
-            image = read_image(arguments.real_images, entry)
+            path = files.path_for(entry)
             before = _read(path, entry, arguments.real_images)
+            if not arguments.replace and all(map(is_proposal, before.shapes)):
+                refuse_drawing(arguments.real_images, entry)
+            image = read_image(arguments.real_images, entry)
         except ValueError as error:
             _tell([f"{error}; left out"])
             failed += 1
@@ -242,7 +255,8 @@ def _status(arguments: argparse.Namespace, entries: dict[str, ImageEntry], rules
     left = unlabelled(annotations, entries, rules)
     for file in left:
         if file not in annotations:
-            print(f"{'none':<9} {file}")
+            drawing = find_drawing(arguments.real_images, entries[file])
+            print(f"{'none':<9} {file}" if drawing is None else f"{'drawn':<9} {file:<28} {how_to_import(drawing)}")
     for file, why in rules.excluded.items():
         print(f"{'excluded':<9} {file:<28} {why}")
     bodies = {entries[file].body for file in done}
@@ -274,16 +288,3 @@ def _export(arguments: argparse.Namespace, entries: dict[str, ImageEntry], rules
     shapes = sum(len(annotation.shapes) for annotation in annotations.values())
     print(f"{arguments.coco}: {len(annotations)} images, {shapes} shapes")
     return 0
-
-
-def _import(arguments: argparse.Namespace, entries: dict[str, ImageEntry], rules: Rules) -> int:
-    from ground_tools.labelling.coco import read_coco
-
-    present, problems = read_labels(arguments.labels, entries)
-    annotations, wrong = read_coco(arguments.coco, entries, present)
-    _tell(problems + wrong)
-    for file, annotation in annotations.items():
-        write_annotation(annotation, path_for(arguments.labels, entries, entries[file]))
-    shapes = sum(len(annotation.shapes) for annotation in annotations.values())
-    print(f"{arguments.labels}: {len(annotations)} images, {shapes} shapes read")
-    return 1 if wrong else 0

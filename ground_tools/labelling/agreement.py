@@ -9,7 +9,8 @@ import numpy as np
 from ground_tools.datasets.figures import Agreement
 from ground_tools.labelling.annotations import Annotation
 from ground_tools.labelling.checks import usable
-from ground_tools.labelling.collection import ImageEntry, Rules, read_labels
+from ground_tools.labelling.collection import ImageEntry, Rules
+from ground_tools.labelling.label_files import read_labels
 from ground_tools.labelling.rasterisation import NETWORK_SIZE, crop_of, mask_of
 from ground_tools.labels.classes import CLASS_NAMES
 from ground_tools.pages.blocks import Table, percent

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ground_tools.foundation.files import write_whole
+from ground_tools.labelling.labelme import LabelmeFile, read_labelme, read_shapes
 from ground_tools.labelling.shapes import SILHOUETTES, Shape
 
 LABELME_VERSION = "5.5.0"
@@ -40,7 +44,38 @@ def default_name(file: str) -> str:
 
 
 def write_annotation(annotation: Annotation, path: Path) -> None:
-    """Write a label file whole, one shape a line, so that changes read well side by side."""
+    """Write a label file whole."""
+    write_whole(path, _encode(annotation))
+
+
+def write_annotations(annotations: Mapping[Path, Annotation]) -> None:
+    """Write many label files, all or none: where one cannot be written, those of before are there again."""
+    parts = {path: path.with_name(f".{path.name}.{os.getpid()}.part") for path in annotations}
+    before = {path: path.with_name(f".{path.name}.{os.getpid()}.before.part") for path in annotations}
+    replaced: list[Path] = []
+    try:
+        for path, part in parts.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(_encode(annotations[path]))
+            if path.exists():
+                before[path].write_bytes(path.read_bytes())
+        for path, part in parts.items():
+            part.replace(path)
+            replaced.append(path)
+    except BaseException:
+        for path in replaced:
+            if before[path].exists():
+                before[path].replace(path)
+            else:
+                path.unlink()
+        raise
+    finally:
+        for path in (*parts.values(), *before.values()):
+            path.unlink(missing_ok=True)
+
+
+def _encode(annotation: Annotation) -> bytes:
+    """A label file, one shape a line, so that changes read well side by side."""
     shapes = [
         json.dumps(
             {
@@ -72,7 +107,7 @@ def write_annotation(annotation: Annotation, path: Path) -> None:
         "rubblemap": json.dumps(ours),
     }
     text = "{\n" + ",\n".join(f' "{name}": {value}' for name, value in fields.items()) + "\n}\n"
-    write_whole(path, text.encode())
+    return text.encode()
 
 
 def read_annotation(path: Path) -> tuple[Annotation, list[str]]:
@@ -80,47 +115,38 @@ def read_annotation(path: Path) -> tuple[Annotation, list[str]]:
 
     Raises ValueError naming the file when it is no label file at all.
     """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: not readable as JSON ({error})") from error
-    if not isinstance(data, dict) or not isinstance(data.get("shapes"), list):
-        raise ValueError(f"{path}: expected a labelme file with a list `shapes`")
-    ours = data.get("rubblemap")
+    return annotation_of(read_labelme(path))
+
+
+def annotation_of(drawn: LabelmeFile) -> tuple[Annotation, list[str]]:
+    """The labels of a labelme file, as of `read_annotation`."""
+    path, ours = drawn.path, drawn.ours
     if not isinstance(ours, dict):
-        raise ValueError(f"{path}: rubblemap: expected an object with the image's sha256; `label propose` makes one")
-    file = _field(path, data, "imagePath", str)
-    shapes, problems = [], []
-    for number, entry in enumerate(data["shapes"]):
-        try:
-            shapes.append(_shape(entry))
-        except (ValueError, TypeError, KeyError) as error:
-            problems.append(f"{path}: shape {number}: {error}; left out")
+        raise ValueError(f"{path}: rubblemap: expected an object with the image's sha256; {how_to_import(path)}")
+    for name, value in (("imageWidth", drawn.width), ("imageHeight", drawn.height)):
+        if value is None:
+            raise ValueError(f"{path}: {name}: expected int, got None")
     silhouette = ours.get("silhouette", "seen")
     if silhouette not in SILHOUETTES:
         raise ValueError(f"{path}: rubblemap.silhouette: expected {' or '.join(SILHOUETTES)}, got {silhouette!r}")
+    shapes, wrong = read_shapes(drawn)
     annotation = Annotation(
-        # labelme writes the separators of its own system.
-        file=file.replace("\\", "/"),
+        file=drawn.image,
         sha256=_field(path, ours, "sha256", str),
-        width=_field(path, data, "imageWidth", int),
-        height=_field(path, data, "imageHeight", int),
+        width=drawn.width or 0,
+        height=drawn.height or 0,
         shapes=tuple(shapes),
         silhouette=silhouette,
         crop=_crop(path, ours.get("crop")),
         labelled=bool(ours.get("labelled", False)),
         note=str(ours.get("note", "")),
     )
-    return annotation, problems
+    return annotation, [f"{path}: shape {number}: {error}; left out" for number, error in wrong]
 
 
-def _shape(entry: dict[str, Any]) -> Shape:
-    points = tuple((float(x), float(y)) for x, y in entry["points"])
-    kind = entry.get("shape_type") or "polygon"
-    if kind == "rectangle" and len(points) == 4:
-        # Later versions of labelme write all four corners.
-        points = (points[0], points[2])
-    return Shape(str(entry["label"]), points, kind, str(entry.get("description") or ""))
+def how_to_import(path: Path) -> str:
+    """What to do with a file that was drawn in labelme without our commands."""
+    return f"drawn in labelme, not taken in yet: `ground-tools label import --labelme {shlex.quote(str(path))}`"
 
 
 def _field(path: Path, data: dict[str, Any], name: str, kind: type) -> Any:

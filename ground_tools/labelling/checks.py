@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 
 from ground_tools.labelling.annotations import Annotation
-from ground_tools.labelling.collection import ImageEntry, Rules, read_image, read_labels
+from ground_tools.labelling.collection import ImageEntry, Rules, read_image
+from ground_tools.labelling.label_files import read_labels
 from ground_tools.labelling.rasterisation import (
     NETWORK_SIZE,
     across_at_network_size,

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
-from dataclasses import replace
+import math
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ground_tools.foundation.files import write_whole
 from ground_tools.labelling.annotations import Annotation
-from ground_tools.labelling.collection import ImageEntry, find_image
+from ground_tools.labelling.collection import ImageEntry
+from ground_tools.labelling.image_names import ImageNames
+from ground_tools.labelling.intake import Drawing, Intake
+from ground_tools.labelling.labelme import find_label
+from ground_tools.labelling.regions import trace
+from ground_tools.labelling.run_lengths import decode_run_lengths
 from ground_tools.labelling.shapes import LABELS, Shape, area, bounds, outline
-
-# Points nearer to each other than this are the same: tools round coordinates (pixels).
-_SAME_POINT = 0.02
 
 
 def as_coco(annotations: dict[str, Annotation]) -> dict[str, Any]:
@@ -47,79 +52,139 @@ def write_coco(annotations: dict[str, Annotation], path: Path) -> None:
     write_whole(path, (json.dumps(as_coco(annotations), indent=1) + "\n").encode())
 
 
-def read_coco(
-    path: Path, entries: dict[str, ImageEntry], present: dict[str, Annotation]
-) -> tuple[dict[str, Annotation], list[str]]:
-    """The labels of a COCO file by image, and what is wrong with parts of it, which are left out.
+def read_coco(path: Path, names: ImageNames, categories: Mapping[str, str]) -> Intake:
+    """The labels of a COCO file, as COCO's own tools, CVAT and Label Studio write it.
 
-    An image's shapes are replaced; what our files say besides (crop, silhouette, note) stays. A polygon that came back
-    as it went keeps its kind and description. Raises ValueError naming the file when it is no COCO file.
+    A polygon is a shape, and so is a bounding box without a segmentation; a bitmap (run lengths, plain or compressed)
+    becomes a polygon for each of its parts, along the edges of its pixels, with its holes.
+
+    Args:
+        path: the file, or the ZIP archive with it.
+        names: the images.
+        categories: as of parse_categories.
+
+    Raises:
+        ValueError: naming the file, when it is no COCO file.
     """
+    data = _read_json(path)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        categories = {entry["id"]: str(entry["name"]).strip().lower() for entry in data["categories"]}
-        images = {entry["id"]: entry for entry in data["images"]}
+        labels = {entry["id"]: str(entry["name"]) for entry in data["categories"]}
+        numbers = [entry["id"] for entry in data["images"]]
+        images = dict(zip(numbers, data["images"], strict=True))
         annotations = list(data["annotations"])
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: not readable as JSON ({error})") from error
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path}: expected a COCO file with images, categories and annotations ({error!r})") from error
-    problems: list[str] = []
-    known: dict[Any, ImageEntry] = {}
+    if len(images) < len(numbers):
+        twice = next(number for number in numbers if numbers.count(number) > 1)
+        raise ValueError(f"{path}: images: expected each id once, got {twice!r} twice")
+    intake = Intake()
+    shapes: dict[Any, list[Shape]] = {number: [] for number in images}
+    known = _known_images(path, images, annotations, names, intake)
+    for annotation in annotations:
+        number = _image_of(annotation)
+        place = f"{path}: annotation {annotation.get('id') if isinstance(annotation, dict) else annotation!r}"
+        if number in images and number not in known:
+            continue
+        try:
+            if number not in known:
+                raise ValueError(f"image_id: no such image {number!r}")
+            label = find_label(
+                labels.get(annotation["category_id"], f"category {annotation['category_id']}"), categories
+            )
+            shapes[number] += _shapes(annotation, label, _size(images[number]))
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+            text = error if isinstance(error, ValueError) else ValueError(f"expected an annotation of COCO ({error!r})")
+            intake.add_problem(place, text, known[number].file if number in known else None)
+    intake.drawings = [
+        Drawing(f"{path}: image {number}", entry, _size(images[number]), tuple(shapes[number]))
+        for number, entry in known.items()
+    ]
+    return intake
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        data = path.read_bytes()
+        if zipfile.is_zipfile(io.BytesIO(data)):
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                inside = [name for name in archive.namelist() if name.endswith(".json") and not _is_litter(name)]
+                if len(inside) != 1:
+                    found = ", ".join(inside) or "none"
+                    raise ValueError(f"{path}: expected one JSON file in the archive, got {found}; unpack it, name one")
+                data = archive.read(inside[0])
+        return json.loads(data.decode("utf-8-sig"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: not readable as JSON ({error})") from error
+
+
+def _is_litter(name: str) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+
+
+def _known_images(
+    path: Path, images: Mapping[Any, Any], annotations: list[Any], names: ImageNames, intake: Intake
+) -> dict[Any, ImageEntry]:
+    """The images of a file that are in the manifest. Others are a problem where something is drawn in them."""
+    drawn = set(map(_image_of, annotations))
+    known = {}
     for number, image in images.items():
         try:
-            known[number] = _entry(entries, str(image["file_name"]))
-        except (KeyError, ValueError) as error:
-            problems.append(f"{path}: image {number}: {error}; left out")
-    shapes: dict[Any, list[Shape]] = {number: [] for number in known}
-    for annotation in annotations:
-        try:
-            where = f"annotation {annotation.get('id')}"
-            if annotation["image_id"] not in known:
-                if annotation["image_id"] not in images:
-                    problems.append(f"{path}: {where}: image_id: no such image {annotation['image_id']}; left out")
-                continue
-            shapes[annotation["image_id"]] += _shapes(annotation, categories)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            problems.append(f"{path}: {where}: {error}; left out")
-    result = {}
-    for number, entry in known.items():
-        before = present.get(entry.file) or Annotation(
-            entry.file, entry.sha256, int(images[number]["width"]), int(images[number]["height"])
-        )
-        result[entry.file] = replace(before, shapes=tuple(_as_before(shape, before) for shape in shapes[number]))
-    return result, problems
+            known[number] = names.match(str(image["file_name"]))
+            if number in drawn and not all(_size(image)):
+                text = f"expected its width and height, got {image.get('width')!r} and {image.get('height')!r}"
+                intake.add_problem(f"{path}: image {number}", ValueError(text), known.pop(number).file)
+        except (KeyError, TypeError) as error:
+            intake.add_problem(f"{path}: image {number}", ValueError(f"expected a file_name, got none ({error!r})"))
+        except ValueError as error:
+            if number in drawn:
+                hint = f"{error}; --name-map says which of them it is"
+                intake.add_problem(f"{path}: image {number}", ValueError(hint))
+            else:
+                intake.remarks.append(f"{path}: image {number}: {error}; nothing drawn in it, left out")
+    return known
 
 
-def _entry(entries: dict[str, ImageEntry], name: str) -> ImageEntry:
-    """The image of a file name, which tools may give with other folders before it."""
-    parts = name.replace("\\", "/").split("/")
-    for first in range(len(parts)):
-        tail = "/".join(parts[first:])
-        if tail in entries:
-            return entries[tail]
-    return find_image(entries, parts[-1])
+def _image_of(annotation: Any) -> int | str | None:
+    number = annotation.get("image_id") if isinstance(annotation, dict) else None
+    return number if isinstance(number, int | str) else None
 
 
-def _shapes(annotation: dict[str, Any], categories: dict[Any, str]) -> list[Shape]:
-    label = categories.get(annotation["category_id"], f"category {annotation['category_id']}")
-    polygons = annotation["segmentation"]
-    if not isinstance(polygons, list) or not polygons:
-        raise ValueError("segmentation: expected polygons, got a bitmap or nothing; draw polygons, not brush strokes")
+def _size(image: Mapping[str, Any]) -> tuple[int, int]:
+    width, height = image.get("width"), image.get("height")
+    # In place of a size that is not told, one that no image has.
+    return (width, height) if isinstance(width, int) and isinstance(height, int) and min(width, height) > 0 else (0, 0)
+
+
+def _shapes(annotation: dict[str, Any], label: str, size: tuple[int, int]) -> list[Shape]:
+    segmentation = annotation.get("segmentation")
+    if isinstance(segmentation, dict):
+        return [Shape(label, points) for points in trace(decode_run_lengths(segmentation, size))]
+    if not segmentation:
+        return [_box(annotation, label)]
+    if not isinstance(segmentation, list):
+        raise ValueError(f"segmentation: expected polygons or run lengths, got {str(segmentation)[:40]!r}")
     shapes = []
-    for values in polygons:
-        if len(values) % 2:
-            raise ValueError(f"segmentation: expected pairs of numbers, got {len(values)}")
-        points = tuple((float(x), float(y)) for x, y in zip(values[::2], values[1::2], strict=True))
-        shapes.append(Shape(label, points))
+    for values in segmentation:
+        if not isinstance(values, list) or len(values) % 2:
+            what = f"{len(values)} numbers" if isinstance(values, list) else repr(values)
+            raise ValueError(f"segmentation: expected lists of pairs of numbers, got {what}")
+        shapes.append(Shape(label, tuple((float(x), float(y)) for x, y in zip(values[::2], values[1::2], strict=True))))
     return shapes
 
 
-def _as_before(shape: Shape, before: Annotation) -> Shape:
-    """The shape of the file that a polygon came from, when nobody has moved it."""
-    for old in before.shapes:
-        if old.label == shape.label:
-            points = outline(old)
-            if len(points) == len(shape.points) and abs(points - shape.points).max() < _SAME_POINT:
-                return old
-    return shape
+def _box(annotation: dict[str, Any], label: str) -> Shape:
+    """A bounding box that was drawn as such; CVAT tells beside it by how many degrees it was turned."""
+    box = annotation.get("bbox")
+    if not isinstance(box, list) or len(box) != 4:
+        raise ValueError(f"expected a segmentation or a bbox of four numbers, got {box!r}")
+    x, y, width, height = map(float, box)
+    if not (width > 0.0 and height > 0.0):
+        raise ValueError(f"bbox: expected a width and a height above 0, got {width:g} and {height:g}")
+    turn = math.radians(float((annotation.get("attributes") or {}).get("rotation") or 0.0))
+    if turn == 0.0:
+        return Shape(label, ((x, y), (x + width, y + height)), "rectangle")
+    corners = []
+    for u, v in ((-width, -height), (width, -height), (width, height), (-width, height)):
+        turned = (u * math.cos(turn) - v * math.sin(turn), u * math.sin(turn) + v * math.cos(turn))
+        corners.append((round(x + (width + turned[0]) / 2.0, 2), round(y + (height + turned[1]) / 2.0, 2)))
+    return Shape(label, tuple(corners), "oriented_rectangle")

@@ -19,13 +19,15 @@ from ground_tools.foundation.expectations import format_toml_value
 from ground_tools.foundation.files import write_whole
 from ground_tools.foundation.names import PLAIN_NAME, check_inner_path, check_name, is_plain_name
 from ground_tools.foundation.structures import FieldError, TomlTable
-from ground_tools.labelling.annotations import Annotation, default_name, read_annotation
+from ground_tools.labelling.annotations import default_name
 
 _HERE = Path(__file__).parent
 # The labels of the set D-4, and those of a second person.
 D4_LABELS, D4_SECOND = _HERE / "d4", _HERE / "d4_second"
 MANIFEST_FILE, RULES_FILE = "manifest.csv", "set.toml"
 _MANIFEST_COLUMNS = ("file", "body", "width_px", "height_px", "sha256", "obtained_from")
+# Folders of copies that systems make of what lies beside them.
+_LITTER_FOLDERS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 
@@ -125,41 +127,105 @@ def read_manifest(images: Path) -> dict[str, ImageEntry]:
             f"{path}: no such file; give --real-images DIR, a folder of images with manifest.csv "
             "(`ground-tools label manifest DIR` writes one)"
         )
+    try:
+        # Spreadsheets put a mark of the byte order before it.
+        reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""))
+        rows = [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: not readable as CSV in UTF-8 ({error})") from error
+    missing = {"file", "body", "sha256"} - set(reader.fieldnames or ())
+    if missing:
+        raise ValueError(f"{path}: expected columns file, body, sha256, without {', '.join(sorted(missing))}")
     entries: dict[str, ImageEntry] = {}
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        missing = {"file", "body", "sha256"} - set(reader.fieldnames or ())
-        if missing:
-            raise ValueError(f"{path}: expected columns file, body, sha256, without {', '.join(sorted(missing))}")
-        for row in reader:
-            if not all(row.get(name) for name in ("file", "body", "sha256")):
-                raise ValueError(f"{path}, line {reader.line_num}: expected a file, a body and a sha256, got {row}")
-            place = f"{path}, line {reader.line_num}"
-            check_inner_path(row["file"], f"{place}: file")
-            check_name(row["body"], f"{place}: body")
-            entries[row["file"]] = ImageEntry(row["file"], row["body"], row["sha256"])
+    for line, row in rows:
+        place = f"{path}, line {line}"
+        if not all(row.get(name) for name in ("file", "body", "sha256")):
+            raise ValueError(f"{place}: expected a file, a body and a sha256, got {row}")
+        check_inner_path(row["file"], f"{place}: file")
+        check_name(row["body"], f"{place}: body")
+        entry = ImageEntry(row["file"], row["body"], row["sha256"])
+        if entries.setdefault(entry.file, entry) != entry:
+            raise ValueError(f"{place}: file: expected each image once, got {entry.file} again, with other values")
     return entries
 
 
-def write_manifest(images: Path, body: str | None = None) -> int:
-    """Write manifest.csv for the images below a folder; returns their number.
+@dataclass(frozen=True)
+class Listing:
+    """What `write_manifest` found. images: how many it listed. litter, unusable: what it left out, a line each."""
 
-    body: of all images; None: each image's body is the name of the folder that it lies in. Raises ValueError when
-    there are no images.
+    images: int
+    litter: list[str]
+    unusable: list[str]
+
+
+def write_manifest(images: Path, body: str | None = None) -> Listing:
+    """Write manifest.csv for the images below a folder.
+
+    What cannot be read, or has a name that no manifest may have, is left out and told, and so is litter: hidden files,
+    those in hidden folders, and copies that systems make. What a manifest of before says of the same image (its body,
+    where it was obtained, columns that a person added) stays, the body unless `body` is given.
+
+    Args:
+        images: the folder.
+        body: of all images; None: each image's body is the name of the folder that it lies in.
+
+    Raises:
+        ValueError: there are no images, or `body` is no plain name.
     """
-    files = sorted(path for path in images.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    if body is not None:
+        check_name(body, "--body")
+    files = sorted(path for path in images.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir())
     if not files:
         raise ValueError(f"{images}: expected images ({', '.join(IMAGE_SUFFIXES)}), found none")
-    sink = io.StringIO()
-    writer = csv.writer(sink, lineterminator="\n")
-    writer.writerow(_MANIFEST_COLUMNS)
+    columns, before = _rows_of_before(images / MANIFEST_FILE)
+    litter: list[str] = []
+    unusable: list[str] = []
+    rows: list[dict[str, str | int]] = []
     for path in files:
-        data = path.read_bytes()
-        height, width = _decoded(data, path).shape
         name = path.relative_to(images).as_posix()
-        writer.writerow([name, body or path.parent.name, width, height, hashlib.sha256(data).hexdigest(), ""])
+        if any(part.startswith(".") or part in _LITTER_FOLDERS for part in path.relative_to(images).parts):
+            litter.append(f"{_printable(path)}: litter")
+            continue
+        try:
+            check_inner_path(name, _printable(path))
+            data = path.read_bytes()
+            height, width = _decoded(data, path).shape
+            digest = hashlib.sha256(data).hexdigest()
+            known = before.get((name, digest), {})
+            its_body = body or (known.get("body") if is_plain_name(known.get("body")) else None)
+            place = f"{_printable(path)}: its body, the name of its folder"
+            its_body = its_body or check_name(path.resolve().parent.name, place)
+        except OSError as error:
+            unusable.append(f"{_printable(path)}: not readable ({error.strerror})")
+        except ValueError as error:
+            unusable.append(str(error))
+        else:
+            found = (name, its_body, width, height, digest)
+            rows.append({**known, **dict(zip(_MANIFEST_COLUMNS, found, strict=False))})
+    if not rows:
+        raise ValueError(f"{images}: expected images, found none that can be used: {(unusable + litter)[0]}")
+    sink = io.StringIO()
+    writer = csv.DictWriter(sink, [*_MANIFEST_COLUMNS, *columns], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     write_whole(images / MANIFEST_FILE, sink.getvalue().encode())
-    return len(files)
+    return Listing(len(rows), litter, unusable)
+
+
+def _printable(path: Path) -> str:
+    """A path for a message: its bytes need not be UTF-8."""
+    return str(path).encode("utf-8", "backslashreplace").decode()
+
+
+def _rows_of_before(path: Path) -> tuple[list[str], dict[tuple[str, str], dict[str, str]]]:
+    """The columns that a person added to a manifest, and its rows by name and sha256; none of one that is no CSV."""
+    try:
+        reader = csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines())
+        rows = [{name: value for name, value in row.items() if name and value} for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return [], {}
+    columns = [name for name in reader.fieldnames or () if name and name not in _MANIFEST_COLUMNS]
+    return columns, {(row.get("file", ""), row.get("sha256", "")): row for row in rows}
 
 
 def read_image(images: Path, entry: ImageEntry) -> np.ndarray:
@@ -211,46 +277,3 @@ def read_rules(labels: Path) -> Rules:
     table = read_toml("rules", path) if path.exists() else {}
     rules = parse(f"rules {path}", table, Rules)
     return rules if rules.name else replace(rules, name=labels.resolve().name)
-
-
-def label_paths(labels: Path, entries: dict[str, ImageEntry]) -> tuple[dict[str, Path], list[str]]:
-    """The label file of each image, and what is wrong with other files.
-
-    A file belongs to the image that its imagePath names; one with no such image, or the second for one, is a problem.
-    """
-    paths: dict[str, Path] = {}
-    problems = []
-    for path in sorted(labels.glob("*.json")):
-        try:
-            annotation, _ = read_annotation(path)
-            file = find_image(entries, annotation.file).file
-        except ValueError as error:
-            problems.append(str(error) if str(error).startswith(str(path)) else f"{path}: {error}; left out")
-            continue
-        if file in paths:
-            problems.append(f"{path}: {file} has its labels in {paths[file].name} already; left out")
-        else:
-            paths[file] = path
-    return paths, problems
-
-
-def read_labels(labels: Path, entries: dict[str, ImageEntry]) -> tuple[dict[str, Annotation], list[str]]:
-    """All labels of a folder by image, and what is wrong: what cannot be used is left out, the rest is returned."""
-    paths, problems = label_paths(labels, entries)
-    annotations = {}
-    for file, path in paths.items():
-        annotation, wrong = read_annotation(path)
-        problems += wrong
-        if annotation.sha256 != entries[file].sha256:
-            problems.append(
-                f"{path}: sha256: expected {entries[file].sha256[:16]}... as {MANIFEST_FILE} has it of {file}, "
-                f"got {annotation.sha256[:16]}...; left out"
-            )
-        else:
-            annotations[file] = annotation
-    return annotations, problems
-
-
-def path_for(labels: Path, entries: dict[str, ImageEntry], entry: ImageEntry) -> Path:
-    """The label file of an image: the one that is there, or the one to write."""
-    return label_paths(labels, entries)[0].get(entry.file, labels / default_name(entry.file))

@@ -25,7 +25,8 @@ from ground_tools.datasets.store import (
 from ground_tools.foundation.files import write_whole
 from ground_tools.labelling.annotations import Annotation
 from ground_tools.labelling.checks import usable
-from ground_tools.labelling.collection import D4_LABELS, Rules, read_image, read_labels, read_manifest, read_rules
+from ground_tools.labelling.collection import D4_LABELS, Rules, read_image, read_manifest, read_rules
+from ground_tools.labelling.label_files import read_labels
 from ground_tools.labelling.rasterisation import Sample, crop_of, is_too_small, sample_of
 from ground_tools.labelling.splits import split_by_body, split_by_image
 from ground_tools.labels.classes import CLASS_NAMES

@@ -16,7 +16,10 @@ import numpy as np
 
 BODY, CRATER, BOULDER, TERMINATOR = LABELS = ("body", "crater", "boulder", "terminator")
 SILHOUETTES = ("seen", "inferred")
-KINDS = ("polygon", "circle", "rectangle")
+# How many points each kind has; a polygon has that many or more.
+KINDS = {"polygon": 3, "circle": 2, "rectangle": 2, "oriented_rectangle": 4}
+# Sides that are looked at together for crossings.
+_STRETCH = 64
 # An ellipse becomes a polygon that keeps nearer to it than this (pixels).
 _ELLIPSE_TOLERANCE = 0.05
 _ELLIPSE_POINTS = (16, 200)
@@ -28,8 +31,9 @@ class Shape:
     """One labelled shape.
 
     label: one of LABELS. points: (x, y) pixels of the original image. kind: polygon (3 or more points), circle (the
-    middle and a point of the rim) or rectangle (two opposite corners). description: free text of the file; here it
-    tells of an ellipse that the polygon was made from, and whether the shape is a proposal.
+    middle and a point of the rim), rectangle (two opposite corners) or oriented_rectangle (four corners in order).
+    description: free text of the file; here it tells of an ellipse that the polygon was made from, and whether the
+    shape is a proposal.
     """
 
     label: str
@@ -42,9 +46,9 @@ class Shape:
             raise ValueError(f"label: expected {', '.join(LABELS)}, got {self.label!r}")
         if self.kind not in KINDS:
             raise ValueError(f"shape type: expected {', '.join(KINDS)}, got {self.kind!r}")
-        count = len(self.points)
-        if count < 3 if self.kind == "polygon" else count != 2:
-            expected = "3 or more" if self.kind == "polygon" else "2"
+        count, needed = len(self.points), KINDS[self.kind]
+        if count < needed if self.kind == "polygon" else count != needed:
+            expected = f"{needed} or more" if self.kind == "polygon" else needed
             raise ValueError(f"{self.label} {self.kind}: expected {expected} points, got {count}")
         if not np.isfinite(self.points).all():
             raise ValueError(f"{self.label} {self.kind}: expected finite coordinates, got {self.points}")
@@ -113,20 +117,27 @@ def across(shape: Shape) -> float:
 
 
 def crosses_itself(shape: Shape) -> bool:
-    """Whether two sides of the outline that are no neighbours meet."""
+    """Whether two sides of the outline cross.
+
+    Sides that are gone along both ways are none: they join an outline to its holes.
+    """
     points = outline(shape)
-    following = np.roll(points, -1, axis=0)
-    count = len(points)
-    for first in range(count - 2):
-        # Sides that are no neighbours of this one: the last is a neighbour of the first.
-        others = np.arange(first + 2, count - (first == 0))
-        if len(others) and _meet(points[first], following[first], points[others], following[others]).any():
+    sides = list(zip(map(tuple, points.tolist()), map(tuple, np.roll(points, -1, axis=0).tolist()), strict=True))
+    there = set(sides)
+    ends = np.array([side for side in sides if side[::-1] not in there]).reshape(-1, 2, 2)
+    low, high = ends.min(axis=1), ends.max(axis=1)
+    for first in range(0, len(ends), _STRETCH):
+        stretch = slice(first, first + _STRETCH)
+        # Of the sides after, those that may reach this stretch.
+        near = (low <= high[stretch].max(axis=0)).all(axis=1) & (high >= low[stretch].min(axis=0)).all(axis=1)
+        near[:first] = False
+        if _meet(ends[stretch, None, 0], ends[stretch, None, 1], ends[near, 0], ends[near, 1]).any():
             return True
     return False
 
 
 def _side(a: np.ndarray, b: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """On which side of the line a -> b the points p lie: the sign of the cross product."""
+    """On which side of the lines a -> b the points p lie: the sign of the cross product, 0 at their ends."""
     sides: np.ndarray = np.sign(
         (b[..., 0] - a[..., 0]) * (p[..., 1] - a[..., 1]) - (b[..., 1] - a[..., 1]) * (p[..., 0] - a[..., 0])
     )
@@ -134,8 +145,8 @@ def _side(a: np.ndarray, b: np.ndarray, p: np.ndarray) -> np.ndarray:
 
 
 def _meet(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> np.ndarray:
-    """Whether the side a -> b properly crosses each of the sides c -> d."""
-    meet: np.ndarray = (_side(a, b, c) * _side(a, b, d) < 0) & (_side(c, d, a[None]) * _side(c, d, b[None]) < 0)
+    """Whether the sides a -> b properly cross the sides c -> d."""
+    meet: np.ndarray = (_side(a, b, c) * _side(a, b, d) < 0) & (_side(c, d, a) * _side(c, d, b) < 0)
     return meet
 
 

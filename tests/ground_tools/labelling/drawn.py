@@ -81,7 +81,7 @@ def write_images(folder: Path) -> dict[str, ImageEntry]:
         for index in range(4):
             image = drawn_image(10 * number + index - (body == "alpha" and index == 3))
             assert cv2.imwrite(str(folder / body / f"{body}_{index}.png"), image)
-    assert write_manifest(folder) == 12
+    assert write_manifest(folder).images == 12
     return read_manifest(folder)
 
 

@@ -57,7 +57,7 @@ def test_crossing_sides_are_found() -> None:
         ("crater circle 1,2", "expected 3 numbers"),
         ("crater ellipse 1,2,0,3", "expected half axes above 0, got 0 and 3"),
         ("crater polygon 1,2 3,4", "expected 3 or more points, got 2"),
-        ("crater blob 1,2 3,4", "expected polygon, circle, rectangle, got 'blob'"),
+        ("crater blob 1,2 3,4", "expected polygon, circle, rectangle, oriented_rectangle, got 'blob'"),
     ],
 )
 def test_an_unfit_line_is_told_with_what_was_expected(line: str, message: str) -> None:
