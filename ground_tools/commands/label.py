@@ -152,7 +152,7 @@ def _add_import(action: Callable[..., argparse.ArgumentParser]) -> None:
         "--line-width",
         type=number_above(0),
         metavar="PIXELS",
-        help="with --labelme: width of a terminator that is drawn as a line, pixels of the image (default: 6 pixels of "
+        help="width of a terminator that is drawn as a line in labelme, pixels of the image (default: 6 pixels of "
         "a sample of 128 x 128)",
     )
     take.add_argument(
