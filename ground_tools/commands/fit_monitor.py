@@ -47,7 +47,7 @@ def add_parser(commands: Any) -> None:
     fit.add_argument(
         "--nonsense",
         type=integer(10, 100_000),
-        default=800,
+        default=1000,
         metavar="N",
         help="frames without a body, of each of the twenty kinds",
     )

@@ -23,10 +23,12 @@ from ground_tools.monitoring.views import make_views, read_split
 
 MONITOR_FILE = "input_monitor.json"
 # Shares of the validation frames that each of the two judgements may refuse.
-REFUSED_BY_NETWORK = 0.003
-REFUSED_BY_DISTANCE = 0.001
+REFUSED_BY_NETWORK = 0.002
+REFUSED_BY_DISTANCE = 0.00025
+# Networks fitted from different starts, whose log-odds are averaged: they err on different frames.
+_NETWORKS = 4
 _HIDDEN_UNITS = 32
-_EPOCHS = 150
+_EPOCHS = 60
 _BATCH = 256
 _WEIGHT_DECAY = 1e-4
 # Added to the covariance of the scaled figures: some hardly vary over bodies.
@@ -147,7 +149,7 @@ def fit_figures(
     mean, deviation = known.mean(axis=0), np.maximum(known.std(axis=0), 1e-3)
     scaled = (known - mean) / deviation
     precision = np.linalg.inv(np.cov(scaled.T) + _RIDGE * np.eye(len(mean)))
-    hidden, output = _train_network(scaled, (without - mean) / deviation)
+    hidden, output = _train_networks(scaled, (without - mean) / deviation)
     open_monitor = InputMonitor(mean, deviation, hidden, output, precision, -1000.0, 1e6)
     log_odds = np.mean([np.quantile(open_monitor.log_odds(figures), REFUSED_BY_NETWORK) for figures in validation])
     distance = np.mean(
@@ -156,26 +158,39 @@ def fit_figures(
     return InputMonitor(mean, deviation, hidden, output, precision, float(log_odds), float(distance))
 
 
-def _train_network(
+def _train_networks(
     bodies: NDArray[np.float64], without: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Weights of the hidden units and of the log-odds, each with its biases as the last row."""
-    import keras
+    """Weights of the hidden units and of the log-odds, each with its biases as the last row.
 
-    keras.utils.set_random_seed(1)
-    decay = keras.regularizers.L2(_WEIGHT_DECAY)
-    hidden = keras.layers.Dense(_HIDDEN_UNITS, "tanh", kernel_regularizer=decay)
-    output = keras.layers.Dense(1, kernel_regularizer=decay)
-    network = keras.Sequential([keras.Input((bodies.shape[1],)), hidden, output])
-    rate = keras.optimizers.schedules.CosineDecay(5e-3, _EPOCHS * -(-(len(bodies) + len(without)) // _BATCH))
-    network.compile(keras.optimizers.Adam(rate), keras.losses.BinaryCrossentropy(from_logits=True))
+    The mean of several networks' log-odds is that of one network with all their units.
+    """
     figures = np.concatenate([bodies, without]).astype(np.float32)
     truth = np.concatenate([np.ones(len(bodies)), np.zeros(len(without))]).astype(np.float32)
     # Bodies and the rest weigh alike.
     weight = np.where(truth > 0, 0.5 / len(bodies), 0.5 / len(without)) * len(truth)
+    trained = [_train_network(figures, truth, weight, seed) for seed in range(1, _NETWORKS + 1)]
+    hidden = np.hstack([hidden for hidden, _, _ in trained])
+    output = np.concatenate([weights for _, weights, _ in trained]) / _NETWORKS
+    return hidden, np.append(output, np.mean([offset for _, _, offset in trained]))
+
+
+def _train_network(
+    figures: NDArray[np.float32], truth: NDArray[np.float32], weight: NDArray[np.float64], seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """(F + 1, U) weights of the hidden units, the last row their biases; (U,) weights of the log-odds; their bias."""
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    decay = keras.regularizers.L2(_WEIGHT_DECAY)
+    hidden = keras.layers.Dense(_HIDDEN_UNITS, "tanh", kernel_regularizer=decay)
+    output = keras.layers.Dense(1, kernel_regularizer=decay)
+    network = keras.Sequential([keras.Input((figures.shape[1],)), hidden, output])
+    rate = keras.optimizers.schedules.CosineDecay(5e-3, _EPOCHS * -(-len(figures) // _BATCH))
+    network.compile(keras.optimizers.Adam(rate), keras.losses.BinaryCrossentropy(from_logits=True))
     network.fit(figures, truth, batch_size=_BATCH, epochs=_EPOCHS, sample_weight=weight, verbose=0)
     (kernel, bias), (weights, offset) = hidden.get_weights(), output.get_weights()
-    return np.vstack([kernel, bias]).astype(np.float64), np.append(weights[:, 0], offset).astype(np.float64)
+    return np.vstack([kernel, bias]).astype(np.float64), weights[:, 0].astype(np.float64), float(offset[0])
 
 
 def monitor_json(monitor: InputMonitor, figures: MonitorFigures) -> bytes:

@@ -25,9 +25,19 @@ def _unit(good: NDArray[np.uint8]) -> Image:
     return good.astype(np.float32) / 255.0
 
 
+def _find_body(good: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """The largest part that is brighter than the sky and its noise, (H, W) bool."""
+    sky, peak = float(np.percentile(good, 5)), float(np.percentile(good, 99.8))
+    bright = cv2.medianBlur(good, 5) > sky + 0.25 * (peak - sky)
+    count, labels, statistics, _ = cv2.connectedComponentsWithStats(bright.astype(np.uint8), connectivity=8)
+    if count < 2:
+        return np.zeros(good.shape, dtype=np.bool_)
+    return np.asarray(labels == 1 + int(statistics[1:, cv2.CC_STAT_AREA].argmax()))
+
+
 def _body_side(good: NDArray[np.uint8]) -> float:
-    """Side of the square of the lit area, pixels."""
-    return float(np.sqrt(max(np.count_nonzero(good > 0.15 * good.max()), 64)))
+    """Side of the square of the body's lit area, pixels."""
+    return float(np.sqrt(max(np.count_nonzero(_find_body(good)), 64)))
 
 
 def _defocus(random: np.random.Generator, good: NDArray[np.uint8]) -> Image:
@@ -68,7 +78,7 @@ def _bit_errors(random: np.random.Generator, good: NDArray[np.uint8]) -> Image:
 def _half_frame(random: np.random.Generator, good: NDArray[np.uint8]) -> Image:
     """The rest of the rows never came: zeros, white, or the last row again, cutting the body in two."""
     image = _unit(good) + random.normal(0.0, 0.004, good.shape).astype(np.float32)
-    lit = np.flatnonzero((good > 0.15 * good.max()).any(axis=1))
+    lit = np.flatnonzero(_find_body(good).any(axis=1))
     last = int(lit[0] + random.uniform(0.25, 0.75) * (lit[-1] - lit[0]))
     way = int(random.integers(0, 3))
     image[last:] = (0.0, 1.0, image[last - 1])[way] if last else 0.0
@@ -84,7 +94,9 @@ def _wrong_geometry(random: np.random.Generator, good: NDArray[np.uint8]) -> Ima
         shift = int(random.choice([-1, 1])) * int(random.integers(2, max(columns // 10, 3)))
         return np.stack([np.roll(row, shift * number) for number, row in enumerate(image)])
     if way == 1:
-        parts = int(random.choice([4, 8, 16]))
+        # Tiles in which the body does not find room.
+        fitting = [count for count in (4, 8, 16) if max(rows, columns) / count < 0.7 * _body_side(good)]
+        parts = int(random.choice(fitting or [32]))
         height, width = rows // parts, columns // parts
         tiles = [
             image[r * height : (r + 1) * height, c * width : (c + 1) * width]
