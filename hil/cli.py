@@ -87,9 +87,11 @@ def _add_connection(command: CommandParser, socket: str, client: str) -> None:
     )
 
 
-def _add_source(command: CommandParser, text: str = '"flyby" (shipped) or a folder of images', **default: str) -> None:
+def _add_source(
+    command: CommandParser, text: str = '"flyby" (shipped) or a folder of images', default: str | None = None
+) -> None:
     """Add the options of a command that reads frames."""
-    command.add_argument("--source", help=text, **default)
+    command.add_argument("--source", default=default, help=text)
     _add_subfolders(command)
     add_bit_depth(command)
 

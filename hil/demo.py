@@ -47,14 +47,15 @@ def run_demo(bundle: Path, source: list[str], rate_hz: float, out: Path) -> int:
         f"superseded by a newer one {counters['frames_superseded']}, "
         f"rejected {sum(counters['frames_rejected'].values())}"
     )
-    if any(codes.values()):
+    failed = any(codes.values())
+    if failed:
         print(f"exit codes: {', '.join(f'{name} {code}' for name, code in codes.items())}", file=sys.stderr)
-        return 1
     if not (out / "demo.gif").is_file():
         print("no product with maps arrived; see service.log", file=sys.stderr)
         return 1
+    # When some images could not be read, too.
     print(f"Look at {out / 'demo.gif'}, and at {out}/frame_*.png for single frames.")
-    return 0
+    return 1 if failed else 0
 
 
 def _write_configuration(path: Path, endpoints: dict[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import time
@@ -13,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from flight.client import Subscriber, pictures
+from flight.client.images import ImageError
 from flight.files import write_whole
 from flight.icd.limits import TOPIC_HAZARD, TOPIC_NAVIGATION
 from flight.icd.products import Product
@@ -121,9 +123,10 @@ def draw_frame(navigation: Product, hazard: Product, source: FrameSource | None)
     height, width = seen.shape
     panels = []
     if source is not None:
-        image = source.image(header["frame_id"])
-        frame = pictures.resample_frame(image.pixels, image.bit_depth, header["map_to_sensor"], height, width)
-        panels.append(("frame", frame))
+        with contextlib.suppress(ImageError):  # its file may be gone since it was sent
+            image = source.image(header["frame_id"])
+            frame = pictures.resample_frame(image.pixels, image.bit_depth, header["map_to_sensor"], height, width)
+            panels.append(("frame", frame))
     panels += [
         ("class map", pictures.draw_class_map(navigation.planes["enhanced_class_map"], classes=len(names), seen=seen)),
         (

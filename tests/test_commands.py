@@ -30,7 +30,7 @@ OTHER_ENTRIES = {
 SHARED_PARSERS = ("ground_tools/commands/label.py", "flight/icd/generated_files.py")
 # The packages of the extras: a program says what it is without them.
 EXTRAS = ("bpy", "dask", "distributed", "embreex", "h5py", "keras", "matplotlib", "PIL", "prometheus_client")
-EXTRAS += ("pyarrow", "scipy", "tensorflow", "tqdm", "trimesh", "msgspec")
+EXTRAS += ("pyarrow", "scipy", "tensorflow", "tqdm", "trimesh", "msgspec", "tifffile", "astropy", "pdr")
 
 
 def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:

@@ -101,7 +101,8 @@ def scale_to_grey(samples: Samples, full_scale: float) -> NDArray[np.uint8]:
     """The image in 8 bits, 255 being full scale; see scale_frame."""
     if samples.values.dtype == np.uint8:
         return np.ascontiguousarray(samples.values, dtype=np.uint8)
-    return np.rint(_unit(samples.values, full_scale) * 255.0).astype(np.uint8)
+    grey: NDArray[np.uint8] = np.rint(_unit(samples.values, full_scale) * 255.0).astype(np.uint8)
+    return grey
 
 
 def _unit(values: NDArray[np.generic], full_scale: float) -> NDArray[np.float64]:

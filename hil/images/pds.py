@@ -102,8 +102,7 @@ def _planes(product: Any) -> list[tuple[str, int]]:
         if "LINES" in block and "LINE_SAMPLES" in block:
             bands = int(block.get("BANDS", 1))
         elif str(block.get("axes", "")) in ("2", "3") and "Element_Array" in block:
-            axes = [axis for key, axis in block.items() if key == "Axis_Array"]
-            bands = int(axes[0]["elements"]) if len(axes) == 3 else 1
+            bands = int(block["Axis_Array"][0]["elements"]) if str(block["axes"]) == "3" else 1
         else:
             continue
         found += [(name, band) for band in range(bands)]
@@ -111,6 +110,11 @@ def _planes(product: Any) -> list[tuple[str, int]]:
 
 
 def _block(product: Any, name: str) -> Mapping[str, Any]:
+    """What a product's label says of an object."""
+    # Of PDS4 pdr finds blocks by their kind alone, of which there may be several; its structures know their own.
+    structure = getattr(product, "_pds4_structures", {}).get(name)
+    if structure is not None:
+        return dict(getattr(structure, "meta_data", None) or {})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return product.metablock_(name) or {}

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from flight.client.bit_depth import Samples
-from flight.client.images import ImageError, ImageItem, samples_of
+from flight.client.image_formats import samples_of
+from flight.client.images import ImageError, ImageItem
 from hil.images.packages import require
 
 

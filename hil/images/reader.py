@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flight.client.bit_depth import Samples
-from flight.client.images import ImageError, ImageItem, OtherFormatError, decode_samples, read_bytes
-from hil.images import fits, opencv, pds, pillow, tiff
+from flight.client.image_formats import decode_samples
+from flight.client.images import ImageError, ImageItem, OtherFormatError, read_bytes
+from hil.images import fits, pds, pillow, tiff
 
 # .xml and .lbl are labels of a file with the pixels, which lies beside them.
 FITS_SUFFIXES = (".fits", ".fit", ".fts", ".fz")
@@ -19,6 +20,7 @@ SUFFIXES = (
     *PDS_SUFFIXES,
 )
 _HEAD_BYTES = 4096
+_PNG, _JPEG = b"\x89PNG", b"\xff\xd8\xff"
 
 
 @dataclass(frozen=True)
@@ -37,23 +39,26 @@ class _Family:
 
 
 def _read_plain(item: ImageItem) -> Samples:
-    """PNG, JPEG and TIFF: plain ones as flight reads them, so that both give the same."""
+    """What flight reads too, as flight does, so that both give the same; the others of these kinds in other ways."""
     data = read_bytes(item.path)
     try:
-        return decode_samples(data, item.path)
+        return decode_samples(data, str(item))
     except OtherFormatError:
-        return tiff.read(item) if tiff.matches(item.path, data[:_HEAD_BYTES]) else pillow.read(item)
+        if tiff.matches(item.path, data[:_HEAD_BYTES]):
+            return tiff.read(item)
+        if data.startswith((_PNG, _JPEG)):
+            return pillow.read(item)
+        raise ImageError(f"{item}: not a readable image: of no kind that is known") from None
 
 
 # The first that matches reads a file.
 _FAMILIES = (
     _Family(tiff.matches, tiff.count_pages, _read_plain),
-    _Family(lambda path, head: head.startswith(b"\xff\xd8\xff"), None, _read_plain),
-    _Family(lambda path, head: head.startswith(b"\x89PNG"), pillow.count_pages, _read_plain),
+    _Family(lambda path, head: head.startswith(_PNG), pillow.count_pages, _read_plain),
     _Family(pillow.matches, pillow.count_pages, pillow.read),
-    _Family(opencv.matches, None, opencv.read),
     _Family(fits.matches, fits.count_pages, fits.read),
     _Family(pds.matches, pds.count_pages, pds.read),
+    _Family(lambda path, head: True, None, _read_plain),
 )
 
 
@@ -67,7 +72,7 @@ def list_pages(path: Path) -> list[ImageItem]:
     """
     try:
         family = _family_of(path)
-        pages = family.count(path) if family is not None and family.count is not None else 1
+        pages = 1 if family.count is None else family.count(path)
     except ImageError:
         pages = 1
     return [ImageItem(path, page, pages) for page in range(max(pages, 1))]
@@ -84,13 +89,10 @@ def read_samples(item: ImageItem) -> Samples:
         ImageError: missing, empty, truncated, damaged, or of a kind that is not read.
         MissingReader: the package that reads this kind is not installed.
     """
-    family = _family_of(item.path)
-    if family is None:
-        raise ImageError(f"{item}: not a readable image: of no kind that is known")
-    return family.read(item)
+    return _family_of(item.path).read(item)
 
 
-def _family_of(path: Path) -> _Family | None:
+def _family_of(path: Path) -> _Family:
     shown = str(ImageItem(path))
     try:
         if not path.is_file() and path.exists():
@@ -101,4 +103,4 @@ def _family_of(path: Path) -> _Family | None:
         raise ImageError(f"{shown}: {error.strerror}") from error
     if not head:
         raise ImageError(f"{shown}: not a readable image: the file is empty")
-    return next((family for family in _FAMILIES if family.matches(path, head)), None)
+    return next(family for family in _FAMILIES if family.matches(path, head))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import numpy as np
 
 from flight.client import tiff_tags
 from flight.client.bit_depth import Samples, least_full_scale
-from flight.client.images import ImageError, ImageItem, samples_of, stated_bits
+from flight.client.image_formats import samples_of, stated_bits
+from flight.client.images import ImageError, ImageItem
 from hil.images import pillow
 from hil.images.packages import require
 
@@ -65,7 +67,7 @@ def read(item: ImageItem) -> Samples:
             ):
                 raise ImageError(f"{item}: not a readable image: cut off")
             if page.compression in (_OLD_JPEG, _JPEG):
-                return pillow.read(item)
+                return pillow.read(replace(item, page=page.index))
             return _interpret(page, _decode(page, file, item), item)
     except ImageError:
         raise

@@ -6,6 +6,7 @@ import io
 import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import cv2
@@ -68,11 +69,19 @@ def plain_tiff(pixels: bytes, bits: int, order: str = "<", **more: int) -> bytes
     return start + directory + bytes(4) + pixels
 
 
-def with_chunk(png: bytes, name: bytes, content: bytes) -> bytes:
-    import zlib
+def white_is_zero(tiff: bytes) -> bytes:
+    """The same file with another PhotometricInterpretation."""
+    before, after = (struct.pack("<HHIHH", 262, 3, 1, colors, 0) for colors in (1, 0))
+    assert tiff.count(before) == 1
+    return tiff.replace(before, after)
 
-    chunk = struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-    return png[:33] + chunk + png[33:]
+
+def with_chunk(png: bytes, name: bytes, content: bytes) -> bytes:
+    return png[:33] + png_chunk(name, content) + png[33:]
+
+
+def png_chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 
 def pds3(pixels: np.ndarray, kind: str, bits: int, *more: str) -> bytes:
@@ -128,7 +137,7 @@ KINDS = {
     "MaxSampleValue.tif": plain_tiff(deep(12).tobytes(), 16, t281=4095),
     "WhiteIsZero.tif": by_tifffile(255 - GREY, photometric="miniswhite"),
     "WhiteIsZero 12 bits.tif": by_tifffile(4095 - deep(12), photometric="miniswhite"),
-    "WhiteIsZero lzw.tif": encoded(".tif", 4095 - deep(12)).replace(b"\x06\x01\x03\0\x01\0\0\0\x01", b"\x06\x01\x03\0\x01\0\0\0\0"),
+    "WhiteIsZero lzw.tif": white_is_zero(encoded(".tif", 4095 - deep(12))),
     "real 0..1.tif": by_tifffile((GREY / 255.0).astype(np.float32)),
     "real, a hot pixel.tif": by_tifffile(np.where(np.arange(GREY.size).reshape(GREY.shape) == 99, 1e6, GREY / 255.0)),
     "real 0..4095.tif": by_tifffile(CURVE),
@@ -142,6 +151,8 @@ KINDS = {
     "deflate.tif": by_tifffile(deep(12), compression="zlib", predictor=True),
     "tiles.tif": by_tifffile(deep(12), tile=(32, 32)),
     "BigTIFF.tif": by_tifffile(deep(12), bigtiff=True),
+    "jpeg inside.tif": by_pillow(PILLOW, "TIFF", compression="jpeg", quality=100),
+    "colour jpeg inside.tif": by_pillow(PILLOW.convert("RGB"), "TIFF", compression="jpeg", quality=100),
     "planes.tif": by_tifffile(np.stack([deep(12)] * 3), planarconfig="separate", photometric="rgb"),
     "palette.tif": by_pillow(PILLOW.convert("RGB").quantize(256), "TIFF"),
     "cmyk.tif": by_pillow(PILLOW.convert("RGB").convert("CMYK"), "TIFF"),
@@ -185,8 +196,178 @@ def test_a_kind_gives_the_picture(name: str, tmp_path: Path) -> None:
     samples, full_scale = ImageSequence([item], read_samples, warn=said.append).samples(0)
     seen = scale_to_grey(samples, full_scale)
     assert seen.shape == GREY.shape
-    tolerance = {"4 bits.tif": 9, "6 bits.pgm": 4, "high saturation.IMG": 6}.get(name, 3)
-    lossy = name.endswith((".jpg", ".webp"))
+    tolerance = {"4 bits.tif": 16, "6 bits.pgm": 4, "high saturation.IMG": 6}.get(name, 3)
+    lossy = name.endswith((".jpg", ".webp")) or "jpeg" in name
     difference = np.abs(seen.astype(int) - GREY)
     assert np.quantile(difference, 0.99 if lossy or "hot" in name else 1.0) <= tolerance, difference.max()
     assert len(said) <= 1
+
+
+def test_the_flight_reader_gives_the_same_of_what_it_reads_and_leaves_the_rest(tmp_path: Path) -> None:
+    read = left = 0
+    for name, data in KINDS.items():
+        path = tmp_path / name
+        path.write_bytes(data)
+        ours = read_samples(ImageItem(path))
+        said = ""
+        try:
+            samples = flight_images.read_samples(ImageItem(path))
+        except OtherFormatError as error:
+            said = str(error)
+        if said:
+            left += 1
+            assert said.startswith(f"{path}: ")
+            assert "`hil segment` reads " in said
+            continue
+        read += 1
+        assert np.array_equal(samples.values, ours.values), name
+        assert samples.full_scale == ours.full_scale, name
+    assert read >= 18
+    assert left >= 30
+
+
+def test_pages_are_images_of_their_own_and_thumbnails_are_not(tmp_path: Path) -> None:
+    from astropy.io import fits as astropy_fits
+
+    pages = [GREY, GREY[::-1], GREY[:, ::-1]]
+    stack = tmp_path / "stack.tif"
+    with tifffile.TiffWriter(stack) as writer:
+        for page in pages:
+            writer.write(page, contiguous=False)
+        writer.write(GREY[::4, ::4], subfiletype=1)
+    animation = tmp_path / "film.gif"
+    Image.fromarray(pages[0]).save(animation, save_all=True, append_images=[Image.fromarray(p) for p in pages[1:]])
+    cube, extensions = tmp_path / "cube.fits", tmp_path / "extensions.fits"
+    astropy_fits.PrimaryHDU(np.stack(pages)).writeto(cube)
+    units = [astropy_fits.PrimaryHDU(), *(astropy_fits.ImageHDU(page, name=f"SCI{n}") for n, page in enumerate(pages))]
+    units += [astropy_fits.ImageHDU(GREY.astype(np.float32), name="ERR")]
+    astropy_fits.HDUList(units).writeto(extensions)
+    for path in (stack, animation, cube, extensions):
+        items = list_pages(path)
+        assert len(items) == 3, path
+        for item, page in zip(items, pages, strict=True):
+            assert np.abs(read_samples(item).values.astype(int) - page).max() <= 1, item
+        assert str(items[1]) == f"{path}, page 2 of 3"
+
+
+def test_pixels_that_a_mask_or_blank_marks_are_black(tmp_path: Path) -> None:
+    from astropy.io import fits as astropy_fits
+
+    path = tmp_path / "masked.fits"
+    mask = np.zeros(GREY.shape, dtype=np.uint8)
+    mask[40:60, 40:60] = 4
+    units = [astropy_fits.PrimaryHDU(deep(12).astype(np.int16)), astropy_fits.ImageHDU(mask, name="DQ")]
+    astropy_fits.HDUList(units).writeto(path)
+    (item,) = list_pages(path)
+    samples = read_samples(item)
+    seen = scale_to_grey(samples, 4095.0)
+    assert not seen[40:60, 40:60].any()
+    assert np.abs(np.where(mask > 0, 0, GREY).astype(int) - seen).max() <= 1
+    blank = tmp_path / "blank.fits"
+    unit = astropy_fits.PrimaryHDU(np.where(mask > 0, -32768, deep(12)).astype(np.int16))
+    unit.header["BLANK"] = -32768
+    unit.writeto(blank)
+    assert np.array_equal(scale_to_grey(read_samples(ImageItem(blank)), 4095.0), seen)
+
+
+PDS4_LABEL = """<?xml version="1.0" encoding="UTF-8"?>
+<Product_Observational xmlns="http://pds.nasa.gov/pds4/pds/v1"><Identification_Area>
+<logical_identifier>urn:nasa:pds:a:b:c</logical_identifier><version_id>1.0</version_id><title>t</title>
+<information_model_version>1.11.0.0</information_model_version><product_class>Product_Observational</product_class>
+</Identification_Area><File_Area_Observational><File><file_name>frame.img</file_name></File>
+<Array_2D_Image><local_identifier>image</local_identifier><offset unit="byte">0</offset><axes>2</axes>
+<axis_index_order>Last Index Fastest</axis_index_order><Element_Array><data_type>UnsignedMSB2</data_type>
+<scaling_factor>2.0</scaling_factor><value_offset>0.0</value_offset></Element_Array>
+<Axis_Array><axis_name>Line</axis_name><elements>{rows}</elements><sequence_number>1</sequence_number></Axis_Array>
+<Axis_Array><axis_name>Sample</axis_name><elements>{columns}</elements><sequence_number>2</sequence_number></Axis_Array>
+<Special_Constants><missing_constant>65535</missing_constant><valid_maximum>4095</valid_maximum></Special_Constants>
+</Array_2D_Image></File_Area_Observational></Product_Observational>
+"""
+
+
+@pytest.mark.parametrize("named", ["frame.xml", "frame.img"])
+def test_a_pds4_product_is_read_by_its_label_or_its_data(named: str, tmp_path: Path) -> None:
+    hole = np.zeros(GREY.shape, dtype=bool)
+    hole[:5] = True
+    (tmp_path / "frame.img").write_bytes(np.where(hole, 65535, deep(12)).astype(">u2").tobytes())
+    rows, columns = GREY.shape
+    (tmp_path / "frame.xml").write_text(PDS4_LABEL.format(rows=rows, columns=columns))
+    (item,) = list_pages(tmp_path / named)
+    samples = read_samples(item)
+    assert samples.full_scale == 2 * 4095.0
+    seen = scale_to_grey(samples, samples.full_scale)
+    assert np.abs(np.where(hole, 0, GREY).astype(int) - seen).max() <= 1
+
+
+@pytest.mark.parametrize("named", ["frame.LBL", "frame.IMG"])
+def test_a_pds3_image_with_a_detached_label_is_read_by_either(named: str, tmp_path: Path) -> None:
+    whole = pds3(deep(12).astype("<u2"), "LSB_UNSIGNED_INTEGER", 16, "  SCALING_FACTOR = 0.5", "  OFFSET = 10.0")
+    label, _, rest = whole.partition(b"END\r\n")
+    pixels = deep(12).astype("<u2").tobytes()
+    assert rest.endswith(pixels)
+    (tmp_path / "frame.IMG").write_bytes(pixels)
+    (tmp_path / "frame.LBL").write_bytes(
+        b"\r\n".join(
+            b'^IMAGE = "FRAME.IMG"' if line.startswith(b"^IMAGE") else line
+            for line in label.split(b"\r\n")
+            if not line.startswith(b"LABEL_RECORDS")
+        )
+        + b"END\r\n"
+    )
+    (item,) = list_pages(tmp_path / named)
+    values = read_samples(item).values
+    assert np.allclose(values, deep(12) * 0.5 + 10.0)
+
+
+CUT = ("8 bits.png", "12 bits.png", "grey.jpg", "lzw 12 bits.tif", "packed 12 bits.tif", "grey.bmp", "12 bits.pgm")
+CUT += ("grey.webp", "grey.gif", "grey.jp2", "real 0..1.tif", "BZERO.fits", "16 bits.IMG", "cmyk.jpg", "BigTIFF.tif")
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_a_file_that_is_cut_off_is_named(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    for kept in (0.0, 0.002, 0.5, 0.8):
+        path.write_bytes(KINDS[name][: int(len(KINDS[name]) * kept)])
+        with pytest.raises(ImageError) as raised:
+            read_samples(list_pages(path)[0])
+        assert str(raised.value).startswith(f"{path}: ")
+        assert "\n" not in str(raised.value)
+    # A disk that fills, or a card pulled out, often leaves the length and zeros.
+    if name.endswith((".png", ".jpg")):
+        half = len(KINDS[name]) // 2
+        path.write_bytes(KINDS[name][:half] + bytes(len(KINDS[name]) - half))
+        with pytest.raises(ImageError, match="damaged or cut off"):
+            read_samples(ImageItem(path))
+
+
+def test_more_pixels_than_are_read_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "wide.png"
+    chunks = ((b"IHDR", struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)), (b"IDAT", zlib.compress(bytes(99))))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks))
+    with pytest.raises(ImageError, match=r"wide\.png: more pixels than can be read; crop or bin the image"):
+        read_samples(ImageItem(path))
+    large = tmp_path / "large.png"
+    cv2.imwrite(str(large), np.zeros((20, 5000), dtype=np.uint8))
+    with pytest.raises(ImageError, match=r"large\.png: expected 16\.\.4096 px a side, got 5000 x 20"):
+        open_images([large]).frame(0)
+
+
+@pytest.mark.parametrize(
+    ("name", "package", "extra"),
+    [("BZERO.fits", "astropy", "planetary"), ("16 bits.IMG", "pdr", "planetary"), ("real 0..1.tif", "tifffile", "hil")],
+)
+def test_a_missing_reader_is_one_line_that_says_what_to_install(
+    name: str, package: str, extra: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(KINDS[name])
+    program = f"""
+import runpy, sys
+sys.modules[{package!r}] = None
+sys.argv = ["hil", "stream", "--source", {str(tmp_path)!r}, "--endpoint", "ipc://{tmp_path}/none"]
+runpy.run_module("hil.cli", run_name="__main__")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 2
+    assert done.stderr.startswith("hil stream: ")
+    assert done.stderr.endswith(f"pip install 'rubblemap[{extra}]'\n")
+    assert done.stderr.count("\n") == 1
