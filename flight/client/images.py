@@ -148,7 +148,7 @@ def read_samples(item: ImageItem) -> Samples:
 
 
 def natural_key(path: Path) -> tuple[list[list[tuple[int, int | str]]], str]:
-    """Sorts paths as people count: frame_2 before frame_10. Those that differ in zeros in front alone go by their text."""
+    """Sorts paths as people count: frame_2 before frame_10; those that differ in zeros in front, by their text."""
     parts = [re.split(r"([0-9]+)", part) for part in (*path.parent.parts, path.stem, path.suffix)]
     return [[(0, int(run)) if run[0] in _DIGITS else (1, run) for run in part if run] for part in parts], str(path)
 
