@@ -112,7 +112,7 @@ def _planes(product: Any) -> list[tuple[str, int]]:
 def _block(product: Any, name: str) -> Mapping[str, Any]:
     """What a product's label says of an object."""
     # Of PDS4 pdr finds blocks by their kind alone, of which there may be several; its structures know their own.
-    structure = getattr(product, "_pds4_structures", {}).get(name)
+    structure = (getattr(product, "_pds4_structures", None) or {}).get(name)
     if structure is not None:
         return dict(getattr(structure, "meta_data", None) or {})
     with warnings.catch_warnings():
