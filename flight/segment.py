@@ -79,16 +79,20 @@ def stems_of(items: Sequence[ImageItem], folder: Path | None = None) -> list[str
     """What the files written for each image begin with: its name without suffix, and its page.
 
     Args:
-        items: the images.
+        items: the images; the suffix of those whose names differ in it alone becomes a part: frame_png, frame_tif.
         folder: whose subfolders are kept in the names; None: names are those of the files alone.
     """
-    stems = []
-    for item in items:
-        path = item.path if folder is None else item.path.relative_to(folder)
-        name = path.with_suffix("").as_posix() if folder is not None else path.stem
+    paths = [item.path.name if folder is None else item.path.relative_to(folder).as_posix() for item in items]
+    stems = {path: path.removesuffix(Path(path).suffix) for path in paths}
+    times = Counter(stems.values())
+    named = []
+    for item, path in zip(items, paths, strict=True):
+        stem = stems[path]
+        if times[stem] > 1:
+            stem = f"{stem}_{Path(path).suffix[1:]}"
         # Numbers of one length, so that they sort.
-        stems.append(f"{name}_{item.page + 1:0{len(str(item.pages))}}" if item.pages > 1 else name)
-    return stems
+        named.append(f"{stem}_{item.page + 1:0{len(str(item.pages))}}" if item.pages > 1 else stem)
+    return named
 
 
 def segment_images(arguments: argparse.Namespace, sequence: ImageSequence, stems: Sequence[str]) -> int:

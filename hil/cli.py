@@ -28,6 +28,7 @@ _STREAM_EXAMPLES = """examples:
   hil stream                                  the shipped flyby, 2 frames/s
   hil stream --source DIR --rate 1 --loop     any folder of images, without end
   hil stream --source DIR --bit-depth 12      12 bits in files of 16
+  hil stream --source cube.fits               each image of a file
 """
 _SEGMENT_EXAMPLES = f"""examples:
   hil segment --bundle models/unet_h --out out/maps frame.fits
@@ -88,7 +89,9 @@ def _add_connection(command: CommandParser, socket: str, client: str) -> None:
 
 
 def _add_source(
-    command: CommandParser, text: str = '"flyby" (shipped) or a folder of images', default: str | None = None
+    command: CommandParser,
+    text: str = '"flyby" (shipped), a folder of images, or a file of several',
+    default: str | None = None,
 ) -> None:
     """Add the options of a command that reads frames."""
     command.add_argument("--source", default=default, help=text)

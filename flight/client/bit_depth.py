@@ -20,6 +20,8 @@ RULE = "the least of 8, 10, 12, 14 and 16 bits that holds the brightest pixel"
 _RULE_OF_FRACTIONS = "the least power of 4 that holds the brightest pixels"
 # Interpolation and calibration carry pixels of a scale of 0..1 a little beyond 1.
 _OVERSHOOT = 1.25
+# Of 32 bits, in which the brightest is looked for.
+_LARGEST = 3e38
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Samples:
         values = self.values
         if values.dtype.kind == "u" and values.dtype.itemsize <= 2:
             return float(values.max())
-        finite = np.where(np.isfinite(values), values, 0).astype(np.float32)
+        finite = np.clip(np.where(np.isfinite(values), values, 0), -_LARGEST, _LARGEST).astype(np.float32)
         return float(cv2.medianBlur(finite, 3).max())
 
 

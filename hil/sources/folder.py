@@ -69,8 +69,9 @@ def open_source(
     """Open a source of frames.
 
     Args:
-        where: "flyby", the shipped one, or a folder of images (docs/images.md). A folder with a flyby.json, as
-            `ground-tools render --flyby` writes it, has the frames in frames/ and their geometry in that file.
+        where: "flyby", the shipped one, a folder of images (docs/images.md), or a file, of whose pages each is a frame.
+            A folder with a flyby.json, as `ground-tools render --flyby` writes it, has the frames in frames/ and their
+            geometry in that file.
         bit_depth: of images of more than 8 bits; None: as the files state it, or by the rule.
         subfolders: the images of folders below, too.
         warn: is told of files that are left out and of a bit depth that was assumed, a line each; None: nobody is.
@@ -81,6 +82,8 @@ def open_source(
         ValueError: flyby.json has another number of entries than there are images.
     """
     folder = FLYBY if where == SHIPPED else Path(where)
+    if folder.is_file():
+        return FrameSource(folder.name, open_images([folder], bit_depth, warn), [])
     description = folder / "flyby.json"
     has_geometry = description.is_file()
     listing = list_folder(folder / "frames" if has_geometry else folder, subfolders)

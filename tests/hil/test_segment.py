@@ -51,6 +51,22 @@ def test_pages_folders_and_other_kinds_are_segmented(tiny_bundle: Path, tmp_path
     assert "stack.tif, page 10 of 10: " in lines[-1]
 
 
+def test_images_whose_names_differ_in_the_suffix_alone_are_all_written(tiny_bundle: Path, tmp_path: Path) -> None:
+    folder, out = tmp_path / "frames", tmp_path / "out"
+    folder.mkdir()
+    for name in ("frame.png", "frame.tif", "other.png"):
+        cv2.imwrite(str(folder / name), GREY)
+    assert main(["segment", "--bundle", str(tiny_bundle), "--passes", "1", "--out", str(out), str(folder)]) == 0
+    assert sorted(path.stem for path in out.glob("*.npz")) == ["frame_png", "frame_tif", "other"]
+
+
+def test_a_file_of_several_images_is_a_source(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "stack.tif", np.stack([GREY, GREY // 2, GREY // 4]), photometric="minisblack")
+    source = open_source(str(tmp_path / "stack.tif"))
+    assert len(source) == 3
+    assert np.array_equal(source.frame(2), GREY // 4)
+
+
 def test_flight_names_the_command_that_reads_what_it_does_not(tiny_bundle: Path, tmp_path: Path, capsys) -> None:
     tifffile.imwrite(tmp_path / "stack.tif", np.stack([GREY] * 3), photometric="minisblack")
     (tmp_path / "frame.fits").write_bytes(b"SIMPLE  =")

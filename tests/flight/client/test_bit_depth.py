@@ -52,6 +52,7 @@ def test_fractions_are_never_taken_for_darker_than_a_fifth(brightest: float) -> 
         (samples(0.02, np.float32), None, 16, True),
         (samples(3000.5, np.float32), None, 16, True),
         (samples(1e6, np.float64), None, 16, True),
+        (samples(1e300, np.float64), None, 16, True),
     ],
 )
 def test_what_is_given_goes_before_what_is_stated_and_that_before_the_rule(
