@@ -1,4 +1,4 @@
-"""Camera frames from image files: PNG, JPEG and plain TIFF. What else people have, `hil segment` reads (hil.images)."""
+"""Camera frames from image files, in sequences. Kinds that OpenCV alone does not read, hil.images does."""
 
 from __future__ import annotations
 
@@ -6,30 +6,24 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flight.client.bit_depth import BitDepthRule, FrameImage, Samples, scale_frame
 from flight.client.image_formats import ImageError, OtherFormatError, decode_samples
 from flight.schema import format_text
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 SMALLEST_SIDE, LARGEST_SIDE = 16, 4096
 __all__ = [
-    "IMAGE_SUFFIXES",
     "LARGEST_SIDE",
     "SMALLEST_SIDE",
     "ImageError",
     "ImageItem",
     "ImageSequence",
     "OtherFormatError",
-    "list_images",
     "natural_key",
     "preview",
     "read_bytes",
-    "read_frame",
     "read_samples",
 ]
 # So many images, evenly spread over a sequence, are looked at before the first one is used.
@@ -117,21 +111,6 @@ def preview(items: Sequence[ImageItem], read: Callable[[ImageItem], Samples], ru
             continue  # is told when its turn comes
 
 
-def read_frame(path: Path) -> NDArray[Any]:
-    """Read a PNG, JPEG or plain TIFF file as a frame.
-
-    Args:
-        path: of the file.
-
-    Returns:
-        (H, W) uint8 or uint16, as the file has them; the channels of a colour image are averaged.
-
-    Raises:
-        ImageError: the file is missing, not such an image, or not of 16..4096 pixels a side.
-    """
-    return ImageSequence([ImageItem(path)], read_samples).frame(0).pixels
-
-
 def read_bytes(path: Path) -> bytes:
     """The content of an image file. Raises ImageError that names it."""
     try:
@@ -151,20 +130,6 @@ def natural_key(path: Path) -> tuple[list[list[tuple[int, int | str]]], str]:
     """Sorts paths as people count: frame_2 before frame_10; those that differ in zeros in front, by their text."""
     parts = [re.split(r"([0-9]+)", part) for part in (*path.parent.parts, path.stem, path.suffix)]
     return [[(0, int(run)) if run[0] in _DIGITS else (1, run) for run in part if run] for part in parts], str(path)
-
-
-def list_images(folder: Path) -> list[Path]:
-    """List the PNG, JPEG and TIFF files of a folder, in natural order; hidden files are none.
-
-    Raises:
-        ImageError: no such folder, or no such files in it.
-    """
-    if not folder.is_dir():
-        raise ImageError(f"{_shown(folder)}: no such folder")
-    files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "."]
-    if not files:
-        raise ImageError(f"{_shown(folder)}: no {', '.join(IMAGE_SUFFIXES)} files in it")
-    return sorted(files, key=natural_key)
 
 
 def _shown(path: Path) -> str:
