@@ -9,7 +9,7 @@ DEV := .venv-dev/bin
 
 help:
 	@echo "make demo               service, camera and consumer on this computer; pictures in $(OUT)"
-	@echo "make demo SOURCE=DIR    the same with a folder of PNG, JPEG or TIFF images"
+	@echo "make demo SOURCE=DIR    the same with a folder of images of your own"
 	@echo "make test               the full development environment, and every test"
 	@echo "make test-fast          what needs no rendering, training or C++ build"
 	@echo "make check              ruff, mypy, clang-format and clang-tidy only; make check-cpp: the last two"

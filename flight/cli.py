@@ -5,35 +5,19 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import math
 import os
 import sys
-import time
 import traceback
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flight import __version__
 from flight.command_line import CommandParser, examples, run_program
 from flight.icd.limits import DEFAULT_ENDPOINTS
 from flight.keys import ROLES
-from flight.option_types import (
-    Limited,
-    endpoint,
-    existing_folder,
-    integer,
-    number,
-    number_above,
-    output_folder,
-)
+from flight.option_types import endpoint, existing_folder, number_above, output_folder
+from flight.segment import SEGMENT_FILES, add_segment_options
 from flight.service.fields import help_text
-from flight.settings import PARAMETER_SCHEMAS
-
-if TYPE_CHECKING:
-    from flight.bundle import Bundle
-    from flight.inference.engine import Maps
-    from flight.settings import Settings
 
 _SERVE_EXAMPLES = """examples:
   flight serve --bundle models/unet_h
@@ -41,15 +25,12 @@ _SERVE_EXAMPLES = """examples:
 
 the configuration file is TOML; every field is optional, and these are the defaults:
 """
-_SEGMENT_EXAMPLES = """examples:
+_SEGMENT_EXAMPLES = f"""examples:
   flight segment --bundle models/unet_h --out out/maps frame.png
   flight segment --bundle models/unet_h --out out/maps --passes 5 --mode UNetS images/*.png
 
-writes for each image <stem>_maps.png (everything side by side), <stem>_class_map.png,
-<stem>_enhanced_class_map.png, <stem>_predictive_entropy.png, <stem>_mutual_information.png and <stem>.npz
-(class_map, enhanced_class_map, predictive_entropy, mutual_information, mean_probability, map_to_sensor).
+{SEGMENT_FILES}
 """
-_PICTURES = ("_maps", "_class_map", "_enhanced_class_map", "_predictive_entropy", "_mutual_information")
 _PROGRAM_EXAMPLES = {
     "flight check --bundle models/unet_h": "validate the networks and run their self-test",
     "flight serve --bundle models/unet_h": "the service",
@@ -86,7 +67,11 @@ def build_parser() -> CommandParser:
     serve.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="the model bundle to serve")
     serve.add_argument("--config", type=Path, metavar="TOML", help="configuration file (default: none)")
 
-    _add_segment(commands)
+    segment = commands.add_parser("segment", help="segment image files, without sockets", epilog=_SEGMENT_EXAMPLES)
+    segment.add_argument(
+        "images", nargs="+", type=Path, metavar="IMAGE", help="PNG, JPEG or TIFF; `hil segment` reads more kinds"
+    )
+    add_segment_options(segment)
 
     check = commands.add_parser(
         "check", help="validate a bundle and run its self-test", epilog=examples(_CHECK_EXAMPLES)
@@ -117,25 +102,6 @@ def build_parser() -> CommandParser:
     return parser
 
 
-def _add_segment(commands: Any) -> None:
-    segment = commands.add_parser("segment", help="segment image files, without sockets", epilog=_SEGMENT_EXAMPLES)
-    segment.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="PNG, JPEG or TIFF, 8 or 16 bit grey")
-    segment.add_argument("--bundle", type=existing_folder, required=True, metavar="DIR", help="the model bundle")
-    segment.add_argument("--out", type=output_folder, required=True, metavar="DIR", help="folder to write")
-    segment.add_argument("--mode", help="the bundle's fused mode or one of its networks (default: the bundle's)")
-    for name, text in (
-        ("passes", "dropout passes"),
-        ("gamma", "mixing of the networks"),
-        ("uncertainty_threshold", "entropy, relative to its largest value, from which a pixel is marked uncertain"),
-    ):
-        segment.add_argument(
-            f"--{name.replace('_', '-')}", type=_parameter(name), metavar="N", help=f"{text} (default: the bundle's)"
-        )
-    segment.add_argument("--seed", type=integer(0, 2**64 - 1), default=0, metavar="N", help="seed of the dropout masks")
-    segment.add_argument("--threads", type=integer(1, 64), default=2, metavar="N", help="threads of the networks")
-    segment.add_argument("--centered", action="store_true", help="take each image whole instead of finding the body")
-
-
 def _add_keys(commands: Any) -> None:
     keys = commands.add_parser(
         "keys",
@@ -160,14 +126,6 @@ def _add_keys(commands: Any) -> None:
     for_client.add_argument(
         "--out", type=output_folder, required=True, metavar="DIR", help="folder for the client, to be handed over"
     )
-
-
-def _parameter(name: str) -> Limited[Any]:
-    """The type of an option that sets a parameter: it has the limits that the configuration has."""
-    schema = PARAMETER_SCHEMAS[name]
-    kind: Any = integer if schema["type"] == "integer" else number
-    limited: Limited[Any] = kind(schema["minimum"], schema["maximum"])
-    return limited
 
 
 def _name_and_value(text: str) -> tuple[str, Any]:
@@ -196,107 +154,13 @@ def _serve(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _segment(arguments: argparse.Namespace) -> None:
-    from flight.bundle import load_bundle
-    from flight.client.images import ImageError, read_frame
-    from flight.inference.engine import Engine
+def _segment(arguments: argparse.Namespace) -> int:
+    from flight.client.images import ImageItem, ImageSequence, read_samples
+    from flight.segment import segment_images, stems_of, warn
 
-    bundle = load_bundle(arguments.bundle)
-    settings = _settings(arguments, bundle)
-    stems = [path.stem for path in arguments.images]
-    repeated = sorted({stem for stem in stems if stems.count(stem) > 1})
-    if repeated:
-        raise ValueError(f"images: expected distinct names, got {repeated[0]} more than once")
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    inputs = {path.resolve() for path in arguments.images}
-    for path in arguments.images:
-        for suffix in _PICTURES:
-            if (arguments.out / f"{path.stem}{suffix}.png").resolve() in inputs:
-                raise ValueError(f"--out: {arguments.out}: {path.stem}{suffix}.png would overwrite an input")
-    engine = Engine(bundle, arguments.threads)
-    unreadable = []
-    for count, path in enumerate(arguments.images, start=1):
-        began = time.monotonic()
-        try:
-            frame = read_frame(path)
-        except ImageError as error:
-            # The others are still of use; the exit code tells that one was not.
-            unreadable.append(str(error))
-            continue
-        maps = engine.segment(
-            frame,
-            bit_depth=8 * frame.dtype.itemsize,
-            centered=arguments.centered,
-            seed=arguments.seed,
-            settings=settings,
-        )
-        _write_maps(arguments.out, path.stem, frame, maps, bundle)
-        entropy = maps.predictive_entropy[maps.class_map < len(bundle.classes)].mean()
-        present = ", ".join(c.name for c in bundle.classes if (maps.class_map == c.index).any())
-        flags = f"  [{', '.join(maps.flags)}]" if maps.flags else ""
-        print(
-            f"{count}/{len(arguments.images)}  {path.name}: {present}; "
-            f"mean entropy {entropy:.3f} nat; {time.monotonic() - began:.2f} s{flags}"
-        )
-    engine.close()
-    if unreadable:
-        raise ValueError("; ".join(unreadable))
-
-
-def _settings(arguments: argparse.Namespace, bundle: Bundle) -> Settings:
-    from flight.schema import check
-    from flight.settings import default_settings
-
-    settings = default_settings(bundle)
-    given = {
-        name: getattr(arguments, name)
-        for name in ("mode", "passes", "gamma", "uncertainty_threshold")
-        if getattr(arguments, name) is not None
-    }
-    if "mode" in given:
-        check(given["mode"], {"enum": list(bundle.modes)}, "--mode")
-    return replace(settings, **given)
-
-
-def _write_maps(out: Path, stem: str, frame: Any, maps: Maps, bundle: Bundle) -> None:
-    import numpy as np
-
-    from flight.client import pictures
-    from flight.inference.hazard import hazard_probability
-
-    count = len(bundle.classes)
-    colors = tuple(c.color for c in bundle.classes)
-    seen = maps.class_map < count
-    classes = pictures.draw_class_map(maps.class_map, colors, count, seen)
-    enhanced = pictures.draw_class_map(maps.enhanced_class_map, colors, count, seen)
-    entropy = pictures.draw_entropy(maps.predictive_entropy, count)
-    mutual = pictures.draw_entropy(maps.mutual_information, count)
-    hazard = pictures.draw_hazard(hazard_probability(maps.mean_probability, bundle.classes))
-    source = pictures.resample_frame(
-        frame, 8 * frame.dtype.itemsize, list(maps.map_to_sensor), bundle.height, bundle.width
-    )
-    row = pictures.join_panels(
-        [
-            ("frame", source),
-            ("class map", classes),
-            ("with uncertain pixels", enhanced),
-            (f"entropy, 0..{math.log(count):.2f} nat", entropy),
-            ("hazard probability", hazard),
-        ],
-        pictures.make_legend([c.name for c in bundle.classes], colors),
-        f"{stem}   {maps.passes_used} passes   bundle {bundle.name} {bundle.version}",
-    )
-    for name, picture in zip(_PICTURES, (row, classes, enhanced, entropy, mutual), strict=True):
-        pictures.save_png(out / f"{stem}{name}.png", picture)
-    np.savez_compressed(
-        out / f"{stem}.npz",
-        class_map=maps.class_map,
-        enhanced_class_map=maps.enhanced_class_map,
-        predictive_entropy=maps.predictive_entropy,
-        mutual_information=maps.mutual_information,
-        mean_probability=maps.mean_probability,
-        map_to_sensor=np.asarray(maps.map_to_sensor),
-    )
+    items = [ImageItem(path) for path in arguments.images]
+    sequence = ImageSequence(items, read_samples, arguments.bit_depth, warn)
+    return segment_images(arguments, sequence, stems_of(items))
 
 
 def _check(arguments: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ A wrong command line or a failed command prints one line on stderr, `PROGRAM COM
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import re
 import select
@@ -132,6 +133,10 @@ def run_program(
         The exit code: the command's; 2 after one line of error; 130 after Ctrl-C, 143 after SIGTERM; 141 when the
         reader of the output is gone, as in `... | head`.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A file's name, say, which the terminal cannot show, must not end the command.
+            stream.reconfigure(errors="backslashreplace")
     arguments = argparse.Namespace(place=parser.prog)
     try:
         with _interrupted_by_sigterm():

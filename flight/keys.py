@@ -19,6 +19,7 @@ import zmq
 import zmq.auth
 from zmq.utils import z85
 
+from flight.files import write_whole
 from flight.icd.catalogue import SOCKETS
 
 # Client role -> folder of the public keys allowed in it.
@@ -104,8 +105,8 @@ def make_client_keys(folder: Path, name: str, roles: Sequence[str], out: Path) -
     public = (out / "client.key").read_text(encoding="utf-8")
     for role in roles:
         (folder / ROLES[role]).mkdir(mode=0o700, exist_ok=True)
-        (folder / ROLES[role] / f"{name}.key").write_text(public, encoding="utf-8")
-    (out / "service.key").write_text(f'curve\n    public-key = "{service.decode("ascii")}"\n', encoding="ascii")
+        write_whole(folder / ROLES[role] / f"{name}.key", public.encode("utf-8"))
+    write_whole(out / "service.key", f'curve\n    public-key = "{service.decode("ascii")}"\n'.encode("ascii"))
 
 
 def load_service_keys(folder: Path) -> ServiceKeys:

@@ -1,4 +1,4 @@
-"""`hil`: stream, watch, demo, metrics."""
+"""`hil`: segment, stream, watch, demo, metrics."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from flight.command_line import CommandParser, examples, run_program
 from flight.icd.limits import DEFAULT_ENDPOINTS, PRODUCT_TOPICS, TOPIC_HAZARD, TOPIC_NAVIGATION
-from flight.option_types import endpoint, existing_folder, integer, number_above, output_folder
+from flight.option_types import endpoint, existing_folder, existing_path, integer, number_above, output_folder
+from flight.segment import SEGMENT_FILES, add_bit_depth, add_segment_options
 
 if TYPE_CHECKING:
     from flight.client import SubscriberStatistics
@@ -20,11 +21,21 @@ _PROGRAM_EXAMPLES = {
     "hil demo": "service, camera and consumer together",
     "hil stream --source DIR --rate 2": "send frames to a running service as a camera",
     "hil watch": "receive maps as a consumer",
+    "hil segment --bundle models/unet_h --out out/maps DIR": "without sockets",
     "hil metrics": "its telemetry for Prometheus",
 }
 _STREAM_EXAMPLES = """examples:
   hil stream                                  the shipped flyby, 2 frames/s
   hil stream --source DIR --rate 1 --loop     any folder of images, without end
+  hil stream --source DIR --bit-depth 12      12 bits in files of 16
+  hil stream --source cube.fits               each image of a file
+"""
+_SEGMENT_EXAMPLES = f"""examples:
+  hil segment --bundle models/unet_h --out out/maps frame.fits
+  hil segment --bundle models/unet_h --out out/maps --subfolders DIR
+
+{SEGMENT_FILES}
+Of a folder with subfolders their names are kept; pages of a file get a number: stack_1, stack_2.
 """
 _WATCH_EXAMPLES = """examples:
   hil watch
@@ -59,6 +70,7 @@ def build_parser() -> CommandParser:
     _add_stream(commands)
     _add_watch(commands)
     _add_demo(commands)
+    _add_segment(commands)
     _add_metrics(commands)
     return parser
 
@@ -76,9 +88,24 @@ def _add_connection(command: CommandParser, socket: str, client: str) -> None:
     )
 
 
+def _add_source(
+    command: CommandParser,
+    text: str = '"flyby" (shipped), a folder of images, or a file of several',
+    default: str | None = None,
+) -> None:
+    """Add the options of a command that reads frames."""
+    command.add_argument("--source", default=default, help=text)
+    _add_subfolders(command)
+    add_bit_depth(command)
+
+
+def _add_subfolders(command: CommandParser) -> None:
+    command.add_argument("--subfolders", action="store_true", help="take the images of folders below, too")
+
+
 def _add_stream(commands: Any) -> None:
     stream = commands.add_parser("stream", help="send frames as a camera", epilog=_STREAM_EXAMPLES)
-    stream.add_argument("--source", default="flyby", help='"flyby" (shipped) or a folder of images')
+    _add_source(stream, default="flyby")
     stream.add_argument("--rate", type=number_above(0.0), default=2.0, metavar="HZ", help="frames per second")
     stream.add_argument("--loop", action="store_true", help="start again after the last frame")
     stream.add_argument(
@@ -109,9 +136,7 @@ def _add_watch(commands: Any) -> None:
     watch.add_argument(
         "--save", type=output_folder, metavar="DIR", help="write pictures and demo.gif there (default: no pictures)"
     )
-    watch.add_argument(
-        "--source", help="source of the streamed frames, to show them in the pictures (default: not shown)"
-    )
+    _add_source(watch, "source of the streamed frames, to show them in the pictures (default: not shown)")
     _add_connection(watch, "products", "consumer")
 
 
@@ -120,11 +145,26 @@ def _add_demo(commands: Any) -> None:
     demo.add_argument(
         "--bundle", type=existing_folder, default=Path("models/unet_h"), metavar="DIR", help="the model bundle to serve"
     )
-    demo.add_argument("--source", default="flyby", help='"flyby" (shipped) or a folder of images')
+    _add_source(demo, default="flyby")
     demo.add_argument("--rate", type=number_above(0.0), default=2.0, metavar="HZ", help="frames per second")
     demo.add_argument(
         "--out", type=output_folder, default=Path("out/demo"), metavar="DIR", help="folder for pictures and logs"
     )
+
+
+def _add_segment(commands: Any) -> None:
+    segment = commands.add_parser(
+        "segment", help="segment images of any kind, without sockets", epilog=_SEGMENT_EXAMPLES
+    )
+    segment.add_argument(
+        "images",
+        nargs="+",
+        type=existing_path,
+        metavar="IMAGE",
+        help="images or folders of them: PNG, JPEG, TIFF, FITS, PDS and more; docs/images.md",
+    )
+    _add_subfolders(segment)
+    add_segment_options(segment)
 
 
 def _add_metrics(commands: Any) -> None:
@@ -137,14 +177,16 @@ def _add_metrics(commands: Any) -> None:
 
 def _stream(arguments: argparse.Namespace) -> int:
     from flight.client import FrameSender
+    from flight.segment import warn
     from hil.sources.folder import open_source
     from hil.stream import stream
 
-    source = open_source(arguments.source)
+    source = open_source(arguments.source, arguments.bit_depth, arguments.subfolders, warn)
+    left_out: set[str] = set()
     with FrameSender(arguments.endpoint, arguments.name, keys=arguments.keys) as sender:
-        sent = stream(source, sender, arguments.rate, arguments.loop, arguments.count)
+        sent = stream(source, sender, arguments.rate, arguments.loop, arguments.count, left_out)
     print(f"sent {sent} frames of {source.name}", flush=True)
-    return 0
+    return 1 if left_out else 0
 
 
 def _watch(arguments: argparse.Namespace) -> int:
@@ -152,7 +194,9 @@ def _watch(arguments: argparse.Namespace) -> int:
     from hil.sources.folder import open_source
     from hil.watch import WatchLog, watch, write_gif
 
-    source = open_source(arguments.source) if arguments.source else None
+    source = None
+    if arguments.source:
+        source = open_source(arguments.source, arguments.bit_depth, arguments.subfolders)
     if arguments.save is not None:
         arguments.save.mkdir(parents=True, exist_ok=True)
 
@@ -198,8 +242,18 @@ def _demo(arguments: argparse.Namespace) -> int:
     from hil.demo import run_demo
     from hil.sources.folder import open_source
 
-    open_source(arguments.source)  # a wrong folder is said before anything starts
-    return run_demo(arguments.bundle, arguments.source, arguments.rate, arguments.out)
+    # A wrong folder is said before anything starts.
+    open_source(arguments.source, subfolders=arguments.subfolders)
+    options = ["--source", arguments.source]
+    options += ["--subfolders"] if arguments.subfolders else []
+    options += ["--bit-depth", str(arguments.bit_depth)] if arguments.bit_depth is not None else []
+    return run_demo(arguments.bundle, options, arguments.rate, arguments.out)
+
+
+def _segment(arguments: argparse.Namespace) -> int:
+    from hil.segment import segment
+
+    return segment(arguments)
 
 
 def _metrics(arguments: argparse.Namespace) -> int:
@@ -222,7 +276,7 @@ def _metrics(arguments: argparse.Namespace) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code, see flight.command_line."""
-    commands = {"stream": _stream, "watch": _watch, "demo": _demo, "metrics": _metrics}
+    commands = {"stream": _stream, "watch": _watch, "demo": _demo, "segment": _segment, "metrics": _metrics}
     return run_program(build_parser(), lambda arguments: commands[arguments.command](arguments), argv)
 
 

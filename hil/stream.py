@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 
@@ -10,8 +11,15 @@ from flight.client.images import ImageError
 from hil.sources.folder import FrameSource
 
 
-def stream(source: FrameSource, sender: FrameSender, rate_hz: float, loop: bool, count: int | None) -> int:
-    """Send the frames of a source. A file that is not an image is reported on stderr and skipped.
+def stream(
+    source: FrameSource,
+    sender: FrameSender,
+    rate_hz: float,
+    loop: bool,
+    count: int | None,
+    left_out: set[str] | None = None,
+) -> int:
+    """Send the frames of a source. A file that is not an image is reported on stderr, once, and skipped.
 
     The frame_id is the frame's index in the source, and keeps counting in a loop: whoever has the same source can find
     the frame of a product.
@@ -22,11 +30,19 @@ def stream(source: FrameSource, sender: FrameSender, rate_hz: float, loop: bool,
         rate_hz: frames per second.
         loop: start again after the last frame.
         count: number of frames to send; None for all, or without end in a loop.
+        left_out: is given a line about each image that could not be read.
 
     Returns:
         The number of frames sent.
+
+    Raises:
+        ImageError: of a whole source no image could be read.
     """
-    total = count if count is not None else (None if loop else len(source.files))
+    total = count if count is not None else (None if loop else len(source))
+    told = set() if left_out is None else left_out
+    failed_in_a_row = 0
+    with contextlib.suppress(ImageError):
+        source.image(0)  # what has to be found out over many images takes its time before the first one is due
     began = time.monotonic()
     sent = index = 0
     while total is None or index < total:
@@ -34,10 +50,19 @@ def stream(source: FrameSource, sender: FrameSender, rate_hz: float, loop: bool,
         time.sleep(max(due - time.monotonic(), 0.0))
         sender.next_frame_id = index
         try:
-            # Not centred: the service finds the body and scales it to the networks' input.
-            sender.send(source.frame(index), centered=False, **source.frame_geometry(index))
-            sent += 1
+            image = source.image(index)
         except ImageError as error:
-            print(f"left out: {error}", file=sys.stderr)
+            failed_in_a_row += 1
+            if failed_in_a_row >= len(source):
+                raise  # the folder is gone, say
+            if str(error) not in told:
+                print(f"left out: {error}", file=sys.stderr)
+                told.add(str(error))
+        else:
+            failed_in_a_row = 0
+            # Not centred: the service finds the body and scales it to the networks' input.
+            geometry = source.frame_geometry(index)
+            sender.send(image.pixels, centered=False, bit_depth=image.bit_depth, **geometry)
+            sent += 1
         index += 1
     return sent

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import math
 import time
 from collections.abc import Callable
@@ -12,6 +14,8 @@ import numpy as np
 from PIL import Image
 
 from flight.client import Subscriber, pictures
+from flight.client.images import ImageError
+from flight.files import write_whole
 from flight.icd.limits import TOPIC_HAZARD, TOPIC_NAVIGATION
 from flight.icd.products import Product
 from flight.schema import format_text
@@ -119,9 +123,10 @@ def draw_frame(navigation: Product, hazard: Product, source: FrameSource | None)
     height, width = seen.shape
     panels = []
     if source is not None:
-        frame = source.frame(header["frame_id"])
-        depth = 8 * frame.dtype.itemsize
-        panels.append(("frame", pictures.resample_frame(frame, depth, header["map_to_sensor"], height, width)))
+        with contextlib.suppress(ImageError):  # its file may be gone since it was sent
+            image = source.image(header["frame_id"])
+            frame = pictures.resample_frame(image.pixels, image.bit_depth, header["map_to_sensor"], height, width)
+            panels.append(("frame", frame))
     panels += [
         ("class map", pictures.draw_class_map(navigation.planes["enhanced_class_map"], classes=len(names), seen=seen)),
         (
@@ -152,4 +157,6 @@ def write_gif(files: list[Path], path: Path) -> None:
             frames.append(
                 image.convert("RGB").resize(size, Image.Resampling.LANCZOS).quantize(96, dither=Image.Dither.NONE)
             )
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=_GIF_FRAME_MS, loop=0, optimize=True)
+    data = io.BytesIO()
+    frames[0].save(data, "GIF", save_all=True, append_images=frames[1:], duration=_GIF_FRAME_MS, loop=0, optimize=True)
+    write_whole(path, data.getvalue())

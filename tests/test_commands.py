@@ -32,7 +32,7 @@ SHARED_PARSERS = ("ground_tools/commands/label.py", "flight/icd/generated_files.
 UNREADABLE_ALONE = ("as", "of", "for", "which", "whose", "with", "its", "their", "over", "only", "in", "these", "this")
 # The packages of the extras: a program says what it is without them.
 EXTRAS = ("bpy", "dask", "distributed", "embreex", "h5py", "keras", "matplotlib", "PIL", "prometheus_client")
-EXTRAS += ("pyarrow", "scipy", "tensorflow", "tqdm", "trimesh", "msgspec")
+EXTRAS += ("pyarrow", "scipy", "tensorflow", "tqdm", "trimesh", "msgspec", "tifffile", "astropy", "pdr")
 
 
 def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from flight.files import write_whole
+
 Picture = NDArray[np.uint8]  # (H, W, 3), red, green, blue
 
 PALETTE: tuple[tuple[int, int, int], ...] = (
@@ -159,15 +161,16 @@ def make_legend(
 
 
 def save_png(path: Path, picture: Picture) -> None:
-    """Write a picture as a PNG file. Raises OSError if it cannot be written."""
+    """Write a picture as a PNG file, whole or not at all. Raises OSError, which names it, if it cannot be written."""
     done, data = cv2.imencode(".png", np.ascontiguousarray(picture[:, :, ::-1]))
     if not done:
         raise OSError(f"{path}: PNG encoding failed")
-    path.write_bytes(data.tobytes())
+    write_whole(path, data.tobytes())
 
 
 def _write(canvas: Picture, text: str, x: int, y: int) -> int:
-    """Write text with its baseline at y; returns the x after it."""
+    """Write text with its baseline at y; returns the x after it. What is not ASCII, OpenCV cannot draw: "?" instead."""
+    text = text.encode("ascii", "replace").decode("ascii")
     font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.45
     cv2.putText(canvas, text, (x, y), font, size, _INK, 1, cv2.LINE_AA)
     (length, _), _ = cv2.getTextSize(text, font, size, 1)

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from msgspec import Meta
 
+from flight.client.image_formats import ImageError, decode
+from flight.client.images import read_bytes
 from ground_tools.foundation.expectations import format_toml_value
 from ground_tools.foundation.names import INNER_PATH, is_inner_path
 from ground_tools.foundation.structures import FieldError, TomlTable
@@ -179,7 +181,8 @@ def _cut(
 def _read(path: Path) -> np.ndarray:
     if not path.is_file():
         raise FileNotFoundError(f"crater map {path}: no such file")
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if image is None:
-        raise ValueError(f"crater map {path}: not readable as an image")
-    return image
+    try:
+        # As it is, with its channels: heights and labels are no light.
+        return decode(read_bytes(path), str(path))
+    except ImageError as error:
+        raise ValueError(f"crater map {error}") from error

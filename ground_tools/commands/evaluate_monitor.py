@@ -7,6 +7,7 @@ from typing import Any
 
 from flight.command_line import examples
 from flight.option_types import existing_folder, existing_path, integer
+from flight.segment import add_bit_depth
 
 _EXAMPLES = {
     "ground-tools evaluate-monitor --bundle models/unet_h --frames hil/flyby/frames": "nonsense, and the flyby",
@@ -28,8 +29,9 @@ def add_parser(commands: Any) -> None:
         type=existing_folder,
         required=True,
         metavar="DIR",
-        help="PNG images of bodies that no monitor was fitted on: evaluated as they are, and degraded",
+        help="images of bodies that no monitor was fitted on: evaluated as they are, and degraded",
     )
+    add_bit_depth(evaluate)
     evaluate.add_argument(
         "--nonsense", type=integer(1, 100_000), default=150, metavar="N", help="frames of each of the twenty kinds"
     )
@@ -78,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     bundle = load_bundle(arguments.bundle)
     if bundle.input_monitor is None:
         raise ValueError(f"{arguments.bundle}: expected a bundle with an input monitor; see ground-tools fit-monitor")
-    frames = read_frames(arguments.frames)
+    frames = read_frames(arguments.frames, arguments.bit_depth)
     name = str(arguments.frames)
     bodies = {name: judge_bodies(bundle, ((frame, 8, False) for frame in frames), name, len(frames))}
     for path in arguments.dataset:

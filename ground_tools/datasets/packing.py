@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 from pathlib import Path
@@ -92,8 +93,7 @@ def export(path: Path, out: Path, noise: bool = False) -> int:
                 values = [" ".join(map(repr, v)) if isinstance(v, list) else v for v in (row[c] for c in columns)]
                 lines.append([f"{row['split']}/images/{name}", row["body"], row["split"], row["index"], *values])
                 bar.update()
-    with (out / "samples.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["image", "body", "split", "index", *columns])
-        writer.writerows(lines)
+    sink = io.StringIO()
+    csv.writer(sink).writerows([["image", "body", "split", "index", *columns], *lines])
+    write_whole(out / "samples.csv", sink.getvalue().encode("utf-8"))
     return len(lines)

@@ -5,21 +5,27 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
-import cv2
 import numpy as np
 from msgspec import Meta, field
 from msgspec.structs import asdict, replace
 
+from flight.client.bit_depth import BitDepthRule, scale_to_grey
+from flight.client.images import preview
+from flight.segment import warn
 from ground_tools.foundation.descriptions import parse, read_toml
 from ground_tools.foundation.expectations import format_toml_value
 from ground_tools.foundation.files import write_whole
 from ground_tools.foundation.names import PLAIN_NAME, check_inner_path, check_name, is_plain_name
 from ground_tools.foundation.structures import FieldError, TomlTable
 from ground_tools.labelling.annotations import default_name
+from hil.images.reader import SUFFIXES, list_pages, read_samples
 
 _HERE = Path(__file__).parent
 # The labels of the set D-4, and those of a second person.
@@ -28,16 +34,18 @@ MANIFEST_FILE, RULES_FILE = "manifest.csv", "set.toml"
 _MANIFEST_COLUMNS = ("file", "body", "width_px", "height_px", "sha256", "obtained_from")
 # Folders of copies that systems make of what lies beside them.
 _LITTER_FOLDERS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN")
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+# Of those that the reader knows, all but labels of other files.
+IMAGE_SUFFIXES = tuple(suffix for suffix in SUFFIXES if suffix not in (".xml", ".lbl"))
 
 
 @dataclass(frozen=True)
 class ImageEntry:
-    """One line of manifest.csv."""
+    """One line of manifest.csv. bit_depth: bits in use of an image of more than 8; None: see read_image."""
 
     file: str
     body: str
     sha256: str
+    bit_depth: int | None = None
 
 
 class LeastSizes(TomlTable, frozen=True):
@@ -117,7 +125,7 @@ class Rules(TomlTable, frozen=True):
 
 
 def read_manifest(images: Path) -> dict[str, ImageEntry]:
-    """The images of a folder by name, from its manifest.csv (columns file, body, sha256; others are not read).
+    """The images of a folder by name, from its manifest.csv (columns file, body, sha256, and bit_depth where it is).
 
     Raises ValueError that says what to provide when there is none, or a line does not fit.
     """
@@ -143,7 +151,7 @@ def read_manifest(images: Path) -> dict[str, ImageEntry]:
             raise ValueError(f"{place}: expected a file, a body and a sha256, got {row}")
         check_inner_path(row["file"], f"{place}: file")
         check_name(row["body"], f"{place}: body")
-        entry = ImageEntry(row["file"], row["body"], row["sha256"])
+        entry = ImageEntry(row["file"], row["body"], row["sha256"], _bit_depth_of(row, place))
         if entries.setdefault(entry.file, entry) != entry:
             raise ValueError(f"{place}: file: expected each image once, got {entry.file} again, with other values")
     return entries
@@ -189,7 +197,7 @@ def write_manifest(images: Path, body: str | None = None) -> Listing:
         try:
             check_inner_path(name, _printable(path))
             data = path.read_bytes()
-            height, width = _decoded(data, path).shape
+            height, width = _read_grey(path).shape
             digest = hashlib.sha256(data).hexdigest()
             known = before.get((name, digest), {})
             its_body = body or (known.get("body") if is_plain_name(known.get("body")) else None)
@@ -228,8 +236,23 @@ def _rows_of_before(path: Path) -> tuple[list[str], dict[tuple[str, str], dict[s
     return columns, {(row.get("file", ""), row.get("sha256", "")): row for row in rows}
 
 
+def _bit_depth_of(row: Mapping[str, str | None], place: str) -> int | None:
+    text = row.get("bit_depth")
+    if not text:
+        return None
+    if text not in map(str, range(8, 17)):
+        raise ValueError(f"{place}: bit_depth: expected 8..16, got {text!r}")
+    return int(text)
+
+
 def read_image(images: Path, entry: ImageEntry) -> np.ndarray:
-    """The image as (H, W) uint8 grey. Raises ValueError naming it when it is missing, other or unreadable."""
+    """The image as (H, W) uint8 grey, as bright as it is.
+
+    Of more than 8 bits, full scale is what the manifest says; or else what the file states; or else the least of 8, 10,
+    12, 14 and 16 bits that holds the brightest pixel of the images in its folder, with a warning on stderr.
+
+    Raises ValueError naming it when it is missing, other or unreadable.
+    """
     path = images / entry.file
     try:
         data = path.read_bytes()
@@ -238,14 +261,33 @@ def read_image(images: Path, entry: ImageEntry) -> np.ndarray:
     digest = hashlib.sha256(data).hexdigest()
     if digest != entry.sha256:
         raise ValueError(f"{path}: sha256: expected {entry.sha256[:16]}... of {MANIFEST_FILE}, got {digest[:16]}...")
-    return _decoded(data, path)
+    return _read_grey(path, entry.bit_depth)
 
 
-def _decoded(data: bytes, path: Path) -> np.ndarray:
-    image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_GRAYSCALE) if data else None
-    if image is None:
-        raise ValueError(f"{path}: {len(data)} bytes that are no image")
-    return image
+def _read_grey(path: Path, bit_depth: int | None = None) -> np.ndarray:
+    """An image file as (H, W) uint8 grey; see read_image."""
+    item, *others = list_pages(path)
+    if others:
+        raise ValueError(f"{path}: expected one image in the file, got {len(others) + 1}")
+    samples = read_samples(item)
+    rule = BitDepthRule(bit_depth, warn)
+    if rule.must_assume(samples):
+        rule = _rule_of(path.parent)
+    return scale_to_grey(samples, rule.full_scale(samples, str(item)))
+
+
+@lru_cache(maxsize=64)
+def _rule_of(folder: Path) -> BitDepthRule:
+    """The rule of a folder of images: of one camera, as a rule, and to be as bright as each other."""
+    rule = BitDepthRule(warn=warn)
+    items = []
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != ".":
+            # One that cannot be read is told where it is read for its own sake.
+            with suppress(ValueError, OSError):
+                items += list_pages(path)
+    preview(items, read_samples, rule)
+    return rule
 
 
 def find_image(entries: dict[str, ImageEntry], name: str) -> ImageEntry:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from flight.bundle import Bundle
+from flight.client.bit_depth import scale_to_grey
 from flight.client.hazard import landing_circles
 from flight.client.map_view import Refusal
 from flight.client.navigation import navigation_fix
@@ -22,11 +22,13 @@ from flight.inference.centering import center
 from flight.inference.engine import Engine
 from flight.inference.input_monitor import InputMonitor, read_monitor
 from flight.inference.quality import find_flags
+from flight.segment import warn
 from flight.settings import default_settings
 from ground_tools.evaluation.navigation import make_product
 from ground_tools.evaluation.worker_pool import call_on_all_cores
 from ground_tools.monitoring.nonsense import JUDGING_SEED, KINDS, make_frame
 from ground_tools.monitoring.views import read_split
+from hil.images.folder import list_folder, open_images
 
 _LEAST_RADIUS_PX = 2.0
 
@@ -156,7 +158,12 @@ def judge_real_images(bundle: Bundle, folder: Path) -> dict[str, SetFigures]:
     """Count, by body, the real images of a folder with a manifest.csv that a bundle refuses."""
     with (folder / "manifest.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    frames = ((_read_grey(folder / row["file"]), 8, False) for row in rows)
+    images = open_images([folder / row["file"] for row in rows], warn=warn)
+    if len(images) != len(rows):
+        raise ValueError(
+            f"{folder / 'manifest.csv'}: expected one image in each file, got {len(images)} in {len(rows)}"
+        )
+    frames = ((image.pixels, image.bit_depth, False) for image in map(images.frame, range(len(images))))
     refused = call_on_all_cores(_Refuses(bundle, [], JUDGING_SEED).frame, frames, label="real images", total=len(rows))
     figures = {}
     for body in sorted({row["body"] for row in rows}):
@@ -165,16 +172,18 @@ def judge_real_images(bundle: Bundle, folder: Path) -> dict[str, SetFigures]:
     return figures
 
 
-def read_frames(folder: Path) -> list[NDArray[np.uint8]]:
-    """The PNG images of a folder, by name. Raises ValueError where there is none."""
-    paths = sorted(folder.glob("*.png"))
-    if not paths:
-        raise ValueError(f"{folder}: expected PNG images")
-    return [_read_grey(path) for path in paths]
+def read_frames(folder: Path, bit_depth: int | None = None) -> list[NDArray[np.uint8]]:
+    """The images of a folder, in natural order, in 8 bits; see hil.images.
 
+    Args:
+        folder: of the images; other files in it are named on stderr.
+        bit_depth: of images of more than 8 bits; None: as the files state it, or by the rule.
 
-def _read_grey(path: Path) -> NDArray[np.uint8]:
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if image is None:
-        raise ValueError(f"{path}: expected an image")
-    return image.astype(np.uint8, copy=False)
+    Raises:
+        ImageError: there are none, or one cannot be read.
+    """
+    listing = list_folder(folder)
+    if listing.left_out:
+        warn(listing.summary())
+    images = open_images(listing.files, bit_depth, warn)
+    return [scale_to_grey(*images.samples(index)) for index in range(len(images))]

@@ -18,7 +18,6 @@ import zmq
 
 from flight.bundle import load_bundle
 from flight.client import CommandFailed, Subscriber
-from flight.client.images import list_images, read_frame
 from flight.icd.frames import encode_frame
 from flight.icd.packing import pack_map, unpack_map
 from flight.icd.products import Product
@@ -416,7 +415,8 @@ def test_the_shipped_bundle_serves_real_frames(shipped_bundle: Path, tmp_path: P
     if "RUBBLEMAP_REAL_IMAGES" in os.environ:
         folder = Path(os.environ["RUBBLEMAP_REAL_IMAGES"])
         for part in ("still", "ryugu_sequence"):
-            frames += [read_frame(path) for path in list_images(folder / part)[:2]]
+            images = open_source(str(folder / part))
+            frames += [images.frame(index) for index in (0, 1)]
     with (
         running_service(tmp_path, shipped_bundle, "[parameters]\npasses = 2\n") as service,
         service.subscriber("map.navigation", "map.hazard") as products,
