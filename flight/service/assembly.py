@@ -87,7 +87,8 @@ def open_storage(section: StorageSection, bundle: Path, events: EventSink) -> St
         records, store = RecordStore(section.state, events), BundleStore(section.state)
         return Storage(records, store, find_bundles(bundle, store, records, events))
     except OSError as error:
-        raise ServiceError(f"storage.state: {error.filename}: {error.strerror}") from error
+        place = "a temporary folder" if section.state is None else "storage.state"
+        raise ServiceError(": ".join(filter(None, (place, error.filename, error.strerror)))) from error
 
 
 @dataclass(frozen=True)
