@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 
 from flight.client import FrameSender
 from flight.client.images import ImageError
 from hil.sources.folder import FrameSource
 
 
-def stream(source: FrameSource, sender: FrameSender, rate_hz: float, loop: bool, count: int | None) -> int:
+def stream(
+    source: FrameSource,
+    sender: FrameSender,
+    rate_hz: float,
+    loop: bool,
+    count: int | None,
+    after_frame: Callable[[], None] = lambda: None,
+) -> int:
     """Send the frames of a source. A file that is not an image is reported on stderr and skipped.
 
     The frame_id is the frame's index in the source, and keeps counting in a loop: whoever has the same source can find
@@ -22,6 +30,7 @@ def stream(source: FrameSource, sender: FrameSender, rate_hz: float, loop: bool,
         rate_hz: frames per second.
         loop: start again after the last frame.
         count: number of frames to send; None for all, or without end in a loop.
+        after_frame: called after each frame.
 
     Returns:
         The number of frames sent.
@@ -39,5 +48,6 @@ def stream(source: FrameSource, sender: FrameSender, rate_hz: float, loop: bool,
             sent += 1
         except ImageError as error:
             print(f"left out: {error}", file=sys.stderr)
+        after_frame()
         index += 1
     return sent

@@ -155,7 +155,8 @@ def build_parts(
     bundle_care = BundleCare(bundles, store, thread, file_check, candidate, serving, worker_care, state, counters)
     telemetry = sockets["telemetry"]
     housekeeping = Housekeeping(
-        telemetry, state, counters, latencies, worker_care, serving, bundle_care, self_tests, parameters, records
+        *(telemetry, state, counters, frame_line.cameras, latencies, worker_care, serving, bundle_care),
+        *(self_tests, parameters, records),
     )
     state.call_on_change(housekeeping.send)
     commands, limit = sockets["commands"], RateLimit(limits.commands_per_second)
