@@ -76,6 +76,7 @@ class AsyncSubscriber(ProductConnection):
         Raises:
             ConnectionClosed: close() was called, before or meanwhile.
             ForkError: in a child that was forked after opening.
+            RuntimeError: the task of newest mode has ended, with the event loop that it ran in or by a fault.
         """
         deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
         self._check_usable()
@@ -86,7 +87,8 @@ class AsyncSubscriber(ProductConnection):
             if product is not None:
                 return product
             if self._collector is not None and self._collector.done():
-                raise RuntimeError("subscriber: its task has ended") from self._collector.exception()
+                fault = None if self._collector.cancelled() else self._collector.exception()
+                raise RuntimeError("subscriber: its task has ended") from fault
             left = deadline - time.monotonic()
             if left <= 0.0:
                 return None

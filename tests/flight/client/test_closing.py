@@ -209,6 +209,18 @@ def test_async_iterating_ends_with_close_and_a_task_with_cancel(publisher: Publi
     asyncio.run(run())
 
 
+def test_async_opened_before_or_used_after_an_event_loop(publisher: Publisher) -> None:
+    opened = AsyncSubscriber(publisher.endpoint)
+    time.sleep(0.3)
+    publisher.publish(1)
+    product = asyncio.run(opened.receive(2.0))
+    assert product is not None
+    assert product.header["sequence"] == 1
+    with pytest.raises(RuntimeError, match="its task has ended"):
+        asyncio.run(opened.receive(2.0))
+    opened.close()
+
+
 def test_the_listing_for_asyncio_runs(publisher: Publisher, tmp_path: Path) -> None:
     page = (Path(__file__).parents[3] / "docs" / "gnc.md").read_text(encoding="utf-8")
     section = page.split("## In an asyncio program")[1].split("\n## ")[0]
