@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import argparse
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-_ENDPOINT = re.compile(r"tcp://([^\s:\[\]]+|\[[0-9a-fA-F:]+\]):\d{1,5}|ipc://.+")
+from flight.endpoints import EndpointError, check_endpoint
 
 T = TypeVar("T")
 
@@ -106,9 +105,10 @@ def word_or(word: str, other: Limited[T]) -> Limited[T | None]:
 
 def endpoint(text: str) -> str:
     """A ZeroMQ endpoint to connect to."""
-    if not _ENDPOINT.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"expected tcp://HOST:PORT or ipc://PATH, got {text!r}")
-    return text
+    try:
+        return check_endpoint(text)
+    except EndpointError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def existing_file(text: str) -> Path:

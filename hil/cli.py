@@ -113,6 +113,18 @@ def _add_stream(commands: Any) -> None:
     )
     stream.add_argument("--name", default="hil-camera", help="the camera's source name")
     _add_connection(stream, "frames", "camera")
+    stream.add_argument(
+        "--telemetry",
+        type=_endpoint_or_none,
+        metavar="ENDPOINT",
+        help="the service's telemetry socket, where it tells which frames it rejected; none: not asked for (default: "
+        "the one beside the frames socket, with --keys none)",
+    )
+
+
+def _endpoint_or_none(text: str) -> str:
+    """An endpoint, or "" for `none`."""
+    return "" if text == "none" else endpoint(text)
 
 
 def _add_watch(commands: Any) -> None:
@@ -143,7 +155,7 @@ def _add_watch(commands: Any) -> None:
 def _add_demo(commands: Any) -> None:
     demo = commands.add_parser("demo", help="service, camera and consumer together", epilog=examples(_DEMO_EXAMPLES))
     demo.add_argument(
-        "--bundle", type=existing_folder, default=Path("models/unet_h"), metavar="DIR", help="the model bundle to serve"
+        "--bundle", type=existing_folder, metavar="DIR", help="the model bundle to serve (default: the shipped one)"
     )
     _add_source(demo, default="flyby")
     demo.add_argument("--rate", type=number_above(0.0), default=2.0, metavar="HZ", help="frames per second")
@@ -178,15 +190,33 @@ def _add_metrics(commands: Any) -> None:
 def _stream(arguments: argparse.Namespace) -> int:
     from flight.client import FrameSender
     from flight.segment import warn
+    from hil.camera_report import FIRST_REPORT_S, RejectionTeller, await_report, describe_report, find_telemetry
     from hil.sources.folder import open_source
     from hil.stream import stream
 
     source = open_source(arguments.source, arguments.bit_depth, arguments.subfolders, warn)
     left_out: set[str] = set()
-    with FrameSender(arguments.endpoint, arguments.name, keys=arguments.keys) as sender:
-        sent = stream(source, sender, arguments.rate, arguments.loop, arguments.count, left_out)
-    print(f"sent {sent} frames of {source.name}", flush=True)
-    return 1 if left_out else 0
+    telemetry = arguments.telemetry
+    if telemetry is None and arguments.keys is None:  # a camera's key opens the frames socket alone
+        telemetry = find_telemetry(arguments.endpoint)
+    teller = RejectionTeller()
+    with FrameSender(arguments.endpoint, arguments.name, keys=arguments.keys, telemetry=telemetry or None) as sender:
+
+        def after_frame() -> None:
+            if telemetry:
+                teller.look(sender.report())
+
+        if telemetry:
+            sender.report(FIRST_REPORT_S)  # of an earlier start, with a newer epoch
+        sent = stream(source, sender, arguments.rate, arguments.loop, arguments.count, left_out, after_frame)
+        report = await_report(sender, sent) if telemetry else None
+        teller.look(report)
+    if report is None:
+        reason = f"no word from {telemetry}" if telemetry else "not asked, see --telemetry"
+        print(f"sent {sent} frames of {source.name}; which the service accepted is not known: {reason}", flush=True)
+        return 1 if left_out else 0
+    print(f"sent {sent} frames of {source.name}: {describe_report(report, sent)}", flush=True)
+    return 1 if left_out or report.accepted < sent else 0
 
 
 def _watch(arguments: argparse.Namespace) -> int:
@@ -239,7 +269,7 @@ def _format_summary(log: WatchLog, statistics: SubscriberStatistics) -> str:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from hil.demo import run_demo
+    from hil.demo import SHIPPED_BUNDLE, run_demo
     from hil.sources.folder import open_source
 
     # A wrong folder is said before anything starts.
@@ -247,7 +277,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     options = ["--source", arguments.source]
     options += ["--subfolders"] if arguments.subfolders else []
     options += ["--bit-depth", str(arguments.bit_depth)] if arguments.bit_depth is not None else []
-    return run_demo(arguments.bundle, options, arguments.rate, arguments.out)
+    return run_demo(arguments.bundle or SHIPPED_BUNDLE, options, arguments.rate, arguments.out)
 
 
 def _segment(arguments: argparse.Namespace) -> int:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from flight.client import Commander, CommandFailed
+from flight.endpoints import make_socket_folder
 
+# A link to models/unet_h in a checkout; a copy of it where the package was installed.
+SHIPPED_BUNDLE = Path(__file__).parent / "bundle"
 _SOCKETS = ("frames", "products", "telemetry", "commands")
 # On a slow computer a frame gets fewer passes; the products state how many.
 _DEADLINE_MS = 1500
@@ -37,7 +39,7 @@ def run_demo(bundle: Path, source: list[str], rate_hz: float, out: Path) -> int:
     out.mkdir(parents=True, exist_ok=True)
     for old in [*out.glob("frame_*.png"), *out.glob("demo.gif")]:
         old.unlink()
-    with tempfile.TemporaryDirectory(prefix="rubblemap_demo_") as folder:
+    with make_socket_folder("rubblemap_demo_", max(map(len, _SOCKETS))) as folder:
         endpoints = {name: f"ipc://{folder}/{name}" for name in _SOCKETS}
         configuration = Path(folder) / "flight.toml"
         _write_configuration(configuration, endpoints)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from collections.abc import Callable
 
 from flight.client import FrameSender
 from flight.client.images import ImageError
@@ -18,6 +19,7 @@ def stream(
     loop: bool,
     count: int | None,
     left_out: set[str] | None = None,
+    after_frame: Callable[[], None] = lambda: None,
 ) -> int:
     """Send the frames of a source. A file that is not an image is reported on stderr, once, and skipped.
 
@@ -31,6 +33,7 @@ def stream(
         loop: start again after the last frame.
         count: number of frames to send; None for all, or without end in a loop.
         left_out: is given a line about each image that could not be read.
+        after_frame: called after each frame.
 
     Returns:
         The number of frames sent.
@@ -64,5 +67,6 @@ def stream(
             geometry = source.frame_geometry(index)
             sender.send(image.pixels, centered=False, bit_depth=image.bit_depth, **geometry)
             sent += 1
+        after_frame()
         index += 1
     return sent

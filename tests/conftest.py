@@ -9,6 +9,8 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
+import atexit
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,12 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.shared_folders import share_folder
 from tests.tiny_bundle import write_tiny_bundle
+
+# Where cameras record their epochs: not in the home of whoever runs the tests.
+_STATE = tempfile.TemporaryDirectory(prefix="rubblemap_tests_")
+atexit.register(_STATE.cleanup)
+os.environ["XDG_STATE_HOME"] = _STATE.name
+os.environ.pop("STATE_DIRECTORY", None)
 
 SHIPPED_BUNDLE = Path(__file__).parents[1] / "models" / "unet_h"
 

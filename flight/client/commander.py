@@ -45,7 +45,7 @@ class Commander(Connection):
         malformed: number of replies that failed a check; they are passed over.
 
     Raises:
-        KeyFileError: see Connection.
+        EndpointError, KeyFileError, OSError: see Connection.
     """
 
     def __init__(
@@ -73,17 +73,24 @@ class Commander(Connection):
             CommandFailed: the command was rejected or failed.
             TimeoutError: no service, or no reply in time that keeps to the contract; the command may still be carried
                 out.
+            ConnectionClosed: close() was called, before or meanwhile; the command may still be carried out.
+            ForkError: in a child that was forked after opening.
             SchemaError, PackingError: the command is not one that the ICD allows.
         """
         identifier = next(self._identifiers)
         message = encode_message("command", {"id": identifier, "name": name, "arguments": arguments})
+        with self._using():
+            return self._exchange(name, identifier, message)
+
+    def _exchange(self, name: str, identifier: int, message: bytes) -> dict[str, Any]:
+        """Send a command and wait for the reply with its identifier."""
         deadline = time.monotonic() + self._timeout_s
         if not self._send_in_time([b"", message], self._timeout_s):
-            raise TimeoutError(f"command {name}: no service within {self._timeout_s:g} s")
+            raise TimeoutError(f"command {name}: no service within {self._timeout_s:g} s at {self.endpoint}")
         malformed = self.malformed
         while True:
             left = deadline - time.monotonic()
-            if left <= 0 or not self._socket.poll(int(left * 1000) + 1):
+            if left <= 0 or not self._wait(zmq.POLLIN, left):
                 count = self.malformed - malformed
                 passed_over = f", but {count} malformed" if count else ""
                 raise TimeoutError(f"command {name}: no reply within {self._timeout_s:g} s{passed_over}")

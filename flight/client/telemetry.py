@@ -17,8 +17,6 @@ from flight.schema import format_value
 
 # Topic and map.
 _PARTS = 2
-# libzmq takes 31 bits.
-_LONGEST_POLL_MS = 3_600_000
 _KINDS = {TOPIC_EVENT: "event", TOPIC_HOUSEKEEPING: "housekeeping"}
 
 
@@ -34,7 +32,7 @@ class TelemetryListener(Connection):
         malformed: number of messages that failed a check; they are never returned.
 
     Raises:
-        KeyFileError: see Connection.
+        EndpointError, KeyFileError, OSError: see Connection.
     """
 
     def __init__(
@@ -48,28 +46,31 @@ class TelemetryListener(Connection):
             self._socket.setsockopt(zmq.SUBSCRIBE, topic.encode("ascii"))
         self.malformed = 0
 
-    def receive(self, timeout_s: float) -> tuple[str, dict[str, Any]] | None:
+    def receive(self, timeout_s: float | None) -> tuple[str, dict[str, Any]] | None:
         """Wait for the next message.
 
         Args:
-            timeout_s: in all, however many malformed messages come meanwhile.
+            timeout_s: in all, however many malformed messages come meanwhile; None waits without end.
 
         Returns:
             (topic, fields), or None if none came in time.
+
+        Raises:
+            ConnectionClosed: close() was called, before or meanwhile.
+            ForkError: in a child that was forked after opening.
         """
-        deadline = time.monotonic() + timeout_s
-        while True:
-            left = max(deadline - time.monotonic(), 0.0)
-            if not self._socket.poll(min(math.ceil(left * 1000.0), _LONGEST_POLL_MS)):
+        deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        with self._using():
+            while self._wait(zmq.POLLIN, deadline - time.monotonic()):
+                try:
+                    return self._receive_one()
+                except zmq.Again:
+                    pass
+                except (MessageError, MemoryError):
+                    self.malformed += 1
                 if time.monotonic() >= deadline:
-                    return None
-                continue
-            try:
-                return self._receive_one()
-            except zmq.Again:
-                continue
-            except (MessageError, MemoryError):
-                self.malformed += 1
+                    break
+        return None
 
     def _receive_one(self) -> tuple[str, dict[str, Any]]:
         """The message that waits. Raises MessageError if it breaks the contract."""

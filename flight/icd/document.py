@@ -31,7 +31,9 @@ from flight.schema import load_schema
 
 _MEANINGS = {
     "frame": "A camera frame; sent as [header, pixels]. Pixels: height * width * channels * itemsize bytes, row-major, "
-    "little-endian. (epoch, frame_id) rises strictly for each source. Unknown optional keys are ignored.",
+    "little-endian. (epoch, frame_id) rises strictly for each source: a camera that starts again needs a larger "
+    "epoch than before, also where its clock went back. `cameras` of housekeeping tells it what became of its frames. "
+    "Unknown optional keys are ignored.",
     "map": "A product; sent as [topic, header, plane, plane, ...]. An `invalid` product has no planes. sensor x = "
     "a u + b v + c, y = d u + e v + f with map_to_sensor = [a, b, c, d, e, f], pixel centres at integers. `seed` is "
     "the first 8 bytes, little-endian, of SHA-256 over base seed, epoch, frame_id (uint64 each) and the source, so "
@@ -40,7 +42,9 @@ _MEANINGS = {
     "reply": "The answer to a command.",
     "event": f"An event, topic `{limits.TOPIC_EVENT}`; sent as [topic, map].",
     "housekeeping": f"Telemetry at 1 Hz and on every change of state, topic `{limits.TOPIC_HOUSEKEEPING}`; sent as "
-    "[topic, map].",
+    "[topic, map]. `cameras`: by source and epoch, how many frames were accepted, how many rejected and for which "
+    f"reasons, and the newest epoch accepted of the source; of the {limits.CAMERAS} that were heard last, a rejected "
+    "frame that was not decoded so far not counted.",
 }
 _SHAPES = {2: "(H, W)", 3: "(K, H, W)"}
 _LARGEST = {"diagonal": "the map's diagonal"}

@@ -22,10 +22,16 @@ Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 
 
 class FrameError(ValueError):
-    """A frame that breaks the contract. reason: a key of catalogue.REJECTION_REASONS."""
+    """A frame that breaks the contract.
 
-    def __init__(self, reason: str, message: str) -> None:
+    Attributes:
+        reason: a key of catalogue.REJECTION_REASONS.
+        camera: (source, epoch) of the frame; None where its header cannot be trusted that far.
+    """
+
+    def __init__(self, reason: str, message: str, camera: tuple[str, int] | None = None) -> None:
         self.reason = reason
+        self.camera = camera
         super().__init__(message)
 
 
@@ -152,20 +158,28 @@ def _decode(parts: Sequence[bytes | memoryview]) -> Frame:
     except SchemaError as error:
         raise FrameError("invalid_field", str(error)) from error
     header = {"channels": 1, **header}
+    try:
+        return _decode_pixels(header, parts[1])
+    except FrameError as error:
+        raise FrameError(error.reason, str(error), (header["source"], header["epoch"])) from error
+
+
+def _decode_pixels(header: dict[str, Any], data: bytes | memoryview) -> Frame:
+    """Check the pixels against a checked header."""
     dtype = _DTYPES[header["dtype"]]
-    _check_depth_and_size(header, len(parts[1]))
+    _check_depth_and_size(header, len(data))
     height, width, channels = header["height"], header["width"], header["channels"]
     expected = height * width * channels * dtype.itemsize
-    if len(parts[1]) != expected:
+    if len(data) != expected:
         raise FrameError(
             "size_mismatch",
             f"frame pixels: expected {height} x {width} x {channels} x {dtype.itemsize} = {expected} bytes, "
-            f"got {len(parts[1])}",
+            f"got {len(data)}",
         )
-    if "crc32" in header and zlib.crc32(parts[1]) != header["crc32"]:
+    if "crc32" in header and zlib.crc32(data) != header["crc32"]:
         raise FrameError(
             "crc_mismatch",
-            f"frame.crc32: expected {header['crc32']:#010x}, got {zlib.crc32(parts[1]):#010x} over the pixels",
+            f"frame.crc32: expected {header['crc32']:#010x}, got {zlib.crc32(data):#010x} over the pixels",
         )
     shape = (height, width) if channels == 1 else (height, width, channels)
-    return Frame(header, np.frombuffer(parts[1], dtype=dtype).reshape(shape))
+    return Frame(header, np.frombuffer(data, dtype=dtype).reshape(shape))

@@ -19,6 +19,9 @@ CURVE_BYTES = 33
 # Missing numbers in a sequence that may be products lost in a row: 2.7 hours at 100 products a second. More is no loss.
 LARGEST_GAP = 1_000_000
 
+# Starts of cameras whose frames housekeeping counts: those that were heard last.
+CAMERAS = 64
+
 # A newly activated bundle is trusted once it has answered this many frames.
 PROBATION_FRAMES = 10
 

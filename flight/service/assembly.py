@@ -87,7 +87,8 @@ def open_storage(section: StorageSection, bundle: Path, events: EventSink) -> St
         records, store = RecordStore(section.state, events), BundleStore(section.state)
         return Storage(records, store, find_bundles(bundle, store, records, events))
     except OSError as error:
-        raise ServiceError(f"storage.state: {error.filename}: {error.strerror}") from error
+        place = "a temporary folder" if section.state is None else "storage.state"
+        raise ServiceError(": ".join(filter(None, (place, error.filename, error.strerror)))) from error
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,8 @@ def build_parts(
     bundle_care = BundleCare(bundles, store, thread, file_check, candidate, serving, worker_care, state, counters)
     telemetry = sockets["telemetry"]
     housekeeping = Housekeeping(
-        telemetry, state, counters, latencies, worker_care, serving, bundle_care, self_tests, parameters, records
+        *(telemetry, state, counters, frame_line.cameras, latencies, worker_care, serving, bundle_care),
+        *(self_tests, parameters, records),
     )
     state.call_on_change(housekeeping.send)
     commands, limit = sockets["commands"], RateLimit(limits.commands_per_second)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flight.endpoints import EndpointError, check_endpoint
 from flight.keys import KeyFileError, ServiceKeys, load_service_keys
 from flight.schema import SchemaError, check
 from flight.service.fields import SECTIONS
@@ -147,26 +148,28 @@ def _load_keys(where: str, folder: Path) -> ServiceKeys:
 
 
 def check_endpoints(configuration: Configuration, where: str) -> None:
-    """Reject endpoints that anyone could reach without keys, and two sockets on one endpoint.
+    """Reject what is no endpoint, endpoints that anyone could reach without keys, and two sockets on one endpoint.
 
     Raises:
         ConfigurationError: names the file `where` and the field.
     """
     endpoints = configuration.endpoints
-    if len(set(endpoints.values())) != len(endpoints):
-        raise ConfigurationError(f"{where}: endpoints: expected four different ones, got {endpoints}")
     for name, endpoint in endpoints.items():
+        try:
+            check_endpoint(endpoint, to_bind=True)
+        except EndpointError as error:
+            raise ConfigurationError(f"{where}: endpoints.{name}: {error}") from error
         if endpoint.startswith("ipc://"):
             continue
-        host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
-        if not port.isdecimal() or not 1 <= int(port) <= 65535:
-            raise ConfigurationError(f"{where}: endpoints.{name}: port: expected 1..65535, got {port}")
+        host = endpoint.removeprefix("tcp://").rpartition(":")[0]
         if configuration.security.keys is None and not (host in ("localhost", "[::1]") or _is_loopback_v4(host)):
             raise ConfigurationError(
                 f"{where}: endpoints.{name}: expected ipc:// or a loopback address, got {endpoint}: beyond "
                 "loopback anyone could send frames and commands; make keys with `flight keys` and name them in "
                 "security.keys"
             )
+    if len(set(endpoints.values())) != len(endpoints):
+        raise ConfigurationError(f"{where}: endpoints: expected four different ones, got {endpoints}")
 
 
 def _is_loopback_v4(host: str) -> bool:

@@ -31,10 +31,10 @@ def format_limits(field: dict[str, Any]) -> str:
     if kind == "boolean":
         return "true or false"
     if kind == "string":
-        # A pattern is for programs; its field has a title for people.
+        # What a pattern or the code checks has a title for people.
         low = field.get("minLength", 0)
         size = f"{low}..{field['maxLength']} characters" if low else f"at most {field['maxLength']} characters"
-        return f"{field['title']}, {size}" if "pattern" in field else size
+        return f"{field['title']}, {size}" if "title" in field else size
     return f"{kind}, {field['minimum']}..{field['maximum']}"
 
 

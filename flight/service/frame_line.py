@@ -10,6 +10,7 @@ import zmq
 
 from flight.icd.frames import FrameError
 from flight.icd.limits import TOPIC_FULL, TOPIC_HAZARD, TOPIC_NAVIGATION
+from flight.service.cameras import CameraCounts
 from flight.service.intake import Intake, PendingFrame
 from flight.service.parameters import ParameterTable
 from flight.service.protocol import FrameJob, MapsAnswer
@@ -68,6 +69,11 @@ class FrameLine:
     def in_flight(self) -> bool:
         """Whether a frame is with the worker."""
         return self._in_flight is not None
+
+    @property
+    def cameras(self) -> CameraCounts:
+        """What became of each camera's frames."""
+        return self._intake.cameras
 
     def take_frames(self) -> None:
         """Receive the frames that wait in the socket, at most so many as one turn may take; keep the newest."""

@@ -10,6 +10,7 @@ import zmq
 from flight.icd.control import encode_message
 from flight.icd.limits import TOPIC_HOUSEKEEPING
 from flight.service.bundle_care import BundleCare
+from flight.service.cameras import CameraCounts
 from flight.service.events import publish
 from flight.service.parameters import ParameterTable
 from flight.service.record_writer import RecordWriter
@@ -30,6 +31,7 @@ class Housekeeping:
         telemetry: zmq.Socket[bytes],
         state: State,
         counters: Counters,
+        cameras: CameraCounts,
         latencies: Latencies,
         worker_care: WorkerCare,
         serving: ServingBundle,
@@ -46,6 +48,7 @@ class Housekeeping:
         self._telemetry = telemetry
         self._state = state
         self._counters = counters
+        self._cameras = cameras
         self._latencies = latencies
         self._worker_care = worker_care
         self._serving = serving
@@ -80,6 +83,7 @@ class Housekeeping:
             "record_copies": self._records.copies if self._records.persistent else None,
             "resident_memory_bytes": worker["resident_memory_bytes"],
             "cpu_temperature_c": cpu_temperature_c(),
+            "cameras": self._cameras.values(),
         }
 
     def send(self) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from flight.icd.frames import Frame, FrameError, decode_frame
 from flight.schema import format_value
+from flight.service.cameras import CameraCounts
 
 _MAX_SOURCES = 64
 # Of so many sources a frame may wait at once: a frame may be 40 MiB large.
@@ -36,9 +37,13 @@ class Intake:
     """Checks frames and holds the newest one of each source; a frame that a newer one replaces is superseded.
 
     The sources take turns, so that a fast camera does not keep a slow one's frames from being answered.
+
+    Attributes:
+        cameras: what became of each camera's frames.
     """
 
     def __init__(self) -> None:
+        self.cameras = CameraCounts()
         self._last_keys: dict[str, tuple[int, int]] = {}
         # By source, in the order of their turns.
         self._waiting: dict[str, PendingFrame] = {}
@@ -49,7 +54,7 @@ class Intake:
         return bool(self._waiting)
 
     def accept(self, parts: list[bytes]) -> bool:
-        """Check and hold one frame.
+        """Check, count and hold one frame.
 
         Args:
             parts: of the message.
@@ -61,17 +66,15 @@ class Intake:
         Raises:
             FrameError: the frame breaks the contract; the waiting frames and the source's order are as before.
         """
-        frame = decode_frame(parts)
-        source = frame.header["source"]
-        last = self._last_keys.get(source)
-        if last is not None and frame.key <= last:
-            raise FrameError(
-                "not_increasing",
-                f"frame of source {format_value(source)}: (epoch, frame_id): "
-                f"expected more than {last}, got {frame.key}",
-            )
-        if last is None and len(self._last_keys) >= _MAX_SOURCES:
-            raise FrameError("too_many_sources", f"frame.source: expected at most {_MAX_SOURCES} sources, got one more")
+        try:
+            frame = self._check(parts)
+        except FrameError as error:
+            if error.camera is not None:
+                newest = self._last_keys.get(error.camera[0])
+                self.cameras.count_rejected(*error.camera, error.reason, None if newest is None else newest[0])
+            raise
+        source, epoch = frame.header["source"], frame.header["epoch"]
+        self.cameras.count_accepted(source, epoch)
         self._last_keys[source] = frame.key
         superseded = source in self._waiting
         if not superseded and len(self._waiting) >= _MAX_WAITING:
@@ -80,6 +83,23 @@ class Intake:
         # A source keeps its turn when its frame is replaced.
         self._waiting[source] = PendingFrame(frame, parts[1], time.time_ns(), time.monotonic())
         return superseded
+
+    def _check(self, parts: list[bytes]) -> Frame:
+        """Decode a frame and check its place in its source's order. Raises FrameError."""
+        frame = decode_frame(parts)
+        source = frame.header["source"]
+        last = self._last_keys.get(source)
+        if last is not None and frame.key <= last:
+            raise FrameError(
+                "not_increasing",
+                f"frame of source {format_value(source)}: (epoch, frame_id): "
+                f"expected more than {last}, got {frame.key}",
+                (source, frame.header["epoch"]),
+            )
+        if last is None and len(self._last_keys) >= _MAX_SOURCES:
+            problem = f"frame.source: expected at most {_MAX_SOURCES} sources, got one more"
+            raise FrameError("too_many_sources", problem, (source, frame.header["epoch"]))
+        return frame
 
     def requeue(self, frame: PendingFrame) -> bool:
         """Let a frame wait again, at the next turn, unless a newer one of its source does. Returns whether it waits."""

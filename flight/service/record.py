@@ -331,14 +331,20 @@ def _restore(path: Path, before: bytes | None) -> None:
             path.unlink(missing_ok=True)
         elif path.read_bytes() != before:
             part = path.with_name(f".{path.name}.part")
-            part.write_bytes(before)
+            with open(part, "wb", opener=_create) as file:
+                file.write(before)
             part.replace(path)
+
+
+def _create(path: str, flags: int) -> int:
+    """Open a file that nobody else may write, whatever the umask and the folder."""
+    return os.open(path, flags, 0o644)
 
 
 def write_durably(path: Path, data: bytes) -> None:
     """Replace a file as a whole: after a power cut it has its old or its new content. Raises OSError."""
     part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
+    with open(part, "wb", opener=_create) as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,11 +39,14 @@ class RunningClock:
 
 @dataclass(frozen=True)
 class _Thread:
-    """A thread at one moment: whether it could run, and the seconds that it has run, and waited for a processor."""
+    """A thread at one moment: whether it could run, and the seconds that it has run, and waited for a processor.
+
+    Where the kernel does not count waits, waited_s is None.
+    """
 
     runnable: bool
     ran_s: float
-    waited_s: float
+    waited_s: float | None
 
 
 class SilenceTimer:
@@ -93,6 +97,9 @@ def _leave_out(passed_s: float, waited_s: float, limit_s: float) -> float:
 
 def _find_wait(before: _Thread, now: _Thread, interval_s: float) -> float:
     """How long a thread waited for a processor in an interval. The kernel adds a wait up once it has ended."""
+    if now.waited_s is None or before.waited_s is None:
+        # What it did not run of an interval at both ends of which it could.
+        return interval_s - (now.ran_s - before.ran_s) if before.runnable and now.runnable else 0.0
     if before.runnable and now.runnable and now.ran_s == before.ran_s:
         return interval_s
     return now.waited_s - before.waited_s
@@ -104,7 +111,13 @@ def _read_threads(pid: int) -> dict[str, _Thread]:
     with contextlib.suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
             with contextlib.suppress(OSError, ValueError, IndexError):
-                state = (task / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0]
-                ran, waited = (task / "schedstat").read_text(encoding="ascii").split()[:2]
-                threads[task.name] = _Thread(state == "R", 1e-9 * int(ran), 1e-9 * int(waited))
+                fields = (task / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+                ran_s: float = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+                waited_s = None
+                # Kernels that do not count waits have no such file, or one of zeros.
+                with contextlib.suppress(OSError, ValueError):
+                    ran, waited, slices = map(int, (task / "schedstat").read_text(encoding="ascii").split())
+                    if slices > 0:
+                        ran_s, waited_s = 1e-9 * ran, 1e-9 * waited
+                threads[task.name] = _Thread(fields[0] == "R", ran_s, waited_s)
     return threads

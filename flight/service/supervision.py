@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import zmq
 
+from flight.endpoints import make_socket_folder
 from flight.service.configuration import WorkerSection
 from flight.service.events import Event
 from flight.service.protocol import (
@@ -44,6 +44,8 @@ _S_PER_MEGAPIXEL = 0.5
 # After this long without a heartbeat, or the usual pause if longer, the worker does not count as responsive.
 _RESPONSIVE_S = 1.0
 _GAPS_KEPT = 50
+# Digits of the number of a worker's socket.
+_LONGEST_NAME = 10
 
 
 class Worker:
@@ -68,13 +70,13 @@ class Worker:
             clock: of the service, in whose time it waits.
 
         Raises:
-            OSError: no temporary folder can be made.
+            OSError: no temporary folder for the socket can be made.
         """
         self._context = context
         self._threads = threads
         self._timeouts = timeouts
         self._timer = SilenceTimer(clock)
-        self._folder = tempfile.TemporaryDirectory(prefix="rubblemap_")
+        self._folder = make_socket_folder("rubblemap_", _LONGEST_NAME)
         self._generation = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._sha256 = ""

@@ -6,7 +6,6 @@ import platform
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 
 from flight.bundle import Bundle, load_bundle
 from flight.client import Commander, FrameSender, Subscriber
+from flight.endpoints import make_socket_folder
 from flight.inference.interpreter import make_interpreter
 from ground_tools.foundation.progress import progress
 from ground_tools.pages.blocks import Table
@@ -46,7 +46,7 @@ def benchmark_service(bundle_path: Path, rounds: int, passes: int, threads: int)
     interpreters = [make_interpreter(network.content, threads) for network in bundle.networks]
     frame = _frame(bundle)
     bare, service = [], []
-    with tempfile.TemporaryDirectory(prefix="rubblemap_benchmark_") as folder:
+    with make_socket_folder("rubblemap_benchmark_", max(map(len, _SOCKETS))) as folder:
         endpoints = {name: f"ipc://{folder}/{name}" for name in _SOCKETS}
         configuration = Path(folder) / "flight.toml"
         lines = [f'{name} = "{endpoint}"' for name, endpoint in endpoints.items()]

@@ -176,7 +176,7 @@ def _train_networks(
 
 
 def _train_network(
-    figures: NDArray[np.float32], truth: NDArray[np.float32], weight: NDArray[np.float64], seed: int
+    figures: NDArray[np.float32], truth: NDArray[np.float32], weight: NDArray[Any], seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """(F + 1, U) weights of the hidden units, the last row their biases; (U,) weights of the log-odds; their bias."""
     import keras

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import cv2
@@ -12,8 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from flight.bundle import load_bundle
 from flight.client.images import ImageError
 from hil.cli import main
+from hil.demo import SHIPPED_BUNDLE
 from hil.sources.folder import FLYBY, open_source
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +38,16 @@ def test_the_shipped_flyby() -> None:
         # The sunlit part of the body is labelled as body, but for the pixel that the filter spreads it over.
         body = cv2.dilate(mask, np.ones((3, 3), dtype=np.uint8)) > 0
         assert body[source.frame(int(path.stem)) > 100].all()
+
+
+def test_the_shipped_bundle_is_in_the_package() -> None:
+    """As a link in a checkout, as a copy in a wheel: a demonstration anywhere finds it."""
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["package-data"]
+    package = SHIPPED_BUNDLE.parent
+    packed = {path for pattern in data["hil"] for path in package.glob(pattern)}
+    assert package == ROOT / "hil"
+    assert set(SHIPPED_BUNDLE.iterdir()) <= packed
+    assert load_bundle(SHIPPED_BUNDLE).sha256 == load_bundle(ROOT / "models" / "unet_h").sha256
 
 
 def test_a_wrong_folder_is_named(tmp_path: Path, capsys) -> None:

@@ -163,7 +163,7 @@ typedef struct rubblemap_options {
   const char *frames_endpoint;
   const char *frames_keys;
   const char *source;     /* the camera's name */
-  int has_epoch;          /* 0: seconds since 1970 */
+  int has_epoch;          /* 0: seconds since 1970, or more where a camera of this name has had as many here before */
   uint32_t epoch;         /* the camera's boot count */
   size_t max_pixel_bytes; /* of one frame; set aside max_frames times */
   uint32_t max_frames;    /* on their way at the same time; 1..1024 */
@@ -347,7 +347,8 @@ void rubblemap_close(rubblemap_gnc *gnc);
 
 /* Takes in all products that have come; waits for one at most timeout_ms unless there is one. OK when there is a
  * product to take, or NOTHING. After several products at once it goes on for those behind them: at most 2 ms more after
- * a backlog, however many keep coming. Judges at most `queue` + 256 products in a row. */
+ * a backlog, however many keep coming. Judges at most `queue` + 256 products in a row. In a child that was forked after
+ * opening this, sending and polling replies are REFUSED, at once. */
 rubblemap_code rubblemap_poll(rubblemap_gnc *gnc, int timeout_ms);
 
 /* The newest product of a topic, or of all topics the one that has waited longest. It is the caller's until released.

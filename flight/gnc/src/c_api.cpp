@@ -330,7 +330,8 @@ void rubblemap_close(rubblemap_gnc* gnc) { delete gnc; }
 
 rubblemap_code rubblemap_poll(rubblemap_gnc* gnc, int timeout_ms) {
   if (!gnc->receiver) return gnc->fail(RUBBLEMAP_NOT_OPENED, "poll: expected a products_endpoint, got none");
-  return gnc->receiver->poll(timeout_ms) > 0 ? RUBBLEMAP_OK : RUBBLEMAP_NOTHING;
+  if (gnc->receiver->poll(timeout_ms) > 0) return RUBBLEMAP_OK;
+  return gnc->receiver->usable() ? RUBBLEMAP_NOTHING : gnc->fail(RUBBLEMAP_REFUSED, gnc->receiver->last_error());
 }
 
 rubblemap_code rubblemap_take_topic(rubblemap_gnc* gnc, rubblemap_topic topic, const rubblemap_product** product) {
@@ -435,6 +436,9 @@ rubblemap_code rubblemap_poll_reply(rubblemap_gnc* gnc, int timeout_ms, rubblema
   if (!gnc->commander) return gnc->fail(RUBBLEMAP_NOT_OPENED, "poll_reply: expected a commands_endpoint, got none");
   rm::Reply came;
   const rm::Answer answer = gnc->commander->poll(came, timeout_ms);
+  if (answer == rm::Answer::none && !gnc->commander->usable()) {
+    return gnc->fail(RUBBLEMAP_REFUSED, gnc->commander->last_error());
+  }
   if (answer == rm::Answer::none) return RUBBLEMAP_NOTHING;
   reply->id = came.id;
   reply->status = static_cast<rubblemap_reply_status>(came.status);

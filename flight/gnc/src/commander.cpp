@@ -66,6 +66,7 @@ struct Commander::State {
 
   Sent send(std::string_view name, const Argument* arguments, std::size_t count, int timeout_ms, std::uint64_t& id,
             std::string_view inside) noexcept {
+    if (is_forked()) return Sent::refused;
     UnderWay* place = find(0);
     if (place == nullptr) {
       std::snprintf(fault.message, sizeof fault.message, "command: expected at most %zu under way, got one more",
@@ -81,6 +82,13 @@ struct Commander::State {
     id = next_id++;
     *place = {id, Clock::now() + std::chrono::milliseconds(std::max(timeout_ms, 0)), ++statistics.sent};
     return Sent::yes;
+  }
+
+  // Whether this is a child after a fork; the error says so then.
+  bool is_forked() noexcept {
+    if (socket.usable()) return false;
+    std::snprintf(fault.message, sizeof fault.message, "%s", forked_error);
+    return true;
   }
 
   // The place of a command under way, or with 0 a free one.
@@ -164,6 +172,7 @@ Sent Commander::send(std::string_view name, const Argument* arguments, std::size
 
 Answer Commander::poll(Reply& reply, int timeout_ms) noexcept {
   State& state = *state_;
+  if (state.is_forked()) return Answer::none;
   const auto until = Clock::now() + std::chrono::milliseconds(std::max(timeout_ms, 0));
   while (true) {
     for (std::size_t messages = 0; messages < most_messages && state.socket.wait(0); ++messages) {
@@ -199,6 +208,8 @@ bool Commander::result(std::string_view path, Value& value) const noexcept {
   value = to_value(*token);
   return true;
 }
+
+bool Commander::usable() const noexcept { return state_->socket.usable(); }
 
 const CommanderStatistics& Commander::statistics() const noexcept { return state_->statistics; }
 

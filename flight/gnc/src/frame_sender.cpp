@@ -5,8 +5,8 @@
 
 #include <cstdio>
 #include <cstring>
-#include <ctime>
 
+#include "epochs.hpp"
 #include "frame_bytes.hpp"
 #include "rubblemap/bounded.hpp"
 #include "slot_pool.hpp"
@@ -64,7 +64,7 @@ void copy_pixels(const Frame& frame, std::uint8_t* out) noexcept {
 struct FrameSender::State {
   State(const FrameSenderOptions& options, std::shared_ptr<Context> context)
       : max_pixel_bytes(checked(options).max_pixel_bytes),
-        epoch(options.epoch ? *options.epoch : static_cast<std::uint32_t>(std::time(nullptr))),
+        epoch(options.epoch ? *options.epoch : take_epoch(options.source)),
         socket(std::move(context), ZMQ_PUSH, "frames socket"),
         slots(std::make_shared<SlotPool>(options.max_frames, max_pixel_bytes)) {
     require(source.assign(options.source), "source", "1..32 bytes", options.source.size());
@@ -81,6 +81,7 @@ struct FrameSender::State {
   }
 
   ~State() {
+    if (!socket.usable()) return;  // what another thread held at the fork stays so
     slots.reset();
     socket.context().prune();
   }
@@ -111,6 +112,10 @@ struct FrameSender::State {
   }
 
   Sent send(const Frame& frame) noexcept {
+    if (!socket.usable()) {
+      std::snprintf(error, sizeof error, "%s", forked_error);
+      return Sent::refused;
+    }
     if (!fits(frame)) return Sent::refused;
     FrameStamp stamp{source, epoch, next_frame_id, 0};
     // Checked before the pixels are touched: a frame whose sizes are wrong may not have them.
@@ -151,6 +156,8 @@ Sent FrameSender::send(const Frame& frame, std::uint64_t* frame_id) noexcept {
   if (result == Sent::not_taken) ++state_->not_taken;
   return result;
 }
+
+bool FrameSender::usable() const noexcept { return state_->socket.usable(); }
 
 std::uint64_t FrameSender::sent() const noexcept { return state_->next_frame_id; }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <limits>
 #include <optional>
 
@@ -265,6 +266,10 @@ Receiver::~Receiver() = default;
 std::size_t Receiver::poll(int timeout_ms) noexcept {
   const auto deadline = Clock::now() + std::chrono::milliseconds(std::max(timeout_ms, 0));
   std::optional<Clock::time_point> backlog_end;
+  if (!state_->socket.usable()) {
+    std::snprintf(state_->last.message, sizeof state_->last.message, "%s", forked_error);
+    return 0;
+  }
   while (true) {
     state_->drain(backlog_end);
     const std::size_t waiting = state_->count(Use::waiting);
@@ -297,6 +302,8 @@ void Receiver::release(const Product* product) noexcept {
     if (&slot.product == product && slot.use == Use::taken) slot.use = Use::free;
   }
 }
+
+bool Receiver::usable() const noexcept { return state_->socket.usable(); }
 
 const ReceiverStatistics& Receiver::statistics() const noexcept { return state_->statistics; }
 

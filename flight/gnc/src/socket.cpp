@@ -1,5 +1,6 @@
 #include "socket.hpp"
 
+#include <unistd.h>
 #include <zmq.h>
 
 #include <algorithm>
@@ -14,11 +15,14 @@ void check_heartbeat(const char* what, int ms) {
                   std::to_string(ms));
 }
 
-Context::Context() : handle_(zmq_ctx_new()) {
+Context::Context() : handle_(zmq_ctx_new()), process_(getpid()) {
   if (handle_ == nullptr) throw OpenError(std::string("libzmq's context: ") + zmq_strerror(zmq_errno()));
 }
 
+bool Context::usable() const noexcept { return getpid() == process_; }
+
 Context::~Context() {
+  if (!usable()) return;
   while (zmq_ctx_term(handle_) != 0 && zmq_errno() == EINTR) {
   }
 }
@@ -45,14 +49,25 @@ void Context::drop_unused() noexcept {
   kept_.erase(std::remove_if(kept_.begin(), kept_.end(), unused), kept_.end());
 }
 
+namespace {
+
+void* make_socket(const Context& context, int kind, const char* what) {
+  if (!context.usable()) throw OpenError(std::string(what) + ": expected a context of this process, got a parent's");
+  return zmq_socket(context.handle(), kind);
+}
+
+}  // namespace
+
 Socket::Socket(std::shared_ptr<Context> context, int kind, const char* what)
     : context_(context ? std::move(context) : std::make_shared<Context>()),
-      handle_(zmq_socket(context_->handle(), kind)),
+      handle_(make_socket(*context_, kind, what)),
       what_(what) {
   if (handle_ == nullptr) fail("cannot be made");
 }
 
-Socket::~Socket() { zmq_close(handle_); }
+Socket::~Socket() {
+  if (usable()) zmq_close(handle_);
+}
 
 void Socket::fail(const std::string& doing) const {
   throw OpenError(std::string(what_) + ": " + doing + ": " + zmq_strerror(zmq_errno()));
@@ -96,24 +111,27 @@ void Socket::connect(const std::string& endpoint, const std::string& keys) {
 }
 
 bool Socket::wait(int timeout_ms) const noexcept {
+  if (!usable()) return false;
   zmq_pollitem_t item{handle_, 0, ZMQ_POLLIN, 0};
   return zmq_poll(&item, 1, timeout_ms) > 0;
 }
 
 bool Socket::takes() const noexcept {
+  if (!usable()) return false;
   int events = 0;
   std::size_t size = sizeof events;
   return zmq_getsockopt(handle_, ZMQ_EVENTS, &events, &size) == 0 && (events & ZMQ_POLLOUT) != 0;
 }
 
 bool Socket::more() const noexcept {
+  if (!usable()) return false;
   int more = 0;
   std::size_t size = sizeof more;
   return zmq_getsockopt(handle_, ZMQ_RCVMORE, &more, &size) == 0 && more != 0;
 }
 
 int Socket::receive(void* buffer, std::size_t capacity) const noexcept {
-  return zmq_recv(handle_, buffer, capacity, ZMQ_DONTWAIT);
+  return usable() ? zmq_recv(handle_, buffer, capacity, ZMQ_DONTWAIT) : -1;
 }
 
 std::size_t Socket::discard_rest() const noexcept {

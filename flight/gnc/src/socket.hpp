@@ -16,6 +16,11 @@ inline constexpr int longest_heartbeat_ms = 600000;
 // Throws OpenError unless Socket::set_heartbeat takes it; before anything is set aside. what: "products socket".
 void check_heartbeat(const char* what, int ms);
 
+// What a call says in a child that was forked after opening.
+inline constexpr const char* forked_error =
+    "socket: expected use in the process that opened it, got a child after a fork: open another there";
+
+// In a forked child nothing comes and nothing is taken, at once.
 class Socket {
 public:
   // kind: ZMQ_SUB and the like. what: for errors, "products socket". A context of its own when none is given.
@@ -35,6 +40,7 @@ public:
 
   void* handle() const noexcept { return handle_; }
   Context& context() const noexcept { return *context_; }
+  bool usable() const noexcept { return context_->usable(); }
 
   // Whether a message has come, after waiting for one at most timeout_ms.
   bool wait(int timeout_ms) const noexcept;

@@ -1,8 +1,11 @@
 /* The C face, used from C99: every function, and what it says when it cannot. */
+#define _POSIX_C_SOURCE 200809L /* fork, alarm */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "c_api_service.h"
 #include "rubblemap_gnc.h"
@@ -274,6 +277,32 @@ static void check_opening(void) {
   rubblemap_close(NULL);
 }
 
+/* In a forked child every call says so at once, and the parent goes on. */
+static void check_fork(rubblemap_gnc *gnc) {
+  int status = 0;
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    static const uint8_t pixels[16 * 16] = {0};
+    rubblemap_frame frame = {0};
+    rubblemap_reply reply;
+    int right = 1;
+    frame.pixels = pixels;
+    frame.height = frame.width = 16;
+    frame.channels = 1;
+    frame.type_bits = 8;
+    alarm(5);
+    right = right && rubblemap_poll(gnc, 60000) == RUBBLEMAP_REFUSED;
+    right = right && strstr(rubblemap_last_error(gnc), "after a fork") != NULL;
+    right = right && rubblemap_send_frame(gnc, &frame, NULL) == RUBBLEMAP_REFUSED;
+    right = right && rubblemap_send_command(gnc, "no_op", NULL, NULL, 0, 1000, NULL) == RUBBLEMAP_REFUSED;
+    right = right && rubblemap_poll_reply(gnc, 60000, &reply) == RUBBLEMAP_REFUSED;
+    rubblemap_close(gnc);
+    _exit(right ? 0 : 1);
+  }
+  REQUIRE(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 int main(void) {
   static const uint8_t half[2] = {0x00, 0xC2}; /* -3 */
   rubblemap_options options;
@@ -288,6 +317,7 @@ int main(void) {
   options.commands_endpoint = service_endpoint("commands");
   REQUIRE(rubblemap_open(&options, &gnc) == RUBBLEMAP_OK);
   service_wait_for_subscriptions(2);
+  check_fork(gnc);
   check_products(gnc);
   check_fix(gnc);
   check_circles(gnc);

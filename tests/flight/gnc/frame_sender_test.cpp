@@ -2,11 +2,18 @@
 // twice.
 #include "rubblemap/frame_sender.hpp"
 
+#include <sys/wait.h>
+#include <unistd.h>
 #include <zlib.h>
 
+#include <cstdlib>
 #include <cstring>
+#include <ctime>
+#include <fstream>
+#include <iterator>
 #include <msgpack.hpp>
 
+#include "epochs.hpp"
 #include "fake_service.hpp"
 #include "forked_service.hpp"
 #include "silent_link.hpp"
@@ -241,6 +248,73 @@ void check_shared_context() {
   REQUIRE(context->kept() == 0);
 }
 
+// In a forked child, which has none of libzmq's threads, everything ends at once, and the parent's sender goes on.
+void check_fork() {
+  const std::string endpoint = fresh_endpoint();
+  FakeSocket service(ZMQ_PULL, endpoint);
+  auto context = std::make_shared<rubblemap::Context>();
+  auto sender = std::make_unique<FrameSender>(options_for(endpoint), context);
+  const Picture picture(16, 16, 0, 1);
+  std::uint64_t frame_id = 0;
+  REQUIRE(send_when_taken(*sender, picture.frame, frame_id) == Sent::yes);
+  check_frame(service.receive(), picture, 0);
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    alarm(5);
+    const bool refused = !sender->usable() && sender->send(picture.frame) == Sent::refused &&
+                         std::strstr(sender->last_error(), "after a fork") != nullptr;
+    bool opened = true;
+    try {
+      FrameSender another(options_for(endpoint), context);
+    } catch (const rubblemap::OpenError&) {
+      opened = false;
+    }
+    sender.reset();
+    context.reset();
+    _exit(refused && !opened ? 0 : 1);
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  REQUIRE(sender->usable() && send_when_taken(*sender, picture.frame, frame_id) == Sent::yes && frame_id == 1);
+  check_frame(service.receive(), picture, 1);
+}
+
+std::string read_file(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+// An epoch that is not given is above every one that the computer has used, whatever the clock says.
+void check_epochs() {
+  char folder[] = "/tmp/rubblemap_epochs_XXXXXX";
+  REQUIRE(mkdtemp(folder) != nullptr && setenv("STATE_DIRECTORY", folder, 1) == 0);
+  const std::string path = std::string(folder) + "/epochs/nav%2Fcam%C3%A9.epoch";
+  const std::string source = "nav/cam\xc3\xa9";
+  const auto now = static_cast<std::uint32_t>(std::time(nullptr));
+  const std::uint32_t first = rubblemap::take_epoch(source);
+  REQUIRE(first >= now && first <= now + 5);
+  REQUIRE(rubblemap::take_epoch(source) > first);
+  std::ofstream(path) << "4000000000\n";
+  REQUIRE(rubblemap::take_epoch(source) == 4000000001u && read_file(path) == "4000000001\n");
+  std::ofstream(path) << "no number, and longer than one would be";
+  const std::uint32_t next = rubblemap::take_epoch(source);
+  REQUIRE(next >= now && next <= now + 60 && read_file(path) == std::to_string(next) + "\n");
+  std::ofstream(path) << "4294967295\n";
+  REQUIRE(rubblemap::take_epoch(source) == 4294967295u);
+
+  std::ofstream(std::string(folder) + "/epochs/navcam.epoch") << "4000000000\n";
+  const std::string endpoint = fresh_endpoint();
+  FakeSocket service(ZMQ_PULL, endpoint);
+  FrameSenderOptions options = options_for(endpoint);
+  options.epoch.reset();
+  FrameSender sender(options);
+  const Picture picture(16, 16, 0, 1);
+  std::uint64_t frame_id = 0;
+  REQUIRE(send_when_taken(sender, picture.frame, frame_id) == Sent::yes);
+  REQUIRE(number(service.receive()[0], "epoch") == 4000000001u);
+}
+
 void check_options() {
   const auto refuses = [](auto change, const char* text) {
     FrameSenderOptions options = options_for(fresh_endpoint());
@@ -274,6 +348,8 @@ int main() {
   check_full_queue();
   check_silent_link();
   check_shared_context();
+  check_fork();
+  check_epochs();
   check_options();
   std::puts("frame sender: frames whole, a full queue reported");
   return 0;

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from flight.icd.catalogue import REJECTION_REASONS
 from flight.icd.frames import FrameError, encode_frame
+from flight.icd.limits import CAMERAS, TELEMETRY_BYTES
+from flight.icd.packing import pack_map
 from flight.service.intake import Intake
 from tests.flight.service_process import running_service
 from tests.tiny_bundle import body_frame
@@ -15,8 +18,8 @@ from tests.tiny_bundle import body_frame
 FRAME = body_frame(40, 60, 14)
 
 
-def message(source: str, frame_id: int) -> list[bytes]:
-    return encode_frame(FRAME, source=source, epoch=1, frame_id=frame_id, capture_time_ns=0, centered=True)
+def message(source: str, frame_id: int, epoch: int = 1) -> list[bytes]:
+    return encode_frame(FRAME, source=source, epoch=epoch, frame_id=frame_id, capture_time_ns=0, centered=True)
 
 
 def taken(intake: Intake) -> list[tuple[str, int]]:
@@ -76,6 +79,61 @@ def test_a_refused_frame_leaves_what_waits() -> None:
     with pytest.raises(FrameError, match="expected more than"):
         intake.accept(message("a", 2))
     assert taken(intake) == [("a", 2)]
+
+
+def reject(intake: Intake, parts: list[bytes], reason: str) -> None:
+    with pytest.raises(FrameError) as caught:
+        intake.accept(parts)
+    assert caught.value.reason == reason
+
+
+def entry(source: str, epoch: int, newest: int | None, accepted: int, **rejected: int) -> dict[str, object]:
+    return {"source": source, "epoch": epoch, "newest_epoch": newest, "accepted": accepted, "rejected": rejected}
+
+
+def test_what_becomes_of_each_cameras_frames_is_counted() -> None:
+    intake = Intake()
+    for number in range(3):
+        intake.accept(message("old", number))
+    intake.accept(message("new", 0))
+    assert intake.cameras.values() == [entry("new", 1, 1, 1), entry("old", 1, 1, 3)]
+    header, pixels = message("old", 9)
+    reject(intake, [header, pixels[:-1]], "size_mismatch")
+    reject(intake, [header, pixels[:-1] + b"\1"], "crc_mismatch")
+    reject(intake, message("old", 2), "not_increasing")
+    reject(intake, message("old", 2), "not_increasing")
+    # Of whom these are is not known.
+    reject(intake, [header], "wrong_parts")
+    reject(intake, [b"", pixels], "malformed_header")
+    # Another start of the same camera is counted by itself.
+    intake.accept(message("old", 0, epoch=7))
+    reject(intake, message("old", 3), "not_increasing")
+    reject(intake, [message("none", 0)[0], pixels[:-1]], "size_mismatch")
+    assert intake.cameras.values() == [
+        entry("none", 1, None, 0, size_mismatch=1),
+        entry("old", 1, 7, 3, size_mismatch=1, crc_mismatch=1, not_increasing=3),
+        entry("old", 7, 7, 1),
+        entry("new", 1, 1, 1),
+    ]
+
+
+def test_strangers_do_not_push_a_camera_out_of_the_counts() -> None:
+    intake = Intake()
+    for number in range(CAMERAS - 1):
+        intake.accept(message(f"camera {number}", 0))
+    for number in range(200):
+        header, pixels = message(f"stranger {number}", 0)
+        reject(intake, [header, pixels[:-1]], "size_mismatch")
+    counted = [camera["source"] for camera in intake.cameras.values()]
+    assert counted == ["stranger 199", *(f"camera {number}" for number in reversed(range(CAMERAS - 1)))]
+    for number in range(3):
+        intake.accept(message(f"camera {number}", 1, epoch=2))
+    assert len(intake.cameras.values()) == CAMERAS
+    values = {
+        "time_ns": 0,
+        "cameras": [entry(32 * "s", 2**32 - 1, 2**32 - 1, 2**32, **dict.fromkeys(REJECTION_REASONS, 2**32))] * CAMERAS,
+    }
+    assert len(pack_map(values)) < TELEMETRY_BYTES / 2
 
 
 def test_a_slow_camera_is_answered_beside_a_fast_one(tiny_bundle: Path, tmp_path: Path) -> None:

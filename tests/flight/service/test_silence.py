@@ -96,6 +96,44 @@ def test_what_a_process_waits_for_the_processor_is_not_its_silence(
     assert timer.job_s(60.0) == pytest.approx(2.4)
 
 
+def test_waits_are_estimated_where_the_kernel_does_not_count_them(
+    fake_time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread = {"runnable": True, "ran_s": 5.0, "waited_s": None}
+    monkeypatch.setattr(silence, "_read_threads", lambda _: {"1": silence._Thread(**thread)})
+    timer = SilenceTimer(RunningClock())
+    for _ in range(100):  # it gets a tenth of a processor
+        fake_time.now += 0.1
+        thread["ran_s"] += 0.01
+        timer.look(1)
+    assert timer.silence_s(60.0) == pytest.approx(0.3 + 0.1 * 9.7)
+    thread["runnable"] = False
+    for _ in range(20):
+        fake_time.now += 0.1
+        timer.look(1)
+    assert timer.silence_s(60.0) == pytest.approx(0.3 + 0.1 * 9.7 + 2.0)
+
+
+@pytest.mark.parametrize("text", [None, "0 0 0\n", "nonsense"])
+def test_threads_are_found_without_the_kernels_count_of_waits(
+    monkeypatch: pytest.MonkeyPatch, text: str | None
+) -> None:
+    read_text = Path.read_text
+
+    def read(path: Path, *arguments: object, **keywords: object) -> str:
+        if path.name != "schedstat":
+            return read_text(path, *arguments, **keywords)
+        if text is None:
+            raise FileNotFoundError
+        return text
+
+    monkeypatch.setattr(Path, "read_text", read)
+    mine = silence._read_threads(os.getpid())[str(os.getpid())]
+    assert mine.runnable
+    assert mine.waited_s is None
+    assert 0.0 < mine.ran_s <= time.process_time() + 0.02
+
+
 def test_the_threads_of_a_process_are_found() -> None:
     threads = silence._read_threads(os.getpid())
     mine = threads[str(os.getpid())]

@@ -70,6 +70,10 @@ public:
   // there is none. Texts are valid until the next poll().
   [[nodiscard]] bool result(std::string_view path, Value& value) const noexcept;
 
+  // Whether this process opened it. False in a child that was forked after that, for which it does nothing: every call
+  // returns at once, and last_error() says why.
+  bool usable() const noexcept;
+
   const CommanderStatistics& statistics() const noexcept;
   const char* last_error() const noexcept;
 

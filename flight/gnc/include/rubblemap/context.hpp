@@ -24,7 +24,8 @@ public:
   virtual bool in_use() const noexcept = 0;
 };
 
-// Ends libzmq's threads when the last object that uses them is gone, after sending what their linger times allow.
+// Ends libzmq's threads when the last object that uses them is gone, after sending what their linger times allow. In a
+// forked child, which does not have these threads, it ends nothing.
 class Context {
 public:
   Context();  // throws OpenError
@@ -33,6 +34,8 @@ public:
   Context& operator=(const Context&) = delete;
 
   void* handle() const noexcept { return handle_; }
+  // Whether this process made it, and not the parent of a fork.
+  bool usable() const noexcept;
 
   // Keeps memory until its owner is gone and libzmq has done with it. Frees what that is true of by now; prune() does
   // that only.
@@ -45,6 +48,7 @@ private:
   void drop_unused() noexcept;
 
   void* handle_;
+  const long process_;
   std::mutex lock_;
   std::vector<std::shared_ptr<Lent>> kept_;
 };

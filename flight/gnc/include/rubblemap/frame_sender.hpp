@@ -35,10 +35,13 @@ struct Frame {
 inline constexpr std::size_t most_frames = 1024;
 inline constexpr int longest_linger_ms = 60000;
 
+// An epoch that is not given is seconds since 1970, or one more than the largest that a camera of this name has had on
+// this computer, so that a clock that goes back does no harm. It is recorded in $STATE_DIRECTORY,
+// $XDG_STATE_HOME/rubblemap, ~/.local/state/rubblemap or /var/tmp/rubblemap-UID, the first that can be written.
 struct FrameSenderOptions {
   std::string endpoint = default_frames_endpoint;
   std::string source = "camera";           // the camera's name
-  std::optional<std::uint32_t> epoch;      // its boot count; if not given, seconds since 1970, which rise too
+  std::optional<std::uint32_t> epoch;      // its boot count; if not given, see below
   std::size_t max_pixel_bytes = 4u << 20;  // of one frame; set aside max_frames times
   std::size_t max_frames = 4;              // that may be on their way at the same time; 1..most_frames
   int linger_ms = 1000;                    // how long closing may take, to send what waits; 0..longest_linger_ms
@@ -64,6 +67,10 @@ public:
 
   // frame_id, if given: the number of the frame that was sent. Frames that were not get none.
   Sent send(const Frame& frame, std::uint64_t* frame_id = nullptr) noexcept;
+
+  // Whether this process opened it. False in a child that was forked after that, for which it does nothing: every call
+  // returns at once, and last_error() says why.
+  bool usable() const noexcept;
 
   std::uint64_t sent() const noexcept;
   std::uint64_t not_taken() const noexcept;

@@ -76,9 +76,13 @@ public:
   // What ProductRelease calls. Anything but a product that take() handed over is ignored.
   void release(const Product* product) noexcept;
 
+  // Whether this process opened it. False in a child that was forked after that, for which it does nothing: every call
+  // returns at once, and last_error() says why.
+  bool usable() const noexcept;
+
   const ReceiverStatistics& statistics() const noexcept;
 
-  // Of the last malformed product; empty before there was one.
+  // Of the last malformed product, or that the process was forked; empty before there was one.
   const char* last_error() const noexcept;
 
 private:
