@@ -155,8 +155,11 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _segment(arguments: argparse.Namespace) -> int:
-    from flight.client.images import ImageItem, ImageSequence, read_samples
-    from flight.segment import segment_images, stems_of, warn
+    from flight.libraries import explain_failure
+
+    with explain_failure("libraries of the engine"):
+        from flight.client.images import ImageItem, ImageSequence, read_samples
+        from flight.segment import segment_images, stems_of, warn
 
     items = [ImageItem(path) for path in arguments.images]
     sequence = ImageSequence(items, read_samples, arguments.bit_depth, warn)
@@ -165,8 +168,11 @@ def _segment(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> None:
     from flight.bundle import BundleError, load_bundle
-    from flight.inference.engine import Engine
-    from flight.inference.self_test import run_self_test
+    from flight.libraries import explain_failure
+
+    with explain_failure("libraries of the engine"):
+        from flight.inference.engine import Engine
+        from flight.inference.self_test import run_self_test
 
     bundle = load_bundle(arguments.bundle)
     print(f"{bundle.name} {bundle.version}, sha256 {bundle.sha256[:16]}...: manifest and file hashes are right")

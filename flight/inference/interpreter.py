@@ -2,37 +2,86 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Mapping
 from typing import Any
 
+from flight.libraries import LibraryError, explain_failure
 
-def make_interpreter(content: bytes, threads: int) -> Any:
+# Their names as packages of Python and as people install them, in the order of preference.
+_RUNTIMES = {"ai_edge_litert": "ai-edge-litert", "tflite_runtime": "tflite-runtime"}
+
+
+def make_interpreter(content: bytes, threads: int, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Any:
     """Load a .tflite file and allocate its tensors.
 
     Args:
         content: bytes of the .tflite file.
         threads: for the operators of this interpreter.
+        shapes: by the inputs' names, as name_tensors gives them, what a shape without the batch axis shall be. Sides
+            that the file leaves open are set, and the batch to 1; what does not fit is left as it is.
 
     Returns:
         A tflite Interpreter.
 
     Raises:
-        RuntimeError: neither runtime is installed.
+        LibraryError: there is no runtime that works here; says why.
         ValueError: the bytes are not a usable model.
     """
-    interpreter = _interpreter_class()(model_content=content, num_threads=threads)
-    try:
-        interpreter.allocate_tensors()
-    except RuntimeError as error:
-        raise ValueError(f"tensors could not be allocated: {error}") from error
-    return interpreter
+    make = _interpreter_class()
+    with explain_failure("TFLite runtime"):
+        try:
+            interpreter = make(model_content=content, num_threads=threads)
+            for name, detail in name_tensors(interpreter.get_input_details()).items():
+                shape = _fit_shape(detail, (shapes or {}).get(name))
+                if shape is not None:
+                    interpreter.resize_tensor_input(detail["index"], shape)
+            interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            # Not of the runtime, but of the file.
+            problem = " ".join(str(error).split())
+        else:
+            return interpreter
+    raise ValueError(problem)
+
+
+def name_tensors(details: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """An interpreter's details of tensors, by the names that manifests have, see strip_decorations."""
+    return dict(zip(strip_decorations([detail["name"] for detail in details]), details, strict=True))
+
+
+def strip_decorations(names: list[str]) -> list[str]:
+    """Tensors' names without what converters add to them: serving_default_image:0 -> image.
+
+    Where two would then be the same, as of StatefulPartitionedCall:0 and :1, the whole names are kept.
+    """
+    short = [name.removeprefix("serving_default_").split(":")[0] for name in names]
+    return [one if short.count(one) == 1 else name for one, name in zip(short, names, strict=True)]
+
+
+def _fit_shape(detail: dict[str, Any], wanted: tuple[int, ...] | None) -> list[int] | None:
+    """The shape that an input must be set to; None where nothing is to be set or it cannot be the wanted one."""
+    now = [int(side) for side in detail["shape"]]
+    signature = [int(side) for side in detail.get("shape_signature", now)]
+    if wanted is None or len(now) != len(wanted) + 1 or len(signature) != len(now):
+        return None
+    shape = [1, *wanted]
+    open_sides = [side < 0 or index == 0 for index, side in enumerate(signature)]
+    fits = all(free or side == fixed for free, side, fixed in zip(open_sides, shape, now, strict=True))
+    return shape if fits and shape != now else None
 
 
 def _interpreter_class() -> Any:
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError:
+    """The first runtime that works. Raises LibraryError with what is wrong with each that is installed."""
+    problems = []
+    for package, name in _RUNTIMES.items():
         try:
-            from tflite_runtime.interpreter import Interpreter
-        except ImportError as error:
-            raise RuntimeError("no TFLite runtime: install ai-edge-litert (or tflite-runtime)") from error
-    return Interpreter
+            with explain_failure(name):
+                return importlib.import_module(f"{package}.interpreter").Interpreter
+        except ModuleNotFoundError as error:
+            if error.name != package:
+                problems.append(f"{name}: {error}")
+        except LibraryError as error:
+            problems.append(str(error))
+    wanted = "install ai-edge-litert (or tflite-runtime)"
+    raise LibraryError(f"no TFLite runtime: {'; '.join(problems) or wanted}")

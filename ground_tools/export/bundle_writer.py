@@ -46,6 +46,7 @@ from ground_tools.foundation.progress import progress
 from ground_tools.labels.classes import CLASS_NAMES, CLASS_ROLES, COLORS
 from ground_tools.networks.unet import UNetDropout, build_unet
 from ground_tools.training.records import check_unseen, sets_used
+from ground_tools.training.resumption import check_weights, read_left
 
 PASSES = 20
 _PARITY_IMAGES = 16
@@ -70,7 +71,8 @@ def read_trained(folder: Path) -> TrainedNetwork:
     record_path, weights = folder / "training.json", folder / "unet.weights.h5"
     if not record_path.is_file() or not weights.is_file():
         raise ValueError(f"{folder}: expected unet.weights.h5 and training.json of a finished training")
-    record = json.loads(record_path.read_text(encoding="utf-8"))
+    record = read_left(record_path, "remove it and go on with the training, which writes it")
+    check_weights(weights, "train it again")
     return TrainedNetwork(check_name(record["recipe"]["role"], f"{record_path}: recipe.role"), record, weights)
 
 

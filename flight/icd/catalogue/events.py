@@ -95,9 +95,12 @@ EVENTS: dict[str, EventDefinition] = {
                 ),
                 Argument("restart_limit", "integer", "worker restarts that are allowed in the window", low=0),
                 Argument("restart_window_s", "number", "length of the window", "s", 0),
+                Argument("problem", "text", "why the last worker was lost"),
             ),
             formats=(
-                "{unready_workers} workers in a row did not become ready, limit {restart_limit}",
+                "{unready_workers} workers in a row not ready, limit {restart_limit}, the last one: {problem}",
+                "{unready_workers} workers in a row not ready, limit {restart_limit}",
+                "more than {restart_limit} worker restarts in {restart_window_s:g} s, the last one: {problem}",
                 "more than {restart_limit} worker restarts in {restart_window_s:g} s",
             ),
         ),
