@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
@@ -25,6 +26,10 @@ _STATE = tempfile.TemporaryDirectory(prefix="rubblemap_tests_")
 atexit.register(_STATE.cleanup)
 os.environ["XDG_STATE_HOME"] = _STATE.name
 os.environ.pop("STATE_DIRECTORY", None)
+
+# How long an example takes says more about the computer than about the code.
+hypothesis.settings.register_profile("any computer", deadline=None)
+hypothesis.settings.load_profile("any computer")
 
 SHIPPED_BUNDLE = Path(__file__).parents[1] / "models" / "unet_h"
 

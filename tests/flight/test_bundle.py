@@ -115,7 +115,7 @@ def test_tensors_are_bound_by_name_and_checked(copy: Path) -> None:
         Engine(load_bundle(copy))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=400))
 def test_random_manifests_are_refused(copy: Path, data: bytes) -> None:
     (copy / "manifest.json").write_bytes(data)

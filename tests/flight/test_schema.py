@@ -54,7 +54,7 @@ def test_the_schemas_are_valid_json_schema(schema: dict) -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     field=st.sampled_from([*VALID_FRAME, "channels", "exposure_s", "range_km", "sun_direction_camera"]), value=values
 )
@@ -66,7 +66,7 @@ def test_verdicts_on_frames_are_those_of_jsonschema(field: str, value: object) -
     assert accepted(frame, FRAME) == reference
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(value=values)
 def test_verdicts_on_anything_are_those_of_jsonschema(value: object) -> None:
     for schema in SCHEMAS:

@@ -31,7 +31,7 @@ from tests.flight.client.products import (
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0, 8), st.integers(1, 16))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_circles_keep_their_promises(seed: int, minimum: float, count: int) -> None:
     generator = np.random.default_rng(seed)
     height, width = (int(side) for side in generator.integers(4, 80, 2))

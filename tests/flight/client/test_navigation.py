@@ -34,7 +34,7 @@ from tests.flight.client.products import (
 @given(
     st.floats(40, 88), st.floats(40, 88), st.floats(20, 38), st.floats(0.4, 0.95), st.floats(-85, 85), st.floats(0, 0.5)
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_an_ellipse_is_measured(u: float, v: float, major: float, ratio: float, angle: float, entropy: float) -> None:
     class_map = ellipse(128, u, v, major, ratio * major, angle)
     fix = fix_of(navigation(class_map))
@@ -70,7 +70,7 @@ def test_doubt_on_one_limb_makes_the_error_long_across_it() -> None:
 @given(
     st.floats(0.2, 30), st.floats(-3, 3), st.floats(0.7, 1.4), st.floats(-1e4, 1e4), st.floats(-1e4, 1e4), st.booleans()
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_affine_carries_the_fix(scale: float, turn: float, shear: float, c: float, f: float, flip: bool) -> None:
     """Positions through the affine, covariances and moments by its linear part, areas by its determinant."""
     class_map, night = lit_sphere(70, 20, 64, 20)
@@ -96,7 +96,7 @@ def test_the_affine_carries_the_fix(scale: float, turn: float, shear: float, c: 
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.booleans())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_turning_and_mirroring_the_map_turns_the_fix(seed: int, quarters: int, mirror: bool) -> None:
     generator = np.random.default_rng(seed)
     class_map = ellipse(48, *generator.uniform(18, 30, 2), 14, 9, generator.uniform(0, 180))
@@ -239,7 +239,7 @@ def test_a_body_that_fills_the_map_says_so() -> None:
 
 
 @given(st.floats(35, 60), st.floats(-180, 180))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_terminator_of_a_sphere_tells_the_sun(phase: float, sun: float) -> None:
     fix = fix_of(navigation(lit_sphere(phase, sun)[0]))
     assert fix.sun is not None
@@ -250,7 +250,7 @@ def test_the_terminator_of_a_sphere_tells_the_sun(phase: float, sun: float) -> N
 
 
 @given(st.floats(35, 89), st.floats(-180, 180))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_doubt_about_the_night_side_tells_the_sun_up_to_the_quarter(phase: float, sun: float) -> None:
     class_map, night = lit_sphere(phase, sun)
     fix = fix_of(navigation(class_map, np.where(night, 0.9, 0.1)))

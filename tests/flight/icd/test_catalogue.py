@@ -50,6 +50,12 @@ MESSAGES: list[tuple[str, dict[str, Any], str]] = [
     ),
     (
         "safe_state_entered",
+        {"unready_workers": 6, "restart_limit": 5, "restart_window_s": 60.0, "problem": "pid 41: exit status 1"},
+        "6 workers in a row not ready, limit 5, the last one: pid 41: exit status 1",
+    ),
+    ("safe_state_entered", {"restart_limit": 5, "restart_window_s": 60.0}, "more than 5 worker restarts in 60 s"),
+    (
+        "safe_state_entered",
         {"restart_limit": 5, "restart_window_s": 60.0, "problem": "pid 41: exit status 1"},
         "more than 5 worker restarts in 60 s, the last one: pid 41: exit status 1",
     ),

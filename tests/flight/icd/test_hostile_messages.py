@@ -224,7 +224,7 @@ plain = st.recursive(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(value=plain)
 def test_a_value_that_is_short_is_shown_as_python_writes_it(value: object) -> None:
     text = format_value(value)
@@ -233,7 +233,7 @@ def test_a_value_that_is_short_is_shown_as_python_writes_it(value: object) -> No
     assert text == expected or (len(expected) > 60 and len(text) <= 60 and text.endswith("..."))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(text=st.text(st.characters(), max_size=100), limit=st.integers(10, 90))
 def test_a_text_is_shown_in_a_line_of_its_limit(text: str, limit: int) -> None:
     shown = format_text(text, limit)

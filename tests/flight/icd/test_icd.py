@@ -37,7 +37,7 @@ def frame_parts(**changes: object) -> list[bytes]:
     return [pack_map(header), parts[1]]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     height=st.integers(16, 64),
     width=st.integers(16, 64),
@@ -88,14 +88,14 @@ def test_a_bad_frame_is_refused_with_reason_and_place(parts: list[bytes], reason
     assert message in str(caught.value)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(header=st.binary(max_size=200), pixels=st.binary(max_size=50))
 def test_random_bytes_never_crash_the_frame_decoder(header: bytes, pixels: bytes) -> None:
     with pytest.raises(FrameError):
         decode_frame([header, pixels])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(position=st.integers(0, 10_000), bit=st.integers(0, 7))
 def test_a_flipped_bit_in_the_pixels_is_noticed(position: int, bit: int) -> None:
     parts = frame_parts()
@@ -125,7 +125,7 @@ def test_a_product_comes_back_as_it_was() -> None:
     assert not decoded.planes["class_map"].flags.writeable
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(part=st.integers(0, 4), position=st.integers(0, 10_000), bit=st.integers(0, 7))
 def test_a_damaged_product_is_never_handed_over_as_another(part: int, position: int, bit: int) -> None:
     original = product_parts()
@@ -207,7 +207,7 @@ def test_a_long_event_message_is_cut_in_bytes() -> None:
     assert decode_message("event", data)["message"] == "é" * 512
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.binary(max_size=300))
 def test_random_bytes_never_crash_the_other_decoders(data: bytes) -> None:
     for kind in ("command", "reply", "event", "housekeeping"):

@@ -27,7 +27,7 @@ def to_sensor(affine, u: float, v: float) -> tuple[float, float]:
     return a * u + b * v + c, d * u + e * v + f
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     rows=st.integers(150, 700),
     columns=st.integers(150, 700),

@@ -38,7 +38,7 @@ def test_the_ends_of_gamma_are_one_network_alone(gamma: float, network: int) -> 
     assert np.allclose(fuse(scores, fusion_weights(UNETH, ["S", "AS"], gamma))[3], scores[network][3])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(passes=st.integers(1, 6), seed=st.integers(0, 1000), spread=st.floats(0.1, 20.0))
 def test_entropies_agree_with_the_definitions_in_float64(passes: int, seed: int, spread: float) -> None:
     scores = np.random.default_rng(seed).normal(0.0, spread, (passes, 5, 6, 7)).astype(np.float32)
@@ -166,7 +166,7 @@ def test_hazard_is_what_is_not_safe() -> None:
     assert hazard_probability(probability, CLASSES)[0, 0] == pytest.approx(0.3)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000), density=st.floats(0.0, 0.2))
 def test_clearance_is_the_distance_to_the_nearest_hazard(seed: int, density: float) -> None:
     generator = np.random.default_rng(seed)

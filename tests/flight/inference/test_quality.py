@@ -172,7 +172,7 @@ def frames(draw: st.DrawFn) -> tuple[np.ndarray, int]:
     return np.ascontiguousarray(frame).astype(dtype), depth
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(frames(), st.booleans())
 def test_any_frame_is_answered_with_flags_of_the_catalogue(
     engine: Engine, drawn: tuple[np.ndarray, int], centered: bool

@@ -160,7 +160,7 @@ garbage = (
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(garbage | upset_answers())
 def test_whatever_comes_is_an_answer_or_a_protocol_error(parts: list[bytes]) -> None:
     try:
@@ -297,7 +297,7 @@ def test_an_upset_costs_the_worker_and_its_frame_waits_for_the_next(stage: Stage
     assert stage.parts.frame_line.waiting
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_worker_that_answers_garbage_is_replaced_and_nothing_else_happens(stage: Stage, data: st.DataObject) -> None:
     """Whatever it says to a frame: it is published, rejected, a heartbeat, or costs the worker."""

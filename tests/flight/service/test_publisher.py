@@ -197,7 +197,7 @@ def test_values_at_their_limits_are_published(wire: Wire, tiny_bundle: Path, ind
     assert decode_product(wire.subscriber.recv_multipart()).status == "valid"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     size=st.tuples(st.integers(16, 300), st.integers(16, 300)),
     where=st.tuples(st.floats(-0.2, 1.2), st.floats(-0.2, 1.2)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ground_tools.bodies.catalogue import BodyRecipe, load_catalogue, without_files
@@ -141,7 +141,6 @@ def test_a_catalogue_that_is_not_there_is_named(tmp_path: Path) -> None:
 MAPS = st.dictionaries(st.sampled_from(["moon", "mars"]), structures(CraterMap, name=NAMES, file=NAMES), max_size=2)
 
 
-@settings(deadline=None)
 @given(
     MAPS.flatmap(
         lambda maps: structures(

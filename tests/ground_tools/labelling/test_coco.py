@@ -52,7 +52,7 @@ def contents(labels: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in labels.iterdir()}
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(shapes(), min_size=1, max_size=6))
 def test_labels_survive_the_way_through_coco(tmp_path_factory: pytest.TempPathFactory, drawn: list[Shape]) -> None:
     folder = tmp_path_factory.mktemp("coco")

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ground_tools.labelling.annotations import Annotation
@@ -35,7 +35,6 @@ from tests.ground_tools.labelling.drawn import (
 MINIMUM = {"crater": 6.0, "boulder": 6.0}
 
 
-@settings(deadline=None)
 @given(
     st.floats(20, 80), st.floats(20, 80), st.floats(3, 40), st.floats(3, 40), st.integers(0, 179), st.integers(40, 200)
 )

@@ -211,7 +211,7 @@ def test_the_report_shows_no_image_that_may_not_be_passed_on(built: Path, tmp_pa
     assert sheet.shape[0] < 2 * 128 * 2 + 60
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 30)), min_size=10, max_size=80),
     st.integers(0, 1000),

@@ -25,7 +25,7 @@ painted = st.builds(
 ).filter(np.any)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(painted)
 def test_outlines_have_the_regions_own_pixels_holes_and_all(region: np.ndarray) -> None:
     side = max(region.shape)
@@ -47,7 +47,7 @@ def test_a_ring_is_one_polygon_with_its_hole() -> None:
     assert area(Shape("crater", points)) == ring.sum()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.floats(0, 200), st.floats(0, 200), st.floats(10, 200), st.floats(0, 360), st.floats(4, 30))
 def test_a_line_becomes_a_band_of_its_width(x: float, y: float, length: float, angle: float, width: float) -> None:
     turn = math.radians(angle)
@@ -60,7 +60,7 @@ def test_a_line_becomes_a_band_of_its_width(x: float, y: float, length: float, a
     assert middle(band) == pytest.approx(((x + end[0]) / 2, (y + end[1]) / 2), abs=1.0)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(painted)
 def test_run_lengths_are_read_as_cocos_own_tools_read_them(region: np.ndarray) -> None:
     mask = pytest.importorskip("pycocotools.mask")

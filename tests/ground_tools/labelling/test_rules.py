@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ground_tools.foundation.descriptions import parse
@@ -70,7 +70,6 @@ def shares(draw: st.DrawFn) -> SplitByImage:
     return SplitByImage(train, validation, 1 - train - validation)
 
 
-@settings(deadline=None)
 @given(structures(Rules, name=st.just("") | NAMES, split_by_image=shares()))
 def test_what_is_written_is_read_back(rules: Rules) -> None:
     assert parse("rules", as_read(rules), Rules) == rules

@@ -19,7 +19,7 @@ from ground_tools.metrics.calibration import (
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10_000), st.integers(1, 300))
 def test_calibration_error_nll_and_brier(seed: int, count: int) -> None:
     generator = np.random.default_rng(seed)

@@ -33,7 +33,7 @@ from tests.ground_tools.metrics.plain_counts import plain_auroc
 pixels = st.lists(st.tuples(st.floats(0.0, 1.5, width=32), st.booleans()), min_size=2, max_size=60)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(pixels)
 def test_auroc_is_the_count_of_pairs_within_the_stated_bound(drawn: list[tuple[float, bool]]) -> None:
     scores = np.array([s for s, _ in drawn], dtype=np.float32)
@@ -110,7 +110,7 @@ def test_pairs_of_images_told_apart() -> None:
     assert area_of_pairs(np.array([1.0, 2.0]), np.array([2.0, 3.0, 0.0])) == pytest.approx(3.5 / 6)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 10_000), st.sampled_from([0.001, 0.05, 0.5, 0.91, 0.95]))
 def test_certainty_is_that_of_the_pixels_which_the_flight_code_marks(seed: int, threshold: float) -> None:
     generator = np.random.default_rng(seed)

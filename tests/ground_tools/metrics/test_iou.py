@@ -27,7 +27,7 @@ from ground_tools.metrics.iou import (
 maps = arrays(np.uint8, st.tuples(st.just(3), st.integers(2, 6), st.integers(2, 6)), elements=st.integers(0, 3))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(maps, st.randoms(use_true_random=False))
 def test_iou_in_both_definitions_and_precision_recall_f1(truths: np.ndarray, random: Any) -> None:
     predictions = np.random.default_rng(random.randrange(1 << 30)).integers(0, 4, truths.shape).astype(np.uint8)

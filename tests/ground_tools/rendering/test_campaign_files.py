@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ground_tools.foundation.descriptions import parse
@@ -100,7 +100,6 @@ def test_a_malformed_campaign_is_named(tmp_path: Path, text: str, before: str, a
     assert str(caught.value) == f"campaign {tmp_path / 'c.toml'}: {message}"
 
 
-@settings(deadline=None)
 @given(
     structures(
         Campaign, name=NAMES, flyby=st.none(), random_views=st.dictionaries(NAMES, COUNT_ROWS, min_size=1, max_size=4)

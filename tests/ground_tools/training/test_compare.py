@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ground_tools.foundation.descriptions import parse
@@ -114,7 +114,6 @@ def test_a_malformed_comparison_is_named(tmp_path: Path, before: str, after: str
     assert message in str(raised.value)
 
 
-@settings(deadline=None)
 @given(structures(Comparison, changes=st.dictionaries(st.text("ab", max_size=2), st.just({"batch": 4}), max_size=3)))
 def test_what_is_written_is_read_back(comparison: Comparison) -> None:
     assert parse("comparison", as_read(comparison, "name"), Comparison, name=comparison.name) == comparison

@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from ground_tools.foundation.descriptions import parse
 from ground_tools.training.recipes import RECIPES, Recipe, load_recipe, override
@@ -134,7 +134,6 @@ def test_an_override_has_the_type_of_its_field(override: dict[str, object], mess
     assert str(caught.value) == f"recipe {RECIPES / 'best_cpu_unet_as.toml'}: {message}"
 
 
-@settings(deadline=None)
 @given(structures(Recipe))
 def test_what_is_written_is_read_back(recipe: Recipe) -> None:
     assert parse("recipe", as_read(recipe, "name"), Recipe, name=recipe.name) == recipe
