@@ -176,6 +176,7 @@ def _check(arguments: argparse.Namespace) -> None:
 
     bundle = load_bundle(arguments.bundle)
     print(f"{bundle.name} {bundle.version}, sha256 {bundle.sha256[:16]}...: manifest and file hashes are right")
+    print("classes: " + ", ".join(f"{c.index} {c.name} ({c.role})" for c in bundle.classes))
     engine = Engine(bundle)
     results = [run_self_test(engine) for _ in range(2)]
     engine.close()

@@ -8,6 +8,7 @@ from flight.command_line import CommandParser, examples, run_program
 from ground_tools.commands import (
     benchmark,
     benchmark_rendering,
+    bundle,
     compare,
     dataset,
     evaluate,
@@ -31,6 +32,7 @@ _COMMANDS = {
     "train-chain": train_chain,
     "compare": compare,
     "export": export,
+    "bundle": bundle,
     "evaluate": evaluate,
     "evaluate-navigation": evaluate_navigation,
     "fit-covariance": fit_covariance,
@@ -43,6 +45,7 @@ _EXAMPLES = {
     "ground-tools render --out datasets/procedural": "labelled images of bodies that the project makes itself",
     "ground-tools train --recipe best-encoder --dataset DIR --out DIR": "an encoder, then UNets",
     "ground-tools export --network DIR --dataset DIR --out DIR": "a bundle of int8 networks",
+    "ground-tools bundle net.tflite --classes classes.txt --out DIR": "a bundle around a network of your own",
     "ground-tools evaluate --bundle DIR --dataset DIR": "its figures, from the files that fly",
 }
 

@@ -6,6 +6,8 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from flight.libraries import LibraryError, explain_failure
 
 # Their names as packages of Python and as people install them, in the order of preference.
@@ -32,16 +34,39 @@ def make_interpreter(content: bytes, threads: int, shapes: Mapping[str, tuple[in
     with explain_failure("TFLite runtime"):
         try:
             interpreter = make(model_content=content, num_threads=threads)
+            resized = False
             for name, detail in name_tensors(interpreter.get_input_details()).items():
                 shape = _fit_shape(detail, (shapes or {}).get(name))
                 if shape is not None:
                     interpreter.resize_tensor_input(detail["index"], shape)
+                    resized = True
             interpreter.allocate_tensors()
+            if resized:
+                # Of some networks only a run tells how large the output is then.
+                for detail in interpreter.get_input_details():
+                    interpreter.set_tensor(detail["index"], np.zeros(detail["shape"], detail["dtype"]))
+                interpreter.invoke()
         except (ValueError, RuntimeError) as error:
             # Not of the runtime, but of the file.
             problem = " ".join(str(error).split())
         else:
             return interpreter
+    raise ValueError(problem)
+
+
+def describe_inputs(content: bytes) -> dict[str, dict[str, Any]]:
+    """The runtime's details of a file's inputs, as the file has them, by the names that manifests have.
+
+    Raises:
+        LibraryError: there is no runtime that works here; says why.
+        ValueError: the bytes are not a usable model.
+    """
+    make = _interpreter_class()
+    with explain_failure("TFLite runtime"):
+        try:
+            return name_tensors(make(model_content=content, num_threads=1).get_input_details())
+        except (ValueError, RuntimeError) as error:
+            problem = " ".join(str(error).split())
     raise ValueError(problem)
 
 

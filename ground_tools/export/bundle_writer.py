@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import shutil
 import sys
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from flight.bundle import Bundle, DropoutMask, NetworkFile, load_bundle, write_sums
-from flight.inference.engine import Engine
 from flight.inference.interpreter import make_interpreter
 from flight.inference.network import Network
-from flight.inference.self_test import decode_test_image
-from flight.settings import default_settings
-from ground_tools.datasets.store import png_bytes, read_description
+from ground_tools.datasets.store import read_description
+from ground_tools.export.bundle_folder import add_self_test, check_place, put_in_place, record_self_test, write_manifest
 from ground_tools.export.bundle_sets import (
     BundleSet,
     choose,
@@ -52,9 +48,6 @@ PASSES = 20
 _PARITY_IMAGES = 16
 _TEMPERATURE_IMAGES = 64
 _TEMPERATURE_PASSES = 8
-_SELF_TEST_PASSES = 4
-# Rounding in the runtime's kernels differs between processors; a damaged network differs by far more.
-_SELF_TEST_AGREEMENT = 0.95
 
 
 @dataclass(frozen=True)
@@ -99,8 +92,7 @@ def write_bundle(
     """
     trained = _in_order(trained)
     check_name(name, "name")
-    if out.exists() and any(out.iterdir()) and not (out / "manifest.json").is_file():
-        raise ValueError(f"{out}: holds something else than a bundle; choose another --out")
+    check_place(out)
     used = sets_used({network.role: network.record for network in trained}, {})
     for dataset in datasets:
         check_unseen(f"bundle {name}", used, dataset)
@@ -117,19 +109,19 @@ def write_bundle(
         folder.mkdir()
         networks, temperature, parity = _export_networks(trained, ranges, sets, unseen, folder)
         manifest = _manifest(trained, networks, parity, name, version, passes)
-        _add_self_test(folder, manifest, self_test)
-        _write_manifest(folder, manifest)
+        add_self_test(folder, manifest, self_test)
+        write_manifest(folder, manifest)
         choices = choose(load_bundle(folder), sets, passes)
         _add_choices(manifest, choices)
-        _write_manifest(folder, manifest)
+        write_manifest(folder, manifest)
         bundle = load_bundle(folder)
         tests = {bundle_set.name: measure(bundle, bundle_set, passes) for bundle_set in sets}
         manifest["metrics"] = plain_metrics(BundleFigures(temperature, choices.validation, tests, parity))
-        _record_self_test(folder, manifest)
+        record_self_test(folder, manifest)
         (folder / "card.md").write_text(card(manifest), encoding="utf-8")
         write_sums(folder)
         load_bundle(folder)
-        _put_in_place(folder, out)
+        put_in_place(folder, out)
     return load_bundle(out)
 
 
@@ -153,19 +145,6 @@ def _in_order(trained: list[TrainedNetwork]) -> list[TrainedNetwork]:
     if roles != ["UNetAS", "UNetS"]:
         raise ValueError(f"--network: expected one network, or UNetS and UNetAS, got {' and '.join(roles)}")
     return sorted(trained, key=lambda network: network.role, reverse=True)
-
-
-def _put_in_place(folder: Path, out: Path) -> None:
-    """Replace a bundle by renaming, so that there is a whole one at any moment but the one between two renames."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part, old = out.with_name(f".{out.name}.part"), out.with_name(f".{out.name}.old")
-    for leftover in (part, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    shutil.copytree(folder, part)
-    if out.exists():
-        out.rename(old)
-    part.rename(out)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _export_networks(
@@ -208,7 +187,7 @@ def _export_network(
         "sha256": hashlib.sha256(content).hexdigest(),
         "quantization": "int8",
         "image_input": "image",
-        "scores_output": output_name(content),
+        "scores_output": _output_name(content),
         "dropout_masks": [
             {"input": mask, "shape": list(shape), "keep_probability": round(p, 6)}
             for mask, shape, p in zip(MASK_INPUTS, shapes, keep, strict=True)
@@ -217,7 +196,7 @@ def _export_network(
     return entry, report(scores, truth, factor), _parity(module, entry, content, unseen)
 
 
-def output_name(content: bytes) -> str:
+def _output_name(content: bytes) -> str:
     """The name of the only output tensor of a .tflite file."""
     (detail,) = make_interpreter(content, 1).get_output_details()
     return str(detail["name"]).split(":")[0]
@@ -291,38 +270,3 @@ def _add_choices(manifest: dict[str, Any], choices: Choices) -> None:
     manifest["defaults"].update(chosen)
     manifest["input"]["orientations"] = choices.orientations
     manifest["validation_entropy"] = to_plain(choices.validation_entropy)
-
-
-def _add_self_test(folder: Path, manifest: dict[str, Any], image: np.ndarray) -> None:
-    blank = png_bytes(np.zeros(image.shape, dtype=np.uint8))
-    (folder / "self_test.png").write_bytes(png_bytes(image))
-    (folder / "self_test_class_map.png").write_bytes(blank)
-    manifest["self_test"] = {
-        "image": "self_test.png",
-        "image_sha256": hashlib.sha256(png_bytes(image)).hexdigest(),
-        "class_map": "self_test_class_map.png",
-        "class_map_sha256": hashlib.sha256(blank).hexdigest(),
-        "seed": 1,
-        "passes": _SELF_TEST_PASSES,
-        "minimum_agreement": _SELF_TEST_AGREEMENT,
-    }
-
-
-def _record_self_test(folder: Path, manifest: dict[str, Any]) -> None:
-    """Put the class map that the final bundle gives for the self-test's image in its place."""
-    _write_manifest(folder, manifest)
-    bundle = load_bundle(folder)
-    engine = Engine(bundle)
-    settings = replace(default_settings(bundle), passes=bundle.self_test.passes)
-    image = decode_test_image(bundle, bundle.self_test.image, "image")
-    maps = engine.segment(image, bit_depth=8, centered=True, seed=bundle.self_test.seed, settings=settings)
-    engine.close()
-    content = png_bytes(maps.class_map)
-    (folder / "self_test_class_map.png").write_bytes(content)
-    manifest["self_test"]["class_map_sha256"] = hashlib.sha256(content).hexdigest()
-    _write_manifest(folder, manifest)
-
-
-def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-    write_sums(folder)
