@@ -13,12 +13,13 @@ import numpy as np
 
 from flight.bundle import Bundle, load_bundle
 from flight.client import pictures
-from flight.client.images import list_images, read_frame
+from flight.client.bit_depth import scale_to_grey
 from flight.inference.centering import center
 from flight.inference.engine import Engine, Maps
 from flight.inference.output_kind import expected_channels
 from flight.inference.self_test import run_self_test
 from flight.inference.uncertainty import predictive_entropy
+from flight.segment import warn
 from flight.settings import default_settings
 from ground_tools.export.bundle_folder import add_self_test, check_place, put_in_place, record_self_test, write_manifest
 from ground_tools.foundation.files import write_whole
@@ -26,6 +27,7 @@ from ground_tools.own_networks.classes import NamedClass
 from ground_tools.own_networks.inspection import Tensors
 from ground_tools.own_networks.scenes import draw_scene
 from ground_tools.pages.templates import render
+from hil.images.folder import list_folder, open_images
 
 _DRAWN = 4
 _SHOWN = 6
@@ -78,9 +80,9 @@ def read_images(path: Path | None, count: int, height: int, width: int) -> tuple
         generator = np.random.default_rng(1)
         drawn = [draw_scene(generator, max(height, 16), max(width, 16))[0] for _ in range(_DRAWN)]
         return [f"drawn scene {number}" for number in range(1, _DRAWN + 1)], drawn
-    files = list_images(path) if path.is_dir() else [path]
-    chosen = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, min(count, len(files))).round().astype(int))]
-    return [file.name for file in chosen], [read_frame(file) for file in chosen]
+    images = open_images(list_folder(path).files if path.is_dir() else [path], warn=warn)
+    chosen = np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int))
+    return [images.items[i].path.name for i in chosen], [scale_to_grey(*images.samples(int(i))) for i in chosen]
 
 
 def count_classes(tensors: Tensors, output: str, given: int | None) -> int:
