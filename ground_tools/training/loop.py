@@ -106,6 +106,8 @@ def _begin(recipe: Recipe, dataset: Path, out: Path, start: Path | None, beside:
     Raises ValueError when the folder holds a training of another recipe, set or starting point: going on from it
     would mix the two, and its record would be untrue.
     """
+    if start is not None and start.is_file():
+        check_weights(start, "train it again")
     out.mkdir(parents=True, exist_ok=True)
     identity: dict[str, Any] = {
         "recipe": {name: value for name, value in recipe.record().items() if name != "epochs"},
@@ -185,8 +187,6 @@ def train_unet(
     if (beside is None) != (recipe.beside == 0):
         raise ValueError(f"--beside: recipe {recipe.name} takes {recipe.beside or 'no'} images of another set a batch")
     keras.utils.set_random_seed(recipe.seed)
-    if start.is_file():
-        check_weights(start, "train it again")
     done = _begin(recipe, dataset, out, start, beside)
     pixels = recipe.minimum_boulder_pixels
     train = read_pixels(dataset, "train", pixels, unpack_to).some(recipe.images)
