@@ -57,6 +57,7 @@ SLOW_FIXTURES = {"dataset", "hundredth", "trained", "sanitized_build", "flight_b
 SLOW_FILES = (
     "tests/flight/gnc/",
     "tests/ground_tools/export/",
+    "tests/ground_tools/own_networks/",
     "tests/ground_tools/rendering/test_campaign.py",
     "tests/ground_tools/rendering/test_sets.py",
     "tests/ground_tools/training/test_loop.py",

@@ -75,7 +75,7 @@ def add_parser(commands: Any) -> None:
     bundle.add_argument(
         "--scale", type=number_above(0.0), metavar="N", help="what white is before --mean: 1 or 255 (default: 1)"
     )
-    bundle.add_argument("--order", choices=("rgb", "bgr"), metavar="ORDER", help="order of three channels (default: rgb)")
+    bundle.add_argument("--order", choices=("rgb", "bgr"), metavar="ORDER", help="order of channels (default: rgb)")
     bundle.add_argument(
         "--input", metavar="NAME", help="the image's input, if there are several (default: the only one)"
     )

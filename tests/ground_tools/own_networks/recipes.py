@@ -166,7 +166,7 @@ def main(arguments: list[str]) -> int:
 
     out, seconds = Path(arguments[0]), float(arguments[1]) if len(arguments) > 1 else 60.0
     for name in RECIPES:
-        model = make_network(name, out, 128, 16, seconds, 1)
+        model = make_network(name, out, 128, 16, seconds, 150)
         code = ground_tools(bundle_arguments(name, model, 128))
         if code:
             return code

@@ -15,6 +15,7 @@ from flight.cli import main as flight
 from ground_tools.cli import main as ground_tools
 from ground_tools.own_networks.classes import read_classes
 from ground_tools.own_networks.scenes import draw_scene
+from tests.flight.service_process import running_service
 from tests.ground_tools.own_networks.recipes import RECIPES, bundle_arguments, make_network
 from tests.other_networks import (
     HEIGHT,
@@ -99,6 +100,20 @@ def test_the_bundle_gives_the_networks_own_probabilities(tmp_path: Path, images:
     assert flight([*arguments, str(images / "0.png")]) == 0
     own = softmax(logits(scene()[..., None] / np.float32(255))).transpose(2, 0, 1)
     np.testing.assert_allclose(np.load(tmp_path / "maps" / "0.npz")["mean_probability"], own, atol=2e-3)
+
+
+def test_the_bundle_is_served(tmp_path: Path, images: Path) -> None:
+    assert bundle(tmp_path, softmax_network(), "--images", images) == 0
+    with (
+        running_service(tmp_path, tmp_path / "out") as service,
+        service.subscriber("map.navigation") as products,
+        service.camera(source="own") as camera,
+    ):
+        camera.send(scene(), centered=True)
+        product = products.receive(20)
+    assert product is not None
+    own = logits(scene()[..., None] / np.float32(255)).argmax(-1)
+    assert np.mean(product.planes["class_map"] == own) > 0.99
 
 
 def test_a_bundle_is_replaced_by_the_next_and_nothing_else_is(tmp_path: Path, images: Path) -> None:
