@@ -111,8 +111,11 @@ def segment_images(arguments: argparse.Namespace, sequence: ImageSequence, stems
         OSError: a file cannot be written; it names it.
     """
     from flight.bundle import load_bundle
-    from flight.client.images import ImageError
-    from flight.inference.engine import Engine
+    from flight.libraries import explain_failure
+
+    with explain_failure("libraries of the engine"):
+        from flight.client.images import ImageError
+        from flight.inference.engine import Engine
 
     bundle = load_bundle(arguments.bundle)
     settings = _settings(arguments, bundle)
