@@ -65,8 +65,9 @@ def read_trained(folder: Path) -> TrainedNetwork:
     if not record_path.is_file() or not weights.is_file():
         raise ValueError(f"{folder}: expected unet.weights.h5 and training.json of a finished training")
     record = read_left(record_path, "remove it and go on with the training, which writes it")
+    role = check_name(record["recipe"]["role"], f"{record_path}: recipe.role")
     check_weights(weights, "train it again")
-    return TrainedNetwork(check_name(record["recipe"]["role"], f"{record_path}: recipe.role"), record, weights)
+    return TrainedNetwork(role, record, weights)
 
 
 def write_bundle(

@@ -83,7 +83,9 @@ def running_service(
         text=True,
         env={**os.environ, **(environment or {})},
     )
-    service = RunningService(process, endpoints, keys or {})
+    # What is bound to every address is reached at one.
+    reached = {name: endpoint.replace("0.0.0.0", "127.0.0.1") for name, endpoint in endpoints.items()}
+    service = RunningService(process, reached, keys or {})
     try:
         service.wait_for(lambda status: status["state"] == ready)
         yield service

@@ -108,7 +108,7 @@ def test_unfit_height_maps_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"heights\.png: expected a hollow with a rim"):
         read_reliefs(CraterMap("flat", "heights.png", centre=(256.0, 256.0), rim_radius=90.0), tmp_path)
     (tmp_path / "heights.png").write_bytes(b"nonsense")
-    with pytest.raises(ValueError, match=r"heights\.png: not readable as an image"):
+    with pytest.raises(ValueError, match=r"heights\.png: not a readable image"):
         read_reliefs(crater_map, tmp_path)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -144,8 +145,9 @@ def test_a_stage_that_fails_costs_the_others_nothing(archive: list[Path], tmp_pa
 
 def write_stage(folder: Path, size: int, seed: int = 0) -> Path:
     folder.mkdir(parents=True)
-    data = np.random.default_rng(seed).bytes(size)
-    (folder / "unet.weights.h5").write_bytes(data)
+    with h5py.File(folder / "unet.weights.h5", "w") as file:
+        file["kernel"] = np.frombuffer(np.random.default_rng(seed).bytes(size), dtype=np.uint8)
+    data = (folder / "unet.weights.h5").read_bytes()
     (folder / "part.weights.h5").write_bytes(b"half")
     (folder / "log.csv").write_text("epoch,loss,seconds,val_miou\n0,1.5,2.0,0.4\n1,1.2,2.0,0.5\n")
     record = {"weights_sha256": hashlib.sha256(data).hexdigest(), "recipe": {"role": "UNetS"}}
@@ -156,7 +158,7 @@ def write_stage(folder: Path, size: int, seed: int = 0) -> Path:
 def test_results_fit_the_way_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "LARGEST_FILE", 200_000)
     monkeypatch.setattr(results, "MOST_FILES", 2)
-    folders = [write_stage(tmp_path / "work" / f"s{i}", 90_000, i) for i in range(5)]
+    folders = [write_stage(tmp_path / "work" / f"s{i}", 85_000, i) for i in range(5)]
     (tmp_path / "work" / "begun").mkdir()
     out = tmp_path / "out"
     assert results.pack_results([*folders, tmp_path / "work" / "begun"], out) == ["s4"]
