@@ -20,6 +20,13 @@ _LEVELS = np.array([0.0, 0.33, 0.67, 1.0], np.float32)
 _CLASSES = [("sky", "background"), ("ground", "safe"), ("crater", "hazard"), ("rock", "hazard")]
 
 
+def tf() -> Any:
+    """TensorFlow, once a network is asked for: it takes long to load."""
+    import tensorflow
+
+    return tensorflow
+
+
 def scene() -> np.ndarray:
     """(H, W) uint8: a grey body with a brighter and a white spot, on black."""
     image = np.full((HEIGHT, WIDTH), 4, np.uint8)
@@ -74,9 +81,7 @@ def convert(
 @cache
 def softmax_network() -> bytes:
     """float32, four classes, softmax at the end."""
-    import tensorflow as tf
-
-    return convert(lambda image: tf.nn.softmax(logits(image)))
+    return convert(lambda image: tf().nn.softmax(logits(image)))
 
 
 @cache

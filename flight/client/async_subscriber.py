@@ -15,15 +15,13 @@ from typing import Any, Self
 import zmq
 import zmq.asyncio
 
-from flight.client.connection import ConnectionClosed
+from flight.client.connection import LONGEST_WAIT_S, ConnectionClosed
 from flight.client.subscriber import ProductConnection
 from flight.icd.limits import DEFAULT_ENDPOINTS, MESSAGE_BYTES, TOPIC_NAVIGATION
 from flight.icd.products import Product
 
 # What the connection may hold beyond the queue; a call that has taken in so many more ends, even if more came.
 _MOST_BEHIND_QUEUE = 256
-# libzmq takes 31 bits of milliseconds; a longer wait is several of these.
-_LONGEST_WAIT_S = 3600.0
 
 
 class AsyncSubscriber(ProductConnection):
@@ -92,7 +90,7 @@ class AsyncSubscriber(ProductConnection):
             left = deadline - time.monotonic()
             if left <= 0.0:
                 return None
-            await self._wait_for_product(min(left, _LONGEST_WAIT_S))
+            await self._wait_for_product(min(left, LONGEST_WAIT_S))
             self._check_usable()
 
     async def _wait_for_product(self, timeout_s: float) -> None:
@@ -131,7 +129,7 @@ class AsyncSubscriber(ProductConnection):
         """Take in every product when it comes, whether or not receive() is called: full queues keep the oldest."""
         try:
             while not self.closed:
-                if await self._poll(_LONGEST_WAIT_S):
+                if await self._poll(LONGEST_WAIT_S):
                     self._read(1)
                 if self._waiting:
                     self._arrived.set()

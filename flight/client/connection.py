@@ -21,8 +21,8 @@ from flight.keys import load_client_keys
 # After three intervals of silence the socket reconnects. Without heartbeats, a listener would never detect that the
 # service's machine is gone, and messages would queue up for its return.
 _HEARTBEAT_MS = 2000
-# libzmq takes 31 bits of milliseconds; a longer wait is several of these.
-_LONGEST_POLL_S = 3600.0
+# libzmq takes 31 bits of milliseconds, threading some centuries; a longer wait is several of these.
+LONGEST_WAIT_S = 3600.0
 
 
 class ConnectionClosed(RuntimeError):
@@ -171,7 +171,7 @@ class Connection:
         poller.register(self._wake, zmq.POLLIN)
         poller.register(self._socket, events)
         while True:
-            left = min(max(deadline - time.monotonic(), 0.0), _LONGEST_POLL_S)
+            left = min(max(deadline - time.monotonic(), 0.0), LONGEST_WAIT_S)
             ready = dict(poller.poll(math.ceil(left * 1000.0)))
             if self._closing.is_set():
                 raise ConnectionClosed(f"{type(self).__name__}: closed")

@@ -13,13 +13,10 @@ from pathlib import Path
 
 import zmq
 
-from flight.client.connection import Connection, ConnectionClosed
+from flight.client.connection import LONGEST_WAIT_S, Connection, ConnectionClosed
 from flight.icd.limits import DEFAULT_ENDPOINTS, LARGEST_GAP, MESSAGE_BYTES, PRODUCT_TOPICS, TOPIC_NAVIGATION
 from flight.icd.products import MOST_PARTS, Product, ProductError, decode_product
 from flight.schema import format_text
-
-# threading takes no longer waits than some centuries; one is several of these.
-_LONGEST_WAIT_S = 3600.0
 
 
 @dataclass
@@ -187,7 +184,7 @@ class Subscriber(ProductConnection):
                 left = math.inf if deadline is None else deadline - time.monotonic()
                 if left <= 0.0:
                     return None
-                self._arrived.wait(min(left, _LONGEST_WAIT_S))
+                self._arrived.wait(min(left, LONGEST_WAIT_S))
 
     def __iter__(self) -> Iterator[Product]:
         """Iterate over the products until close() is called."""

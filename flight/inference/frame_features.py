@@ -112,7 +112,8 @@ def describe_frame(
     count = max(int(bright.sum()), 1)
     low, high = find_levels(view)
     span = max(high - low, _LEAST)
-    smooth = cv2.GaussianBlur(view, (0, 0), 1.0)
+    blurred = [cv2.GaussianBlur(view, (0, 0), scale) for scale in _SCALES]
+    smooth = blurred[0]
     lit = (smooth > low + LIT_SHARE * span) & seen
     limb = _find_limb(smooth, lit)
     figures = [
@@ -122,7 +123,7 @@ def describe_frame(
         float((bright[:, 1:] & (rows[:, 1:] == rows[:, :-1])).sum()) / count,
         float((bright & (rows == below)).sum()) / count,
         float((rows >= 1.0).sum()) / count,
-        *_energies(view),
+        *_energies(view, blurred),
         *_directions(view, smooth),
         *_lit_shape(lit),
         *_lit_relief(view, limb, low, span),
@@ -132,9 +133,9 @@ def describe_frame(
         *figures,
         *_lit_levels(view, lit, low, span),
         *_edges(view, lit),
-        *_repeated_rows(grey, search.background + 0.15 * contrast),
+        *_repeated_rows(grey, search.background + LIT_SHARE * contrast),
         *_neighbours(grey, step, noise, contrast),
-        *_lit_texture(view, limb, span),
+        *_lit_texture(blurred, limb, span),
         *_outline_form(limb.lit),
     ]
 
@@ -157,13 +158,12 @@ def _median(values: NDArray[Any], where: NDArray[np.bool_]) -> float:
     return float(np.median(values[where])) if where.any() else 0.0
 
 
-def _energies(view: NDArray[np.float32]) -> list[float]:
-    """Logarithms of the deviation between one scale and the next, over that of the whole."""
+def _energies(view: NDArray[np.float32], blurred: list[NDArray[Any]]) -> list[float]:
+    """Logarithms of the deviation between one scale and the next, over that of the whole. blurred: by _SCALES."""
     whole = max(float(view.std()), _LEAST)
     finer: NDArray[Any] = view
     energies = []
-    for scale in _SCALES:
-        coarser = cv2.GaussianBlur(view, (0, 0), scale)
+    for coarser in blurred:
         energies.append(_log(float((finer - coarser).std()) / whole))
         finer = coarser
     return [*energies, _log(float(finer.std()) / whole)]
@@ -265,7 +265,7 @@ def _neighbours(grey: NDArray[np.float32], step: int, noise: float, contrast: fl
     return [_log(float(outlying.mean())), _log(adjacent + _LEAST) - _log(alternate + _LEAST)]
 
 
-def _lit_texture(view: NDArray[np.float32], limb: _Limb, span: float) -> list[float]:
+def _lit_texture(blurred: list[NDArray[Any]], limb: _Limb, span: float) -> list[float]:
     """Relief of the lit part at two scales, away from the dark, and over the sky's; how the limb's steepness varies.
 
     A ghost of the optics is smooth but for the noise, which the sky has, too, and equally steep all around.
@@ -273,8 +273,8 @@ def _lit_texture(view: NDArray[np.float32], limb: _Limb, span: float) -> list[fl
     kernel = np.ones((3, 3), np.uint8)
     inside = cv2.erode(limb.lit, kernel, iterations=4, borderValue=(1,)).astype(bool)
     sky = ~cv2.dilate(limb.lit, kernel, iterations=6).astype(bool)
-    middle, coarse = cv2.GaussianBlur(view, (0, 0), 2.0), cv2.GaussianBlur(view, (0, 0), 4.0)
-    reliefs = [np.abs(limb.smooth - middle), np.abs(middle - coarse)]
+    smooth, middle, coarse = blurred[:3]
+    reliefs = [np.abs(smooth - middle), np.abs(middle - coarse)]
     steepness = limb.steepness[limb.where]
     return [
         *(_log(_mean(relief, inside) / span) for relief in reliefs),

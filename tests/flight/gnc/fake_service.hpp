@@ -11,11 +11,11 @@
 
 #include "check.hpp"
 
-// A folder for the sockets of this program, removed when it ends.
-class SocketFolder {
+// A folder for sockets and files of this program, removed when it ends.
+class TemporaryFolder {
 public:
-  SocketFolder() { REQUIRE(mkdtemp(path_) != nullptr); }
-  ~SocketFolder() { std::filesystem::remove_all(path_); }
+  TemporaryFolder() { REQUIRE(mkdtemp(path_) != nullptr); }
+  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
   std::string path() const { return path_; }
 
 private:
@@ -24,7 +24,7 @@ private:
 };
 
 inline std::string fresh_endpoint() {
-  static const SocketFolder folder;
+  static const TemporaryFolder folder;
   static int number = 0;
   return "ipc://" + folder.path() + "/" + std::to_string(number++);
 }

@@ -287,9 +287,9 @@ std::string read_file(const std::string& path) {
 
 // An epoch that is not given is above every one that the computer has used, whatever the clock says.
 void check_epochs() {
-  char folder[] = "/tmp/rubblemap_epochs_XXXXXX";
-  REQUIRE(mkdtemp(folder) != nullptr && setenv("STATE_DIRECTORY", folder, 1) == 0);
-  const std::string path = std::string(folder) + "/epochs/nav%2Fcam%C3%A9.epoch";
+  static const TemporaryFolder folder;  // for as long as the process has STATE_DIRECTORY
+  REQUIRE(setenv("STATE_DIRECTORY", folder.path().c_str(), 1) == 0);
+  const std::string path = folder.path() + "/epochs/nav%2Fcam%C3%A9.epoch";
   const std::string source = "nav/cam\xc3\xa9";
   const auto now = static_cast<std::uint32_t>(std::time(nullptr));
   const std::uint32_t first = rubblemap::take_epoch(source);
@@ -303,7 +303,7 @@ void check_epochs() {
   std::ofstream(path) << "4294967295\n";
   REQUIRE(rubblemap::take_epoch(source) == 4294967295u);
 
-  std::ofstream(std::string(folder) + "/epochs/navcam.epoch") << "4000000000\n";
+  std::ofstream(folder.path() + "/epochs/navcam.epoch") << "4000000000\n";
   const std::string endpoint = fresh_endpoint();
   FakeSocket service(ZMQ_PULL, endpoint);
   FrameSenderOptions options = options_for(endpoint);

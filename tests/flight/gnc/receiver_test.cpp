@@ -337,7 +337,7 @@ bool opens(const ReceiverOptions& options, const char* error) {
 }
 
 void check_keys() {
-  const SocketFolder temporary;
+  const TemporaryFolder temporary;
   const std::string folder = temporary.path();
   char service_public[41], service_secret[41], client_public[41], client_secret[41];
   REQUIRE(zmq_curve_keypair(service_public, service_secret) == 0);

@@ -25,6 +25,7 @@ from tests.other_networks import (
     scene,
     softmax,
     softmax_network,
+    tf,
     write_other_bundle,
 )
 
@@ -42,12 +43,6 @@ def segment(folder: Path) -> Maps:
 def own(classes: int = 4, sharpness: float = 60.0) -> np.ndarray:
     """(K, H, W): the network's own probabilities of the scene."""
     return softmax(logits(scene()[..., None] / np.float32(255), classes, sharpness)).transpose(2, 0, 1)
-
-
-def tf() -> Any:
-    import tensorflow
-
-    return tensorflow
 
 
 def sigmoid_of(scores: Callable[[Any], Any]) -> Callable[[Any], Any]:

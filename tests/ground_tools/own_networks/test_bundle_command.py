@@ -26,6 +26,7 @@ from tests.other_networks import (
     scene,
     softmax,
     softmax_network,
+    tf,
     write_other_bundle,
 )
 
@@ -50,12 +51,6 @@ def bundle(tmp_path: Path, content: bytes, *options: object, classes: str = CLAS
 
 def manifest(tmp_path: Path) -> dict[str, Any]:
     return json.loads((tmp_path / "out" / "manifest.json").read_text())
-
-
-def tf() -> Any:
-    import tensorflow
-
-    return tensorflow
 
 
 NETWORKS = {
