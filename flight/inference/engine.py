@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,16 +90,11 @@ class Engine:
         """Stop the engine's threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    @property
-    def constants(self) -> list[NDArray[Any]]:
-        """Arrays that never change once the engine is made."""
-        return [array for network in self._networks for array in network.constants]
-
     def masks_checksum(self) -> int:
-        """CRC-32 over the pools of all dropout masks, of which a frame uses only slices."""
+        """CRC-32 over the banks of the last frame's dropout masks, of which it used only parts."""
         checksum = 0
         for network in self._networks:
-            checksum = network.masks_checksum(checksum)
+            checksum = network.masks.checksum(checksum)
         return checksum
 
     def segment(
@@ -200,6 +194,8 @@ class Engine:
             # After an error of one network the others may still run: they must not meet the next frame's.
             wait(pending)
         seal.check()
+        for network in plan.networks:
+            network.masks.check()
         return accumulator, fuse_seconds
 
     def _make_maps(self, plan: _FramePlan, accumulator: Accumulator, settings: Settings) -> Maps:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from flight.bundle import Bundle, BundleError, DropoutMask, NetworkFile
 from flight.inference.interpreter import make_interpreter
-from flight.inference.masks import draw_offsets, draw_pool
+from flight.inference.masks import Masks, MaskTensor
 from flight.inference.orientations import apply_orientation, undo_orientation
 
 # Of an int8 tensor: 256 steps of it stay far inside float32, and the softmax of such scores is exact.
@@ -48,7 +47,6 @@ class Network:
         orientations: int = 1,
     ) -> None:
         self.name = file.name
-        self._index = index
         self._orientations = orientations
         self._images: list[NDArray[Any]] = []  # one per orientation
         try:
@@ -65,9 +63,8 @@ class Network:
         unbound = set(inputs) - {file.image_input, *(mask.input for mask in file.dropout_masks)}
         if unbound:
             raise BundleError(f"network {file.name}: inputs that the manifest does not name: {sorted(unbound)}")
-        self._sizes = [int(np.prod(mask.shape)) for mask in file.dropout_masks]
-        self._pools = _draw_pools(file.dropout_masks, self._masks, self._sizes)
-        self._offsets = np.zeros((0, len(self._masks)), dtype=np.int64)
+        tensors = [_describe_mask(mask, detail) for mask, detail in zip(file.dropout_masks, self._masks, strict=True)]
+        self.masks = Masks(tensors, index)
 
     @property
     def stochastic(self) -> bool:
@@ -84,29 +81,12 @@ class Network:
         """
         pixels = _quantize(image, self._image)
         self._images = [apply_orientation(pixels, number)[None] for number in range(min(self._orientations, passes))]
-        if self._masks:
-            lengths = [len(pool) for pool in self._pools]
-            self._offsets = draw_offsets(seed, self._index, passes, lengths, self._sizes)
-
-    @property
-    def constants(self) -> list[NDArray[Any]]:
-        """Arrays that never change: the pools of masks."""
-        return list(self._pools)
+        self.masks.begin(seed, passes, len(self._images))
 
     @property
     def frame_arrays(self) -> list[NDArray[Any]]:
-        """Arrays that do not change from one `begin` to the next: the orientations of the image, the masks' offsets."""
-        return [*self._images, self._offsets]
-
-    def masks_checksum(self, checksum: int) -> int:
-        """CRC-32 over the pools of masks.
-
-        Args:
-            checksum: CRC-32 of what comes before them; 0 to start.
-        """
-        for pool in self._pools:
-            checksum = zlib.crc32(pool.data, checksum)
-        return checksum
+        """Arrays that do not change from one `begin` to the next: orientations of the image, what masks are made of."""
+        return [*self._images, *self.masks.frame_arrays]
 
     def float_masks(self, number: int) -> list[NDArray[np.float32]]:
         """Dropout masks of one pass, dequantized, to feed the float network that this one was made from.
@@ -118,12 +98,13 @@ class Network:
             One (1, H, W, C) float32 array per mask, in the manifest's order.
         """
         masks = []
-        for detail, mask in zip(self._masks, self._select_masks(number), strict=True):
-            if detail["dtype"] == np.float32:
-                masks.append(mask)
-            else:
+        for index, detail in enumerate(self._masks):
+            mask = np.empty(detail["shape"], dtype=detail["dtype"])
+            self.masks.fill(index, number, mask.reshape(-1))
+            if detail["dtype"] != np.float32:
                 scale, zero_point = detail["quantization"]
-                masks.append((mask.astype(np.float32) - np.float32(zero_point)) * np.float32(scale))
+                mask = (mask.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
+            masks.append(mask)
         return masks
 
     def run(self, number: int) -> NDArray[np.float32]:
@@ -138,7 +119,10 @@ class Network:
         Raises:
             NetworkFaultError: an int8 network gave scores that are not finite.
         """
-        return self._run(self._select_masks(number), number % len(self._images))
+        for index, detail in enumerate(self._masks):
+            # Straight into the input: one copy less.
+            self.masks.fill(index, number, self._interpreter.tensor(detail["index"])().reshape(-1))
+        return self._run(number % len(self._images))
 
     def run_without_dropout(self) -> NDArray[np.float32]:
         """Run the network once with all masks 1: dropout off, as after training. For comparison with the passes.
@@ -149,13 +133,14 @@ class Network:
         Returns:
             (K, H, W) float32 raw scores (logits), of orientation 0.
         """
-        ones = [np.ones(detail["shape"], dtype=np.float32) for detail in self._masks]
-        return self._run([_quantize(mask, detail) for mask, detail in zip(ones, self._masks, strict=True)], 0)
+        for detail in self._masks:
+            ones = _quantize(np.ones(detail["shape"], dtype=np.float32), detail)
+            self._interpreter.set_tensor(detail["index"], ones)
+        return self._run(0)
 
-    def _run(self, masks: list[NDArray[Any]], orientation: int) -> NDArray[np.float32]:
+    def _run(self, orientation: int) -> NDArray[np.float32]:
+        """Run the network with the masks that were set."""
         self._interpreter.set_tensor(self._image["index"], self._images[orientation])
-        for detail, mask in zip(self._masks, masks, strict=True):
-            self._interpreter.set_tensor(detail["index"], mask)
         self._interpreter.invoke()
         scores = _dequantize(self._interpreter.get_tensor(self._scores["index"])[0], self._scores)
         finite = np.isfinite(scores)
@@ -164,17 +149,6 @@ class Network:
                 raise NetworkFaultError(f"network {self.name}: scores: expected finite ones of int8, got others")
             scores[:, ~finite.all(axis=0)] = np.nan
         return undo_orientation(scores, orientation)
-
-    def _select_masks(self, number: int) -> list[NDArray[Any]]:
-        """Masks of pass `number`, in the manifest's order: views of the pools, not copies."""
-        if not self._masks:
-            return []
-        return [
-            pool[offset : offset + size].reshape(detail["shape"])
-            for detail, pool, size, offset in zip(
-                self._masks, self._pools, self._sizes, self._offsets[number], strict=True
-            )
-        ]
 
 
 def load_networks(bundle: Bundle, threads: int) -> list[Network]:
@@ -219,18 +193,11 @@ def _bind_tensor(network: str, details: dict[str, Any], name: str, shape: tuple[
     return detail
 
 
-def _draw_pools(masks: tuple[DropoutMask, ...], details: list[dict[str, Any]], sizes: list[int]) -> list[NDArray[Any]]:
-    """One pool per mask; masks of the same keep probability and quantization share one."""
-    values = []
-    for mask, detail in zip(masks, details, strict=True):
-        # Inverted dropout: kept units are scaled by 1 / keep probability.
-        kept, dropped = _quantize(np.array([1.0 / mask.keep_probability, 0.0], dtype=np.float32), detail)
-        values.append((mask.keep_probability, kept.item(), dropped.item(), np.dtype(detail["dtype"])))
-    lengths: dict[Any, int] = {}
-    for key, size in zip(values, sizes, strict=True):
-        lengths[key] = max(lengths.get(key, 0), 2 * size)
-    drawn = {key: draw_pool(length, *key) for key, length in lengths.items()}
-    return [drawn[key] for key in values]
+def _describe_mask(mask: DropoutMask, detail: dict[str, Any]) -> MaskTensor:
+    # Inverted dropout: kept units are scaled by 1 / keep probability.
+    kept, dropped = _quantize(np.array([1.0 / mask.keep_probability, 0.0], dtype=np.float32), detail)
+    size = int(np.prod(mask.shape))
+    return MaskTensor(size, mask.keep_probability, kept.item(), dropped.item(), np.dtype(detail["dtype"]))
 
 
 def _quantize(values: NDArray[np.float32], detail: dict[str, Any]) -> NDArray[Any]:

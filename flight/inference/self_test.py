@@ -43,8 +43,8 @@ class SelfTestResult:
 def run_self_test(engine: Engine, progress: Callable[[int], None] | None = None) -> SelfTestResult:
     """Run the bundle's self-test image through the same code as a frame, with the bundle's default parameters.
 
-    The digest covers the mean probability in float32, every plane of every topic, the affine, the flags, and the pools
-    of dropout masks, of which a frame uses only slices. It also covers the answers to the exercise images: an upset
+    The digest covers the mean probability in float32, every plane of every topic, the affine, the flags, and the banks
+    of dropout masks, of which a frame uses only parts. It also covers the answers to the exercise images: an upset
     weight changes the answer only where its input channel is active, and one image leaves many channels at 0.
 
     Args:

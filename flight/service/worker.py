@@ -218,7 +218,7 @@ class JobHandler:
         frames = self._make_rehearsal()
         self._rehearse(frames[0])
         gc.collect()
-        guard = MemoryGuard(self._engine.constants)
+        guard = MemoryGuard()
         # From here on the collector leaves alone what is there already, and does not write its marks there.
         gc.freeze()
         for frame in frames[1:]:
