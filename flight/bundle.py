@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flight.pixel_scaling import PLAIN_PIXELS, PixelScaling, parse_pixels
 from flight.schema import SchemaError, check, load_schema
 
 _SCHEMA = load_schema("flight.schemas", "manifest")
@@ -53,9 +54,11 @@ class NetworkFile:
         name: such as "UNetS"; the manifest's networks[].role. Also the mode that runs this network alone.
         content: verified bytes of the .tflite file; the interpreter is given these, the file is not read again.
         image_input: name of the input tensor of the image.
-        scores_output: name of the output tensor of the raw scores.
+        scores_output: name of the output tensor.
         dropout_masks: in the manifest's order.
-        quantization: "int8" or "float32", as the manifest says.
+        quantization: "int8", "uint8" or "float32", as the manifest says: what it computes with.
+        output: what the output is, "logits", "probabilities" or "sigmoid", see inference.output_kind.
+        pixels: how pixels become inputs.
     """
 
     name: str
@@ -64,6 +67,8 @@ class NetworkFile:
     scores_output: str
     dropout_masks: tuple[DropoutMask, ...]
     quantization: str
+    output: str = "logits"
+    pixels: PixelScaling = PLAIN_PIXELS
 
 
 @dataclass(frozen=True)
@@ -277,7 +282,10 @@ def parse_bundle(path: Path, files: dict[str, bytes]) -> Bundle:
         check(manifest, _SCHEMA, "manifest")
     except SchemaError as error:
         raise BundleError(f"{manifest_path}: {error}") from error
-    networks = tuple(_parse_network(path, files, index, entry) for index, entry in enumerate(manifest["networks"]))
+    channels = manifest["input"]["channels"]
+    networks = tuple(
+        _parse_network(path, files, index, entry, channels) for index, entry in enumerate(manifest["networks"])
+    )
     names = [network.name for network in networks]
     if len(set(names)) != len(names):
         raise BundleError(f"{manifest_path}: manifest.networks: expected distinct roles, got {names}")
@@ -289,7 +297,7 @@ def parse_bundle(path: Path, files: dict[str, bytes]) -> Bundle:
         classes=_parse_classes(manifest_path, manifest["classes"]),
         height=manifest["input"]["height"],
         width=manifest["input"]["width"],
-        channels=manifest["input"]["channels"],
+        channels=channels,
         orientations=_parse_orientations(manifest_path, manifest["input"]),
         networks=networks,
         fusion=_parse_fusion(manifest_path, manifest, names),
@@ -340,7 +348,9 @@ def _parse_orientations(manifest_path: Path, entry: dict[str, int]) -> int:
     return count
 
 
-def _parse_network(path: Path, files: dict[str, bytes], index: int, entry: dict[str, Any]) -> NetworkFile:
+def _parse_network(
+    path: Path, files: dict[str, bytes], index: int, entry: dict[str, Any], channels: int
+) -> NetworkFile:
     masks = tuple(
         DropoutMask(mask["input"], tuple(mask["shape"]), float(mask["keep_probability"]))
         for mask in entry["dropout_masks"]
@@ -352,7 +362,11 @@ def _parse_network(path: Path, files: dict[str, bytes], index: int, entry: dict[
         )
     content = _get_file(path, files, entry["file"], entry["sha256"])
     tensors = (entry["image_input"], entry["scores_output"], masks)
-    return NetworkFile(entry["role"], content, *tensors, entry["quantization"])
+    try:
+        pixels = parse_pixels(entry.get("pixels", {}), channels)
+    except ValueError as error:
+        raise BundleError(f"{path / 'manifest.json'}: manifest.networks[{index}].pixels.{error}") from error
+    return NetworkFile(entry["role"], content, *tensors, entry["quantization"], entry.get("output", "logits"), pixels)
 
 
 def _parse_fusion(manifest_path: Path, manifest: dict[str, Any], names: list[str]) -> FusionRule | None:

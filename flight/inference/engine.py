@@ -97,6 +97,20 @@ class Engine:
             checksum = network.masks.checksum(checksum)
         return checksum
 
+    def check_outputs(self, pixels: NDArray[np.uint8]) -> None:
+        """Compare what each network gives for an image with what the manifest says of its output.
+
+        Args:
+            pixels: (H, W) or (H, W, 3) uint8, taken whole.
+
+        Raises:
+            BundleError: they do not fit.
+        """
+        bundle = self.bundle
+        image = center(pixels, 8, bundle.height, bundle.width, bundle.channels, locate=False).image
+        for network in self._networks:
+            network.check_output(image)
+
     def segment(
         self,
         pixels: NDArray[np.uint8] | NDArray[np.uint16],

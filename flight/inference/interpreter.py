@@ -2,29 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 
-def make_interpreter(content: bytes, threads: int) -> Any:
+def make_interpreter(content: bytes, threads: int, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Any:
     """Load a .tflite file and allocate its tensors.
 
     Args:
         content: bytes of the .tflite file.
         threads: for the operators of this interpreter.
+        shapes: by the inputs' names, as name_tensors gives them, what a shape without the batch axis shall be. Sides
+            that the file leaves open are set, and the batch to 1; what does not fit is left as it is.
 
     Returns:
         A tflite Interpreter.
 
     Raises:
-        RuntimeError: neither runtime is installed.
+        RuntimeError: there is no runtime that can be used; says why.
         ValueError: the bytes are not a usable model.
     """
     interpreter = _interpreter_class()(model_content=content, num_threads=threads)
     try:
+        for name, detail in name_tensors(interpreter.get_input_details()).items():
+            shape = _fit_shape(detail, (shapes or {}).get(name))
+            if shape is not None:
+                interpreter.resize_tensor_input(detail["index"], shape)
         interpreter.allocate_tensors()
     except RuntimeError as error:
         raise ValueError(f"tensors could not be allocated: {error}") from error
     return interpreter
+
+
+def name_tensors(details: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """An interpreter's details of tensors, by the names that manifests have, see strip_decorations."""
+    return dict(zip(strip_decorations([detail["name"] for detail in details]), details, strict=True))
+
+
+def strip_decorations(names: list[str]) -> list[str]:
+    """Tensors' names without what converters add to them: serving_default_image:0 -> image.
+
+    Where two would then be the same, as of StatefulPartitionedCall:0 and :1, the whole names are kept.
+    """
+    short = [name.removeprefix("serving_default_").split(":")[0] for name in names]
+    return [one if short.count(one) == 1 else name for one, name in zip(short, names, strict=True)]
+
+
+def _fit_shape(detail: dict[str, Any], wanted: tuple[int, ...] | None) -> list[int] | None:
+    """The shape that an input must be set to; None where nothing is to be set or it cannot be the wanted one."""
+    now = [int(side) for side in detail["shape"]]
+    signature = [int(side) for side in detail.get("shape_signature", now)]
+    if wanted is None or len(now) != len(wanted) + 1 or len(signature) != len(now):
+        return None
+    shape = [1, *wanted]
+    open_sides = [side < 0 or index == 0 for index, side in enumerate(signature)]
+    fits = all(free or side == fixed for free, side, fixed in zip(open_sides, shape, now, strict=True))
+    return shape if fits and shape != now else None
 
 
 def _interpreter_class() -> Any:

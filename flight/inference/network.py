@@ -8,12 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flight.bundle import Bundle, BundleError, DropoutMask, NetworkFile
-from flight.inference.interpreter import make_interpreter
+from flight.inference.interpreter import make_interpreter, name_tensors, strip_decorations
 from flight.inference.masks import Masks, MaskTensor
+from flight.inference.model_file import read_graph
 from flight.inference.orientations import apply_orientation, undo_orientation
+from flight.inference.output_kind import expected_channels, find_contradiction, make_scores
+from flight.inference.pixels import PixelInput
 
-# Of an int8 tensor: 256 steps of it stay far inside float32, and the softmax of such scores is exact.
+# Of an integer tensor: 256 steps of it stay far inside float32, and the softmax of such scores is exact.
 _LARGEST_SCALE = 1e30
+_PROBE_SEED = 0x5052_4F42  # "PROB"; the same for all networks
 
 
 class NetworkFaultError(Exception):
@@ -23,7 +27,8 @@ class NetworkFaultError(Exception):
 class Network:
     """A loaded network. Not thread-safe.
 
-    Tensors are found by the names in the manifest, never by position: converters reorder inputs.
+    Tensors are found by the names in the manifest, never by position: converters reorder inputs. What the manifest says
+    of the output and of the pixels is compared with what the network does with an image of noise.
 
     Args:
         file: the network and its tensors' names, from the bundle.
@@ -34,7 +39,8 @@ class Network:
         orientations: the passes take this many orientations of the image in turn, see inference.orientations.
 
     Raises:
-        BundleError: the file is not a TFLite model, or its tensors are not those of the manifest.
+        BundleError: the file is not a TFLite model, or its tensors, its output or its pixels are not those of the
+            manifest.
     """
 
     def __init__(
@@ -47,24 +53,31 @@ class Network:
         orientations: int = 1,
     ) -> None:
         self.name = file.name
+        self._index = index
         self._orientations = orientations
         self._images: list[NDArray[Any]] = []  # one per orientation
+        self._classes = classes
+        self._kind = file.output
+        self._pixels = PixelInput(file.pixels, shape[2])
+        masks = {mask.input: mask.shape for mask in file.dropout_masks}
         try:
-            self._interpreter = make_interpreter(file.content, threads)
+            self._interpreter = make_interpreter(file.content, threads, {file.image_input: shape, **masks})
         except ValueError as error:
             raise BundleError(f"network {file.name}: not a TFLite model that can run here ({error})") from error
-        inputs = {_strip_decoration(detail["name"]): detail for detail in self._interpreter.get_input_details()}
-        outputs = {_strip_decoration(detail["name"]): detail for detail in self._interpreter.get_output_details()}
-        self._image = _bind_tensor(file.name, inputs, file.image_input, shape)
-        self._scores = _bind_tensor(file.name, outputs, file.scores_output, (*shape[:2], classes))
+        inputs = name_tensors(self._interpreter.get_input_details())
+        outputs = name_tensors(self._interpreter.get_output_details())
+        self._image = _bind_image(file, index, inputs, shape, self._pixels)
+        self._scores = _bind_output(file, outputs, shape[:2], classes)
         # Whether integers are all that it computes with, which a scale alone cannot make infinite: see _bind_tensor.
-        self._integer = file.quantization == "int8" or self._scores["dtype"] == np.int8
+        self._integer = file.quantization != "float32" or self._scores["dtype"] != np.float32
         self._masks = [_bind_tensor(file.name, inputs, mask.input, mask.shape) for mask in file.dropout_masks]
-        unbound = set(inputs) - {file.image_input, *(mask.input for mask in file.dropout_masks)}
+        unbound = set(inputs) - {file.image_input, *masks}
         if unbound:
             raise BundleError(f"network {file.name}: inputs that the manifest does not name: {sorted(unbound)}")
         tensors = [_describe_mask(mask, detail) for mask, detail in zip(file.dropout_masks, self._masks, strict=True)]
         self.masks = Masks(tensors, index)
+        self._source = _find_source(file)
+        self.check_output(_make_probe(shape))
 
     @property
     def stochastic(self) -> bool:
@@ -79,7 +92,7 @@ class Network:
             seed: of the frame, 0..2^64-1.
             passes: how many will be run.
         """
-        pixels = _quantize(image, self._image)
+        pixels = _quantize(self._pixels.scale(image), self._image)
         self._images = [apply_orientation(pixels, number)[None] for number in range(min(self._orientations, passes))]
         self.masks.begin(seed, passes, len(self._images))
 
@@ -133,22 +146,50 @@ class Network:
         Returns:
             (K, H, W) float32 raw scores (logits), of orientation 0.
         """
-        for detail in self._masks:
-            ones = _quantize(np.ones(detail["shape"], dtype=np.float32), detail)
-            self._interpreter.set_tensor(detail["index"], ones)
+        self._keep_all()
         return self._run(0)
+
+    def check_output(self, image: NDArray[np.float32]) -> None:
+        """Compare what the network gives for an image, without dropout, with what the manifest says of its output.
+
+        Args:
+            image: (H, W, C) float32 in [0, 1]; becomes the image of the last `begin`.
+
+        Raises:
+            BundleError: they do not fit, or the network cannot be run.
+        """
+        self.begin(image, 0, 1)
+        self._keep_all()
+        try:
+            values = self._invoke(0)
+        except (RuntimeError, ValueError) as error:
+            raise BundleError(f"network {self.name}: not a TFLite model that can run here ({error})") from error
+        problem = find_contradiction(values, self._kind, self._integer, self._source)
+        if problem is not None:
+            raise BundleError(f"network {self.name}: manifest.networks[{self._index}].output: {problem}")
 
     def _run(self, orientation: int) -> NDArray[np.float32]:
         """Run the network with the masks that were set."""
-        self._interpreter.set_tensor(self._image["index"], self._images[orientation])
-        self._interpreter.invoke()
-        scores = _dequantize(self._interpreter.get_tensor(self._scores["index"])[0], self._scores)
-        finite = np.isfinite(scores)
+        values = self._invoke(orientation)
+        finite = np.isfinite(values)
         if not finite.all():
             if self._integer:
                 raise NetworkFaultError(f"network {self.name}: scores: expected finite ones of int8, got others")
-            scores[:, ~finite.all(axis=0)] = np.nan
-        return undo_orientation(scores, orientation)
+            values[:, ~finite.all(axis=0)] = np.nan
+        return undo_orientation(make_scores(values, self._kind, self._classes, self._integer), orientation)
+
+    def _invoke(self, orientation: int) -> NDArray[np.float32]:
+        """Run the interpreter; returns its output, (C, H, W)."""
+        self._interpreter.set_tensor(self._image["index"], self._images[orientation])
+        self._interpreter.invoke()
+        values = self._interpreter.get_tensor(self._scores["index"])
+        return _dequantize(values.reshape(*self._images[orientation].shape[1:3], -1), self._scores)
+
+    def _keep_all(self) -> None:
+        """Set all masks to 1."""
+        for detail in self._masks:
+            ones = _quantize(np.ones(detail["shape"], dtype=np.float32), detail)
+            self._interpreter.set_tensor(detail["index"], ones)
 
 
 def load_networks(bundle: Bundle, threads: int) -> list[Network]:
@@ -171,9 +212,52 @@ def load_networks(bundle: Bundle, threads: int) -> list[Network]:
     ]
 
 
-def _strip_decoration(name: str) -> str:
-    """A tensor's name without what converters add to it: serving_default_image:0 -> image."""
-    return name.removeprefix("serving_default_").split(":")[0]
+def _make_probe(shape: tuple[int, int, int]) -> NDArray[np.float32]:
+    """An image on which a network shows what its output is: noise, from black to white."""
+    words = np.random.PCG64(_PROBE_SEED).random_raw(int(np.prod(shape)))
+    return ((np.asarray(words, dtype=np.uint64) >> np.uint64(40)).astype(np.float32) / np.float32(2**24)).reshape(shape)
+
+
+def _find_source(file: NetworkFile) -> str | None:
+    """Name of the operator that computes the output; None where the file does not tell."""
+    try:
+        graph = read_graph(file.content)
+    except ValueError:
+        return None
+    names = strip_decorations(list(graph.tensors))
+    source = graph.find_source(graph.tensors[names.index(file.scores_output)]) if file.scores_output in names else None
+    return None if source is None else source.name
+
+
+def _bind_image(
+    file: NetworkFile, index: int, inputs: dict[str, Any], shape: tuple[int, int, int], pixels: PixelInput
+) -> dict[str, Any]:
+    """The details of the image's tensor. A uint8 one without a scale takes the values as they are."""
+    name = file.image_input
+    detail = inputs.get(name)
+    if detail is not None and detail["dtype"] == np.uint8 and detail["quantization"][0] == 0.0:
+        inputs = {**inputs, name: {**detail, "quantization": (1.0, 0)}}
+    detail = _bind_tensor(file.name, inputs, name, shape)
+    if detail["dtype"] != np.float32:
+        problem = pixels.find_contradiction(detail["dtype"], *detail["quantization"])
+        if problem is not None:
+            raise BundleError(f"network {file.name}: manifest.networks[{index}].pixels: {problem}")
+    return detail
+
+
+def _bind_output(file: NetworkFile, outputs: dict[str, Any], size: tuple[int, int], classes: int) -> dict[str, Any]:
+    """The details of the output's tensor: (1, H, W, C), or as (1, H W, C) or (1, H, W) what holds the same values.
+
+    Which numbers of channels C fit depends on the kind of output.
+    """
+    height, width = size
+    channels = expected_channels(file.output, classes)
+    shapes = {(height, width, count) for count in channels} | {(height * width, count) for count in channels}
+    if 1 in channels:
+        shapes.add((height, width))
+    detail = outputs.get(file.scores_output)
+    found = () if detail is None else tuple(int(side) for side in detail["shape"][1:])
+    return _bind_tensor(file.name, outputs, file.scores_output, found if found in shapes else (*size, channels[0]))
 
 
 def _bind_tensor(network: str, details: dict[str, Any], name: str, shape: tuple[int, ...]) -> dict[str, Any]:
@@ -182,11 +266,14 @@ def _bind_tensor(network: str, details: dict[str, Any], name: str, shape: tuple[
         raise BundleError(f"network {network}: expected a tensor {name}, got {', '.join(sorted(details))}")
     detail: dict[str, Any] = details[name]
     place = f"network {network}: tensor {name}"
-    if tuple(int(side) for side in detail["shape"]) != (1, *shape):
-        raise BundleError(f"{place}: expected shape {(1, *shape)}, got {tuple(detail['shape'])}")
-    if detail["dtype"] not in (np.int8, np.float32):
-        raise BundleError(f"{place}: expected int8 or float32, got {detail['dtype'].__name__}")
-    if detail["dtype"] == np.int8:
+    found = tuple(int(side) for side in detail["shape"])
+    if detail["dtype"] not in (np.int8, np.uint8, np.float32):
+        hint = " (a map of classes has no scores)" if np.issubdtype(detail["dtype"], np.integer) else ""
+        raise BundleError(f"{place}: expected int8, uint8 or float32, got {detail['dtype'].__name__}{hint}")
+    if found != (1, *shape):
+        hint = " (channels come first: convert it to NHWC)" if found == (1, *shape[-1:], *shape[:-1]) else ""
+        raise BundleError(f"{place}: expected shape {(1, *shape)}, got {found}{hint}")
+    if detail["dtype"] != np.float32:
         scale, _ = detail["quantization"]
         if not 0.0 < scale <= _LARGEST_SCALE:
             raise BundleError(f"{place}: quantization: expected a scale in (0, {_LARGEST_SCALE:g}], got {scale:g}")
@@ -204,7 +291,9 @@ def _quantize(values: NDArray[np.float32], detail: dict[str, Any]) -> NDArray[An
     if detail["dtype"] == np.float32:
         return values
     scale, zero_point = detail["quantization"]
-    quantized: NDArray[np.int8] = np.clip(np.rint(values / np.float32(scale)) + zero_point, -128, 127).astype(np.int8)
+    limits = np.iinfo(detail["dtype"])
+    steps = np.rint(values / np.float32(scale)) + zero_point
+    quantized: NDArray[Any] = np.clip(steps, limits.min, limits.max).astype(detail["dtype"])
     return quantized
 
 

@@ -53,7 +53,7 @@ def run_self_test(engine: Engine, progress: Callable[[int], None] | None = None)
 
     Raises:
         BundleError: fewer pixels agree than the manifest requires, all passes of a network with dropout masks gave
-            the same scores, or an image of the self-test cannot be decoded.
+            the same scores, an output is not what the manifest says, or an image of the self-test cannot be decoded.
     """
     bundle = engine.bundle
     test = bundle.self_test
@@ -64,6 +64,7 @@ def run_self_test(engine: Engine, progress: Callable[[int], None] | None = None)
             f"bundle {bundle.name}: self_test.class_map: expected {bundle.height} x {bundle.width}, "
             f"got {expected.shape[0]} x {expected.shape[1]}"
         )
+    engine.check_outputs(image)
     settings = replace(default_settings(bundle), passes=test.passes)
     maps = engine.segment(image, bit_depth=8, centered=True, seed=test.seed, settings=settings, progress=progress)
     stochastic = any(network.dropout_masks for network in bundle.networks)

@@ -268,8 +268,8 @@ def test_a_network_whose_scale_is_no_scale_is_refused(
 ) -> None:
     bundle = load_bundle(shipped_bundle)
 
-    def with_scale(content: bytes, threads: int) -> Any:
-        interpreter = make_interpreter(content, threads)
+    def with_scale(content: bytes, threads: int, *shapes: Any) -> Any:
+        interpreter = make_interpreter(content, threads, *shapes)
         details = [{**detail, "quantization": (scale, 0)} for detail in interpreter.get_output_details()]
         monkeypatch.setattr(interpreter, "get_output_details", lambda: details)
         return interpreter
