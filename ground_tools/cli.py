@@ -6,6 +6,7 @@ import sys
 
 from flight.command_line import CommandParser, examples, run_program
 from ground_tools.commands import (
+    add_closed_form,
     benchmark,
     benchmark_rendering,
     compare,
@@ -17,6 +18,7 @@ from ground_tools.commands import (
     fit_covariance,
     fit_monitor,
     label,
+    parity,
     render,
     train,
     train_chain,
@@ -31,6 +33,8 @@ _COMMANDS = {
     "train-chain": train_chain,
     "compare": compare,
     "export": export,
+    "add-closed-form": add_closed_form,
+    "parity": parity,
     "evaluate": evaluate,
     "evaluate-navigation": evaluate_navigation,
     "fit-covariance": fit_covariance,

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.closed_form_bundle import write_closed_form_bundle
 from tests.tiny_bundle import write_tiny_bundle
 
 SHIPPED_BUNDLE = Path(__file__).parents[1] / "models" / "unet_h"
@@ -81,6 +82,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two networks with dropout, 4 classes, RGB, 32 x 48 px: nothing like the small-body bundle, and fast."""
     return write_tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny", networks=("First", "Second"))
+
+
+@pytest.fixture(scope="session")
+def closed_form_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two small int8 networks with their heads in closed form."""
+    return write_closed_form_bundle(tmp_path_factory.mktemp("bundles") / "closed_form")
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flight.bundle import Bundle, BundleError, DropoutMask, NetworkFile
+from flight.bundle import Bundle, BundleError, NetworkFile
+from flight.closed_form_files import DropoutMask
 from flight.inference.interpreter import make_interpreter, name_tensors, strip_decorations
 from flight.inference.masks import Masks, MaskTensor
 from flight.inference.model_file import read_graph
@@ -66,15 +67,15 @@ class Network:
             raise BundleError(f"network {file.name}: not a TFLite model that can run here ({error})") from error
         inputs = name_tensors(self._interpreter.get_input_details())
         outputs = name_tensors(self._interpreter.get_output_details())
-        self._image = _bind_image(file, index, inputs, shape, self._pixels)
+        self._image = bind_image(file, index, inputs, shape, self._pixels)
         self._scores = _bind_output(file, outputs, shape[:2], classes)
-        # Whether integers are all that it computes with, which a scale alone cannot make infinite: see _bind_tensor.
+        # Whether integers are all that it computes with, which a scale alone cannot make infinite: see bind_tensor.
         self._integer = file.quantization != "float32" or self._scores["dtype"] != np.float32
-        self._masks = [_bind_tensor(file.name, inputs, mask.input, mask.shape) for mask in file.dropout_masks]
+        self._masks = [bind_tensor(file.name, inputs, mask.input, mask.shape) for mask in file.dropout_masks]
         unbound = set(inputs) - {file.image_input, *masks}
         if unbound:
             raise BundleError(f"network {file.name}: inputs that the manifest does not name: {sorted(unbound)}")
-        tensors = [_describe_mask(mask, detail) for mask, detail in zip(file.dropout_masks, self._masks, strict=True)]
+        tensors = [describe_mask(mask, detail) for mask, detail in zip(file.dropout_masks, self._masks, strict=True)]
         self.masks = Masks(tensors, index)
         self._source = _find_source(file)
         self.check_output(_make_probe(shape))
@@ -92,7 +93,7 @@ class Network:
             seed: of the frame, 0..2^64-1.
             passes: how many will be run.
         """
-        pixels = _quantize(self._pixels.scale(image), self._image)
+        pixels = quantize(self._pixels.scale(image), self._image)
         self._images = [apply_orientation(pixels, number)[None] for number in range(min(self._orientations, passes))]
         self.masks.begin(seed, passes, len(self._images))
 
@@ -100,6 +101,10 @@ class Network:
     def frame_arrays(self) -> list[NDArray[Any]]:
         """Arrays that do not change from one `begin` to the next: orientations of the image, what masks are made of."""
         return [*self._images, *self.masks.frame_arrays]
+
+    def check(self) -> None:
+        """Check that the banks of masks are as they were drawn. Raises UpsetError."""
+        self.masks.check()
 
     def float_masks(self, number: int) -> list[NDArray[np.float32]]:
         """Dropout masks of one pass, dequantized, to feed the float network that this one was made from.
@@ -183,12 +188,12 @@ class Network:
         self._interpreter.set_tensor(self._image["index"], self._images[orientation])
         self._interpreter.invoke()
         values = self._interpreter.get_tensor(self._scores["index"])
-        return _dequantize(values.reshape(*self._images[orientation].shape[1:3], -1), self._scores)
+        return dequantize(values.reshape(*self._images[orientation].shape[1:3], -1), self._scores)
 
     def _keep_all(self) -> None:
         """Set all masks to 1."""
         for detail in self._masks:
-            ones = _quantize(np.ones(detail["shape"], dtype=np.float32), detail)
+            ones = quantize(np.ones(detail["shape"], dtype=np.float32), detail)
             self._interpreter.set_tensor(detail["index"], ones)
 
 
@@ -229,15 +234,26 @@ def _find_source(file: NetworkFile) -> str | None:
     return None if source is None else source.name
 
 
-def _bind_image(
+def bind_image(
     file: NetworkFile, index: int, inputs: dict[str, Any], shape: tuple[int, int, int], pixels: PixelInput
 ) -> dict[str, Any]:
-    """The details of the image's tensor. A uint8 one without a scale takes the values as they are."""
+    """Find the tensor of the image. A uint8 one without a scale takes the values as they are.
+
+    Args:
+        file: the network.
+        index: of the network in the bundle, for messages.
+        inputs: the interpreter's details by name.
+        shape: height, width and channels of the input.
+        pixels: how pixels become inputs.
+
+    Raises:
+        BundleError: there is none of this shape, or it was made for other pixels.
+    """
     name = file.image_input
     detail = inputs.get(name)
     if detail is not None and detail["dtype"] == np.uint8 and detail["quantization"][0] == 0.0:
         inputs = {**inputs, name: {**detail, "quantization": (1.0, 0)}}
-    detail = _bind_tensor(file.name, inputs, name, shape)
+    detail = bind_tensor(file.name, inputs, name, shape)
     if detail["dtype"] != np.float32:
         problem = pixels.find_contradiction(detail["dtype"], *detail["quantization"])
         if problem is not None:
@@ -257,11 +273,21 @@ def _bind_output(file: NetworkFile, outputs: dict[str, Any], size: tuple[int, in
         shapes.add((height, width))
     detail = outputs.get(file.scores_output)
     found = () if detail is None else tuple(int(side) for side in detail["shape"][1:])
-    return _bind_tensor(file.name, outputs, file.scores_output, found if found in shapes else (*size, channels[0]))
+    return bind_tensor(file.name, outputs, file.scores_output, found if found in shapes else (*size, channels[0]))
 
 
-def _bind_tensor(network: str, details: dict[str, Any], name: str, shape: tuple[int, ...]) -> dict[str, Any]:
-    """The interpreter's details of the tensor `name`, after checks of its shape and dtype."""
+def bind_tensor(network: str, details: dict[str, Any], name: str, shape: tuple[int, ...]) -> dict[str, Any]:
+    """Find a tensor by its name, and check its shape and dtype.
+
+    Args:
+        network: name of the network, for messages.
+        details: the interpreter's, by name.
+        name: of the tensor.
+        shape: that it must have, without the batch axis.
+
+    Raises:
+        BundleError: there is no such tensor.
+    """
     if name not in details:
         raise BundleError(f"network {network}: expected a tensor {name}, got {', '.join(sorted(details))}")
     detail: dict[str, Any] = details[name]
@@ -280,14 +306,26 @@ def _bind_tensor(network: str, details: dict[str, Any], name: str, shape: tuple[
     return detail
 
 
-def _describe_mask(mask: DropoutMask, detail: dict[str, Any]) -> MaskTensor:
+def describe_mask(mask: DropoutMask, detail: dict[str, Any]) -> MaskTensor:
+    """What the masks of an input are like.
+
+    Args:
+        mask: from the manifest.
+        detail: the interpreter's, of its tensor.
+    """
     # Inverted dropout: kept units are scaled by 1 / keep probability.
-    kept, dropped = _quantize(np.array([1.0 / mask.keep_probability, 0.0], dtype=np.float32), detail)
+    kept, dropped = quantize(np.array([1.0 / mask.keep_probability, 0.0], dtype=np.float32), detail)
     size = int(np.prod(mask.shape))
     return MaskTensor(size, mask.keep_probability, kept.item(), dropped.item(), np.dtype(detail["dtype"]))
 
 
-def _quantize(values: NDArray[np.float32], detail: dict[str, Any]) -> NDArray[Any]:
+def quantize(values: NDArray[np.float32], detail: dict[str, Any]) -> NDArray[Any]:
+    """Values as a tensor holds them.
+
+    Args:
+        values: float32.
+        detail: the interpreter's, of the tensor.
+    """
     if detail["dtype"] == np.float32:
         return values
     scale, zero_point = detail["quantization"]
@@ -297,8 +335,16 @@ def _quantize(values: NDArray[np.float32], detail: dict[str, Any]) -> NDArray[An
     return quantized
 
 
-def _dequantize(values: NDArray[Any], detail: dict[str, Any]) -> NDArray[np.float32]:
-    """(H, W, K) from the interpreter to (K, H, W) float32; one plane per class makes the sums over classes fast."""
+def dequantize(values: NDArray[Any], detail: dict[str, Any]) -> NDArray[np.float32]:
+    """What a tensor holds, as planes: one plane per class makes the sums over classes fast.
+
+    Args:
+        values: (H, W, K) from the interpreter.
+        detail: the interpreter's, of the tensor.
+
+    Returns:
+        (K, H, W) float32.
+    """
     planes = np.ascontiguousarray(values.transpose(2, 0, 1)).astype(np.float32)
     if detail["dtype"] != np.float32:
         scale, zero_point = detail["quantization"]

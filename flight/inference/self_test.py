@@ -80,11 +80,14 @@ def run_self_test(engine: Engine, progress: Callable[[int], None] | None = None)
         )
     digest = hashlib.sha256(repr(engine.masks_checksum()).encode("ascii"))
     _update_digest(digest, maps, bundle, settings)
-    settings = replace(settings, passes=1)
-    for number, exercise in enumerate(make_exercise_images(image)):
-        seed = (test.seed + 1 + number) % 2**64
-        answer = engine.segment(exercise, bit_depth=8, centered=True, seed=seed, settings=settings, progress=progress)
-        _update_digest(digest, answer, bundle, settings)
+    for kind in engine.kinds:
+        settings = replace(settings, passes=1, engine=kind)
+        for number, exercise in enumerate(make_exercise_images(image)):
+            seed = (test.seed + 1 + number) % 2**64
+            answer = engine.segment(
+                exercise, bit_depth=8, centered=True, seed=seed, settings=settings, progress=progress
+            )
+            _update_digest(digest, answer, bundle, settings)
     return SelfTestResult(agreement, digest.hexdigest())
 
 

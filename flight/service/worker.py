@@ -106,6 +106,7 @@ def process_frame(engine: Engine, job: FrameJob, progress: Callable[[int], None]
         topics=topics,
         map_to_sensor=list(maps.map_to_sensor),
         passes_used=maps.passes_used,
+        engine=maps.engine,
         flags=list(maps.flags),
         timing_ms=maps.timing_ms,
         planes=tuple(planes),
@@ -218,7 +219,7 @@ class JobHandler:
         frames = self._make_rehearsal()
         self._rehearse(frames[0])
         gc.collect()
-        guard = MemoryGuard()
+        guard = MemoryGuard(self._engine.constants)
         # From here on the collector leaves alone what is there already, and does not write its marks there.
         gc.freeze()
         for frame in frames[1:]:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import sys
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from flight.bundle import Bundle, DropoutMask, NetworkFile, load_bundle, write_sums
-from flight.inference.engine import Engine
+from flight.bundle import Bundle, NetworkFile, load_bundle, write_sums
+from flight.closed_form_files import DropoutMask
 from flight.inference.interpreter import make_interpreter
 from flight.inference.network import Network
-from flight.inference.self_test import decode_test_image
-from flight.settings import default_settings
 from ground_tools.datasets.store import png_bytes, read_description
+from ground_tools.export.bundle_folder import put_in_place, record_self_test, write_manifest
 from ground_tools.export.bundle_sets import (
     BundleSet,
     choose,
@@ -31,6 +29,7 @@ from ground_tools.export.bundle_sets import (
     validation_images,
 )
 from ground_tools.export.card import card, description, limits
+from ground_tools.export.closed_form_bundle import write_closed_form
 from ground_tools.export.conversion import convert
 from ground_tools.export.figures import BundleFigures, Choices, ParityFigures, TemperatureFigures, plain_metrics
 from ground_tools.export.graph import (
@@ -116,18 +115,18 @@ def write_bundle(
         networks, temperature, parity = _export_networks(trained, ranges, sets, unseen, folder)
         manifest = _manifest(trained, networks, parity, name, version, passes)
         _add_self_test(folder, manifest, self_test)
-        _write_manifest(folder, manifest)
+        write_manifest(folder, manifest)
         choices = choose(load_bundle(folder), sets, passes)
         _add_choices(manifest, choices)
-        _write_manifest(folder, manifest)
+        write_manifest(folder, manifest)
         bundle = load_bundle(folder)
         tests = {bundle_set.name: measure(bundle, bundle_set, passes) for bundle_set in sets}
         manifest["metrics"] = plain_metrics(BundleFigures(temperature, choices.validation, tests, parity))
-        _record_self_test(folder, manifest)
+        record_self_test(folder, manifest)
         (folder / "card.md").write_text(card(manifest), encoding="utf-8")
         write_sums(folder)
         load_bundle(folder)
-        _put_in_place(folder, out)
+        put_in_place(folder, out)
     return load_bundle(out)
 
 
@@ -151,19 +150,6 @@ def _in_order(trained: list[TrainedNetwork]) -> list[TrainedNetwork]:
     if roles != ["UNetAS", "UNetS"]:
         raise ValueError(f"--network: expected one network, or UNetS and UNetAS, got {' and '.join(roles)}")
     return sorted(trained, key=lambda network: network.role, reverse=True)
-
-
-def _put_in_place(folder: Path, out: Path) -> None:
-    """Replace a bundle by renaming, so that there is a whole one at any moment but the one between two renames."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part, old = out.with_name(f".{out.name}.part"), out.with_name(f".{out.name}.old")
-    for leftover in (part, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    shutil.copytree(folder, part)
-    if out.exists():
-        out.rename(old)
-    part.rename(out)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _export_networks(
@@ -200,7 +186,7 @@ def _export_network(
     content = convert(module, ranges, shapes, keep)
     file = f"{network.role}.tflite"
     (folder / file).write_bytes(content)
-    entry = {
+    entry: dict[str, Any] = {
         "role": network.role,
         "file": file,
         "sha256": hashlib.sha256(content).hexdigest(),
@@ -212,6 +198,9 @@ def _export_network(
             for mask, shape, p in zip(MASK_INPUTS, shapes, keep, strict=True)
         ],
     }
+    closed_form = write_closed_form(_network_file(entry, content), ranges, folder)
+    if closed_form is not None:
+        entry["closed_form"] = closed_form
     return entry, report(scores, truth, factor), _parity(module, entry, content, unseen)
 
 
@@ -221,12 +210,16 @@ def output_name(content: bytes) -> str:
     return str(detail["name"]).split(":")[0]
 
 
-def _parity(module: Any, entry: dict[str, Any], content: bytes, images: np.ndarray) -> ParityFigures:
-    """int8 against the float32 graph, pass by pass with the very same dropout masks."""
+def _network_file(entry: dict[str, Any], content: bytes) -> NetworkFile:
     masks = tuple(DropoutMask(m["input"], tuple(m["shape"]), m["keep_probability"]) for m in entry["dropout_masks"])
-    file = NetworkFile(
+    return NetworkFile(
         entry["role"], content, entry["image_input"], entry["scores_output"], masks, entry["quantization"]
     )
+
+
+def _parity(module: Any, entry: dict[str, Any], content: bytes, images: np.ndarray) -> ParityFigures:
+    """int8 against the float32 graph, pass by pass with the very same dropout masks."""
+    file = _network_file(entry, content)
     _, height, width, channels = images.shape
     network = Network(file, 0, (height, width, channels), len(CLASS_NAMES), 2)
     same, squares = [], []
@@ -304,23 +297,3 @@ def _add_self_test(folder: Path, manifest: dict[str, Any], image: np.ndarray) ->
         "passes": _SELF_TEST_PASSES,
         "minimum_agreement": _SELF_TEST_AGREEMENT,
     }
-
-
-def _record_self_test(folder: Path, manifest: dict[str, Any]) -> None:
-    """Put the class map that the final bundle gives for the self-test's image in its place."""
-    _write_manifest(folder, manifest)
-    bundle = load_bundle(folder)
-    engine = Engine(bundle)
-    settings = replace(default_settings(bundle), passes=bundle.self_test.passes)
-    image = decode_test_image(bundle, bundle.self_test.image, "image")
-    maps = engine.segment(image, bit_depth=8, centered=True, seed=bundle.self_test.seed, settings=settings)
-    engine.close()
-    content = png_bytes(maps.class_map)
-    (folder / "self_test_class_map.png").write_bytes(content)
-    manifest["self_test"]["class_map_sha256"] = hashlib.sha256(content).hexdigest()
-    _write_manifest(folder, manifest)
-
-
-def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-    write_sums(folder)

@@ -204,7 +204,7 @@ def test_planes_that_are_sent_hold_finite_numbers_only(engine: Engine, monkeypat
     """Whatever a network says: NaN, infinities of both signs, numbers beyond float32."""
     random = np.random.default_rng(1)
     kinds = np.array([np.nan, np.inf, -np.inf, 3e38, -3e38], dtype=np.float32)
-    plain = network_module._dequantize
+    plain = network_module.dequantize
 
     def spoilt(values: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
         scores = plain(values, detail)
@@ -212,7 +212,7 @@ def test_planes_that_are_sent_hold_finite_numbers_only(engine: Engine, monkeypat
         scores[spots] = random.choice(kinds, int(spots.sum()))
         return scores
 
-    monkeypatch.setattr(network_module, "_dequantize", spoilt)
+    monkeypatch.setattr(network_module, "dequantize", spoilt)
     maps = segment(engine)
     assert (maps.enhanced_class_map == 4).any()
     for topic in TOPIC_PLANES:
