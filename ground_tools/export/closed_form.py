@@ -19,7 +19,9 @@ from flight.bundle import NetworkFile
 from flight.inference.interpreter import make_interpreter, name_tensors
 from flight.inference.masks import Masks
 from flight.inference.network import describe_mask
+from flight.inference.pixels import PixelInput
 from ground_tools.export.linear_head import LinearHead, covariance_kernels, fold
+from ground_tools.export.recalibration import recalibrate
 from ground_tools.export.tflite_graph import GraphWriter, Operators, Quantization, SourceGraph
 
 SCORE_STEP = 0.05
@@ -164,6 +166,7 @@ def build_closed_form(
         ValueError: see split_network.
     """
     parts = split_network(file)
+    _recalibrate(parts, file, images)
     low, high = _score_ranges(parts, file, images)
     return ClosedFormFiles(
         _features_file(parts, file.image_input),
@@ -171,6 +174,27 @@ def build_closed_form(
         _covariance_file(parts, stride),
         tuple(parts.masks),
     )
+
+
+def _network_inputs(file: NetworkFile, images: np.ndarray) -> list[np.ndarray]:
+    scaling = PixelInput(file.pixels, images.shape[-1])
+    return [scaling.scale(image) for image in images]
+
+
+def _recalibrate(parts: _Parts, file: NetworkFile, images: np.ndarray) -> None:
+    """Give all that leads to the head, and the means in it, the ranges in which they are rounded least."""
+    generator = np.random.default_rng(0)
+    inputs = []
+    for image in _network_inputs(file, images):
+        values = {file.image_input: image[None]}
+        for mask in file.dropout_masks:
+            # The head's own masks are 1: the covariance needs the means.
+            of_pass = mask.input in parts.masks
+            kept = generator.random((1, *mask.shape)) < mask.keep_probability
+            values[mask.input] = (kept / mask.keep_probability if of_pass else np.ones(kept.shape)).astype(np.float32)
+        inputs.append(values)
+    tensors = _needed_for(parts.source, parts.tail) | {output for _, _, output in parts.convolutions[:-1]}
+    recalibrate(parts.source, file.content, tensors, inputs)
 
 
 def _features_file(parts: _Parts, image: str) -> bytes:
@@ -211,7 +235,7 @@ def _score_ranges(parts: _Parts, file: NetworkFile, images: np.ndarray) -> tuple
     scale, zero_point = tail_detail["quantization"]
     kernels = [tf.constant(kernel.transpose(1, 2, 3, 0), tf.float32) for kernel in parts.head.kernels]
     found = []
-    for seed, image in enumerate(images):
+    for seed, image in enumerate(_network_inputs(file, images)):
         step, zero = image_detail["quantization"]
         features.set_tensor(image_detail["index"], Quantization(step, zero).quantize(image)[None])
         features.invoke()

@@ -80,6 +80,20 @@ class SourceGraph:
         found = self.graph.tensors[tensor].quantization
         return Quantization(float(found.scale[0]), int(found.zeroPoint[0]))
 
+    def set_quantization(self, tensor: int, quantization: Quantization) -> None:
+        """Give a tensor that is computed other steps."""
+        self.graph.tensors[tensor].quantization = _parameters(np.array([quantization.scale]), [quantization.zero_point])
+
+    def set_bias(self, bias: int, kernel: int, input_scale: float) -> None:
+        """Put a bias into the steps of the accumulator of an input with this scale."""
+        values = self.weights(bias)
+        scales = input_scale * np.asarray(self.graph.tensors[kernel].quantization.scale, dtype=np.float64)
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(np.rint(values / scales).astype(np.int32).tobytes(), dtype=np.uint8)
+        self.model.buffers.append(buffer)
+        entry = self.graph.tensors[bias]
+        entry.buffer, entry.quantization = len(self.model.buffers) - 1, _parameters(scales, [0] * len(scales))
+
     def is_int8(self, tensor: int) -> bool:
         """Whether a tensor is of int8."""
         return bool(self.graph.tensors[tensor].type == schema.TensorType.INT8)

@@ -15,6 +15,8 @@ from flight.inference.interpreter import make_interpreter, name_tensors
 from flight.inference.network import load_networks, quantize
 from ground_tools.export.closed_form import SCORE_STEP, split_network
 from ground_tools.export.linear_head import LinearHead, covariance_kernels, fold, pairs
+from ground_tools.export.recalibration import best_range, float_twin
+from ground_tools.export.tflite_graph import SourceGraph
 from tests.closed_form_bundle import KEEP, small_network
 
 
@@ -155,3 +157,49 @@ def test_a_network_without_a_linear_head_is_told_apart(plain_bundle: Path, tiny_
         with pytest.raises(ValueError, match="expected int8 convolutions with dropout masks between them at its end"):
             split_network(load_bundle(folder).networks[0])
     assert split_network(small_network(0)).head.keep == KEEP[1:]
+
+
+# Ranges
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1000), outlier=st.floats(5.0, 100.0))
+def test_a_range_gives_up_what_is_rare(seed: int, outlier: float) -> None:
+    values = np.random.default_rng(seed).normal(size=20_000)
+    values[0] = outlier
+    found, widest = best_range(values), (outlier - values.min()) / 255
+
+    def error(scale: float, zero_point: int) -> float:
+        steps = np.clip(np.rint(values / scale) + zero_point, -128, 127)
+        return float(np.mean(((steps - zero_point) * scale - values) ** 2))
+
+    assert found.scale <= widest * 1.001
+    assert error(found.scale, found.zero_point) <= error(widest, round(-128 - values.min() / widest)) * 1.001
+    assert -128 <= found.zero_point <= 127
+
+
+def test_values_of_one_sign_have_zero_at_the_end_of_their_range() -> None:
+    assert best_range(np.linspace(0.0, 4.0, 999)).zero_point == -128
+    assert best_range(np.linspace(0.0, 4.0, 999)).scale == pytest.approx(4.0 / 255, rel=0.11)
+
+
+def test_the_float_twin_is_the_network_without_rounding() -> None:
+    network = small_network(3)
+    source = SourceGraph(network.content)
+    scores = source.find("scores")
+    twin, whole = (make_interpreter(each, 1) for each in (float_twin(network.content, [scores]), network.content))
+    generator = np.random.default_rng(2)
+    inputs, quantized = name_tensors(twin.get_input_details()), name_tensors(whole.get_input_details())
+    for name, detail in inputs.items():
+        shape = detail["shape"]
+        values = generator.random(shape) if name == "image" else (generator.random(shape) < 0.7).astype(float)
+        twin.set_tensor(detail["index"], values.astype(np.float32))
+        whole.set_tensor(quantized[name]["index"], quantize(values.astype(np.float32), quantized[name]))
+    twin.invoke()
+    whole.invoke()
+    exact = twin.get_tensor(twin.get_output_details()[0]["index"])
+    (output,) = whole.get_output_details()
+    scale, zero_point = output["quantization"]
+    rounded = (whole.get_tensor(output["index"]).astype(np.float32) - zero_point) * scale
+    assert np.abs(rounded - exact).mean() < 0.08
+    assert exact.std() > 0.3
