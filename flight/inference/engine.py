@@ -97,6 +97,7 @@ class Engine:
         self._closed_forms = load_closed_forms(bundle, each)
         shape = (len(bundle.classes), bundle.height, bundle.width)
         self._noise = HeadNoise(shape) if self._closed_forms else None
+        self._scratch = np.empty(shape, dtype=np.float32)
         self._used: list[Network] | list[ClosedFormNetwork] = self._networks
         self._pool = ThreadPoolExecutor(count if self._parallel else 1, thread_name_prefix="network")
         self._pass_seconds = 0.0
@@ -265,9 +266,9 @@ class Engine:
         assert self._noise is not None
         for sample in range(0, plan.samples, 2):
             noise = self._noise.draw(number, sample // 2)
-            accumulator.add(scores + noise)
+            accumulator.add(np.add(scores, noise, out=self._scratch))
             if sample + 1 < plan.samples:
-                accumulator.add(np.subtract(scores, noise, out=noise))
+                accumulator.add(np.subtract(scores, noise, out=self._scratch))
 
     def _make_maps(self, plan: _FramePlan, accumulator: Accumulator, passes: int, settings: Settings) -> Maps:
         """The maps of the passes run so far, without timing_ms."""

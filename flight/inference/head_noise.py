@@ -127,6 +127,8 @@ class HeadNoise:
         self._shape = shape
         self._normals = draw_normals(_POOL_LENGTH + shape[1] * shape[2])
         self._factor: NDArray[np.float32] = np.zeros((0, *shape[1:]), dtype=np.float32)
+        self._noise = np.empty(shape, dtype=np.float32)
+        self._term = np.empty(shape[1:], dtype=np.float32)
         self._offsets: NDArray[np.int64] = np.zeros((0, 0, shape[0]), dtype=np.int64)
 
     @property
@@ -170,13 +172,12 @@ class HeadNoise:
             pair: 0..ceil(samples / 2)-1.
 
         Returns:
-            (K, H, W) float32, new.
+            (K, H, W) float32, overwritten by the next draw.
         """
         classes, height, width = self._shape
         starts = self._offsets[number, pair].tolist()
         numbers = [self._normals[s : s + height * width].reshape(height, width) for s in starts]
-        noise = np.empty(self._shape, dtype=np.float32)
-        term = np.empty(self._shape[1:], dtype=np.float32)
+        noise, term = self._noise, self._term
         for k in range(classes):
             np.multiply(self._factor[_place(k, 0)], numbers[0], out=noise[k])
             for other in range(1, k + 1):

@@ -23,8 +23,11 @@ from flight.inference.pixels import PixelInput
 from ground_tools.export.linear_head import LinearHead, covariance_kernels, fold
 from ground_tools.export.recalibration import recalibrate
 from ground_tools.export.tflite_graph import GraphWriter, Operators, Quantization, SourceGraph
+from ground_tools.foundation.sampling import evenly
 
 SCORE_STEP = 0.05
+# The ranges of many images are those of a few.
+_RANGES_IMAGES = 32
 # Beyond what the images showed, nat.
 _RANGE_MARGIN = 2.0
 COVARIANCE_STRIDE = 2
@@ -166,6 +169,7 @@ def build_closed_form(
         ValueError: see split_network.
     """
     parts = split_network(file)
+    images = images[evenly(len(images), min(_RANGES_IMAGES, len(images)))]
     _recalibrate(parts, file, images)
     low, high = _score_ranges(parts, file, images)
     return ClosedFormFiles(

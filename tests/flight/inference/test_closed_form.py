@@ -202,7 +202,7 @@ def test_draws_follow_the_seed_and_differ_from_pass_to_pass() -> None:
 
     def draws(seed: int) -> np.ndarray:
         noise.begin([identity], np.ones((3, 1), dtype=np.float32), seed, 5, 3)
-        return np.stack([noise.draw(number, pair) for number in range(5) for pair in range(2)])
+        return np.stack([noise.draw(number, pair).copy() for number in range(5) for pair in range(2)])
 
     first = draws(1)
     assert np.array_equal(first, draws(1))
