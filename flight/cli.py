@@ -198,8 +198,11 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 def _segment(arguments: argparse.Namespace) -> None:
     from flight.bundle import load_bundle
-    from flight.client.images import ImageError, read_frame
-    from flight.inference.engine import Engine
+    from flight.libraries import explain_failure
+
+    with explain_failure("libraries of the engine"):
+        from flight.client.images import ImageError, read_frame
+        from flight.inference.engine import Engine
 
     bundle = load_bundle(arguments.bundle)
     settings = _settings(arguments, bundle)
@@ -301,11 +304,15 @@ def _write_maps(out: Path, stem: str, frame: Any, maps: Maps, bundle: Bundle) ->
 
 def _check(arguments: argparse.Namespace) -> None:
     from flight.bundle import BundleError, load_bundle
-    from flight.inference.engine import Engine
-    from flight.inference.self_test import run_self_test
+    from flight.libraries import explain_failure
+
+    with explain_failure("libraries of the engine"):
+        from flight.inference.engine import Engine
+        from flight.inference.self_test import run_self_test
 
     bundle = load_bundle(arguments.bundle)
     print(f"{bundle.name} {bundle.version}, sha256 {bundle.sha256[:16]}...: manifest and file hashes are right")
+    print("classes: " + ", ".join(f"{c.index} {c.name} ({c.role})" for c in bundle.classes))
     engine = Engine(bundle)
     results = [run_self_test(engine) for _ in range(2)]
     engine.close()

@@ -9,6 +9,7 @@ from ground_tools.commands import (
     add_closed_form,
     benchmark,
     benchmark_rendering,
+    bundle,
     compare,
     dataset,
     evaluate,
@@ -35,6 +36,7 @@ _COMMANDS = {
     "export": export,
     "add-closed-form": add_closed_form,
     "parity": parity,
+    "bundle": bundle,
     "evaluate": evaluate,
     "evaluate-navigation": evaluate_navigation,
     "fit-covariance": fit_covariance,
@@ -47,6 +49,7 @@ _EXAMPLES = {
     "ground-tools render --out datasets/procedural": "labelled images of bodies that the project makes itself",
     "ground-tools train --recipe best-encoder --dataset DIR --out DIR": "an encoder, then UNets",
     "ground-tools export --network DIR --dataset DIR --out DIR": "a bundle of int8 networks",
+    "ground-tools bundle net.tflite --classes classes.txt --out DIR": "a bundle around a network of your own",
     "ground-tools evaluate --bundle DIR --dataset DIR": "its figures, from the files that fly",
 }
 

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
+
+from flight.libraries import LibraryError, explain_failure
+
+# Their names as packages of Python and as people install them, in the order of preference.
+_RUNTIMES = {"ai_edge_litert": "ai-edge-litert", "tflite_runtime": "tflite-runtime"}
 
 
 def make_interpreter(content: bytes, threads: int, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Any:
@@ -19,19 +27,47 @@ def make_interpreter(content: bytes, threads: int, shapes: Mapping[str, tuple[in
         A tflite Interpreter.
 
     Raises:
-        RuntimeError: there is no runtime that can be used; says why.
+        LibraryError: there is no runtime that works here; says why.
         ValueError: the bytes are not a usable model.
     """
-    interpreter = _interpreter_class()(model_content=content, num_threads=threads)
-    try:
-        for name, detail in name_tensors(interpreter.get_input_details()).items():
-            shape = _fit_shape(detail, (shapes or {}).get(name))
-            if shape is not None:
-                interpreter.resize_tensor_input(detail["index"], shape)
-        interpreter.allocate_tensors()
-    except RuntimeError as error:
-        raise ValueError(f"tensors could not be allocated: {error}") from error
-    return interpreter
+    make = _interpreter_class()
+    with explain_failure("TFLite runtime"):
+        try:
+            interpreter = make(model_content=content, num_threads=threads)
+            resized = False
+            for name, detail in name_tensors(interpreter.get_input_details()).items():
+                shape = _fit_shape(detail, (shapes or {}).get(name))
+                if shape is not None:
+                    interpreter.resize_tensor_input(detail["index"], shape)
+                    resized = True
+            interpreter.allocate_tensors()
+            if resized:
+                # Of some networks only a run tells how large the output is then.
+                for detail in interpreter.get_input_details():
+                    interpreter.set_tensor(detail["index"], np.zeros(detail["shape"], detail["dtype"]))
+                interpreter.invoke()
+        except (ValueError, RuntimeError) as error:
+            # Not of the runtime, but of the file.
+            problem = " ".join(str(error).split())
+        else:
+            return interpreter
+    raise ValueError(problem)
+
+
+def describe_inputs(content: bytes) -> dict[str, dict[str, Any]]:
+    """The runtime's details of a file's inputs, as the file has them, by the names that manifests have.
+
+    Raises:
+        LibraryError: there is no runtime that works here; says why.
+        ValueError: the bytes are not a usable model.
+    """
+    make = _interpreter_class()
+    with explain_failure("TFLite runtime"):
+        try:
+            return name_tensors(make(model_content=content, num_threads=1).get_input_details())
+        except (ValueError, RuntimeError) as error:
+            problem = " ".join(str(error).split())
+    raise ValueError(problem)
 
 
 def name_tensors(details: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -61,11 +97,16 @@ def _fit_shape(detail: dict[str, Any], wanted: tuple[int, ...] | None) -> list[i
 
 
 def _interpreter_class() -> Any:
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError:
+    """The first runtime that works. Raises LibraryError with what is wrong with each that is installed."""
+    problems = []
+    for package, name in _RUNTIMES.items():
         try:
-            from tflite_runtime.interpreter import Interpreter
-        except ImportError as error:
-            raise RuntimeError("no TFLite runtime: install ai-edge-litert (or tflite-runtime)") from error
-    return Interpreter
+            with explain_failure(name):
+                return importlib.import_module(f"{package}.interpreter").Interpreter
+        except ModuleNotFoundError as error:
+            if error.name != package:
+                problems.append(f"{name}: {error}")
+        except LibraryError as error:
+            problems.append(str(error))
+    wanted = "install ai-edge-litert (or tflite-runtime)"
+    raise LibraryError(f"no TFLite runtime: {'; '.join(problems) or wanted}")

@@ -15,6 +15,7 @@ from flight.inference.model_file import read_graph
 from flight.inference.orientations import apply_orientation, undo_orientation
 from flight.inference.output_kind import expected_channels, find_contradiction, make_scores
 from flight.inference.pixels import PixelInput
+from flight.libraries import LibraryError, explain_failure
 
 # Of an integer tensor: 256 steps of it stay far inside float32, and the softmax of such scores is exact.
 _LARGEST_SCALE = 1e30
@@ -166,8 +167,9 @@ class Network:
         self.begin(image, 0, 1)
         self._keep_all()
         try:
-            values = self._invoke(0)
-        except (RuntimeError, ValueError) as error:
+            with explain_failure("TFLite runtime"):
+                values = self._invoke(0)
+        except LibraryError as error:
             raise BundleError(f"network {self.name}: not a TFLite model that can run here ({error})") from error
         problem = find_contradiction(values, self._kind, self._integer, self._source)
         if problem is not None:

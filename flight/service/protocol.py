@@ -124,10 +124,16 @@ class Ready:
 
 @dataclass(frozen=True)
 class StartFailed:
-    """The worker could not load its bundle, or the self-test failed; it ends."""
+    """The worker could not load its bundle, or the self-test failed; it ends.
+
+    Attributes:
+        message: why.
+        cause: "bundle", or "machine" where no other bundle would do better: a library that cannot be loaded, say.
+    """
 
     KIND: ClassVar = "start_failed"
     message: str = field(metadata=_TEXT)
+    cause: str = field(metadata={"enum": ["bundle", "machine"]})
 
 
 @dataclass(frozen=True)

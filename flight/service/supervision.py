@@ -286,6 +286,8 @@ def _describe_exit(status: int) -> str:
     """Describe a process's exit status; negative numbers are signals."""
     if status >= 0:
         return f"exit status {status}"
+    if -status == signal.SIGILL:
+        return "signal SIGILL: a library was built for another processor"
     try:
         return f"signal {signal.Signals(-status).name}"
     except ValueError:

@@ -7,258 +7,21 @@ pinged while idle. No answer to a frame leaves it before its memory is checked.
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import os
 import signal
 import sys
 import threading
-import time
-import zlib
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import zmq
 
-from flight.bundle import Bundle, BundleError, load_bundle
-from flight.icd.catalogue import TOPIC_PLANES
-from flight.icd.products import describe_plane
-from flight.inference.engine import Engine
-from flight.inference.network import NetworkFaultError
-from flight.inference.planes import topic_planes
-from flight.inference.seal import UpsetError
-from flight.inference.self_test import decode_test_image, describe_environment, make_exercise_images, run_self_test
-from flight.service.memory_guard import MemoryGuard
-from flight.service.protocol import (
-    Alive,
-    Answer,
-    Failed,
-    FrameJob,
-    Job,
-    MapsAnswer,
-    Ping,
-    Progress,
-    Ready,
-    SelfTestAnswer,
-    StartFailed,
-    Upset,
-    encode,
-    parse_job,
-)
-from flight.settings import default_settings
+from flight.bundle import BundleError
+from flight.libraries import LibraryError, describe_failure, explain_failure
+from flight.service.protocol import Answer, Progress, StartFailed, encode, parse_job
 
-
-def load_this_bundle(folder: Path, sha256: str) -> Bundle:
-    """Load a bundle that must be a certain one: another in its place may be whole, and answer other maps.
-
-    Args:
-        folder: of the bundle.
-        sha256: of its manifest.
-
-    Raises:
-        BundleError: the bundle is damaged, or another one.
-    """
-    bundle = load_bundle(folder)
-    if bundle.sha256 != sha256:
-        raise BundleError(
-            f"{folder}: manifest.json: expected sha256 {sha256[:16]}..., got {bundle.sha256[:16]}...: another bundle"
-        )
-    return bundle
-
-
-def process_frame(engine: Engine, job: FrameJob, progress: Callable[[int], None]) -> MapsAnswer:
-    """Run the engine on a frame.
-
-    Args:
-        engine: over the serving bundle.
-        job: the frame, and how to process it.
-        progress: called with the number of passes done.
-
-    Raises:
-        UpsetError: memory that the frame was made from is not what it was.
-    """
-    dtype: np.dtype[Any] = np.dtype("<u1") if job.dtype == "u8" else np.dtype("<u2")
-    shape = (job.height, job.width) if job.channels == 1 else (job.height, job.width, job.channels)
-    maps = engine.segment(
-        np.frombuffer(job.pixels, dtype=dtype).reshape(shape),
-        bit_depth=job.bit_depth,
-        centered=job.centered,
-        seed=job.seed,
-        settings=job.settings,
-        started=job.started,
-        progress=progress,
-    )
-    if zlib.crc32(job.pixels) != job.crc32:
-        raise UpsetError(f"pixels: crc32: expected {job.crc32:#010x}, got {zlib.crc32(job.pixels):#010x}")
-    topics: dict[str, list[dict[str, Any]]] = {}
-    planes: list[bytes] = []
-    for topic in job.topics:
-        topics[topic] = []
-        for name, plane, units in topic_planes(maps, engine.bundle.classes, topic, job.settings):
-            entry, raw = describe_plane(name, plane, units)
-            topics[topic].append(entry)
-            planes.append(raw)
-    return MapsAnswer(
-        job=job.job,
-        topics=topics,
-        map_to_sensor=list(maps.map_to_sensor),
-        passes_used=maps.passes_used,
-        engine=maps.engine,
-        flags=list(maps.flags),
-        timing_ms=maps.timing_ms,
-        planes=tuple(planes),
-    )
-
-
-def process_self_test(engine: Engine, job: int, progress: Callable[[int], None]) -> SelfTestAnswer:
-    """Run the self-test.
-
-    Args:
-        engine: over the bundle to be tested.
-        job: number of the job.
-        progress: called with the number of passes done.
-
-    Returns:
-        Its result, and what decides which result it must be: the bundle and the environment.
-
-    Raises:
-        BundleError: too few pixels have the recorded class.
-    """
-    result = run_self_test(engine, progress)
-    environment = describe_environment(engine.threads)
-    return SelfTestAnswer(job, engine.bundle.sha256, environment, result.agreement, result.digest)
-
-
-class JobHandler:
-    """Carries out jobs, and hands over no answer to a frame before the memory has been checked.
-
-    Args:
-        engine: over the serving bundle.
-        check_share: time that the check of the memory may take over that of a frame; 0 for no check.
-        progress: called with the number of passes done.
-    """
-
-    def __init__(self, engine: Engine, check_share: float, progress: Callable[[int], None]) -> None:
-        self._engine = engine
-        self._check_share = check_share
-        self._progress = progress
-        self._guard: MemoryGuard | None = None
-        self._digest = ""
-        self._check_s = 0.0
-
-    def start(self) -> Ready:
-        """Run the self-test, which also warms the engine up, and learn which of the memory stays the same.
-
-        Raises:
-            BundleError: see process_self_test.
-        """
-        test = process_self_test(self._engine, 0, self._progress)
-        self._digest = test.digest
-        if self._check_share > 0:
-            # Where the system does not allow it, the service is told that nothing is guarded.
-            with contextlib.suppress(OSError):
-                self._guard = self._learn_memory()
-        guarded = 0 if self._guard is None else self._guard.guarded_bytes
-        return Ready(test.sha256, test.environment, test.agreement, test.digest, guarded)
-
-    def answer(self, job: Job) -> Answer:
-        """Carry out one job. A job that fails is answered too, and does not end the worker.
-
-        Raises:
-            NetworkFaultError: this worker must not go on; the service replaces it and sees what becomes of the frame.
-        """
-        if isinstance(job, Ping):
-            return Alive()
-        if isinstance(job, FrameJob):
-            return self._answer_frame(job)
-        try:
-            test = process_self_test(self._engine, job.job, self._progress)
-        except NetworkFaultError:
-            raise
-        except Exception as error:
-            return Failed(job.job, f"{type(error).__name__}: {error}")
-        if self._guard is not None and test.digest == self._digest:
-            # What the self-test has changed, and did not mind, is no upset.
-            self._guard.learn()
-        return test
-
-    def _answer_frame(self, job: FrameJob) -> MapsAnswer | Failed | Upset:
-        began = time.perf_counter()
-        answer: MapsAnswer | Failed
-        try:
-            # The check belongs to what has to be done before the deadline.
-            answer = process_frame(self._engine, replace(job, started=job.started - self._check_s), self._progress)
-        except UpsetError as error:
-            return Upset(job.job, str(error))
-        except NetworkFaultError:
-            raise
-        except Exception as error:
-            answer = Failed(job.job, f"{type(error).__name__}: {error}")
-        if self._guard is None:
-            return answer
-        done = time.perf_counter()
-        findings = self._guard.check(self._check_share * (done - began))
-        self._check_s = time.perf_counter() - done
-        if findings.upsets:
-            return Upset(job.job, f"memory: {findings.upsets} pages of constants changed")
-        if findings.doubtful and not self._gives_known_answer():
-            return Upset(job.job, f"memory: bits changed in {findings.doubtful} pages, and the self-test's answer")
-        return answer
-
-    def _gives_known_answer(self) -> bool:
-        try:
-            return process_self_test(self._engine, 0, self._progress).digest == self._digest
-        except Exception:
-            return False
-
-    def _learn_memory(self) -> MemoryGuard:
-        """Process a few frames, and find out what they leave as it was. Raises OSError."""
-        frames = self._make_rehearsal()
-        self._rehearse(frames[0])
-        gc.collect()
-        guard = MemoryGuard(self._engine.constants)
-        # From here on the collector leaves alone what is there already, and does not write its marks there.
-        gc.freeze()
-        for frame in frames[1:]:
-            self._rehearse(frame)
-            guard.learn()
-        return guard
-
-    def _make_rehearsal(self) -> list[FrameJob]:
-        """Frames as they may come: centred or not, of the networks' size or not, one pass or two."""
-        bundle = self._engine.bundle
-        image = decode_test_image(bundle, bundle.self_test.image, "image")
-        frames = []
-        for number, pixels in enumerate([image, *make_exercise_images(image)]):
-            if number == 3:
-                pixels = pixels.repeat(2, axis=0).repeat(2, axis=1)
-            content = pixels.tobytes()
-            frames.append(
-                FrameJob(
-                    job=number,
-                    height=pixels.shape[0],
-                    width=pixels.shape[1],
-                    channels=pixels.shape[2] if pixels.ndim == 3 else 1,
-                    dtype="u8",
-                    bit_depth=8,
-                    centered=number % 2 == 1,
-                    seed=number,
-                    settings=replace(default_settings(bundle), passes=1 + number % 2),
-                    started=time.monotonic(),
-                    topics=tuple(TOPIC_PLANES),
-                    crc32=zlib.crc32(content),
-                    pixels=content,
-                )
-            )
-        return frames
-
-    def _rehearse(self, frame: FrameJob) -> None:
-        """Process a frame and forget the answer. A network that refuses it is nothing to be found out here."""
-        with contextlib.suppress(Exception):
-            process_frame(self._engine, frame, self._progress)
+if TYPE_CHECKING:
+    from flight.service.job_handler import JobHandler
 
 
 def _end_with_parent() -> None:
@@ -291,11 +54,20 @@ def main(arguments: list[str]) -> int:
     def progress(passes: int) -> None:
         send(Progress(passes))
 
+    def make_handler() -> JobHandler:
+        # Only now, where the service can be told of a library that cannot be loaded.
+        with explain_failure("libraries of the engine"):
+            from flight.inference.engine import Engine
+            from flight.service.job_handler import JobHandler, load_this_bundle
+        return JobHandler(Engine(load_this_bundle(bundle_path, sha256), threads), check_share, progress)
+
     try:
-        handler = JobHandler(Engine(load_this_bundle(bundle_path, sha256), threads), check_share, progress)
+        handler = make_handler()
         ready = handler.start()
-    except (BundleError, RuntimeError) as error:
-        send(StartFailed(str(error)))
+    except Exception as error:
+        known = isinstance(error, BundleError | LibraryError)
+        message = str(error) if known else describe_failure(error)
+        send(StartFailed(message, "bundle" if isinstance(error, BundleError) else "machine"))
         socket.close()
         context.term()
         return 1

@@ -70,6 +70,8 @@ class WorkerCare:
         self._counters = counters
         self._restarts = Restarts(configuration.restart_limit, configuration.restart_window_s)
         self._restart_at = 0.0
+        # Why the last worker could not load the bundle, "" if it could: that it then ended is no reason.
+        self._refusal = ""
         self._job_numbers = itertools.count(1)
         self._worker = make_worker()
 
@@ -94,6 +96,7 @@ class WorkerCare:
 
     def start(self) -> None:
         """Start a worker over the serving bundle."""
+        self._refusal = ""
         try:
             self._worker.start(self._serving.folder, self._serving.bundle.sha256)
         except (OSError, zmq.ZMQError) as error:
@@ -202,7 +205,10 @@ class WorkerCare:
         match answer:
             case Ready():
                 self._accept_worker(answer)
+            case StartFailed(cause="machine"):
+                self._lose(Event("worker_died", error=answer.message))
             case StartFailed():
+                self._refusal = answer.message
                 self._events.send("bundle_refused", problem=answer.message)
                 self._serving.start_rewriting()
             case SelfTestAnswer():
@@ -256,8 +262,12 @@ class WorkerCare:
             self._restart_at = start
             return
         self._state.apply(Trigger.WORKERS_EXHAUSTED)
-        limit, window = self._configuration.restart_limit, self._configuration.restart_window_s
-        self._events.send("safe_state_entered", restart_limit=limit, restart_window_s=window)
+        self._events.send(
+            "safe_state_entered",
+            restart_limit=self._configuration.restart_limit,
+            restart_window_s=self._configuration.restart_window_s,
+            problem=self._refusal or loss.message,
+        )
         self._notifier.report_ready("safe state, waiting for a command")
 
     def _restart(self) -> None:

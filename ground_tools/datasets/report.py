@@ -94,8 +94,11 @@ def rendering_figures(path: Path) -> dict[str, RenderingFigures]:
     if not log.exists():
         return {}
     entries: dict[str, list[dict[str, Any]]] = {}
-    for line in log.read_text().splitlines():
-        entry = json.loads(line)
+    for number, line in enumerate(log.read_text().splitlines(), start=1):
+        try:
+            entry = json.loads(line)
+        except ValueError as error:
+            raise ValueError(f"{log}: line {number}: damaged ({error}); remove it to do without") from error
         entries.setdefault(entry["shard"].rsplit("-", 2)[0], []).append(entry)
     result = {}
     for body, shards in entries.items():

@@ -1,4 +1,4 @@
-"""The folder of a bundle under construction: its manifest, its self-test's answer, and its move into place."""
+"""The files of a bundle, whatever made its networks: manifest, hashes, self-test; put in place when whole."""
 
 from __future__ import annotations
 
@@ -9,11 +9,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from flight.bundle import load_bundle, write_sums
 from flight.inference.engine import Engine
 from flight.inference.self_test import decode_test_image
 from flight.settings import default_settings
 from ground_tools.datasets.store import png_bytes
+
+_SELF_TEST_PASSES = 4
+# Rounding in the runtime's kernels differs between processors; a damaged network differs by far more.
+_SELF_TEST_AGREEMENT = 0.95
+
+
+def check_place(out: Path) -> None:
+    """Raise ValueError where a folder holds something else than a bundle, which is not to be replaced."""
+    if out.exists() and any(out.iterdir()) and not (out / "manifest.json").is_file():
+        raise ValueError(f"{out}: holds something else than a bundle; choose another --out")
 
 
 def put_in_place(folder: Path, out: Path) -> None:
@@ -27,6 +39,22 @@ def put_in_place(folder: Path, out: Path) -> None:
         out.rename(old)
     part.rename(out)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def add_self_test(folder: Path, manifest: dict[str, Any], image: np.ndarray) -> None:
+    """Put a self-test's image into a bundle, with a blank class map. image: (H, W) uint8, as large as the input."""
+    blank = png_bytes(np.zeros(image.shape, dtype=np.uint8))
+    (folder / "self_test.png").write_bytes(png_bytes(image))
+    (folder / "self_test_class_map.png").write_bytes(blank)
+    manifest["self_test"] = {
+        "image": "self_test.png",
+        "image_sha256": hashlib.sha256(png_bytes(image)).hexdigest(),
+        "class_map": "self_test_class_map.png",
+        "class_map_sha256": hashlib.sha256(blank).hexdigest(),
+        "seed": 1,
+        "passes": _SELF_TEST_PASSES,
+        "minimum_agreement": _SELF_TEST_AGREEMENT,
+    }
 
 
 def record_self_test(folder: Path, manifest: dict[str, Any]) -> None:
@@ -45,6 +73,6 @@ def record_self_test(folder: Path, manifest: dict[str, Any]) -> None:
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    """Write manifest.json and SHA256SUMS."""
+    """Write the manifest, and the hashes of all files."""
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     write_sums(folder)

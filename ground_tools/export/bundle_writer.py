@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -16,8 +15,8 @@ from flight.bundle import Bundle, NetworkFile, load_bundle, write_sums
 from flight.closed_form_files import DropoutMask
 from flight.inference.interpreter import make_interpreter
 from flight.inference.network import Network
-from ground_tools.datasets.store import png_bytes, read_description
-from ground_tools.export.bundle_folder import put_in_place, record_self_test, write_manifest
+from ground_tools.datasets.store import read_description
+from ground_tools.export.bundle_folder import add_self_test, check_place, put_in_place, record_self_test, write_manifest
 from ground_tools.export.bundle_sets import (
     BundleSet,
     choose,
@@ -45,14 +44,12 @@ from ground_tools.foundation.progress import progress
 from ground_tools.labels.classes import CLASS_NAMES, CLASS_ROLES, COLORS
 from ground_tools.networks.unet import UNetDropout, build_unet
 from ground_tools.training.records import check_unseen, sets_used
+from ground_tools.training.resumption import check_weights, read_left
 
 PASSES = 20
 _PARITY_IMAGES = 16
 _TEMPERATURE_IMAGES = 64
 _TEMPERATURE_PASSES = 8
-_SELF_TEST_PASSES = 4
-# Rounding in the runtime's kernels differs between processors; a damaged network differs by far more.
-_SELF_TEST_AGREEMENT = 0.95
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,8 @@ def read_trained(folder: Path) -> TrainedNetwork:
     record_path, weights = folder / "training.json", folder / "unet.weights.h5"
     if not record_path.is_file() or not weights.is_file():
         raise ValueError(f"{folder}: expected unet.weights.h5 and training.json of a finished training")
-    record = json.loads(record_path.read_text(encoding="utf-8"))
+    record = read_left(record_path, "remove it and go on with the training, which writes it")
+    check_weights(weights, "train it again")
     return TrainedNetwork(check_name(record["recipe"]["role"], f"{record_path}: recipe.role"), record, weights)
 
 
@@ -96,8 +94,7 @@ def write_bundle(
     """
     trained = _in_order(trained)
     check_name(name, "name")
-    if out.exists() and any(out.iterdir()) and not (out / "manifest.json").is_file():
-        raise ValueError(f"{out}: holds something else than a bundle; choose another --out")
+    check_place(out)
     used = sets_used({network.role: network.record for network in trained}, {})
     for dataset in datasets:
         check_unseen(f"bundle {name}", used, dataset)
@@ -114,7 +111,7 @@ def write_bundle(
         folder.mkdir()
         networks, temperature, parity = _export_networks(trained, ranges, sets, unseen, folder)
         manifest = _manifest(trained, networks, parity, name, version, passes)
-        _add_self_test(folder, manifest, self_test)
+        add_self_test(folder, manifest, self_test)
         write_manifest(folder, manifest)
         choices = choose(load_bundle(folder), sets, passes)
         _add_choices(manifest, choices)
@@ -192,7 +189,7 @@ def _export_network(
         "sha256": hashlib.sha256(content).hexdigest(),
         "quantization": "int8",
         "image_input": "image",
-        "scores_output": output_name(content),
+        "scores_output": _output_name(content),
         "dropout_masks": [
             {"input": mask, "shape": list(shape), "keep_probability": round(p, 6)}
             for mask, shape, p in zip(MASK_INPUTS, shapes, keep, strict=True)
@@ -204,7 +201,7 @@ def _export_network(
     return entry, report(scores, truth, factor), _parity(module, entry, content, unseen)
 
 
-def output_name(content: bytes) -> str:
+def _output_name(content: bytes) -> str:
     """The name of the only output tensor of a .tflite file."""
     (detail,) = make_interpreter(content, 1).get_output_details()
     return str(detail["name"]).split(":")[0]
@@ -282,18 +279,3 @@ def _add_choices(manifest: dict[str, Any], choices: Choices) -> None:
     manifest["defaults"].update(chosen)
     manifest["input"]["orientations"] = choices.orientations
     manifest["validation_entropy"] = to_plain(choices.validation_entropy)
-
-
-def _add_self_test(folder: Path, manifest: dict[str, Any], image: np.ndarray) -> None:
-    blank = png_bytes(np.zeros(image.shape, dtype=np.uint8))
-    (folder / "self_test.png").write_bytes(png_bytes(image))
-    (folder / "self_test_class_map.png").write_bytes(blank)
-    manifest["self_test"] = {
-        "image": "self_test.png",
-        "image_sha256": hashlib.sha256(png_bytes(image)).hexdigest(),
-        "class_map": "self_test_class_map.png",
-        "class_map_sha256": hashlib.sha256(blank).hexdigest(),
-        "seed": 1,
-        "passes": _SELF_TEST_PASSES,
-        "minimum_agreement": _SELF_TEST_AGREEMENT,
-    }

@@ -18,6 +18,7 @@ from ground_tools.datasets.noise import network_inputs
 from ground_tools.datasets.store import read_description
 from ground_tools.foundation.descriptions import find_file, read_structure
 from ground_tools.foundation.files import write_whole
+from ground_tools.foundation.json_records import read_json
 from ground_tools.foundation.progress import progress
 from ground_tools.foundation.structures import FieldError, TomlTable
 from ground_tools.labels.classes import CLASS_NAMES
@@ -33,6 +34,7 @@ from ground_tools.training.origins import start_digest
 from ground_tools.training.pixels import read_pixels
 from ground_tools.training.recipes import Recipe, Seed, flatten, load_recipe
 from ground_tools.training.records import provenance
+from ground_tools.training.resumption import read_left
 
 COMPARISONS = Path(__file__).with_name("comparisons")
 
@@ -141,7 +143,7 @@ def _train(
             done = subprocess.run(command, stdout=output, stderr=output, check=False)
         if done.returncode:
             raise RuntimeError(f"training {out}: exit code {done.returncode}; see {out / 'output.txt'}")
-    record = json.loads((out / "training.json").read_text())
+    record = read_left(out / "training.json", "remove it to go on with the training")
     _check(record, recipe, dataset, begin, out)
     known = {name: record["validation"][name] for name in ("epoch", "miou", "iou")}
     mious = _evaluate_once(out, also, recipe.minimum_boulder_pixels) if also else UNSET
@@ -151,7 +153,10 @@ def _train(
 def _evaluate_once(out: Path, sets: list[Path], minimum_boulder_pixels: int) -> dict[str, float]:
     """Name of a set -> validation mIoU of the training in OUT, which keeps it there."""
     file = out / "also.json"
-    known = json.loads(file.read_text()) if file.exists() else {}
+    try:
+        known = read_json(file)
+    except ValueError:
+        known = {}  # is measured again
     mious = {}
     for path in sets:
         name, of = read_description(path)["name"], provenance(path)

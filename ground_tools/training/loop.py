@@ -12,6 +12,7 @@ import numpy as np
 from ground_tools.datasets.body_sets import derive_body_set
 from ground_tools.datasets.noise import network_inputs
 from ground_tools.datasets.store import read_description
+from ground_tools.foundation.files import write_whole
 from ground_tools.foundation.sampling import evenly
 from ground_tools.labels.classes import CLASS_NAMES
 from ground_tools.metrics.iou import iou_per_class, mean_iou
@@ -42,6 +43,7 @@ from ground_tools.training.pixels import read_pixels
 from ground_tools.training.progress import LOG_FILE, Curves, EpochLine, StepBar, read_log
 from ground_tools.training.recipes import Recipe
 from ground_tools.training.records import provenance
+from ground_tools.training.resumption import BACKUP, check_weights, read_identity, read_left, repair
 
 # Whose statistics the batch normalization begins with when a training starts from a bundle.
 _NORMALIZATION_IMAGES = 256
@@ -59,7 +61,7 @@ class KeepBestIoU(keras.callbacks.Callback):
         self._folded = fold_head(unet)
         self._inputs = inputs
         record = best_file(path)
-        self.best = json.loads(record.read_text())["miou"] if record.exists() else -1.0
+        self.best = read_left(record, "remove it")["miou"] if record.exists() else -1.0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         scores = self._folded.predict(self._inputs, batch_size=16, verbose=0)
@@ -93,7 +95,7 @@ def _callbacks(recipe: Recipe, out: Path) -> list[keras.callbacks.Callback]:
         EpochLine(recipe.epochs),
         keras.callbacks.CSVLogger(str(out / LOG_FILE), append=True),
         # As soon after the log as can be: a kill between the two has the epoch done and logged once more.
-        keras.callbacks.BackupAndRestore(str(out / "backup"), delete_checkpoint=False, double_checkpoint=True),
+        keras.callbacks.BackupAndRestore(str(out / BACKUP), delete_checkpoint=False, double_checkpoint=True),
         Curves(out),
     ]
 
@@ -111,10 +113,10 @@ def _begin(recipe: Recipe, dataset: Path, out: Path, start: Path | None, beside:
         "beside": None if beside is None else provenance(beside),
         "origin_sha256": start_digest(start) if start else None,
     }
-    path = out / STARTED_FILE
-    if path.exists() and json.loads(path.read_text()) != identity:
+    if read_identity(out) not in (None, identity):
         raise ValueError(f"{out}: holds another training; choose another --out")
-    path.write_text(json.dumps(identity))
+    write_whole(out / STARTED_FILE, json.dumps(identity).encode())
+    repair(out)
     return len(read_log(out))
 
 
@@ -183,6 +185,8 @@ def train_unet(
     if (beside is None) != (recipe.beside == 0):
         raise ValueError(f"--beside: recipe {recipe.name} takes {recipe.beside or 'no'} images of another set a batch")
     keras.utils.set_random_seed(recipe.seed)
+    if start.is_file():
+        check_weights(start, "train it again")
     done = _begin(recipe, dataset, out, start, beside)
     pixels = recipe.minimum_boulder_pixels
     train = read_pixels(dataset, "train", pixels, unpack_to).some(recipe.images)
@@ -214,7 +218,7 @@ def train_unet(
     path = out / UNET_WEIGHTS
     keep = KeepBestIoU(unet, network_inputs(validation.images, noise), validation.masks, path)
     model.fit(batches, epochs=recipe.epochs, callbacks=[keep, *_callbacks(recipe, out)], verbose=0)
-    best = json.loads(best_file(path).read_text())
+    best = read_left(best_file(path), "begin again in another --out")
     images = {"train": len(train), "validation": len(validation)}
     measured = {"images": images, "validation": best, "began_from": describe_origin(start)}
     if beside is not None:

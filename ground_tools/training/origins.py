@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 from flight.bundle import Bundle, load_bundle
+from ground_tools.training.resumption import read_left
 
 
 def load_single_network(folder: Path) -> Bundle:
@@ -38,7 +38,7 @@ def describe_origin(path: Path) -> dict[str, Any]:
         return {**known, "training": record} if record else known
     best, file = path.with_suffix(".best.json"), path.with_name("training.json")
     if best.is_file():
-        known["validation"] = json.loads(best.read_text(encoding="utf-8"))
+        known["validation"] = read_left(best, "go on with its training, which mends it")
     if file.is_file():
-        known["training"] = json.loads(file.read_text(encoding="utf-8"))
+        known["training"] = read_left(file, "remove it and go on with its training, which writes it")
     return known

@@ -11,6 +11,7 @@ import h5py
 import keras
 import numpy as np
 
+from ground_tools.foundation.files import write_whole
 from ground_tools.labels.classes import CLASS_NAMES
 from ground_tools.training.hardware import devices, hardware
 from ground_tools.training.recipes import Recipe
@@ -33,11 +34,11 @@ def best_file(weights: Path) -> Path:
     return weights.with_suffix(".best.json")
 
 
-def write_best(weights: Path, epoch: int, miou: float, per_class: np.ndarray) -> dict[str, Any]:
+def write_best(weights: Path, epoch: int, miou: float, per_class: np.ndarray | list[float]) -> dict[str, Any]:
     """Write which epoch the best weights come from, and what they reach. epoch: from 1. per_class: (K,) IoU."""
     iou = {name: float(value) for name, value in zip(CLASS_NAMES, per_class, strict=True)}
     best = {"epoch": epoch, "miou": miou, "iou": iou}
-    best_file(weights).write_text(json.dumps(best))
+    write_whole(best_file(weights), json.dumps(best).encode())
     return best
 
 
@@ -71,7 +72,7 @@ def write_record(
         "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         **measured,
     }
-    (out / RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_whole(out / RECORD_FILE, (json.dumps(record, indent=2) + "\n").encode())
 
 
 def count_bodies(encoder: Path) -> int:

@@ -25,6 +25,7 @@ LAYERS = (
     "evaluation",
     "monitoring",
     "export",
+    "own_networks",
     "benchmark",
     "commands",
 )

@@ -89,8 +89,12 @@ EVENTS: dict[str, EventDefinition] = {
             arguments=(
                 Argument("restart_limit", "integer", "worker restarts that are allowed in the window", low=0),
                 Argument("restart_window_s", "number", "length of the window", "s", 0),
+                Argument("problem", "text", "why the last worker was lost"),
             ),
-            formats=("more than {restart_limit} worker restarts in {restart_window_s:g} s",),
+            formats=(
+                "more than {restart_limit} worker restarts in {restart_window_s:g} s, the last one: {problem}",
+                "more than {restart_limit} worker restarts in {restart_window_s:g} s",
+            ),
         ),
         EventDefinition(4, "safe_state_left", "info", "a recover command in the safe state", formats=("by command",)),
         EventDefinition(

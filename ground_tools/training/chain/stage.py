@@ -14,6 +14,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from ground_tools.foundation.files import write_whole
 from ground_tools.metrics.iou import mean_iou, paper_iou
 from ground_tools.networks.unet import build_encoder_cnn, take_encoder
 from ground_tools.training.chain.pace import Pace, learning_rate
@@ -151,7 +152,7 @@ class Training:
             "beside": None,
             "origin_sha256": start_digest(start) if start else None,
         }
-        (self._out / STARTED_FILE).write_text(json.dumps(identity))
+        write_whole(self._out / STARTED_FILE, json.dumps(identity).encode())
 
     def _seconds_of_step(self) -> float:
         """Measured on a state that is thrown away."""

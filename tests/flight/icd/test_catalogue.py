@@ -42,6 +42,11 @@ MESSAGES: list[tuple[str, dict[str, Any], str]] = [
         {"restart_limit": 5, "restart_window_s": 60.0},
         "more than 5 worker restarts in 60 s",
     ),
+    (
+        "safe_state_entered",
+        {"restart_limit": 5, "restart_window_s": 60.0, "problem": "pid 41: exit status 1"},
+        "more than 5 worker restarts in 60 s, the last one: pid 41: exit status 1",
+    ),
     ("safe_state_left", {}, "by command"),
     ("worker_ready", {"pid": 41}, "pid 41"),
     ("worker_died", {"pid": 41, "ending": "signal SIGKILL"}, "pid 41: signal SIGKILL"),

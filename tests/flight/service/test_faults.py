@@ -86,7 +86,7 @@ JOB = FrameJob(
 )
 GOOD: list[Answer] = [
     Ready(DIGEST, "x86_64, 2 threads", 1.0, DIGEST, 80_000_000),
-    StartFailed("why"),
+    StartFailed("why", "bundle"),
     SelfTestAnswer(5, DIGEST, "x86_64, 2 threads", 0.5, DIGEST),
     maps_answer(JOB),
     Failed(5, "why"),
@@ -120,7 +120,7 @@ def test_a_job_is_no_answer_and_an_answer_no_job() -> None:
 
 
 def test_a_long_reason_is_cut() -> None:
-    for message in (StartFailed("é" * 5000), Failed(1, "é" * 5000)):
+    for message in (StartFailed("é" * 5000, "machine"), Failed(1, "é" * 5000)):
         parsed = parse_answer(encode(message))
         assert isinstance(parsed, StartFailed | Failed)
         assert parsed.message == "é" * 512
@@ -326,7 +326,7 @@ def test_a_worker_that_answers_garbage_is_replaced_and_nothing_else_happens(stag
     "parts",
     [
         encode(Ready(DIGEST, "x", 1.0, DIGEST, 4096)),
-        encode(StartFailed("not now")),
+        encode(StartFailed("not now", "bundle")),
         encode(SelfTestAnswer(1, DIGEST, "x", 1.0, DIGEST)),
         encode(Failed(99, "another job")),
         encode(maps_answer(replace(JOB, job=99))),

@@ -17,9 +17,9 @@ import pytest
 from flight.bundle import Bundle, load_bundle
 from flight.client import CommandFailed
 from flight.inference.engine import Engine
+from flight.service.job_handler import JobHandler
 from flight.service.memory_guard import Findings, MemoryGuard
 from flight.service.protocol import FrameJob, MapsAnswer, SelfTestAnswer, SelfTestJob, Upset
-from flight.service.worker import JobHandler
 from flight.settings import default_settings
 from tests.flight.service.scenarios import (
     FRAME,
