@@ -35,9 +35,9 @@ def engine(tiny_bundle: Path) -> Engine:
     return Engine(load_bundle(tiny_bundle))
 
 
-def segment(engine: Engine, seed: int = 1, frame: np.ndarray = FRAME, **changes: object) -> Maps:
-    settings = replace(default_settings(engine.bundle), **changes)
-    return engine.segment(frame, bit_depth=8, centered=True, seed=seed, settings=settings)
+def segment(by: Engine, seed: int = 1, frame: np.ndarray = FRAME, **changes: object) -> Maps:
+    settings = replace(default_settings(by.bundle), **changes)
+    return by.segment(frame, bit_depth=8, centered=True, seed=seed, settings=settings)
 
 
 def same(one: Maps, other: Maps) -> bool:
@@ -259,7 +259,13 @@ def test_scores_of_int8_that_are_not_finite_are_a_fault_of_the_network(shipped_b
     network = engine._networks[0]
     network._scores = {**network._scores, "quantization": (float("nan"), 0)}
     with pytest.raises(NetworkFaultError, match=f"network {network.name}: scores: expected finite ones of int8"):
-        segment(engine, frame=body_frame(128, 128, 40), passes=1)
+        segment(engine, frame=body_frame(128, 128, 40), passes=1, engine="passes")
+    for output in ("_scores", "_covariance"):
+        closed_form = Engine(load_bundle(shipped_bundle))
+        part = closed_form._closed_forms[network.name]
+        setattr(part, output, {**getattr(part, output), "dtype": np.int8, "quantization": (float("nan"), 0)})
+        with pytest.raises(NetworkFaultError, match=f"network {network.name}: expected finite values of int8"):
+            segment(closed_form, frame=body_frame(128, 128, 40), passes=1)
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf"), 3e38])

@@ -442,7 +442,7 @@ def run(self, number):
 network.Network.run = run
 """,
     )
-    settings = "[parameters]\npasses = 1\n"
+    settings = '[parameters]\npasses = 1\nengine = "passes"\n'
     with journaled_service(tmp_path, shipped_bundle, settings, environment=environment) as (service, journal):
         flag.touch()
         (product,) = answer(service, "no number")
