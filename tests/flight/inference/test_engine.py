@@ -260,12 +260,17 @@ def test_scores_of_int8_that_are_not_finite_are_a_fault_of_the_network(shipped_b
     network._scores = {**network._scores, "quantization": (float("nan"), 0)}
     with pytest.raises(NetworkFaultError, match=f"network {network.name}: scores: expected finite ones of int8"):
         segment(engine, frame=body_frame(128, 128, 40), passes=1, engine="passes")
-    for output in ("_scores", "_covariance"):
-        closed_form = Engine(load_bundle(shipped_bundle))
-        part = closed_form._closed_forms[network.name]
-        setattr(part, output, {**getattr(part, output), "dtype": np.int8, "quantization": (float("nan"), 0)})
-        with pytest.raises(NetworkFaultError, match=f"network {network.name}: expected finite values of int8"):
-            segment(closed_form, frame=body_frame(128, 128, 40), passes=1)
+
+
+@pytest.mark.parametrize("output", ["_scores", "_covariance"])
+def test_values_of_the_closed_form_that_are_not_finite_are_a_fault_of_the_network(
+    closed_form_bundle: Path, output: str
+) -> None:
+    engine = Engine(load_bundle(closed_form_bundle))
+    part = engine._closed_forms["First"]
+    setattr(part, output, {**getattr(part, output), "dtype": np.int8, "quantization": (float("nan"), 0)})
+    with pytest.raises(NetworkFaultError, match="network First: expected finite values of int8"):
+        segment(engine, passes=1)
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf"), 3e38])
