@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flight.closed_form_files import ClosedFormFiles, DropoutMask, parse_closed_form
 from flight.pixel_scaling import PLAIN_PIXELS, PixelScaling, parse_pixels
 from flight.schema import SchemaError, check, load_schema
 
@@ -32,21 +33,6 @@ class BundleError(ValueError):
 
 
 @dataclass(frozen=True)
-class DropoutMask:
-    """A dropout mask, which is an input of the network.
-
-    Attributes:
-        input: name of the tensor.
-        shape: (H, W, C), without the batch axis.
-        keep_probability: probability that a unit is kept, 1 - dropout rate.
-    """
-
-    input: str
-    shape: tuple[int, ...]
-    keep_probability: float
-
-
-@dataclass(frozen=True)
 class NetworkFile:
     """One network of a bundle.
 
@@ -59,6 +45,7 @@ class NetworkFile:
         quantization: "int8", "uint8" or "float32", as the manifest says: what it computes with.
         output: what the output is, "logits", "probabilities" or "sigmoid", see inference.output_kind.
         pixels: how pixels become inputs.
+        closed_form: None where there is nothing but the whole network.
     """
 
     name: str
@@ -69,6 +56,7 @@ class NetworkFile:
     quantization: str
     output: str = "logits"
     pixels: PixelScaling = PLAIN_PIXELS
+    closed_form: ClosedFormFiles | None = None
 
 
 @dataclass(frozen=True)
@@ -366,7 +354,14 @@ def _parse_network(
         pixels = parse_pixels(entry.get("pixels", {}), channels)
     except ValueError as error:
         raise BundleError(f"{path / 'manifest.json'}: manifest.networks[{index}].pixels.{error}") from error
-    return NetworkFile(entry["role"], content, *tensors, entry["quantization"], entry.get("output", "logits"), pixels)
+    kind = entry.get("output", "logits")
+    try:
+        closed_form = parse_closed_form(entry, masks, lambda of: _get_file(path, files, of["file"], of["sha256"]))
+    except BundleError:
+        raise
+    except ValueError as error:
+        raise BundleError(f"{path / 'manifest.json'}: manifest.networks[{index}].closed_form{error}") from error
+    return NetworkFile(entry["role"], content, *tensors, entry["quantization"], kind, pixels, closed_form)
 
 
 def _parse_fusion(manifest_path: Path, manifest: dict[str, Any], names: list[str]) -> FusionRule | None:

@@ -52,10 +52,16 @@ class LandingLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(QualityLimits, LandingLimits):
-    """How a frame is processed; the parameters of the ICD, and the mode. deadline_ms: 0 for none."""
+    """How a frame is processed; the parameters of the ICD, and the mode. deadline_ms: 0 for none.
+
+    engine: "auto" for the closed-form head where the bundle has it, "passes" for whole passes. head_samples: draws of
+    the head's noise per pass.
+    """
 
     mode: str
     passes: int
+    engine: str
+    head_samples: int
     gamma: float
     uncertainty_threshold: float
     deadline_ms: int

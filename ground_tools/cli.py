@@ -6,6 +6,7 @@ import sys
 
 from flight.command_line import CommandParser, examples, run_program
 from ground_tools.commands import (
+    add_closed_form,
     benchmark,
     benchmark_rendering,
     bundle,
@@ -18,6 +19,7 @@ from ground_tools.commands import (
     fit_covariance,
     fit_monitor,
     label,
+    parity,
     render,
     train,
     train_chain,
@@ -32,6 +34,8 @@ _COMMANDS = {
     "train-chain": train_chain,
     "compare": compare,
     "export": export,
+    "add-closed-form": add_closed_form,
+    "parity": parity,
     "bundle": bundle,
     "evaluate": evaluate,
     "evaluate-navigation": evaluate_navigation,

@@ -18,6 +18,7 @@ import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.closed_form_bundle import write_closed_form_bundle
 from tests.shared_folders import share_folder
 from tests.tiny_bundle import write_tiny_bundle
 
@@ -100,6 +101,16 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_tiny_bundle(folder / "tiny", networks=("First", "Second"))
 
     return share_folder(tmp_path_factory, "tiny_bundle", make) / "tiny"
+
+
+@pytest.fixture(scope="session")
+def closed_form_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two small int8 networks with their heads in closed form."""
+
+    def make(folder: Path) -> None:
+        write_closed_form_bundle(folder / "closed_form")
+
+    return share_folder(tmp_path_factory, "closed_form_bundle", make) / "closed_form"
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from flight.bundle import Bundle
 from flight.inference.centering import Affine, CenteredImage, center
 from flight.inference.checksums import ArrayChecksum
+from flight.inference.closed_form import ClosedFormNetwork, load_closed_forms
 from flight.inference.fusion import fuse, fusion_weights
 from flight.inference.hazard import find_dark
+from flight.inference.head_noise import HeadNoise
 from flight.inference.input_monitor import read_monitor
 from flight.inference.network import Network, load_networks
 from flight.inference.quality import entropy_is_high, find_flags
@@ -39,6 +41,7 @@ class Maps:
         enhanced_class_map: (H, W) uint8, class_map with K also where uncertain, and for safe ground in the dark.
         map_to_sensor: affine from map pixels to sensor pixels, see CenteredImage.
         passes_used: passes run; fewer than the settings' if the deadline came first or no network has dropout.
+        engine: "passes" for whole passes; "closed_form" if the head's dropout was computed in closed form.
         flags: names from the ICD's catalogue.
         timing_ms: milliseconds spent on "center", "passes" and "fuse".
     """
@@ -50,18 +53,23 @@ class Maps:
     enhanced_class_map: NDArray[np.uint8]
     map_to_sensor: Affine
     passes_used: int
+    engine: str
     flags: tuple[str, ...]
     timing_ms: dict[str, float]
 
 
 @dataclass(frozen=True)
 class _FramePlan:
-    """What to run on one frame. weights: (K, N) float32, see fusion_weights. flags: found before the first pass."""
+    """What to run on one frame. weights: (K, N) float32, see fusion_weights. flags: found before the first pass.
+
+    samples: draws of the head's noise per pass, 0 for whole passes.
+    """
 
     image: CenteredImage
-    networks: list[Network]
+    networks: list[Network] | list[ClosedFormNetwork]
     weights: NDArray[np.float32]
     passes: int
+    samples: int
     flags: list[str]
 
 
@@ -83,7 +91,14 @@ class Engine:
         count = len(bundle.networks)
         self._parallel = count > 1 and threads >= count
         self._monitor = read_monitor(bundle)
-        self._networks = load_networks(bundle, max(threads // count, 1) if self._parallel else threads)
+        each = max(threads // count, 1) if self._parallel else threads
+        self._networks = load_networks(bundle, each)
+        # Those of the networks that have one, by name.
+        self._closed_forms = load_closed_forms(bundle, each)
+        shape = (len(bundle.classes), bundle.height, bundle.width)
+        self._noise = HeadNoise(shape) if self._closed_forms else None
+        self._scratch = np.empty(shape, dtype=np.float32)
+        self._used: list[Network] | list[ClosedFormNetwork] = self._networks
         self._pool = ThreadPoolExecutor(count if self._parallel else 1, thread_name_prefix="network")
         self._pass_seconds = 0.0
 
@@ -94,13 +109,18 @@ class Engine:
     @property
     def constants(self) -> list[NDArray[Any]]:
         """Arrays that never change once the engine is made."""
-        return [array for network in self._networks for array in network.constants]
+        return [] if self._noise is None else self._noise.constants
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The values of the setting `engine` that differ for this bundle."""
+        return ("auto", "passes") if self._closed_forms else ("auto",)
 
     def masks_checksum(self) -> int:
-        """CRC-32 over the pools of all dropout masks, of which a frame uses only slices."""
+        """CRC-32 over the banks of the last frame's dropout masks, of which it used only parts."""
         checksum = 0
-        for network in self._networks:
-            checksum = network.masks_checksum(checksum)
+        for network in self._used:
+            checksum = network.masks.checksum(checksum)
         return checksum
 
     def check_outputs(self, pixels: NDArray[np.uint8]) -> None:
@@ -146,9 +166,9 @@ class Engine:
         began = time.perf_counter()
         plan = self._plan_frame(pixels, bit_depth, centered, settings)
         centered_at = time.perf_counter()
-        accumulator, fuse_seconds = self._run_passes(plan, seed, settings, started, progress)
+        accumulator, passes, fuse_seconds = self._run_passes(plan, seed, settings, started, progress)
         passed_at = time.perf_counter()
-        maps = self._make_maps(plan, accumulator, settings)
+        maps = self._make_maps(plan, accumulator, passes, settings)
         done = time.perf_counter()
         timing_ms = {
             "center": 1e3 * (centered_at - began),
@@ -166,13 +186,15 @@ class Engine:
             raise ValueError(f"mode: expected {' | '.join(bundle.modes)}, got {settings.mode}")
         locate = settings.centering == "auto" and not centered
         image = center(pixels, bit_depth, bundle.height, bundle.width, bundle.channels, locate)
-        networks, weights = self._select_networks(settings)
+        names, weights = self._select_networks(settings)
+        networks = self._choose_engine(names, settings)
         flags = find_flags(image, locate, self._monitor, settings)
         passes = settings.passes
         if not any(network.stochastic for network in networks):
             passes = 1
             flags.append("single_pass")
-        return _FramePlan(image, networks, weights, passes, flags)
+        samples = settings.head_samples if isinstance(networks[0], ClosedFormNetwork) else 0
+        return _FramePlan(image, networks, weights, passes, samples, flags)
 
     def _run_passes(
         self,
@@ -181,19 +203,23 @@ class Engine:
         settings: Settings,
         started: float | None,
         progress: Callable[[int], None] | None,
-    ) -> tuple[Accumulator, float]:
-        """Run the passes, fewer if the deadline requires it; also returns the seconds spent on fusion and softmax.
+    ) -> tuple[Accumulator, int, float]:
+        """Run the passes, fewer if the deadline requires it; also returns how many, and the seconds spent on fusion.
 
         The next pass is already running while the scores of the last one are fused and added up.
         """
         if progress is not None:
             progress(0)
+        self._used = plan.networks
         for network in plan.networks:
             network.begin(plan.image.image, seed, plan.passes)
+        if plan.samples:
+            self._begin_noise(plan, seed)
         used = [array for network in plan.networks for array in network.frame_arrays]
-        checksum = ArrayChecksum([plan.weights, plan.image.seen, *used], "what the passes use")
+        noise = self._noise.frame_arrays if self._noise is not None and plan.samples else []
+        checksum = ArrayChecksum([plan.weights, plan.image.seen, *used, *noise], "what the passes use")
         accumulator = Accumulator((len(self.bundle.classes), self.bundle.height, self.bundle.width))
-        fuse_seconds = 0.0
+        fuse_seconds, number = 0.0, 0
         pending = self._submit_pass(plan.networks, 0)
         try:
             for number in range(plan.passes):
@@ -204,7 +230,7 @@ class Engine:
                 if not last:
                     pending = self._submit_pass(plan.networks, number + 1)
                 fuse_began = time.perf_counter()
-                accumulator.add(fuse(scores, plan.weights) if len(scores) > 1 else scores[0])
+                self._add_pass(plan, accumulator, fuse(scores, plan.weights) if len(scores) > 1 else scores[0], number)
                 fuse_seconds += time.perf_counter() - fuse_began
                 if progress is not None:
                     progress(number + 1)
@@ -214,9 +240,37 @@ class Engine:
             # After an error of one network the others may still run: they must not meet the next frame's.
             wait(pending)
         checksum.check()
-        return accumulator, fuse_seconds
+        for network in plan.networks:
+            network.check()
+        return accumulator, number + 1, fuse_seconds
 
-    def _make_maps(self, plan: _FramePlan, accumulator: Accumulator, settings: Settings) -> Maps:
+    def _begin_noise(self, plan: _FramePlan, seed: int) -> None:
+        """Find the covariance of the head's noise, and set it."""
+        assert self._noise is not None
+        pending = [
+            self._pool.submit(network.find_covariance)
+            for network in plan.networks
+            if isinstance(network, ClosedFormNetwork)
+        ]
+        try:
+            covariances = [future.result() for future in pending]
+        finally:
+            wait(pending)
+        self._noise.begin(covariances, plan.weights, seed, plan.passes, plan.samples)
+
+    def _add_pass(self, plan: _FramePlan, accumulator: Accumulator, scores: NDArray[np.float32], number: int) -> None:
+        """Add the scores of one pass: as they are, or with draws of the head's noise."""
+        if not plan.samples:
+            accumulator.add(scores)
+            return
+        assert self._noise is not None
+        for sample in range(0, plan.samples, 2):
+            noise = self._noise.draw(number, sample // 2)
+            accumulator.add(np.add(scores, noise, out=self._scratch))
+            if sample + 1 < plan.samples:
+                accumulator.add(np.subtract(scores, noise, out=self._scratch))
+
+    def _make_maps(self, plan: _FramePlan, accumulator: Accumulator, passes: int, settings: Settings) -> Maps:
         """The maps of the passes run so far, without timing_ms."""
         bundle, seen, classes = self.bundle, plan.image.seen, len(self.bundle.classes)
         mean, entropy, mutual = accumulator.result()
@@ -230,7 +284,7 @@ class Engine:
         safe = np.isin(class_map, [c.index for c in bundle.classes if c.role == "safe"])
         enhanced_class_map[safe & find_dark(plan.image.view)] = classes
         flags = [*plan.flags]
-        if accumulator.passes < plan.passes:
+        if passes < plan.passes:
             flags.append("deadline")
         if seen.any() and entropy_is_high(float(entropy[seen].mean()), bundle.validation_entropy, settings):
             flags.append("high_entropy")
@@ -241,21 +295,29 @@ class Engine:
             class_map=class_map,
             enhanced_class_map=enhanced_class_map,
             map_to_sensor=plan.image.map_to_sensor,
-            passes_used=accumulator.passes,
+            passes_used=passes,
+            engine="closed_form" if plan.samples else "passes",
             flags=tuple(flags),
             timing_ms={},
         )
 
-    def _select_networks(self, settings: Settings) -> tuple[list[Network], NDArray[np.float32]]:
-        """The networks that the settings' mode runs, and their fusion weights."""
+    def _select_networks(self, settings: Settings) -> tuple[list[str], NDArray[np.float32]]:
+        """Names of the networks that the settings' mode runs, and their fusion weights."""
         rule = self.bundle.fusion
         if rule is not None and settings.mode == rule.mode:
             names = [network.name for network in self._networks]
-            return self._networks, fusion_weights(rule, names, settings.gamma)
-        single = [network for network in self._networks if network.name == settings.mode]
-        return single, np.ones((len(self.bundle.classes), 1), dtype=np.float32)
+            return names, fusion_weights(rule, names, settings.gamma)
+        return [settings.mode], np.ones((len(self.bundle.classes), 1), dtype=np.float32)
 
-    def _submit_pass(self, networks: list[Network], number: int) -> list[Future[NDArray[np.float32]]]:
+    def _choose_engine(self, names: list[str], settings: Settings) -> list[Network] | list[ClosedFormNetwork]:
+        """The networks of these names: with the head in closed form if the settings allow it and all have it."""
+        if settings.engine == "auto" and all(name in self._closed_forms for name in names):
+            return [self._closed_forms[name] for name in names]
+        return [network for network in self._networks if network.name in names]
+
+    def _submit_pass(
+        self, networks: list[Network] | list[ClosedFormNetwork], number: int
+    ) -> list[Future[NDArray[np.float32]]]:
         """Start pass `number` of each network; returns their scores to come."""
         return [self._pool.submit(network.run, number) for network in networks]
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flight.bundle import Bundle, BundleError, DropoutMask, NetworkFile
+from flight.bundle import Bundle, BundleError, NetworkFile
+from flight.closed_form_files import DropoutMask
 from flight.inference.interpreter import make_interpreter, name_tensors, strip_decorations
-from flight.inference.masks import draw_offsets, draw_pool
+from flight.inference.masks import Masks, MaskTensor
 from flight.inference.model_file import read_graph
 from flight.inference.orientations import apply_orientation, undo_orientation
 from flight.inference.output_kind import expected_channels, find_contradiction, make_scores
@@ -68,17 +68,16 @@ class Network:
             raise BundleError(f"network {file.name}: not a TFLite model that can run here ({error})") from error
         inputs = name_tensors(self._interpreter.get_input_details())
         outputs = name_tensors(self._interpreter.get_output_details())
-        self._image = _bind_image(file, index, inputs, shape, self._pixels)
+        self._image = bind_image(file, index, inputs, shape, self._pixels)
         self._scores = _bind_output(file, outputs, shape[:2], classes)
-        # Whether integers are all that it computes with, which a scale alone cannot make infinite: see _bind_tensor.
+        # Whether integers are all that it computes with, which a scale alone cannot make infinite: see bind_tensor.
         self._integer = file.quantization != "float32" or self._scores["dtype"] != np.float32
-        self._masks = [_bind_tensor(file.name, inputs, mask.input, mask.shape) for mask in file.dropout_masks]
+        self._masks = [bind_tensor(file.name, inputs, mask.input, mask.shape) for mask in file.dropout_masks]
         unbound = set(inputs) - {file.image_input, *masks}
         if unbound:
             raise BundleError(f"network {file.name}: inputs that the manifest does not name: {sorted(unbound)}")
-        self._sizes = [int(np.prod(mask.shape)) for mask in file.dropout_masks]
-        self._pools = _draw_pools(file.dropout_masks, self._masks, self._sizes)
-        self._offsets = np.zeros((0, len(self._masks)), dtype=np.int64)
+        tensors = [describe_mask(mask, detail) for mask, detail in zip(file.dropout_masks, self._masks, strict=True)]
+        self.masks = Masks(tensors, index)
         self._source = _find_source(file)
         self.check_output(_make_probe(shape))
 
@@ -95,31 +94,18 @@ class Network:
             seed: of the frame, 0..2^64-1.
             passes: how many will be run.
         """
-        pixels = _quantize(self._pixels.scale(image), self._image)
+        pixels = quantize(self._pixels.scale(image), self._image)
         self._images = [apply_orientation(pixels, number)[None] for number in range(min(self._orientations, passes))]
-        if self._masks:
-            lengths = [len(pool) for pool in self._pools]
-            self._offsets = draw_offsets(seed, self._index, passes, lengths, self._sizes)
-
-    @property
-    def constants(self) -> list[NDArray[Any]]:
-        """Arrays that never change: the pools of masks."""
-        return list(self._pools)
+        self.masks.begin(seed, passes, len(self._images))
 
     @property
     def frame_arrays(self) -> list[NDArray[Any]]:
-        """Arrays that do not change from one `begin` to the next: the orientations of the image, the masks' offsets."""
-        return [*self._images, self._offsets]
+        """Arrays that do not change from one `begin` to the next: orientations of the image, what masks are made of."""
+        return [*self._images, *self.masks.frame_arrays]
 
-    def masks_checksum(self, checksum: int) -> int:
-        """CRC-32 over the pools of masks.
-
-        Args:
-            checksum: CRC-32 of what comes before them; 0 to start.
-        """
-        for pool in self._pools:
-            checksum = zlib.crc32(pool.data, checksum)
-        return checksum
+    def check(self) -> None:
+        """Check that the banks of masks are as they were drawn. Raises UpsetError."""
+        self.masks.check()
 
     def float_masks(self, number: int) -> list[NDArray[np.float32]]:
         """Dropout masks of one pass, dequantized, to feed the float network that this one was made from.
@@ -131,12 +117,13 @@ class Network:
             One (1, H, W, C) float32 array per mask, in the manifest's order.
         """
         masks = []
-        for detail, mask in zip(self._masks, self._select_masks(number), strict=True):
-            if detail["dtype"] == np.float32:
-                masks.append(mask)
-            else:
+        for index, detail in enumerate(self._masks):
+            mask = np.empty(detail["shape"], dtype=detail["dtype"])
+            self.masks.fill(index, number, mask.reshape(-1))
+            if detail["dtype"] != np.float32:
                 scale, zero_point = detail["quantization"]
-                masks.append((mask.astype(np.float32) - np.float32(zero_point)) * np.float32(scale))
+                mask = (mask.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
+            masks.append(mask)
         return masks
 
     def run(self, number: int) -> NDArray[np.float32]:
@@ -151,7 +138,10 @@ class Network:
         Raises:
             NetworkFaultError: an int8 network gave scores that are not finite.
         """
-        return self._run(self._select_masks(number), number % len(self._images))
+        for index, detail in enumerate(self._masks):
+            # Straight into the input: one copy less.
+            self.masks.fill(index, number, self._interpreter.tensor(detail["index"])().reshape(-1))
+        return self._run(number % len(self._images))
 
     def run_without_dropout(self) -> NDArray[np.float32]:
         """Run the network once with all masks 1: dropout off, as after training. For comparison with the passes.
@@ -162,7 +152,8 @@ class Network:
         Returns:
             (K, H, W) float32 raw scores (logits), of orientation 0.
         """
-        return self._run(self._kept_masks(), 0)
+        self._keep_all()
+        return self._run(0)
 
     def check_output(self, image: NDArray[np.float32]) -> None:
         """Compare what the network gives for an image, without dropout, with what the manifest says of its output.
@@ -174,17 +165,19 @@ class Network:
             BundleError: they do not fit, or the network cannot be run.
         """
         self.begin(image, 0, 1)
+        self._keep_all()
         try:
             with explain_failure("TFLite runtime"):
-                values = self._invoke(self._kept_masks(), 0)
+                values = self._invoke(0)
         except LibraryError as error:
             raise BundleError(f"network {self.name}: not a TFLite model that can run here ({error})") from error
         problem = find_contradiction(values, self._kind, self._integer, self._source)
         if problem is not None:
             raise BundleError(f"network {self.name}: manifest.networks[{self._index}].output: {problem}")
 
-    def _run(self, masks: list[NDArray[Any]], orientation: int) -> NDArray[np.float32]:
-        values = self._invoke(masks, orientation)
+    def _run(self, orientation: int) -> NDArray[np.float32]:
+        """Run the network with the masks that were set."""
+        values = self._invoke(orientation)
         finite = np.isfinite(values)
         if not finite.all():
             if self._integer:
@@ -192,29 +185,18 @@ class Network:
             values[:, ~finite.all(axis=0)] = np.nan
         return undo_orientation(make_scores(values, self._kind, self._classes, self._integer), orientation)
 
-    def _invoke(self, masks: list[NDArray[Any]], orientation: int) -> NDArray[np.float32]:
+    def _invoke(self, orientation: int) -> NDArray[np.float32]:
         """Run the interpreter; returns its output, (C, H, W)."""
         self._interpreter.set_tensor(self._image["index"], self._images[orientation])
-        for detail, mask in zip(self._masks, masks, strict=True):
-            self._interpreter.set_tensor(detail["index"], mask)
         self._interpreter.invoke()
         values = self._interpreter.get_tensor(self._scores["index"])
-        return _dequantize(values.reshape(*self._images[orientation].shape[1:3], -1), self._scores)
+        return dequantize(values.reshape(*self._images[orientation].shape[1:3], -1), self._scores)
 
-    def _kept_masks(self) -> list[NDArray[Any]]:
-        ones = [np.ones(detail["shape"], dtype=np.float32) for detail in self._masks]
-        return [_quantize(mask, detail) for mask, detail in zip(ones, self._masks, strict=True)]
-
-    def _select_masks(self, number: int) -> list[NDArray[Any]]:
-        """Masks of pass `number`, in the manifest's order: views of the pools, not copies."""
-        if not self._masks:
-            return []
-        return [
-            pool[offset : offset + size].reshape(detail["shape"])
-            for detail, pool, size, offset in zip(
-                self._masks, self._pools, self._sizes, self._offsets[number], strict=True
-            )
-        ]
+    def _keep_all(self) -> None:
+        """Set all masks to 1."""
+        for detail in self._masks:
+            ones = quantize(np.ones(detail["shape"], dtype=np.float32), detail)
+            self._interpreter.set_tensor(detail["index"], ones)
 
 
 def load_networks(bundle: Bundle, threads: int) -> list[Network]:
@@ -254,15 +236,26 @@ def _find_source(file: NetworkFile) -> str | None:
     return None if source is None else source.name
 
 
-def _bind_image(
+def bind_image(
     file: NetworkFile, index: int, inputs: dict[str, Any], shape: tuple[int, int, int], pixels: PixelInput
 ) -> dict[str, Any]:
-    """The details of the image's tensor. A uint8 one without a scale takes the values as they are."""
+    """Find the tensor of the image. A uint8 one without a scale takes the values as they are.
+
+    Args:
+        file: the network.
+        index: of the network in the bundle, for messages.
+        inputs: the interpreter's details by name.
+        shape: height, width and channels of the input.
+        pixels: how pixels become inputs.
+
+    Raises:
+        BundleError: there is none of this shape, or it was made for other pixels.
+    """
     name = file.image_input
     detail = inputs.get(name)
     if detail is not None and detail["dtype"] == np.uint8 and detail["quantization"][0] == 0.0:
         inputs = {**inputs, name: {**detail, "quantization": (1.0, 0)}}
-    detail = _bind_tensor(file.name, inputs, name, shape)
+    detail = bind_tensor(file.name, inputs, name, shape)
     if detail["dtype"] != np.float32:
         problem = pixels.find_contradiction(detail["dtype"], *detail["quantization"])
         if problem is not None:
@@ -282,11 +275,21 @@ def _bind_output(file: NetworkFile, outputs: dict[str, Any], size: tuple[int, in
         shapes.add((height, width))
     detail = outputs.get(file.scores_output)
     found = () if detail is None else tuple(int(side) for side in detail["shape"][1:])
-    return _bind_tensor(file.name, outputs, file.scores_output, found if found in shapes else (*size, channels[0]))
+    return bind_tensor(file.name, outputs, file.scores_output, found if found in shapes else (*size, channels[0]))
 
 
-def _bind_tensor(network: str, details: dict[str, Any], name: str, shape: tuple[int, ...]) -> dict[str, Any]:
-    """The interpreter's details of the tensor `name`, after checks of its shape and dtype."""
+def bind_tensor(network: str, details: dict[str, Any], name: str, shape: tuple[int, ...]) -> dict[str, Any]:
+    """Find a tensor by its name, and check its shape and dtype.
+
+    Args:
+        network: name of the network, for messages.
+        details: the interpreter's, by name.
+        name: of the tensor.
+        shape: that it must have, without the batch axis.
+
+    Raises:
+        BundleError: there is no such tensor.
+    """
     if name not in details:
         raise BundleError(f"network {network}: expected a tensor {name}, got {', '.join(sorted(details))}")
     detail: dict[str, Any] = details[name]
@@ -305,21 +308,26 @@ def _bind_tensor(network: str, details: dict[str, Any], name: str, shape: tuple[
     return detail
 
 
-def _draw_pools(masks: tuple[DropoutMask, ...], details: list[dict[str, Any]], sizes: list[int]) -> list[NDArray[Any]]:
-    """One pool per mask; masks of the same keep probability and quantization share one."""
-    values = []
-    for mask, detail in zip(masks, details, strict=True):
-        # Inverted dropout: kept units are scaled by 1 / keep probability.
-        kept, dropped = _quantize(np.array([1.0 / mask.keep_probability, 0.0], dtype=np.float32), detail)
-        values.append((mask.keep_probability, kept.item(), dropped.item(), np.dtype(detail["dtype"])))
-    lengths: dict[Any, int] = {}
-    for key, size in zip(values, sizes, strict=True):
-        lengths[key] = max(lengths.get(key, 0), 2 * size)
-    drawn = {key: draw_pool(length, *key) for key, length in lengths.items()}
-    return [drawn[key] for key in values]
+def describe_mask(mask: DropoutMask, detail: dict[str, Any]) -> MaskTensor:
+    """What the masks of an input are like.
+
+    Args:
+        mask: from the manifest.
+        detail: the interpreter's, of its tensor.
+    """
+    # Inverted dropout: kept units are scaled by 1 / keep probability.
+    kept, dropped = quantize(np.array([1.0 / mask.keep_probability, 0.0], dtype=np.float32), detail)
+    size = int(np.prod(mask.shape))
+    return MaskTensor(size, mask.keep_probability, kept.item(), dropped.item(), np.dtype(detail["dtype"]))
 
 
-def _quantize(values: NDArray[np.float32], detail: dict[str, Any]) -> NDArray[Any]:
+def quantize(values: NDArray[np.float32], detail: dict[str, Any]) -> NDArray[Any]:
+    """Values as a tensor holds them.
+
+    Args:
+        values: float32.
+        detail: the interpreter's, of the tensor.
+    """
     if detail["dtype"] == np.float32:
         return values
     scale, zero_point = detail["quantization"]
@@ -329,8 +337,16 @@ def _quantize(values: NDArray[np.float32], detail: dict[str, Any]) -> NDArray[An
     return quantized
 
 
-def _dequantize(values: NDArray[Any], detail: dict[str, Any]) -> NDArray[np.float32]:
-    """(H, W, K) from the interpreter to (K, H, W) float32; one plane per class makes the sums over classes fast."""
+def dequantize(values: NDArray[Any], detail: dict[str, Any]) -> NDArray[np.float32]:
+    """What a tensor holds, as planes: one plane per class makes the sums over classes fast.
+
+    Args:
+        values: (H, W, K) from the interpreter.
+        detail: the interpreter's, of the tensor.
+
+    Returns:
+        (K, H, W) float32.
+    """
     planes = np.ascontiguousarray(values.transpose(2, 0, 1)).astype(np.float32)
     if detail["dtype"] != np.float32:
         scale, zero_point = detail["quantization"]

@@ -43,8 +43,8 @@ class SelfTestResult:
 def run_self_test(engine: Engine, progress: Callable[[int], None] | None = None) -> SelfTestResult:
     """Run the bundle's self-test image through the same code as a frame, with the bundle's default parameters.
 
-    The digest covers the mean probability in float32, every plane of every topic, the affine, the flags, and the pools
-    of dropout masks, of which a frame uses only slices. It also covers the answers to the exercise images: an upset
+    The digest covers the mean probability in float32, every plane of every topic, the affine, the flags, and the banks
+    of dropout masks, of which a frame uses only parts. It also covers the answers to the exercise images: an upset
     weight changes the answer only where its input channel is active, and one image leaves many channels at 0.
 
     Args:
@@ -80,11 +80,14 @@ def run_self_test(engine: Engine, progress: Callable[[int], None] | None = None)
         )
     digest = hashlib.sha256(repr(engine.masks_checksum()).encode("ascii"))
     _update_digest(digest, maps, bundle, settings)
-    settings = replace(settings, passes=1)
-    for number, exercise in enumerate(make_exercise_images(image)):
-        seed = (test.seed + 1 + number) % 2**64
-        answer = engine.segment(exercise, bit_depth=8, centered=True, seed=seed, settings=settings, progress=progress)
-        _update_digest(digest, answer, bundle, settings)
+    for kind in engine.kinds:
+        settings = replace(settings, passes=1, engine=kind)
+        for number, exercise in enumerate(make_exercise_images(image)):
+            seed = (test.seed + 1 + number) % 2**64
+            answer = engine.segment(
+                exercise, bit_depth=8, centered=True, seed=seed, settings=settings, progress=progress
+            )
+            _update_digest(digest, answer, bundle, settings)
     return SelfTestResult(agreement, digest.hexdigest())
 
 

@@ -26,6 +26,8 @@ class Accumulator:
         self._probability = np.zeros(shape, dtype=np.float32)
         self._entropy = np.zeros(shape[1:], dtype=np.float32)
         self._known = np.ones(shape[1:], dtype=np.bool_)
+        # Memory that is new for every pass would have to be fetched from the system each time.
+        self._scratch = np.empty(shape, dtype=np.float32)
         self.passes = 0
         self._checksum = self._compute_checksum()
 
@@ -46,7 +48,7 @@ class Accumulator:
         self._checksum.check()
         with np.errstate(invalid="ignore", over="ignore"):
             scores -= scores.max(axis=0)
-            probability = np.exp(scores)
+            probability = np.exp(scores, out=self._scratch)
             total = probability.sum(axis=0)
             probability /= total
             # H(p) = log sum exp(s) - sum p s, with s shifted to a maximum of 0.

@@ -72,6 +72,7 @@ def process_frame(engine: Engine, job: FrameJob, progress: Callable[[int], None]
         topics=topics,
         map_to_sensor=list(maps.map_to_sensor),
         passes_used=maps.passes_used,
+        engine=maps.engine,
         flags=list(maps.flags),
         timing_ms=maps.timing_ms,
         planes=tuple(planes),

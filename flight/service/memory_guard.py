@@ -1,7 +1,7 @@
 """Checks after every frame that the worker's memory has not changed: finds an upset before the answer is handed over.
 
 Most of a worker's writable memory does not change any more once it is warm: weights, as in the files and as packed for
-the kernels, pools of dropout masks, the interpreters' structures, what libraries have set up. Which pages these are is
+the kernels, banks of dropout masks, the interpreters' structures, what libraries have set up. Which pages these are is
 declared nowhere, but can be observed: they stay the same over a few frames. The guard keeps two checksums of each: the
 exclusive or of its words, in which a flipped bit anywhere in the page flips one bit, and their sum.
 

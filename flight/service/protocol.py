@@ -155,7 +155,7 @@ class MapsAnswer:
     Attributes:
         job: number of the job.
         topics: by topic, the entries of the header's `planes`, in the order of the planes.
-        map_to_sensor, passes_used, flags, timing_ms: as in the product's header.
+        map_to_sensor, passes_used, engine, flags, timing_ms: as in the product's header.
         planes: their bytes, topic after topic.
     """
 
@@ -164,6 +164,7 @@ class MapsAnswer:
     topics: dict[str, list[dict[str, Any]]] = field(metadata=_PLANES_BY_TOPIC)
     map_to_sensor: list[float] = field(metadata=_MAP["map_to_sensor"])
     passes_used: int = field(metadata=_MAP["passes_used"])
+    engine: str = field(metadata=_MAP["engine"])
     flags: list[str] = field(metadata=_FLAGS)
     timing_ms: dict[str, float] = field(metadata=_TIMING)
     planes: tuple[bytes, ...] = field(repr=False)

@@ -74,6 +74,7 @@ class Publisher:
         timing["publish"] = max(1e3 * (answered - job.dispatched) - inside, 0.0)
         header = _header(job, [*answer.flags, *flags], timing)
         header["passes_used"] = answer.passes_used
+        header["engine"] = answer.engine
         header["map_to_sensor"] = answer.map_to_sensor
         if tuple(answer.topics) != job.topics:
             raise ProductError(f"topics: expected {', '.join(job.topics)}, got {', '.join(answer.topics)}")

@@ -67,7 +67,7 @@ def record_self_test(folder: Path, manifest: dict[str, Any]) -> None:
     maps = engine.segment(image, bit_depth=8, centered=True, seed=bundle.self_test.seed, settings=settings)
     engine.close()
     content = png_bytes(maps.class_map)
-    (folder / "self_test_class_map.png").write_bytes(content)
+    (folder / manifest["self_test"]["class_map"]).write_bytes(content)
     manifest["self_test"]["class_map_sha256"] = hashlib.sha256(content).hexdigest()
     write_manifest(folder, manifest)
 

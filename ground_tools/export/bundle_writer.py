@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from flight.bundle import Bundle, DropoutMask, NetworkFile, load_bundle, write_sums
+from flight.bundle import Bundle, NetworkFile, load_bundle, write_sums
+from flight.closed_form_files import DropoutMask
 from flight.inference.interpreter import make_interpreter
 from flight.inference.network import Network
 from ground_tools.datasets.store import read_description
@@ -27,6 +28,7 @@ from ground_tools.export.bundle_sets import (
     validation_images,
 )
 from ground_tools.export.card import card, description, limits
+from ground_tools.export.closed_form_bundle import write_closed_form
 from ground_tools.export.conversion import convert
 from ground_tools.export.figures import BundleFigures, Choices, ParityFigures, TemperatureFigures, plain_metrics
 from ground_tools.export.graph import (
@@ -182,7 +184,7 @@ def _export_network(
     content = convert(module, ranges, shapes, keep)
     file = f"{network.role}.tflite"
     (folder / file).write_bytes(content)
-    entry = {
+    entry: dict[str, Any] = {
         "role": network.role,
         "file": file,
         "sha256": hashlib.sha256(content).hexdigest(),
@@ -194,6 +196,9 @@ def _export_network(
             for mask, shape, p in zip(MASK_INPUTS, shapes, keep, strict=True)
         ],
     }
+    closed_form = write_closed_form(_network_file(entry, content), ranges, folder)
+    if closed_form is not None:
+        entry["closed_form"] = closed_form
     return entry, report(scores, truth, factor), _parity(module, entry, content, unseen)
 
 
@@ -203,12 +208,16 @@ def _output_name(content: bytes) -> str:
     return str(detail["name"]).split(":")[0]
 
 
-def _parity(module: Any, entry: dict[str, Any], content: bytes, images: np.ndarray) -> ParityFigures:
-    """int8 against the float32 graph, pass by pass with the very same dropout masks."""
+def _network_file(entry: dict[str, Any], content: bytes) -> NetworkFile:
     masks = tuple(DropoutMask(m["input"], tuple(m["shape"]), m["keep_probability"]) for m in entry["dropout_masks"])
-    file = NetworkFile(
+    return NetworkFile(
         entry["role"], content, entry["image_input"], entry["scores_output"], masks, entry["quantization"]
     )
+
+
+def _parity(module: Any, entry: dict[str, Any], content: bytes, images: np.ndarray) -> ParityFigures:
+    """int8 against the float32 graph, pass by pass with the very same dropout masks."""
+    file = _network_file(entry, content)
     _, height, width, channels = images.shape
     network = Network(file, 0, (height, width, channels), len(CLASS_NAMES), 2)
     same, squares = [], []

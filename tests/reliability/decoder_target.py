@@ -5,8 +5,10 @@ usage: python -m tests.reliability.decoder_target PROGRESS_FILE -atheris_runs=N 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import hashlib
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -74,6 +76,8 @@ def main() -> None:
         with contextlib.suppress(EXPECTED):
             TARGETS[data[0] % len(TARGETS)](data[1:])
 
+    # Its timer goes on while Python ends, and the signal's handler does not: a good run would die of it.
+    atexit.register(signal.setitimer, signal.ITIMER_REAL, 0)
     atheris.Setup(sys.argv, one_input)
     atheris.Fuzz()
 

@@ -33,7 +33,7 @@ def test_a_short_campaign_finds_nothing_wrong(name: str, tiny_bundle: Path) -> N
     if name == "decoders":
         pytest.importorskip("atheris")
     figures = run_campaign(name, CAMPAIGNS[name][3], tiny_bundle)
-    assert {key: figures[key] for key in EXPECTED[name]} == EXPECTED[name]
+    assert {key: figures[key] for key in EXPECTED[name]} == EXPECTED[name], figures
     if name == "flood":
         assert figures["flood_frames_answered"] > 0
         assert figures["flood_frames_superseded"] > figures["flood_frames_answered"]

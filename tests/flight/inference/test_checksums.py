@@ -45,12 +45,18 @@ def flip_image(engine: Engine) -> None:
     engine._networks[1]._images[0].view(np.uint8)[0, 7, 9, 1] ^= 4
 
 
-def flip_offset(engine: Engine) -> None:
-    engine._networks[0]._offsets[1, 0] ^= 1
+def flip_column(engine: Engine) -> None:
+    engine._networks[0].masks._starts[0][0] ^= 1
 
 
-@pytest.mark.parametrize("flip", [flip_image, flip_offset])
-def test_an_upset_under_way_is_found(tiny_bundle: Path, flip: Callable[[Engine], None]) -> None:
+def flip_bank(engine: Engine) -> None:
+    engine._networks[0].masks.banks[0].view(np.uint32)[2, 7] ^= 1
+
+
+@pytest.mark.parametrize(
+    ("flip", "what"), [(flip_image, "passes use"), (flip_column, "passes use"), (flip_bank, "dropout masks")]
+)
+def test_an_upset_under_way_is_found(tiny_bundle: Path, flip: Callable[[Engine], None], what: str) -> None:
     engine = Engine(load_bundle(tiny_bundle))
     settings = default_settings(engine.bundle)
 
@@ -58,6 +64,6 @@ def test_an_upset_under_way_is_found(tiny_bundle: Path, flip: Callable[[Engine],
         if passes == 2:
             flip(engine)
 
-    with pytest.raises(UpsetError, match="what the passes use"):
+    with pytest.raises(UpsetError, match=what):
         engine.segment(FRAME, bit_depth=8, centered=True, seed=1, settings=settings, progress=progress)
     engine.segment(FRAME, bit_depth=8, centered=True, seed=1, settings=settings)

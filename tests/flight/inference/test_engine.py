@@ -35,9 +35,9 @@ def engine(tiny_bundle: Path) -> Engine:
     return Engine(load_bundle(tiny_bundle))
 
 
-def segment(engine: Engine, seed: int = 1, frame: np.ndarray = FRAME, **changes: object) -> Maps:
-    settings = replace(default_settings(engine.bundle), **changes)
-    return engine.segment(frame, bit_depth=8, centered=True, seed=seed, settings=settings)
+def segment(by: Engine, seed: int = 1, frame: np.ndarray = FRAME, **changes: object) -> Maps:
+    settings = replace(default_settings(by.bundle), **changes)
+    return by.segment(frame, bit_depth=8, centered=True, seed=seed, settings=settings)
 
 
 def same(one: Maps, other: Maps) -> bool:
@@ -204,7 +204,7 @@ def test_planes_that_are_sent_hold_finite_numbers_only(engine: Engine, monkeypat
     """Whatever a network says: NaN, infinities of both signs, numbers beyond float32."""
     random = np.random.default_rng(1)
     kinds = np.array([np.nan, np.inf, -np.inf, 3e38, -3e38], dtype=np.float32)
-    plain = network_module._dequantize
+    plain = network_module.dequantize
 
     def spoilt(values: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
         scores = plain(values, detail)
@@ -212,7 +212,7 @@ def test_planes_that_are_sent_hold_finite_numbers_only(engine: Engine, monkeypat
         scores[spots] = random.choice(kinds, int(spots.sum()))
         return scores
 
-    monkeypatch.setattr(network_module, "_dequantize", spoilt)
+    monkeypatch.setattr(network_module, "dequantize", spoilt)
     maps = segment(engine)
     assert (maps.enhanced_class_map == 4).any()
     for topic in TOPIC_PLANES:
@@ -259,7 +259,18 @@ def test_scores_of_int8_that_are_not_finite_are_a_fault_of_the_network(shipped_b
     network = engine._networks[0]
     network._scores = {**network._scores, "quantization": (float("nan"), 0)}
     with pytest.raises(NetworkFaultError, match=f"network {network.name}: expected finite scores, got NaN or infinity"):
-        segment(engine, frame=body_frame(128, 128, 40), passes=1)
+        segment(engine, frame=body_frame(128, 128, 40), passes=1, engine="passes")
+
+
+@pytest.mark.parametrize("output", ["_scores", "_covariance"])
+def test_values_of_the_closed_form_that_are_not_finite_are_a_fault_of_the_network(
+    closed_form_bundle: Path, output: str
+) -> None:
+    engine = Engine(load_bundle(closed_form_bundle))
+    part = engine._closed_forms["First"]
+    setattr(part, output, {**getattr(part, output), "dtype": np.int8, "quantization": (float("nan"), 0)})
+    with pytest.raises(NetworkFaultError, match="network First: expected finite scores, got NaN or infinity"):
+        segment(engine, passes=1)
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf"), 3e38])

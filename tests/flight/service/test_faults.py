@@ -71,7 +71,7 @@ def maps_answer(job: FrameJob, height: int = 32, width: int = 48) -> MapsAnswer:
             topics[topic].append(entry)
             planes.append(raw)
     timing = {"center": 1.0, "passes": 2.0, "fuse": 3.0}
-    return MapsAnswer(job.job, topics, [1.0, 0.0, 0.0, 0.0, 1.0, 0.0], 4, [], timing, tuple(planes))
+    return MapsAnswer(job.job, topics, [1.0, 0.0, 0.0, 0.0, 1.0, 0.0], 4, "passes", [], timing, tuple(planes))
 
 
 # The parser
@@ -442,7 +442,7 @@ def run(self, number):
 network.Network.run = run
 """,
     )
-    settings = "[parameters]\npasses = 1\n"
+    settings = '[parameters]\npasses = 1\nengine = "passes"\n'
     with journaled_service(tmp_path, shipped_bundle, settings, environment=environment) as (service, journal):
         flag.touch()
         (product,) = answer(service, "no number")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 import time
 import zlib
 from dataclasses import replace
@@ -13,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from flight.bundle import load_bundle
+from flight.bundle import Bundle, load_bundle
 from flight.client import CommandFailed
 from flight.inference.engine import Engine
 from flight.service.job_handler import JobHandler
@@ -30,7 +31,7 @@ from tests.flight.service.scenarios import (
     storage,
     variant,
 )
-from tests.flight.service.test_health import QUIET, flip_bits
+from tests.flight.service.test_health import QUIET, flip_bits, weights
 from tests.flight.service_process import RunningService
 
 MIB = 1 << 20
@@ -151,27 +152,29 @@ def handler(tiny_bundle: Path) -> Handler:
 
 def test_an_upset_of_the_masks_is_told_instead_of_an_answer(handler: Handler) -> None:
     assert handler.ready.guarded_bytes > MIB
-    pool = handler.engine.constants[0]
-    pool.view(np.uint8)[len(pool) // 2] ^= 1
+    masks, passes = handler.engine._networks[0].masks, handler.engine.bundle.passes
+    # A self-test, where the guard was in doubt, may have left another bank.
+    masks.begin(1, passes)
+    bank = masks.banks[0].reshape(-1)
+    bank.view(np.uint8)[len(bank) // 2] ^= 1
     told = handler.frame(9)
     assert isinstance(told, Upset)
-    assert (told.job, told.message) == (9, "memory: 1 pages of constants changed")
+    assert (told.job, told.message[:33]) == (9, "dropout masks: expected checksum ")
 
 
 @pytest.mark.parametrize("harmful", [True, False])
-def test_where_it_may_have_been_no_upset_the_self_test_decides(
-    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, harmful: bool
-) -> None:
-    """The pools are taken for memory of which nothing is known."""
-    monkeypatch.setattr(Engine, "constants", [])
+def test_where_it_may_have_been_no_upset_the_self_test_decides(tiny_bundle: Path, harmful: bool) -> None:
     harmless = noise(MIB)
     handler = Handler(tiny_bundle)
-    flipped = handler.engine._networks[0]._pools[0].view(np.uint8) if harmful else harmless
-    flipped[len(flipped) // 2] ^= 1
+    if harmful:
+        # The sign of a weight: the self-test's first image is enough.
+        assert flip_bits(os.getpid(), weights(handler.engine.bundle), 31) > 0
+    else:
+        harmless[len(harmless) // 2] ^= 1
     told = handler.frame(9)
     assert isinstance(told, Upset if harmful else MapsAnswer)
     # The frame, and the five images of the self-test.
-    assert handler.begun >= 6
+    assert handler.begun >= (2 if harmful else 6)
     if not harmful:
         # Once is enough; what the test's own process does meanwhile may need a few more.
         for number in range(10, 60):
@@ -182,10 +185,11 @@ def test_where_it_may_have_been_no_upset_the_self_test_decides(
         assert handler.begun == 1
 
 
-def test_a_frame_that_fails_after_an_upset_is_not_refused(handler: Handler, monkeypatch: pytest.MonkeyPatch) -> None:
-    pool = handler.engine.constants[0]
+def test_a_frame_that_fails_after_an_upset_is_not_refused(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guarded = noise(MIB)
+    handler = Handler(tiny_bundle)
     monkeypatch.setattr(handler.engine, "segment", lambda *_, **__: 1 / 0)
-    pool.view(np.uint8)[len(pool) // 2] ^= 1
+    guarded[len(guarded) // 2] ^= 1
     assert isinstance(handler.frame(9), Upset)
 
 
@@ -209,26 +213,30 @@ def test_without_a_share_of_the_time_nothing_is_guarded(tiny_bundle: Path) -> No
 # The service
 
 ALL_AT_ONCE = "[worker]\nmemory_check_share = 0.5\n"
+# What has checksums of its own is found without the guard, whose doubts would start self-tests.
+UNGUARDED = "[worker]\nmemory_check_share = 0\n"
+
+
+def flip_masks(service: RunningService, pid: int, bundle: Bundle) -> None:
+    """Flip a bit of the bank of masks that a frame leaves, with the bundle's number of passes."""
+    network = Engine(bundle)._networks[0]
+    network.begin(np.zeros((bundle.height, bundle.width, bundle.channels), dtype=np.float32), 1, bundle.passes)
+    content = network.masks.banks[0].tobytes()
+    answer(service, "before")
+    assert flip_bits(pid, [content[4096:4352]], 22) > 0
 
 
 def wait_for_upset(service: RunningService, journal: Journal) -> None:
-    """Send frames until the upset is found: with tiny networks, a frame leaves no time to check everything."""
-    for number in range(200):
-        product = answer(service, f"after{number}")[0]
-        assert product.status != "invalid"
-        if journal.messages("worker_upset"):
-            break
-    assert "constants" in journal.wait_for("worker_upset")
+    """Send a frame, which is answered in spite of the upset."""
+    assert answer(service, "after")[0].status != "invalid"
+    assert "dropout masks" in journal.wait_for("worker_upset")
 
 
 def test_an_upset_costs_the_worker_and_its_frame_is_answered_by_the_next(tiny_bundle: Path, tmp_path: Path) -> None:
     bundle = load_bundle(tiny_bundle)
-    with journaled_service(tmp_path, tiny_bundle, QUIET + ALL_AT_ONCE) as (service, journal):
-        assert journal.messages("memory_unguarded") == []
+    with journaled_service(tmp_path, tiny_bundle, QUIET + UNGUARDED) as (service, journal):
         pid = service.command("get_status")["worker_pid"]
-        pool = Engine(bundle)._networks[0]._pools[0]
-        middle = pool.tobytes()[len(pool.tobytes()) // 2 :][:512]
-        assert flip_bits(pid, [middle], 22) > 0
+        flip_masks(service, pid, bundle)
         wait_for_upset(service, journal)
         status = service.wait_for(lambda s: s["state"] == "ready" and s["worker_pid"] not in (None, pid))
         assert (status["counters"]["upsets_found"], status["counters"]["worker_restarts"]) == (1, 1)
@@ -237,19 +245,15 @@ def test_an_upset_costs_the_worker_and_its_frame_is_answered_by_the_next(tiny_bu
 
 def test_an_upset_on_probation_is_not_the_bundles_fault(tiny_bundle: Path, tmp_path: Path) -> None:
     variant(tiny_bundle, tmp_path / "uplink" / "next", "2.0")
-    with journaled_service(tmp_path, tiny_bundle, storage(tmp_path) + QUIET + ALL_AT_ONCE) as (service, journal):
+    with journaled_service(tmp_path, tiny_bundle, storage(tmp_path) + QUIET + UNGUARDED) as (service, journal):
         command(service, "load_bundle", path="next")
         command(service, "validate_bundle")
         command(service, "activate_bundle")
         status = service.command("get_status")
         assert status["bundle_on_probation"]
-        pool = Engine(load_bundle(tiny_bundle))._networks[0]._pools[0]
-        content = pool.tobytes()
-        # In every page, so that whichever is checked first is hit.
-        patterns = [content[start : start + 256] for start in range(0, len(content), 4096)]
-        assert flip_bits(status["worker_pid"], patterns, 22) > 0
+        flip_masks(service, status["worker_pid"], load_bundle(tiny_bundle))
         answer(service, "hit", 3)
-        assert "constants" in journal.wait_for("worker_upset")
+        assert "dropout masks" in journal.wait_for("worker_upset")
         status = service.wait_for(lambda s: s["state"] == "ready")
         assert status["bundle"]["version"] == "2.0"
         assert status["counters"]["bundle_fall_backs"] == 0

@@ -91,6 +91,7 @@ def answer() -> tuple[dict[str, Any], list[bytes]]:
         "topics": {"map.navigation": entries},
         "map_to_sensor": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0],
         "passes_used": 4,
+        "engine": "passes",
         "flags": [],
         "timing_ms": {"center": 1.0, "passes": 1.0, "fuse": 1.0},
     }

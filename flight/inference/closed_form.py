@@ -1,0 +1,231 @@
+"""A network whose head's dropout is computed in closed form: a pass runs the rest of it alone.
+
+Most of a UNet's operations are in its head, a few convolutions with dropout masks between them and nothing else. Given
+the features that come in, the head's scores are sums of thousands of independent terms: normal, with a mean, which is
+the head without dropout folded into one convolution, and a covariance, linear in squares. See docs/posterior.md.
+
+So a network comes in three parts: features, which no mask changes, once for each orientation; passes, to the mean of
+the scores; and the covariance, once for a frame, from the features without dropout, which serves all passes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flight.bundle import Bundle, BundleError, NetworkFile
+from flight.closed_form_files import ClosedFormFiles
+from flight.inference.checksums import ArrayChecksum
+from flight.inference.interpreter import make_interpreter, name_tensors
+from flight.inference.masks import Masks
+from flight.inference.network import (
+    NetworkFaultError,
+    bind_image,
+    bind_tensor,
+    dequantize,
+    describe_mask,
+    quantize,
+)
+from flight.inference.orientations import apply_orientation, undo_orientation
+from flight.inference.pixels import PixelInput
+
+Features = list[NDArray[Any]]
+
+
+class ClosedFormNetwork:
+    """A loaded network with its head in closed form. Not thread-safe.
+
+    Args:
+        file: the network, with its closed_form files.
+        index: of the network in the bundle; networks of different index get different masks.
+        shape: height, width and channels of the input.
+        classes: number of classes K.
+        threads: for the interpreters.
+        orientations: the passes take this many orientations of the image in turn, see inference.orientations.
+
+    Raises:
+        BundleError: a file is not a TFLite model, or its tensors do not fit the others' or the manifest.
+    """
+
+    def __init__(
+        self,
+        file: NetworkFile,
+        index: int,
+        shape: tuple[int, int, int],
+        classes: int,
+        threads: int,
+        orientations: int = 1,
+    ) -> None:
+        parts = file.closed_form
+        if parts is None:
+            raise BundleError(f"network {file.name}: expected files of the closed-form head, got none")
+        self.name = file.name
+        self._orientations = orientations
+        self._pixels = PixelInput(file.pixels, shape[2])
+        self._interpreters = _load_parts(file.name, parts, threads)
+        features, passes, covariance = self._interpreters
+        self._image = bind_image(file, index, name_tensors(features.get_input_details()), shape, self._pixels)
+        self._outputs = name_tensors(features.get_output_details())
+        inputs = name_tensors(passes.get_input_details())
+        self._of_passes = _bind_features(f"{file.name} passes", self._outputs, inputs)
+        self._of_covariance = _bind_features(
+            f"{file.name} covariance", self._outputs, name_tensors(covariance.get_input_details())
+        )
+        self._masks = [bind_tensor(file.name, inputs, mask.input, mask.shape) for mask in parts.dropout_masks]
+        unbound = set(inputs) - set(self._outputs) - {mask.input for mask in parts.dropout_masks}
+        if unbound:
+            raise BundleError(f"network {file.name}: inputs that the manifest does not name: {sorted(unbound)}")
+        scores = name_tensors(passes.get_output_details())
+        self._scores = bind_tensor(file.name, scores, "scores", (*shape[:2], classes))
+        self._covariance = _bind_covariance(file.name, covariance, shape[:2], classes)
+        described = zip(parts.dropout_masks, self._masks, strict=True)
+        self.masks = Masks([describe_mask(mask, detail) for mask, detail in described], index)
+        self._images: list[NDArray[Any]] = []
+        self._features: dict[int, Features] = {}
+        self._checksums: list[ArrayChecksum] = []
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether passes differ: always, by their draws of the head's noise."""
+        return True
+
+    def begin(self, image: NDArray[np.float32], seed: int, passes: int) -> None:
+        """Set the image and draw the masks of all passes.
+
+        Args:
+            image: (H, W, C) float32 in [0, 1].
+            seed: of the frame, 0..2^64-1.
+            passes: how many will be run.
+        """
+        pixels = quantize(self._pixels.scale(image), self._image)
+        self._images = [apply_orientation(pixels, number)[None] for number in range(min(self._orientations, passes))]
+        self._features, self._checksums = {}, []
+        self.masks.begin(seed, passes, len(self._images))
+
+    @property
+    def frame_arrays(self) -> list[NDArray[Any]]:
+        """Arrays that do not change from one `begin` to the next: orientations of the image, what masks are made of."""
+        return [*self._images, *self.masks.frame_arrays]
+
+    def check(self) -> None:
+        """Check that the features and the banks of masks are what they were.
+
+        Raises:
+            UpsetError: they are not.
+        """
+        for checksum in self._checksums:
+            checksum.check()
+        self.masks.check()
+
+    def run(self, number: int) -> NDArray[np.float32]:
+        """Run one pass on the image of the last `begin`.
+
+        Args:
+            number: of the pass, 0..passes-1.
+
+        Returns:
+            (K, H, W) float32, the mean of the raw scores (logits) over the head's masks.
+
+        Raises:
+            NetworkFaultError: the network gave what its arithmetic cannot give.
+        """
+        orientation = number % len(self._images)
+        interpreter = self._interpreters[1]
+        for detail, values in zip(self._of_passes, self._find_features(orientation), strict=True):
+            interpreter.set_tensor(detail["index"], values)
+        for index, detail in enumerate(self._masks):
+            # Straight into the input: one copy less.
+            self.masks.fill(index, number, interpreter.tensor(detail["index"])().reshape(-1))
+        return undo_orientation(self._invoke(interpreter, self._scores), orientation)
+
+    def find_covariance(self) -> NDArray[np.float32]:
+        """The covariance of the scores by the head's masks, from the features without dropout, of orientation 0.
+
+        Returns:
+            (K (K + 1) / 2, h, w) float32: the lower triangle row by row, at every pixel whose row is a multiple of
+            H / h and whose column is one of W / w.
+
+        Raises:
+            NetworkFaultError: the network gave what its arithmetic cannot give.
+        """
+        interpreter = self._interpreters[2]
+        for detail, values in zip(self._of_covariance, self._find_features(0), strict=True):
+            interpreter.set_tensor(detail["index"], values)
+        return self._invoke(interpreter, self._covariance)
+
+    def _find_features(self, orientation: int) -> Features:
+        """Those of an orientation, computed when first asked for, in the order of the file's outputs."""
+        if orientation not in self._features:
+            interpreter = self._interpreters[0]
+            interpreter.set_tensor(self._image["index"], self._images[orientation])
+            interpreter.invoke()
+            found = [interpreter.get_tensor(detail["index"]) for detail in self._outputs.values()]
+            self._features[orientation] = found
+            self._checksums.append(ArrayChecksum(found, f"features of network {self.name}"))
+        return self._features[orientation]
+
+    def _invoke(self, interpreter: Any, output: dict[str, Any]) -> NDArray[np.float32]:
+        interpreter.invoke()
+        values = dequantize(interpreter.get_tensor(output["index"])[0], output)
+        if not np.isfinite(values).all():
+            raise NetworkFaultError(f"network {self.name}: expected finite scores, got NaN or infinity")
+        return values
+
+
+def load_closed_forms(bundle: Bundle, threads: int) -> dict[str, ClosedFormNetwork]:
+    """Load those of a bundle's networks whose head is in closed form.
+
+    Args:
+        bundle: a validated bundle.
+        threads: for each network's interpreters.
+
+    Returns:
+        By name.
+
+    Raises:
+        BundleError: see ClosedFormNetwork.
+    """
+    shape = (bundle.height, bundle.width, bundle.channels)
+    return {
+        file.name: ClosedFormNetwork(file, index, shape, len(bundle.classes), threads, bundle.orientations)
+        for index, file in enumerate(bundle.networks)
+        if file.closed_form is not None
+    }
+
+
+def _load_parts(network: str, parts: ClosedFormFiles, threads: int) -> tuple[Any, Any, Any]:
+    def load(part: str, content: bytes) -> Any:
+        try:
+            return make_interpreter(content, threads)
+        except ValueError as error:
+            raise BundleError(f"network {network}: {part}: not a TFLite model that can run here ({error})") from error
+
+    return (
+        load("features", parts.features),
+        load("passes", parts.passes),
+        load("covariance", parts.covariance),
+    )
+
+
+def _bind_features(
+    place: str, outputs: dict[str, dict[str, Any]], inputs: dict[str, dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The inputs that take the features, which must be of the very kind that comes out."""
+    bound = []
+    for name, detail in outputs.items():
+        found = bind_tensor(place, inputs, name, tuple(int(side) for side in detail["shape"][1:]))
+        if (found["dtype"], found["quantization"]) != (detail["dtype"], detail["quantization"]):
+            raise BundleError(f"network {place}: tensor {name}: expected the quantization of the features, got another")
+        bound.append(found)
+    return bound
+
+
+def _bind_covariance(network: str, interpreter: Any, size: tuple[int, int], classes: int) -> dict[str, Any]:
+    outputs = name_tensors(interpreter.get_output_details())
+    shape = [int(side) for side in outputs["covariance"]["shape"]] if "covariance" in outputs else [1, 1, 1, 0]
+    for side, of_map in zip(shape[1:3], size, strict=False):
+        if side < 1 or of_map % side:
+            raise BundleError(f"network {network}: covariance: expected a side that divides {of_map}, got {side}")
+    return bind_tensor(network, outputs, "covariance", (shape[1], shape[2], classes * (classes + 1) // 2))

@@ -1,0 +1,143 @@
+"""Ranges of int8 tensors by what rounds least, in place of the smallest and largest value that was ever seen.
+
+An int8 tensor has 256 steps for its whole range. A few extreme values stretch it, and every other value is rounded to
+coarser steps. Here a range is where the mean squared error is least, of rounding inside and of clipping outside: what
+few values lose, all others gain. Weights stay as they are; biases are put into the new steps.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from flight.inference.interpreter import make_interpreter, name_tensors
+from ground_tools.export.tflite_graph import Operators, Quantization, SourceGraph
+
+# Of the extremes on either side, what is tried as the range's ends.
+_SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.42, 0.35, 0.3, 0.25, 0.2)
+# Values of one tensor that are kept of one image.
+_VALUES = 4096
+# Operators whose output has the steps of what they read.
+_PASSING = (Operators.MAX_POOL_2D, Operators.CONCATENATION, Operators.RESHAPE, Operators.PAD, Operators.SLICE)
+_WITH_BIAS = {Operators.CONV_2D: (0, 1, 2), Operators.TRANSPOSE_CONV: (2, 1, 3), Operators.DEPTHWISE_CONV_2D: (0, 1, 2)}
+
+
+def float_twin(content: bytes, outputs: list[int]) -> bytes:
+    """The same graph in float32, with the values that its constants stand for.
+
+    Args:
+        content: of an int8 .tflite file.
+        outputs: tensors that become the twin's outputs, in place of its own; named "t" and their index.
+    """
+    source = SourceGraph(content)
+    model, graph = source.model, source.graph
+    constants = {index: values for index in range(len(graph.tensors)) if (values := source.constant(index)) is not None}
+    for index, tensor in enumerate(graph.tensors):
+        scales = None if tensor.quantization is None else tensor.quantization.scale
+        if scales is None or not len(scales):
+            continue
+        if index in constants:
+            buffer = schema.BufferT()
+            buffer.data = np.frombuffer(source.weights(index).astype(np.float32).tobytes(), dtype=np.uint8)
+            model.buffers.append(buffer)
+            tensor.buffer = len(model.buffers) - 1
+        tensor.type, tensor.quantization = schema.TensorType.FLOAT32, None
+    for index in outputs:
+        graph.tensors[index].name = f"t{index}".encode()
+    graph.outputs, model.signatureDefs = outputs, []
+    needed = _operators_for(source, outputs)
+    graph.operators = [operator for operator in graph.operators if id(operator) in needed]
+    builder = flatbuffers.Builder(1 << 20)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def recalibrate(source: SourceGraph, content: bytes, tensors: set[int], inputs: list[dict[str, np.ndarray]]) -> None:
+    """Give tensors of a graph the ranges in which they are rounded least, and put biases into the new steps.
+
+    Args:
+        source: the graph, changed in place.
+        content: the file that it was read from.
+        tensors: computed by the graph.
+        inputs: values of all inputs by name, float32, for each image.
+    """
+    wanted = sorted(tensor for tensor in tensors if tensor in source.producers and source.is_int8(tensor))
+    groups = _groups(source, wanted)
+    seen = _observe(content, wanted, inputs)
+    for group in groups:
+        values = np.concatenate([seen[tensor] for tensor in group])
+        found = best_range(values)
+        for tensor in group:
+            source.set_quantization(tensor, found)
+    for operator in source.graph.operators:
+        places = _WITH_BIAS.get(source.code(operator))
+        if places is None or len(operator.inputs) <= places[2] or int(operator.outputs[0]) not in wanted:
+            continue
+        x, kernel, bias = (int(operator.inputs[place]) for place in places)
+        source.set_bias(bias, kernel, source.quantization(x).scale)
+
+
+def best_range(values: np.ndarray) -> Quantization:
+    """The int8 quantization, 0 among its values, by which the mean squared error of values is least."""
+    low, high = min(float(values.min()), 0.0), max(float(values.max()), 1e-6)
+    best, least = None, np.inf
+    for below in _SHARES if low < 0.0 else (1.0,):
+        for above in _SHARES:
+            scale = (above * high - below * low) / 255.0
+            tried = Quantization(scale, int(np.clip(np.rint(-128 - below * low / scale), -128, 127)))
+            steps = tried.quantize(values).astype(np.float64)
+            error = float(np.mean(((steps - tried.zero_point) * scale - values) ** 2))
+            if error < least:
+                best, least = tried, error
+    assert best is not None
+    return best
+
+
+def _groups(source: SourceGraph, tensors: list[int]) -> list[list[int]]:
+    """Tensors that must have the same steps, together."""
+    parent = {tensor: tensor for tensor in tensors}
+
+    def find(tensor: int) -> int:
+        while parent[tensor] != tensor:
+            tensor = parent[tensor]
+        return tensor
+
+    for operator in source.graph.operators:
+        if source.code(operator) in _PASSING:
+            together = [int(i) for i in (*operator.inputs, *operator.outputs) if int(i) in parent]
+            for other in together[1:]:
+                parent[find(other)] = find(together[0])
+    groups = defaultdict(list)
+    for tensor in tensors:
+        groups[find(tensor)].append(tensor)
+    return list(groups.values())
+
+
+def _observe(content: bytes, tensors: list[int], inputs: list[dict[str, np.ndarray]]) -> dict[int, np.ndarray]:
+    twin = make_interpreter(float_twin(content, tensors), 1)
+    bound, outputs = name_tensors(twin.get_input_details()), twin.get_output_details()
+    generator = np.random.default_rng(0)
+    seen: dict[int, list[np.ndarray]] = {tensor: [] for tensor in tensors}
+    for values in inputs:
+        for name, value in values.items():
+            twin.set_tensor(bound[name]["index"], value)
+        twin.invoke()
+        for detail in outputs:
+            tensor = int(detail["name"].removeprefix("t").split(":")[0])
+            flat = twin.get_tensor(detail["index"]).reshape(-1)
+            seen[tensor].append(flat[generator.integers(0, len(flat), _VALUES)])
+    return {tensor: np.concatenate(values) for tensor, values in seen.items()}
+
+
+def _operators_for(source: SourceGraph, outputs: list[int]) -> set[int]:
+    needed: set[int] = set()
+    stack = list(outputs)
+    while stack:
+        operator = source.producers.get(stack.pop())
+        if operator is not None and id(operator) not in needed:
+            needed.add(id(operator))
+            stack += [int(i) for i in operator.inputs if i >= 0]
+    return needed
