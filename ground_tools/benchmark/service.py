@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import statistics
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from flight.bundle import Bundle, load_bundle
 from flight.client import Commander, FrameSender, Subscriber
 from flight.endpoints import make_socket_folder
 from flight.inference.interpreter import make_interpreter
+from ground_tools.foundation.processor import describe_processor
 from ground_tools.foundation.progress import progress
 from ground_tools.pages.blocks import Table
 from ground_tools.pages.templates import render
@@ -91,26 +91,10 @@ def page(measured: Measured, bundle: Bundle) -> str:
         "benchmark/service.md.j2",
         bundle=bundle,
         measured=measured,
-        processor=_processor(),
+        processor=describe_processor(),
         times=Table(["", "median, ms per frame", "spread", "ms per pass of one network"], rows),
         overheads=[100.0 * (ratio - 1.0) for ratio in (statistics.median(ratios), min(ratios), max(ratios))],
     )
-
-
-def _processor() -> str:
-    name, flags = platform.machine(), ""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return name
-    for line in text.splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() == "model name":
-            name = value.strip()
-        elif key.strip() in ("flags", "Features"):
-            wanted = ("avx512_vnni", "avx_vnni", "avx512f", "avx2", "asimddp", "asimd")
-            flags = next((flag for flag in wanted if flag in value.split()), "")
-    return f"{name} ({flags or platform.machine()})"
 
 
 def _frame(bundle: Bundle) -> np.ndarray:

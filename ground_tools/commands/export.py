@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 from flight.command_line import examples
@@ -49,13 +50,26 @@ def add_parser(commands: Any) -> None:
         "--images", type=integer(1), metavar="N", help="evaluate on so many images of each split (default: all)"
     )
     export.add_argument("--passes", type=integer(1, 100), default=20, metavar="N", help="dropout passes of an image")
+    export.add_argument(
+        "--parity-images",
+        type=integer(1),
+        default=4,
+        metavar="N",
+        help="how many test images of each set the engines are compared with float32 on; minutes each (default: 4)",
+    )
+    export.add_argument(
+        "--parity-passes", type=integer(1, 100), default=100, metavar="N", help="passes of float32 (default: 100)"
+    )
+    export.add_argument(
+        "--force", action="store_true", help="write the bundle even where parity with float32 misses a bound"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what `ground-tools export` was asked for; returns the exit code."""
     if not 1 <= len(arguments.network) <= 2:
         raise ValueError(f"--network: expected one or two, got {len(arguments.network)}")
-    from ground_tools.export.bundle_writer import read_trained, write_bundle
+    from ground_tools.export.bundle_writer import ParityPlan, read_trained, write_bundle
     from ground_tools.export.figures import figures_of
 
     trained = [read_trained(folder) for folder in arguments.network]
@@ -68,7 +82,11 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.images,
         arguments.passes,
         arguments.self_test_from,
+        ParityPlan(arguments.parity_images, arguments.parity_passes),
+        arguments.force,
     )
+    for miss in bundle.manifest["engine_parity"]["misses"]:
+        print(f"parity with float32: {miss}", file=sys.stderr)
     tests = figures_of(bundle.manifest).test
     figures = ", ".join(f"{test.modes[bundle.modes[0]].miou:.3f} on {name}" for name, test in tests.items())
     print(f"{arguments.out}: {bundle.modes[0]} test mIoU {figures}; card in {arguments.out / 'card.md'}")

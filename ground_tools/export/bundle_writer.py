@@ -29,13 +29,27 @@ from ground_tools.export.bundle_sets import (
 )
 from ground_tools.export.card import card, description, limits
 from ground_tools.export.closed_form_bundle import write_closed_form
-from ground_tools.export.conversion import convert
-from ground_tools.export.figures import BundleFigures, Choices, ParityFigures, TemperatureFigures, plain_metrics
+from ground_tools.export.conversion import convert, convert_float
+from ground_tools.export.figures import (
+    BundleFigures,
+    Choices,
+    EngineParity,
+    ParityFigures,
+    TemperatureFigures,
+    plain_metrics,
+)
 from ground_tools.export.graph import (
     MASK_INPUTS,
     build_flight_graph,
     keep_probabilities,
     mask_shapes,
+)
+from ground_tools.export.parity import (
+    REFERENCE_PASSES,
+    find_all_misses,
+    float_bundle,
+    flying_engines,
+    measure_parity,
 )
 from ground_tools.export.temperature import report, sampled_scores, sampled_truth, score_factor
 from ground_tools.foundation.json_records import to_plain
@@ -50,6 +64,14 @@ PASSES = 20
 _PARITY_IMAGES = 16
 _TEMPERATURE_IMAGES = 64
 _TEMPERATURE_PASSES = 8
+
+
+@dataclass(frozen=True)
+class ParityPlan:
+    """On how many test images of each set the engines are compared with float32, by how many passes of it."""
+
+    images: int = 4
+    passes: int = REFERENCE_PASSES
 
 
 @dataclass(frozen=True)
@@ -81,17 +103,20 @@ def write_bundle(
     test_images: int | None = None,
     passes: int = PASSES,
     self_test_from: Path | None = None,
+    parity_plan: ParityPlan = ParityPlan(),
+    forced: bool = False,
 ) -> Bundle:
     """Export one network, or two to be fused as UNetH (the first one UNetS, the second UNetAS), into a bundle.
 
     Orientations, gamma and the uncertainty threshold are chosen on the validation splits of all sets, the figures
     computed on their test splits, both from the int8 files by the flight code. test_images: use only so many of each
     split, evenly spread over it. self_test_from: the set whose first test image becomes the self-test's; None: the
-    first of `datasets` whose images may be passed on. The folder is replaced only when the new bundle is whole and
-    passes its checks.
+    first of `datasets` whose images may be passed on. parity_plan: on how many images the engines are compared with
+    float32. The folder is replaced only when the new bundle is whole and passes its checks, that of parity among them
+    unless `forced`; the manifest states what it misses.
 
     Raises ValueError for two sets of one name, one that is not finished, one on whose test images a network was
-    trained, and where no image may go into the bundle.
+    trained, where no image may go into the bundle, and where the engine that flies misses a bound of parity.
     """
     trained = _in_order(trained)
     check_name(name, "name")
@@ -110,7 +135,7 @@ def write_bundle(
     with tempfile.TemporaryDirectory(prefix="rubblemap_bundle_") as scratch:
         folder = Path(scratch) / name
         folder.mkdir()
-        networks, temperature, parity = _export_networks(trained, ranges, sets, unseen, folder)
+        networks, temperature, parity, floats = _export_networks(trained, ranges, sets, unseen, folder)
         manifest = _manifest(trained, networks, parity, name, version, passes)
         add_self_test(folder, manifest, self_test)
         write_manifest(folder, manifest)
@@ -118,8 +143,14 @@ def write_bundle(
         _add_choices(manifest, choices)
         write_manifest(folder, manifest)
         bundle = load_bundle(folder)
+        engines = _compare_engines(bundle, floats, sets, parity_plan)
+        if engines.misses and not forced:
+            raise ValueError(
+                f"parity with float32: {'; '.join(engines.misses)} (--force writes the bundle all the same)"
+            )
+        manifest["engine_parity"] = to_plain(engines)
         tests = {bundle_set.name: measure(bundle, bundle_set, passes) for bundle_set in sets}
-        manifest["metrics"] = plain_metrics(BundleFigures(temperature, choices.validation, tests, parity))
+        manifest["metrics"] = plain_metrics(BundleFigures(temperature, choices.validation, tests, parity, engines))
         record_self_test(folder, manifest)
         (folder / "card.md").write_text(card(manifest), encoding="utf-8")
         write_sums(folder)
@@ -152,25 +183,29 @@ def _in_order(trained: list[TrainedNetwork]) -> list[TrainedNetwork]:
 
 def _export_networks(
     trained: list[TrainedNetwork], ranges: np.ndarray, sets: list[BundleSet], unseen: np.ndarray, folder: Path
-) -> tuple[list[dict[str, Any]], dict[str, TemperatureFigures], dict[str, ParityFigures]]:
-    """Convert networks; returns their manifest entries, and by role what `_export_network` measures.
+) -> tuple[list[dict[str, Any]], dict[str, TemperatureFigures], dict[str, ParityFigures], dict[str, bytes]]:
+    """Convert networks; returns their manifest entries, by role what `_export_network` measures, and float32 files.
 
     unseen: (N, H, W) uint8 test images, for the parity.
     """
     networks = []
     temperature: dict[str, TemperatureFigures] = {}
     parity: dict[str, ParityFigures] = {}
+    floats: dict[str, bytes] = {}
+    images = unseen[..., None] / np.float32(255.0)
     for network in trained:
-        entry, fitted, agreement = _export_network(network, ranges, sets, unseen[..., None] / np.float32(255.0), folder)
+        entry, fitted, agreement, content = _export_network(network, ranges, sets, images, folder)
         networks.append(entry)
-        temperature[network.role], parity[network.role] = fitted, agreement
-    return networks, temperature, parity
+        temperature[network.role], parity[network.role], floats[network.role] = fitted, agreement, content
+    return networks, temperature, parity, floats
 
 
 def _export_network(
     network: TrainedNetwork, ranges: np.ndarray, sets: list[BundleSet], unseen: np.ndarray, folder: Path
-) -> tuple[dict[str, Any], TemperatureFigures, ParityFigures]:
-    """Convert one network; returns its manifest entry, what its scores' factor changes, and int8's parity."""
+) -> tuple[dict[str, Any], TemperatureFigures, ParityFigures, bytes]:
+    """Convert one network; returns its manifest entry, what its scores' factor changes, int8's parity, and the float32
+    file.
+    """
     recipe = network.record["recipe"]
     unet = build_unet(len(CLASS_NAMES), UNetDropout(recipe["dropout_blocks"], recipe["dropout_head"]))
     unet.load_weights(network.weights)
@@ -199,7 +234,24 @@ def _export_network(
     closed_form = write_closed_form(_network_file(entry, content), ranges, folder)
     if closed_form is not None:
         entry["closed_form"] = closed_form
-    return entry, report(scores, truth, factor), _parity(module, entry, content, unseen)
+    return entry, report(scores, truth, factor), _parity(module, entry, content, unseen), convert_float(module)
+
+
+def _compare_engines(bundle: Bundle, floats: dict[str, bytes], sets: list[BundleSet], plan: ParityPlan) -> EngineParity:
+    """The bundle's engines beside float32 whole passes, on test images of each set."""
+    reference = float_bundle(bundle, floats)
+    results = {}
+    for bundle_set in sets:
+        few = take_evenly(bundle_set.test, plan.images)
+        results[bundle_set.name] = measure_parity(
+            reference,
+            flying_engines(bundle, bundle.passes),
+            bundle_set.frames(few),
+            few.masks,
+            plan.passes,
+            label=f"{bundle_set.name}: engines beside float32",
+        )
+    return EngineParity(results, find_all_misses(results))
 
 
 def _output_name(content: bytes) -> str:

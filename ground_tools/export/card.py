@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ground_tools.export.figures import IouFigures, figures_of
+from ground_tools.export.parity import parity_table
 from ground_tools.pages.blocks import Table, percent
 from ground_tools.pages.templates import render
 from ground_tools.training.records import Record, chain, sets_in
@@ -48,6 +49,7 @@ def card(manifest: dict[str, Any]) -> str:
         manifest=manifest,
         figures=figures,
         trainings=Table(["network", "recipe", "set", "label rule", "epochs", "time", "backend"], trainings),
+        engines=None if figures.engines is None else parity_table(figures.engines.sets),
         tables={name: _iou_table(classes, test) for name, test in figures.test.items()},
     )
 

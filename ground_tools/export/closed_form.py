@@ -21,7 +21,7 @@ from flight.inference.masks import Masks
 from flight.inference.network import describe_mask
 from flight.inference.pixels import PixelInput
 from ground_tools.export.linear_head import LinearHead, covariance_kernels, fold
-from ground_tools.export.recalibration import recalibrate
+from ground_tools.export.recalibration import MaskProduct, is_passing, recalibrate
 from ground_tools.export.tflite_graph import GraphWriter, Operators, Quantization, SourceGraph
 from ground_tools.foundation.sampling import evenly
 
@@ -198,7 +198,22 @@ def _recalibrate(parts: _Parts, file: NetworkFile, images: np.ndarray) -> None:
             values[mask.input] = (kept / mask.keep_probability if of_pass else np.ones(kept.shape)).astype(np.float32)
         inputs.append(values)
     tensors = _needed_for(parts.source, parts.tail) | {output for _, _, output in parts.convolutions[:-1]}
-    recalibrate(parts.source, file.content, tensors, inputs)
+    recalibrate(parts.source, file.content, tensors, inputs, _mask_products(parts, file, tensors))
+
+
+def _mask_products(parts: _Parts, file: NetworkFile, tensors: set[int]) -> list[MaskProduct]:
+    """The products with the passes' masks whose outputs are among tensors, and read by no operator that passes on."""
+    source, found = parts.source, []
+    for mask in file.dropout_masks:
+        tensor = parts.masks.get(mask.input)
+        for operator in source.graph.operators:
+            output = int(operator.outputs[0])
+            if source.code(operator) != Operators.MUL or tensor not in operator.inputs or output not in tensors:
+                continue
+            masked = next(int(i) for i in operator.inputs if int(i) != tensor)
+            if not any(output in reader.inputs and is_passing(source, reader) for reader in source.graph.operators):
+                found.append(MaskProduct(output, masked, 1.0 / mask.keep_probability))
+    return found
 
 
 def _features_file(parts: _Parts, image: str) -> bytes:

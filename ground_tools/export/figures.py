@@ -41,6 +41,45 @@ class ParityFigures:
 
 
 @dataclass(frozen=True)
+class EngineFigures:
+    """Of one engine on images. miou, ece and auroc (of the entropy, for wrong pixels) are fractions, nll in nats.
+
+    probability_difference, entropy_difference: means over pixels of the absolute difference to the reference, the
+    latter in nats; entropy_bias: with its sign. class_differs: share of the pixels. frame_ms: median of interleaved
+    rounds.
+    """
+
+    passes: int
+    miou: float
+    nll: float
+    ece: float
+    auroc: float
+    probability_difference: float
+    entropy_difference: float
+    entropy_bias: float
+    class_differs: float
+    frame_ms: float
+
+
+@dataclass(frozen=True)
+class SetParity:
+    """Engines beside float32 whole passes on images of a set. second: the reference again, with other masks."""
+
+    images: int
+    reference: EngineFigures
+    second: EngineFigures
+    engines: dict[str, EngineFigures]
+
+
+@dataclass(frozen=True)
+class EngineParity:
+    """By set, and what the engine that flies by default misses of the bounds; a bundle that misses any was forced."""
+
+    sets: dict[str, SetParity]
+    misses: list[str]
+
+
+@dataclass(frozen=True)
 class OrientationFigures:
     """Passes through so many orientations of the image, with the gamma that is best for them."""
 
@@ -102,12 +141,16 @@ class IouFigures:
 
 @dataclass(frozen=True)
 class BundleFigures:
-    """The figures in a manifest. temperature, parity: by the role of the network; validation, test: by set."""
+    """The figures in a manifest. temperature, parity: by the role of the network; validation, test: by set.
+
+    engines: None in bundles of earlier exports.
+    """
 
     temperature: dict[str, TemperatureFigures]
     validation: dict[str, ValidationFigures]
     test: dict[str, IouFigures]
     parity: dict[str, ParityFigures]
+    engines: EngineParity | None = None
 
 
 def plain_metrics(figures: BundleFigures) -> dict[str, Any]:
@@ -123,6 +166,8 @@ def figures_of(manifest: dict[str, Any]) -> BundleFigures:
     metrics = manifest["metrics"]
     tests = {name: _with_modes(test) for name, test in metrics["test"].items()}
     plain = {**metrics, "test": tests, "parity": manifest["parity"]}
+    if "engine_parity" in manifest:
+        plain["engines"] = manifest["engine_parity"]
     return from_plain(BundleFigures, plain, f"manifest of {manifest['name']}: metrics")
 
 

@@ -8,6 +8,9 @@ few values lose, all others gain. Weights stay as they are; biases are put into 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import flatbuffers
 import numpy as np
@@ -55,14 +58,33 @@ def float_twin(content: bytes, outputs: list[int]) -> bytes:
     return bytes(builder.Output())
 
 
-def recalibrate(source: SourceGraph, content: bytes, tensors: set[int], inputs: list[dict[str, np.ndarray]]) -> None:
+@dataclass(frozen=True)
+class MaskProduct:
+    """A product with a dropout mask: its output, what is masked, and the mask's value where a unit is kept."""
+
+    output: int
+    masked: int
+    kept: float
+
+
+def recalibrate(
+    source: SourceGraph,
+    content: bytes,
+    tensors: set[int],
+    inputs: list[dict[str, np.ndarray]],
+    products: Sequence[MaskProduct] = (),
+) -> None:
     """Give tensors of a graph the ranges in which they are rounded least, and put biases into the new steps.
+
+    A product with a mask is not rounded at all: in steps that are as much larger as the mask's value, it has the
+    numbers of what is masked.
 
     Args:
         source: the graph, changed in place.
         content: the file that it was read from.
         tensors: computed by the graph.
         inputs: values of all inputs by name, float32, for each image.
+        products: with masks.
     """
     wanted = sorted(tensor for tensor in tensors if tensor in source.producers and source.is_int8(tensor))
     groups = _groups(source, wanted)
@@ -72,12 +94,20 @@ def recalibrate(source: SourceGraph, content: bytes, tensors: set[int], inputs: 
         found = best_range(values)
         for tensor in group:
             source.set_quantization(tensor, found)
+    for product in products:
+        of_masked = source.quantization(product.masked)
+        source.set_quantization(product.output, Quantization(of_masked.scale * product.kept, of_masked.zero_point))
     for operator in source.graph.operators:
         places = _WITH_BIAS.get(source.code(operator))
         if places is None or len(operator.inputs) <= places[2] or int(operator.outputs[0]) not in wanted:
             continue
         x, kernel, bias = (int(operator.inputs[place]) for place in places)
         source.set_bias(bias, kernel, source.quantization(x).scale)
+
+
+def is_passing(source: SourceGraph, operator: Any) -> bool:
+    """Whether an operator's output must have the steps of what it reads."""
+    return source.code(operator) in _PASSING
 
 
 def best_range(values: np.ndarray) -> Quantization:
@@ -106,7 +136,7 @@ def _groups(source: SourceGraph, tensors: list[int]) -> list[list[int]]:
         return tensor
 
     for operator in source.graph.operators:
-        if source.code(operator) in _PASSING:
+        if is_passing(source, operator):
             together = [int(i) for i in (*operator.inputs, *operator.outputs) if int(i) in parent]
             for other in together[1:]:
                 parent[find(other)] = find(together[0])

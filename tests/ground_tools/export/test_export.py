@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from flight.bundle import load_bundle
 from flight.cli import main as flight
+from ground_tools.cli import main
 from ground_tools.datasets.store import digest
 from tests.ground_tools.conftest import ground_tools
+
+# Networks that were trained for seconds may miss bounds of parity.
+QUICKLY = ("--parity-images", 1, "--parity-passes", 3, "--force")
 
 
 def test_the_flight_graph_is_the_keras_model(trained: dict[str, Path]) -> None:
@@ -61,7 +66,7 @@ def test_the_factor_on_scores_is_the_one_by_which_the_truth_was_drawn() -> None:
 def test_the_bundle_that_is_exported_flies(trained: dict[str, Path], dataset: Path, tmp_path: Path) -> None:
     out = tmp_path / "unet_h"
     networks = ("--network", trained["unet_s"], "--network", trained["unet_as"])
-    done = ground_tools("export", *networks, "--dataset", dataset, "--out", out, "--passes", 2)
+    done = ground_tools("export", *networks, "--dataset", dataset, "--out", out, "--passes", 2, *QUICKLY)
     assert done.returncode == 0, done.stderr
     bundle = load_bundle(out)
     assert bundle.modes == ("UNetH", "UNetS", "UNetAS")
@@ -78,8 +83,44 @@ def test_the_bundle_that_is_exported_flies(trained: dict[str, Path], dataset: Pa
     assert set(tried) == {"1", "8"}
     assert tried[str(bundle.orientations)]["miou"] == max(one["miou"] for one in tried.values())
     assert bundle.manifest["training"]["UNetAS"]["dataset"]["name"] == "tiny"
-    assert "UNetAS" in (out / "card.md").read_text()
+    parity = bundle.manifest["engine_parity"]
+    assert set(parity["sets"]["tiny"]["engines"]) == {"passes", "closed_form"}
+    for figures in parity["sets"]["tiny"]["engines"].values():
+        assert figures["probability_difference"] < 0.05
+    card = (out / "card.md").read_text()
+    assert "UNetAS" in card
+    assert "| tiny (1) | closed_form |" in card
     assert flight(["check", "--bundle", str(out)]) == 0
+
+
+def test_a_bundle_that_misses_parity_is_written_only_when_forced(
+    trained: dict[str, Path], dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    # No answer is as near as this.
+    monkeypatch.setattr("ground_tools.export.parity.MOST_ENTROPY", -1.0)
+    out = tmp_path / "b"
+    arguments = [
+        "export",
+        "--network",
+        trained["unet_s"],
+        "--dataset",
+        dataset,
+        "--out",
+        out,
+        "--passes",
+        1,
+        "--images",
+    ]
+    arguments += [1, "--parity-images", 1, "--parity-passes", 2]
+    assert main([str(argument) for argument in arguments]) == 2
+    assert "parity with float32: tiny: entropy: expected at most -1.0 nat" in capsys.readouterr().err
+    assert not out.exists()
+    assert main([str(argument) for argument in [*arguments, "--force"]]) == 0
+    (miss,) = load_bundle(out).manifest["engine_parity"]["misses"]
+    assert miss.startswith("tiny: entropy: expected at most -1.0 nat")
+    assert f"**Misses of what is asked of a bundle**, which was written all the same: {miss}" in (
+        (out / "card.md").read_text()
+    )
 
 
 def test_what_may_not_be_passed_on_or_was_trained_on_is_refused(
@@ -88,7 +129,17 @@ def test_what_may_not_be_passed_on_or_was_trained_on_is_refused(
     description = json.loads((dataset / "dataset.json").read_text())
     shutil.copytree(dataset, tmp_path / "tiny")
     (tmp_path / "tiny" / "dataset.json").write_text(json.dumps({**description, "publish_images": False}))
-    arguments = ("--network", trained["unet_s"], "--dataset", tmp_path / "tiny", "--out", tmp_path / "b", "--passes", 1)
+    arguments = (
+        "--network",
+        trained["unet_s"],
+        "--dataset",
+        tmp_path / "tiny",
+        "--out",
+        tmp_path / "b",
+        "--passes",
+        1,
+        *QUICKLY,
+    )
     done = ground_tools("export", *arguments)
     assert done.returncode == 2
     assert "images of tiny may not be passed on; expected --self-test-from" in done.stderr

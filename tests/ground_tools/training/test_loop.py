@@ -118,7 +118,19 @@ def test_a_training_starts_from_a_bundle(trained: dict[str, Path], dataset: Path
     from ground_tools.training.heads import fold_head
 
     bundle = tmp_path / "unet_s"
-    arguments = ("--dataset", dataset, "--images", 1, "--passes", 1)
+    arguments = (
+        "--dataset",
+        dataset,
+        "--images",
+        1,
+        "--passes",
+        1,
+        "--parity-images",
+        1,
+        "--parity-passes",
+        2,
+        "--force",
+    )
     done = ground_tools("export", "--network", trained["unet_s"], *arguments, "--out", bundle)
     assert done.returncode == 0, done.stderr
     manifest = json.loads((bundle / "manifest.json").read_text())
