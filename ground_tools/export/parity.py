@@ -33,6 +33,7 @@ from ground_tools.pages.sections import write_section
 
 MOST_MIOU = 0.003
 MOST_ENTROPY = 0.02
+MOST_ECE = 0.003
 MOST_RELATIVE = 0.01
 REFERENCE_PASSES = 100
 
@@ -150,7 +151,8 @@ def find_misses(parity: SetParity, engine: str) -> list[str]:
 
     mIoU may be 0.3 points lower than the reference's, and the predictive entropy 0.02 nat off. NLL, ECE and AUROC may
     be 1 % worse than those of the reference or of int8 whole passes, whichever are worse: int8 has its price in any
-    engine, and no engine may add to it. What the reference's two answers differ by is allowed on top of each bound.
+    engine, and no engine may add to it. ECE, which is itself near 1 %, may also be 0.3 points worse. What the
+    reference's two answers differ by is allowed on top of each bound.
 
     Args:
         parity: of a set.
@@ -163,7 +165,7 @@ def find_misses(parity: SetParity, engine: str) -> list[str]:
     for name, relative, absolute, better in (
         ("miou", 0.0, MOST_MIOU, 1),
         ("nll", MOST_RELATIVE, 0.0, -1),
-        ("ece", MOST_RELATIVE, 0.0, -1),
+        ("ece", MOST_RELATIVE, MOST_ECE, -1),
         ("auroc", MOST_RELATIVE, 0.0, 1),
     ):
         value, wanted = getattr(tried, name), getattr(exact, name)

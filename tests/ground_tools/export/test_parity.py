@@ -85,7 +85,7 @@ def parity_with(second: EngineFigures, **engines: EngineFigures) -> SetParity:
             "entropy: expected at most 0.02 nat beyond the reference's noise, got 0.0250",
         ),
         ("nll", 0.304, 0.2, "nll: expected at most 0.3030, got 0.3040"),
-        ("ece", 0.0205, 0.01, "ece: expected at most 0.0202, got 0.0205"),
+        ("ece", 0.0235, 0.01, "ece: expected at most 0.0232, got 0.0235"),
         ("auroc", 0.78, 0.9, "auroc: expected at least 0.7920, got 0.7800"),
     ],
 )
