@@ -82,8 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.images,
         arguments.passes,
         arguments.self_test_from,
-        ParityPlan(arguments.parity_images, arguments.parity_passes),
-        arguments.force,
+        ParityPlan(arguments.parity_images, arguments.parity_passes, arguments.force),
     )
     for miss in bundle.manifest["engine_parity"]["misses"]:
         print(f"parity with float32: {miss}", file=sys.stderr)

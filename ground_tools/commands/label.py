@@ -21,6 +21,7 @@ from flight.option_types import (
     output_file,
     word_or,
 )
+from flight.segment import add_bit_depth
 from ground_tools.commands.image_options import IMAGES_VARIABLE, add_image_options, image_folder, label_folder
 from ground_tools.labelling.shapes import LABELS, SILHOUETTES
 
@@ -119,6 +120,7 @@ def add_parser(commands: Any) -> None:
     manifest.add_argument(
         "--body", metavar="NAME", help="body of all images (default: the name of the folder that each lies in)"
     )
+    add_bit_depth(manifest)
 
 
 def _add_import(action: Callable[..., argparse.ArgumentParser]) -> None:

@@ -62,7 +62,7 @@ def run_action(arguments: argparse.Namespace) -> int:
 
 
 def _manifest(arguments: argparse.Namespace) -> int:
-    listing = write_manifest(arguments.folder, arguments.body)
+    listing = write_manifest(arguments.folder, arguments.body, arguments.bit_depth)
     _tell([f"{line}; left out" for line in listing.litter + listing.unusable])
     left_out = f", {len(listing.unusable)} files left out" if listing.unusable else ""
     print(f"{arguments.folder / MANIFEST_FILE}: {listing.images} images{left_out}")

@@ -166,7 +166,7 @@ class Listing:
     unusable: list[str]
 
 
-def write_manifest(images: Path, body: str | None = None) -> Listing:
+def write_manifest(images: Path, body: str | None = None, bit_depth: int | None = None) -> Listing:
     """Write manifest.csv for the images below a folder.
 
     What cannot be read, or has a name that no manifest may have, is left out and told, and so is litter: hidden files,
@@ -176,6 +176,7 @@ def write_manifest(images: Path, body: str | None = None) -> Listing:
     Args:
         images: the folder.
         body: of all images; None: each image's body is the name of the folder that it lies in.
+        bit_depth: bits in use of images of more than 8; None: what the manifest of before says, or nothing.
 
     Raises:
         ValueError: there are no images, or `body` is no plain name.
@@ -186,6 +187,8 @@ def write_manifest(images: Path, body: str | None = None) -> Listing:
     if not files:
         raise ValueError(f"{images}: expected images ({', '.join(IMAGE_SUFFIXES)}), found none")
     columns, before = _rows_of_before(images / MANIFEST_FILE)
+    if bit_depth is not None and "bit_depth" not in columns:
+        columns.append("bit_depth")
     litter: list[str] = []
     unusable: list[str] = []
     rows: list[dict[str, str | int]] = []
@@ -197,7 +200,7 @@ def write_manifest(images: Path, body: str | None = None) -> Listing:
         try:
             check_inner_path(name, _printable(path))
             data = path.read_bytes()
-            height, width = _read_grey(path).shape
+            height, width = _read_grey(path, bit_depth).shape
             digest = hashlib.sha256(data).hexdigest()
             known = before.get((name, digest), {})
             its_body = body or (known.get("body") if is_plain_name(known.get("body")) else None)
@@ -209,7 +212,8 @@ def write_manifest(images: Path, body: str | None = None) -> Listing:
             unusable.append(str(error))
         else:
             found = (name, its_body, width, height, digest)
-            rows.append({**known, **dict(zip(_MANIFEST_COLUMNS, found, strict=False))})
+            stated = {} if bit_depth is None else {"bit_depth": bit_depth}
+            rows.append({**known, **dict(zip(_MANIFEST_COLUMNS, found, strict=False)), **stated})
     if not rows:
         raise ValueError(f"{images}: expected images, found none that can be used: {(unusable + litter)[0]}")
     sink = io.StringIO()

@@ -8,10 +8,12 @@ import os
 import shutil
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from ground_tools.cli import main
-from ground_tools.labelling.collection import read_manifest
+from ground_tools.labelling.collection import read_image, read_manifest
 from tests.ground_tools.labelling.label_tool import label
 
 
@@ -80,6 +82,19 @@ def test_what_a_person_wrote_into_a_manifest_stays(images: Path) -> None:
     row = next(row for row in csv.DictReader(path.read_text().splitlines()) if row["file"] == first)
     assert (row["body"], row["obtained_from"], row["camera"]) == (first.split("/")[0], "", "")
     assert row["sha256"] == hashlib.sha256((images / first).read_bytes()).hexdigest()
+
+
+def test_a_bit_depth_is_written_for_all_who_read_the_manifest(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dark = np.full((60, 60), 800, dtype=np.uint16)
+    cv2.imwrite(str(images / "beta" / "dark.png"), dark)
+    assert main(["label", "manifest", str(images), "--bit-depth", "12"]) == 0
+    assert "bit depth" not in capsys.readouterr().err
+    entries = read_manifest(images)
+    assert {entry.bit_depth for entry in entries.values()} == {12}
+    assert read_image(images, entries["beta/dark.png"])[0, 0] == round(800 / 4095 * 255)
+    # Without the option it stays.
+    assert main(["label", "manifest", str(images)]) == 0
+    assert read_manifest(images)["beta/dark.png"].bit_depth == 12
 
 
 def test_a_manifest_that_is_no_text_is_named(images: Path, labels: Path, capsys: pytest.CaptureFixture[str]) -> None:
