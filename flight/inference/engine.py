@@ -95,9 +95,9 @@ class Engine:
         self._parallel = count > 1 and threads >= count
         self._monitor = read_monitor(bundle)
         each = max(threads // count, 1) if self._parallel else threads
-        self._networks = load_networks(bundle, each, accelerator)
-        # Those of the networks that have one, by name.
+        # Those of the networks that have one, by name; first, since they need the accelerator where there is one.
         self._closed_forms = load_closed_forms(bundle, each, accelerator)
+        self._networks = load_networks(bundle, each, accelerator)
         shape = (len(bundle.classes), bundle.height, bundle.width)
         self._noise = HeadNoise(shape) if self._closed_forms else None
         self._scratch = np.empty(shape, dtype=np.float32)

@@ -199,14 +199,8 @@ def _measure_file(
     written = {int(i) for operator in mapped for i in operator.outputs}
     wanted = {int(i) for i in twin.graph.outputs} | {int(i) for operator in rest for i in operator.inputs}
     read = {int(i) for operator in mapped for i in operator.inputs} & {int(i) for i in twin.graph.inputs}
-    activations = [
-        sum(
-            tensor_bytes(twin, int(i))
-            for i in (*each.inputs, *each.outputs)
-            if i >= 0 and not is_constant(twin, int(i))
-        )
-        for each in mapped
-    ]
+    used = [[int(i) for i in (*each.inputs, *each.outputs) if i >= 0] for each in mapped]
+    activations = [sum(tensor_bytes(twin, i) for i in each if not is_constant(twin, i)) for each in used]
     return FileFigures(
         network=network,
         part=part,

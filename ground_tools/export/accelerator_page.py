@@ -55,10 +55,9 @@ def _mapping_table(files: list[FileFigures]) -> Table:
     for each in files:
         share = each.mapped_macs / max(each.work.macs, each.mapped_macs)
         sizes = (each.work.parameter_bytes, each.link_bytes, each.activation_bytes)
-        rows.append(
-            [f"{each.network}, {each.part}", str(each.operations), str(each.mapped), f"{each.work.macs / 1e9:.3f}"]
-            + [percent(share), *(f"{size / 1024:.0f}" for size in sizes), ", ".join(each.cpu) or "nothing"]
-        )
+        row = [f"{each.network}, {each.part}", str(each.operations), str(each.mapped), f"{each.work.macs / 1e9:.3f}"]
+        row += [percent(share), *(f"{size / 1024:.0f}" for size in sizes), ", ".join(each.cpu) or "nothing"]
+        rows.append(row)
     return Table(head, rows)
 
 
@@ -76,14 +75,11 @@ def _memory_text(files: list[FileFigures]) -> Text:
 
 def _parity_table(figures: AcceleratorFigures) -> Table:
     head = ["engine", "images", "same class, %", "entropy apart, nat", "bias, nat", "other masks, nat"]
-    return Table(
-        head,
-        [
-            [_TITLES[name], str(each.images), percent(each.class_agreement, 2), f"{each.entropy_difference:.4f}"]
-            + [f"{each.entropy_bias:+.4f}", f"{each.other_masks:.4f}"]
-            for name, each in figures.parity.items()
-        ],
-    )
+    rows = []
+    for name, each in figures.parity.items():
+        entropies = [f"{each.entropy_difference:.4f}", f"{each.entropy_bias:+.4f}", f"{each.other_masks:.4f}"]
+        rows.append([_TITLES[name], str(each.images), percent(each.class_agreement, 2), *entropies])
+    return Table(head, rows)
 
 
 def _frame_table(frames: dict[str, FrameFigures]) -> Table:
@@ -93,10 +89,8 @@ def _frame_table(frames: dict[str, FrameFigures]) -> Table:
     for name, each in frames.items():
         runs = ", ".join(f"{count} {part}" for part, count in each.runs.items())
         sizes = (each.work.moved_bytes, each.work.parameter_bytes, each.link_bytes)
-        rows.append(
-            [_TITLES[name], runs, f"{each.work.macs / 1e9:.1f}", *(f"{size / 1e6:.1f}" for size in sizes)]
-            + [f"{each.edgetpu_ms:.1f}", f"{each.link_ms:.0f}"]
-        )
+        row = [_TITLES[name], runs, f"{each.work.macs / 1e9:.1f}", *(f"{size / 1e6:.1f}" for size in sizes)]
+        rows.append([*row, f"{each.edgetpu_ms:.1f}", f"{each.link_ms:.0f}"])
     return Table(head, rows)
 
 
