@@ -45,9 +45,8 @@ class VelaEstimate:
 
 
 def find_vela(program: str) -> str:
-    """The program's path: beside this Python, or on the path. Raises ValueError where there is none."""
-    beside = Path(sys.executable).with_name(program)
-    found = str(beside) if beside.is_file() else shutil.which(program)
+    """The program's path: on the path, or beside this Python. Raises ValueError where there is none."""
+    found = shutil.which(program) or shutil.which(program, path=str(Path(sys.executable).parent))
     if found is None:
         raise ValueError(f"--vela {program}: expected a program, got none; pip install 'rubblemap[accelerators]'")
     return found

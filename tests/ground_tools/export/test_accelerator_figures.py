@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,11 +88,9 @@ def test_what_goes_over_the_link_is_what_the_mapped_part_reads_and_leaves() -> N
     assert network.closed_form is not None
     parts = ("features", "passes", "covariance")
     contents = {part: rewrite_for_edgetpu(getattr(network.closed_form, part)) for part in parts}
-    # The rewritten files in the places of the originals, as a bundle for the Edge TPU has them.
-    for part, content in contents.items():
-        object.__setattr__(network.closed_form, part, content)
-    object.__setattr__(network, "content", rewrite_for_edgetpu(network.content))
-    whole, features, passes, covariance = measure_files(bundle, bundle, None)
+    closed_form = replace(network.closed_form, **contents)
+    twin = replace(network, content=rewrite_for_edgetpu(network.content), closed_form=closed_form)
+    whole, features, passes, covariance = measure_files(bundle, replace(bundle, networks=(twin,)), None)
     names = [whole.part, features.part, passes.part, covariance.part]
     assert names == ["whole", "features", "passes", "covariance"]
     skips = 128 * 128 * 16 + 64 * 64 * 32 + 32 * 32 * 64
