@@ -11,8 +11,8 @@ from msgspec import Meta
 
 from flight.bundle import Bundle
 from ground_tools.export.edgetpu_bundle import RewritingParity
-from ground_tools.export.edgetpu_rules import check_graph, is_constant
-from ground_tools.export.graph_work import Work, measure_work, tensor_bytes
+from ground_tools.export.edgetpu_rules import check_graph
+from ground_tools.export.graph_work import Work, is_constant, measure_work, tensor_bytes
 from ground_tools.export.tflite_graph import SourceGraph
 from ground_tools.export.vela import CONFIGURATIONS, VelaEstimate, estimate
 from ground_tools.foundation.descriptions import read_structure

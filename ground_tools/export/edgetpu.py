@@ -112,7 +112,9 @@ class _Rewriter:
         stride, options = strides[1], producer.builtinOptions
         read, kernel = (int(i) for i in producer.inputs[:2])
         _, rows, columns, _ = source.shape(kernel)
-        whole = begin == (0, 0, 0, 0) and end == source.shape(x) and strides == (1, stride, stride, 1)
+        masks = operator.builtinOptions
+        whole = masks is None or not (masks.shrinkAxisMask or masks.newAxisMask or masks.ellipsisMask)
+        whole &= begin == (0, 0, 0, 0) and end == source.shape(x) and strides == (1, stride, stride, 1)
         plain = (options.strideH, options.strideW, options.fusedActivationFunction) == (1, 1, 0)
         centered = options.padding == schema.Padding.SAME and rows % 2 == columns % 2 == 1
         if not (whole and plain and centered and options.dilationHFactor == options.dilationWFactor == 1):

@@ -18,13 +18,15 @@ from ai_edge_litert import schema_py_generated as schema
 from msgspec import Meta
 
 from flight.inference.model_file import read_graph
-from ground_tools.export.graph_work import operator_name
+from ground_tools.export.graph_work import is_constant, operator_name
 from ground_tools.export.tflite_graph import Operators, SourceGraph
 from ground_tools.foundation.descriptions import read_structure
 from ground_tools.foundation.structures import TomlTable
 
 _TABLE = Path(__file__).with_name("edgetpu_operations.toml")
 _INTEGERS = (schema.TensorType.INT8, schema.TensorType.UINT8)
+# Of constants that an operation on the Edge TPU may have.
+_DTYPES = {schema.TensorType.INT8: np.int8, schema.TensorType.UINT8: np.uint8, schema.TensorType.INT32: np.int32}
 _TYPE_NAMES = {number: name.lower() for name, number in vars(schema.TensorType).items() if isinstance(number, int)}
 # Where an operator's weights and biases are among its inputs.
 _PARAMETERS = {Operators.TRANSPOSE_CONV: (1, 3)}
@@ -145,18 +147,12 @@ def _judge(source: SourceGraph, operator: Any) -> tuple[str, str]:
     return found, documented.limit
 
 
-def is_constant(source: SourceGraph, tensor: int) -> bool:
-    """Whether a tensor's values stand in the file."""
-    data = source.model.buffers[source.graph.tensors[tensor].buffer].data
-    return data is not None and len(data) > 0
-
-
 def _check_tensors(source: SourceGraph, operator: Any) -> str:
     """What is wrong with the tensors that an operation reads and writes: types, sizes, ranks."""
     for tensor in (int(i) for i in (*operator.inputs, *operator.outputs) if i >= 0):
         entry = source.graph.tensors[tensor]
         if is_constant(source, tensor):
-            if entry.type not in (*_INTEGERS, schema.TensorType.INT32):
+            if entry.type not in _DTYPES:
                 return f"a constant of {_TYPE_NAMES[entry.type]}, expected int8"
             continue
         shape = source.shape(tensor)
@@ -174,7 +170,12 @@ def _shape_text(source: SourceGraph, operator: Any) -> str:
 
 
 def _values(source: SourceGraph, tensor: int) -> np.ndarray | None:
-    return source.constant(tensor) if is_constant(source, tensor) else None
+    """What a constant of one of _DTYPES holds; None for a tensor that is computed."""
+    if not is_constant(source, tensor):
+        return None
+    entry = source.graph.tensors[tensor]
+    raw = np.asarray(source.model.buffers[entry.buffer].data, dtype=np.uint8).tobytes()
+    return np.frombuffer(raw, dtype=_DTYPES[entry.type]).reshape(source.shape(tensor))
 
 
 def _no_fused_activation(source: SourceGraph, operator: Any) -> str:

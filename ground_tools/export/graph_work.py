@@ -50,7 +50,9 @@ def operator_name(source: SourceGraph, operator: Any) -> str:
     """What TensorFlow Lite calls an operator; a custom one's own name."""
     code = source.code(operator)
     if code == Operators.CUSTOM:
-        return bytes(source.model.operatorCodes[operator.opcodeIndex].customCode).decode("utf-8", "replace")
+        return bytes(source.model.operatorCodes[operator.opcodeIndex].customCode or b"CUSTOM").decode(
+            "utf-8", "replace"
+        )
     return _NAMES[code]
 
 
@@ -64,13 +66,19 @@ def measure_work(source: SourceGraph, operators: list[Any] | None = None) -> Wor
     total = Work()
     for operator in source.graph.operators if operators is None else operators:
         tensors = [int(i) for i in (*operator.inputs, *operator.outputs) if i >= 0]
-        constants = [i for i in tensors if source.model.buffers[source.graph.tensors[i].buffer].data is not None]
+        constants = [i for i in tensors if is_constant(source, i)]
         total += Work(
             _count_macs(source, operator),
             sum(tensor_bytes(source, i) for i in tensors),
             sum(tensor_bytes(source, i) for i in constants),
         )
     return total
+
+
+def is_constant(source: SourceGraph, tensor: int) -> bool:
+    """Whether a tensor's values stand in the file."""
+    data = source.model.buffers[source.graph.tensors[tensor].buffer].data
+    return data is not None and len(data) > 0
 
 
 def tensor_bytes(source: SourceGraph, tensor: int) -> int:

@@ -24,7 +24,7 @@ from ground_tools.export.edgetpu import rewrite_for_edgetpu
 from ground_tools.export.graph_work import Work, measure_work
 from ground_tools.export.tflite_graph import GraphWriter, Operators, Quantization, SourceGraph, schema
 from ground_tools.export.vela import CONFIGURATIONS, estimate, find_vela
-from ground_tools.foundation.json_records import from_plain
+from ground_tools.foundation.json_records import from_plain, read_json
 
 DOCS = Path(__file__).parents[3] / "docs"
 STEPS = Quantization(0.1, 0)
@@ -148,11 +148,8 @@ def test_one_command_writes_the_tables(
         assert processor.url in page
 
 
-def test_the_shipped_page_is_what_the_command_writes() -> None:
-    record = json.loads((DOCS / "accelerators.json").read_text())
-    figures = from_plain(AcceleratorFigures, record, "accelerators.json")
-    page = (DOCS / "accelerators.md").read_text()
-    assert page.partition(BEGIN)[2].partition(END)[0].strip() == accelerator_section(figures).strip()
+def test_the_shipped_figures_are_those_of_the_shipped_files() -> None:
+    figures = from_plain(AcceleratorFigures, read_json(DOCS / "accelerators.json"), "accelerators.json")
     assert figures.frames == frame_figures(figures.files, figures.passes, figures.orientations)
     bundle = load_bundle(Path("models/unet_h"))
     assert [each.network for each in figures.files] == [network.name for network in bundle.networks for _ in range(4)]
