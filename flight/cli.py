@@ -17,7 +17,7 @@ from flight.icd.limits import DEFAULT_ENDPOINTS
 from flight.keys import ROLES
 from flight.option_types import endpoint, existing_folder, number_above, output_folder
 from flight.segment import SEGMENT_FILES, add_segment_options
-from flight.service.fields import help_text
+from flight.service.fields import SECTIONS, help_text
 
 _SERVE_EXAMPLES = """examples:
   flight serve --bundle models/unet_h
@@ -37,7 +37,10 @@ _PROGRAM_EXAMPLES = {
     "flight command get_status": "talk to it",
     "flight segment --bundle models/unet_h --out out/maps frame.png": "without sockets",
 }
-_CHECK_EXAMPLES = {"flight check --bundle models/unet_h": ""}
+_CHECK_EXAMPLES = {
+    "flight check --bundle models/unet_h": "",
+    "flight check --bundle DIR --accelerator edgetpu": "on the board: do library, device and files fit",
+}
 _COMMAND_EXAMPLES = {
     "flight command get_status": "",
     "flight command set_parameter name=passes value=10": "",
@@ -77,6 +80,12 @@ def build_parser() -> CommandParser:
         "check", help="validate a bundle and run its self-test", epilog=examples(_CHECK_EXAMPLES)
     )
     check.add_argument("--bundle", type=existing_folder, required=True, metavar="DIR", help="the model bundle")
+    check.add_argument(
+        "--accelerator",
+        choices=SECTIONS["worker"]["properties"]["accelerator"]["enum"],
+        default="none",
+        help="what to run it on, as of worker.accelerator in the service's configuration",
+    )
 
     command = commands.add_parser(
         "command", help="send a command to a running service", epilog=examples(_COMMAND_EXAMPLES)
@@ -177,7 +186,7 @@ def _check(arguments: argparse.Namespace) -> None:
     bundle = load_bundle(arguments.bundle)
     print(f"{bundle.name} {bundle.version}, sha256 {bundle.sha256[:16]}...: manifest and file hashes are right")
     print("classes: " + ", ".join(f"{c.index} {c.name} ({c.role})" for c in bundle.classes))
-    engine = Engine(bundle)
+    engine = Engine(bundle, accelerator=None if arguments.accelerator == "none" else arguments.accelerator)
     results = [run_self_test(engine) for _ in range(2)]
     engine.close()
     if results[0].digest != results[1].digest:

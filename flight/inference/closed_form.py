@@ -44,6 +44,7 @@ class ClosedFormNetwork:
         classes: number of classes K.
         threads: for the interpreters.
         orientations: the passes take this many orientations of the image in turn, see inference.orientations.
+        accelerator: that the files are compiled for and run on; None for the processor.
 
     Raises:
         BundleError: a file is not a TFLite model, or its tensors do not fit the others' or the manifest.
@@ -57,6 +58,7 @@ class ClosedFormNetwork:
         classes: int,
         threads: int,
         orientations: int = 1,
+        accelerator: str | None = None,
     ) -> None:
         parts = file.closed_form
         if parts is None:
@@ -64,7 +66,7 @@ class ClosedFormNetwork:
         self.name = file.name
         self._orientations = orientations
         self._pixels = PixelInput(file.pixels, shape[2])
-        self._interpreters = _load_parts(file.name, parts, threads)
+        self._interpreters = _load_parts(file.name, parts, threads, accelerator)
         features, passes, covariance = self._interpreters
         self._image = bind_image(file, index, name_tensors(features.get_input_details()), shape, self._pixels)
         self._outputs = name_tensors(features.get_output_details())
@@ -174,12 +176,13 @@ class ClosedFormNetwork:
         return values
 
 
-def load_closed_forms(bundle: Bundle, threads: int) -> dict[str, ClosedFormNetwork]:
+def load_closed_forms(bundle: Bundle, threads: int, accelerator: str | None = None) -> dict[str, ClosedFormNetwork]:
     """Load those of a bundle's networks whose head is in closed form.
 
     Args:
         bundle: a validated bundle.
         threads: for each network's interpreters.
+        accelerator: to run them on; None for the processor.
 
     Returns:
         By name.
@@ -189,16 +192,16 @@ def load_closed_forms(bundle: Bundle, threads: int) -> dict[str, ClosedFormNetwo
     """
     shape = (bundle.height, bundle.width, bundle.channels)
     return {
-        file.name: ClosedFormNetwork(file, index, shape, len(bundle.classes), threads, bundle.orientations)
+        file.name: ClosedFormNetwork(file, index, shape, len(bundle.classes), threads, bundle.orientations, accelerator)
         for index, file in enumerate(bundle.networks)
         if file.closed_form is not None
     }
 
 
-def _load_parts(network: str, parts: ClosedFormFiles, threads: int) -> tuple[Any, Any, Any]:
+def _load_parts(network: str, parts: ClosedFormFiles, threads: int, accelerator: str | None) -> tuple[Any, Any, Any]:
     def load(part: str, content: bytes) -> Any:
         try:
-            return make_interpreter(content, threads)
+            return make_interpreter(content, threads, accelerator=accelerator)
         except ValueError as error:
             raise BundleError(f"network {network}: {part}: not a TFLite model that can run here ({error})") from error
 

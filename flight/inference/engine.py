@@ -80,21 +80,24 @@ class Engine:
         bundle: a validated bundle.
         threads: cores to use. With at least as many threads as networks, the networks of a pass run in parallel, which
             uses the cores better than all threads on one network after the other.
+        accelerator: that the bundle's files are compiled for and run on, "edgetpu"; None for the processor.
 
     Raises:
-        BundleError: a file of the bundle is not the network that the manifest describes.
+        BundleError: a file of the bundle is not the network that the manifest describes, or not compiled for the
+            accelerator.
+        LibraryError: the TFLite runtime or the accelerator does not work here.
     """
 
-    def __init__(self, bundle: Bundle, threads: int = 2) -> None:
+    def __init__(self, bundle: Bundle, threads: int = 2, accelerator: str | None = None) -> None:
         self.bundle = bundle
         self.threads = threads
         count = len(bundle.networks)
         self._parallel = count > 1 and threads >= count
         self._monitor = read_monitor(bundle)
         each = max(threads // count, 1) if self._parallel else threads
-        self._networks = load_networks(bundle, each)
-        # Those of the networks that have one, by name.
-        self._closed_forms = load_closed_forms(bundle, each)
+        # Those of the networks that have one, by name; first, since they need the accelerator where there is one.
+        self._closed_forms = load_closed_forms(bundle, each, accelerator)
+        self._networks = load_networks(bundle, each, accelerator)
         shape = (len(bundle.classes), bundle.height, bundle.width)
         self._noise = HeadNoise(shape) if self._closed_forms else None
         self._scratch = np.empty(shape, dtype=np.float32)

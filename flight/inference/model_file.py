@@ -21,6 +21,7 @@ _PASSING_ON = frozenset(
     {"dequantize", "quantize", "reshape", "transpose", "squeeze", "expand_dims", "cast", "resize_bilinear",
      "resize_nearest_neighbor"}
 )  # fmt: skip
+_CUSTOM = 32
 _OLD_CODES = 127  # operators of higher codes have their number in a second field
 
 
@@ -29,7 +30,7 @@ class Operator:
     """One operator of a graph.
 
     Attributes:
-        name: from OPERATORS, or "operator N" for another one.
+        name: from OPERATORS; of a custom operator its own name; "operator N" for another one.
         inputs, outputs: indices of tensors; -1 for an input that is left out.
     """
 
@@ -78,11 +79,10 @@ def read_graph(content: bytes) -> Graph:
         if content[4:8] != b"TFL3":
             raise ValueError("expected a .tflite file, whose bytes 4 to 8 are TFL3")
         root = _Table(content, _read(content, "<I", 0))
-        codes = [max(code.number(0, "<b"), code.number(3, "<i")) for code in root.tables(1)]
+        codes = [_operator_name(code) for code in root.tables(1)]
         graph = root.tables(2)[0]
         operators = tuple(
-            Operator(_operator_name(codes[item.number(0, "<I")]), item.integers(1), item.integers(2))
-            for item in graph.tables(3)
+            Operator(codes[item.number(0, "<I")], item.integers(1), item.integers(2)) for item in graph.tables(3)
         )
         names = tuple(tensor.text(3) for tensor in graph.tables(0))
         return Graph(names, graph.integers(1), graph.integers(2), operators)
@@ -90,8 +90,10 @@ def read_graph(content: bytes) -> Graph:
         raise ValueError(f"expected a whole .tflite file ({error})") from error
 
 
-def _operator_name(code: int) -> str:
-    return OPERATORS.get(code, f"operator {code}")
+def _operator_name(entry: _Table) -> str:
+    """Of an operator code: builtin_code, in its old and its new field, or custom_code."""
+    code = max(entry.number(0, "<b"), entry.number(3, "<i"))
+    return entry.text(1) if code == _CUSTOM else OPERATORS.get(code, f"operator {code}")
 
 
 def _read(content: bytes, form: str, position: int) -> int:

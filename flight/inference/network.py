@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from flight.bundle import Bundle, BundleError, NetworkFile
 from flight.closed_form_files import DropoutMask
-from flight.inference.interpreter import make_interpreter, name_tensors, strip_decorations
+from flight.inference.interpreter import is_compiled, make_interpreter, name_tensors, strip_decorations
 from flight.inference.masks import Masks, MaskTensor
 from flight.inference.model_file import read_graph
 from flight.inference.orientations import apply_orientation, undo_orientation
@@ -39,6 +39,7 @@ class Network:
         classes: number of classes K.
         threads: for the interpreter.
         orientations: the passes take this many orientations of the image in turn, see inference.orientations.
+        accelerator: that the file is compiled for and runs on; None for the processor.
 
     Raises:
         BundleError: the file is not a TFLite model, or its tensors, its output or its pixels are not those of the
@@ -53,6 +54,7 @@ class Network:
         classes: int,
         threads: int,
         orientations: int = 1,
+        accelerator: str | None = None,
     ) -> None:
         self.name = file.name
         self._index = index
@@ -63,7 +65,7 @@ class Network:
         self._pixels = PixelInput(file.pixels, shape[2])
         masks = {mask.input: mask.shape for mask in file.dropout_masks}
         try:
-            self._interpreter = make_interpreter(file.content, threads, {file.image_input: shape, **masks})
+            self._interpreter = make_interpreter(file.content, threads, {file.image_input: shape, **masks}, accelerator)
         except ValueError as error:
             raise BundleError(f"network {file.name}: not a TFLite model that can run here ({error})") from error
         inputs = name_tensors(self._interpreter.get_input_details())
@@ -199,12 +201,14 @@ class Network:
             self._interpreter.set_tensor(detail["index"], ones)
 
 
-def load_networks(bundle: Bundle, threads: int) -> list[Network]:
+def load_networks(bundle: Bundle, threads: int, accelerator: str | None = None) -> list[Network]:
     """Load a bundle's networks.
 
     Args:
         bundle: a validated bundle.
         threads: for each network's interpreter.
+        accelerator: to run them on; None for the processor. Where the closed form runs there, whole passes of a network
+            that its compiler did not take run on the processor.
 
     Returns:
         The networks in the bundle's order.
@@ -214,9 +218,19 @@ def load_networks(bundle: Bundle, threads: int) -> list[Network]:
     """
     shape = (bundle.height, bundle.width, bundle.channels)
     return [
-        Network(file, index, shape, len(bundle.classes), threads, bundle.orientations)
+        Network(file, index, shape, len(bundle.classes), threads, bundle.orientations, _choose_place(file, accelerator))
         for index, file in enumerate(bundle.networks)
     ]
+
+
+def _choose_place(file: NetworkFile, accelerator: str | None) -> str | None:
+    """Where whole passes run: see load_networks."""
+    if accelerator is None or file.closed_form is None:
+        return accelerator
+    try:
+        return accelerator if is_compiled(file.content, accelerator) else None
+    except ValueError as error:
+        raise BundleError(f"network {file.name}: not a TFLite model that can run here ({error})") from error
 
 
 def _make_probe(shape: tuple[int, int, int]) -> NDArray[np.float32]:

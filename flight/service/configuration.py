@@ -27,7 +27,7 @@ class InferenceSection:
 
 @dataclass(frozen=True)
 class WorkerSection:
-    """[worker]"""
+    """[worker]. accelerator: "none" for the processor."""
 
     start_timeout_s: float
     answer_timeout_s: float
@@ -36,6 +36,7 @@ class WorkerSection:
     restart_limit: int
     restart_window_s: float
     memory_check_share: float
+    accelerator: str
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,7 @@ class Worker:
                 str(self._threads),
                 sha256,
                 str(self._timeouts.memory_check_share),
+                self._timeouts.accelerator,
             ],
             stdin=subprocess.PIPE,
             env={**environment, "PYTHONUNBUFFERED": "1"},

@@ -32,12 +32,14 @@ def _end_with_parent() -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run a worker. arguments: endpoint, bundle folder, threads, SHA-256 of the bundle, share of time for checks.
+    """Run a worker. arguments: endpoint, bundle folder, threads, SHA-256 of the bundle, share of time for checks, and
+    what the networks run on.
 
     Returns the exit code.
     """
     endpoint, bundle_path, threads = arguments[0], Path(arguments[1]), int(arguments[2])
     sha256, check_share = arguments[3], float(arguments[4])
+    accelerator = None if arguments[5] == "none" else arguments[5]
     # Ctrl-C and systemd's stop reach every process; the service alone ends the worker. What it ignores itself its
     # worker ignores, too: that is inherited.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
@@ -60,7 +62,8 @@ def main(arguments: list[str]) -> int:
             from flight.inference.engine import Engine
             from flight.service.bundle_store import load_this_bundle
             from flight.service.job_handler import JobHandler
-        return JobHandler(Engine(load_this_bundle(bundle_path, sha256), threads), check_share, progress)
+        engine = Engine(load_this_bundle(bundle_path, sha256), threads, accelerator)
+        return JobHandler(engine, check_share, progress)
 
     try:
         handler = make_handler()

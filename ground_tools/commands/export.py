@@ -1,9 +1,10 @@
-"""`ground-tools export`: from trained networks to a bundle."""
+"""`ground-tools export`: from trained networks to a bundle, or from a bundle to its twin for an accelerator."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import Any
 
 from flight.command_line import examples
@@ -12,7 +13,14 @@ from flight.option_types import existing_folder, existing_path, integer, output_
 _EXAMPLES = {
     "ground-tools export --network out/unet_s --network out/unet_as --dataset DIR --out models/unet_h": "",
     "ground-tools export --network out/unet_s --dataset DIR --out models/unet_s": "",
+    "ground-tools export --bundle models/unet_h --target edgetpu --out out/unet_h_edgetpu": (
+        "files that the Coral Edge TPU's compiler takes"
+    ),
+    "ground-tools export --bundle models/unet_h --target edgetpu --compiler edgetpu_compiler --out DIR": (
+        "the same, compiled: to be served with worker.accelerator"
+    ),
 }
+_COMPARED = 16
 
 
 def add_parser(commands: Any) -> None:
@@ -21,21 +29,24 @@ def add_parser(commands: Any) -> None:
         "export", help="quantize trained networks to int8 and write a bundle", epilog=examples(_EXAMPLES)
     )
     export.set_defaults(extra="train")
-    export.add_argument(
+    source = export.add_mutually_exclusive_group(required=True)
+    source.add_argument(
         "--network",
         type=existing_folder,
-        required=True,
         action="append",
         metavar="DIR",
         help="folder of a finished training; give it twice to fuse UNetS and UNetAS",
     )
+    source.add_argument(
+        "--bundle", type=existing_folder, metavar="DIR", help="a bundle to be written anew, with --target"
+    )
     export.add_argument(
         "--dataset",
         type=existing_path,
-        required=True,
         action="append",
         metavar="SET",
-        help="set for ranges, choices, figures; give it again for another set, which then counts as much",
+        help="set for ranges, choices, figures; give it again for another set, which then counts as much; needed with "
+        "--network (default: with --bundle, its self-test's image is what both are compared on)",
     )
     export.add_argument("--out", type=output_folder, required=True, metavar="DIR", help="the bundle's folder")
     export.add_argument(
@@ -48,6 +59,17 @@ def add_parser(commands: Any) -> None:
     export.add_argument("--bundle-version", default="0.1.0", metavar="TEXT", help="the bundle's version")
     export.add_argument(
         "--images", type=integer(1), metavar="N", help="evaluate on so many images of each split (default: all)"
+    )
+    export.add_argument(
+        "--target",
+        choices=["cpu", "edgetpu"],
+        default="cpu",
+        help="where the bundle is to run; edgetpu writes files with the operations of the Coral Edge TPU alone",
+    )
+    export.add_argument(
+        "--compiler",
+        metavar="PROGRAM",
+        help="program that compiles the files for --target edgetpu (default: none, they are left to be compiled)",
     )
     export.add_argument("--passes", type=integer(1, 100), default=20, metavar="N", help="dropout passes of an image")
     export.add_argument(
@@ -67,8 +89,22 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what `ground-tools export` was asked for; returns the exit code."""
+    if arguments.bundle is not None and arguments.target == "cpu":
+        raise ValueError("--bundle: expected --target edgetpu beside it, got none")
+    if arguments.compiler is not None and arguments.target == "cpu":
+        raise ValueError("--compiler: expected --target edgetpu beside it, got none")
+    if arguments.network is not None:
+        _export_networks(arguments)
+    if arguments.target == "edgetpu":
+        _rewrite(arguments.bundle or arguments.out, arguments)
+    return 0
+
+
+def _export_networks(arguments: argparse.Namespace) -> None:
     if not 1 <= len(arguments.network) <= 2:
         raise ValueError(f"--network: expected one or two, got {len(arguments.network)}")
+    if not arguments.dataset:
+        raise ValueError("--dataset: expected a set for the networks' ranges and figures, got none")
     from ground_tools.export.bundle_writer import ParityPlan, read_trained, write_bundle
     from ground_tools.export.figures import figures_of
 
@@ -89,4 +125,25 @@ def run(arguments: argparse.Namespace) -> int:
     tests = figures_of(bundle.manifest).test
     figures = ", ".join(f"{test.modes[bundle.modes[0]].miou:.3f} on {name}" for name, test in tests.items())
     print(f"{arguments.out}: {bundle.modes[0]} test mIoU {figures}; card in {arguments.out / 'card.md'}")
-    return 0
+
+
+def _rewrite(source: Path, arguments: argparse.Namespace) -> None:
+    """Write a bundle's twin for the Edge TPU, and tell what it differs by and what stays on the CPU."""
+    from ground_tools.export.edgetpu_bundle import write_edgetpu_bundle
+
+    frames = None
+    if arguments.dataset:
+        import numpy as np
+
+        from ground_tools.export.bundle_sets import read_set, take_evenly
+
+        each = max((arguments.images or _COMPARED) // len(arguments.dataset), 1)
+        sets = [read_set(dataset, each) for dataset in arguments.dataset]
+        frames = np.concatenate([each_set.frames(take_evenly(each_set.validation, each)) for each_set in sets])
+    _, parity = write_edgetpu_bundle(source, arguments.out, frames, arguments.compiler)
+    for name, each in parity.items():
+        print(
+            f"{arguments.out}: {name}: {100 * each.class_agreement:.2f} % of the pixels as {source} has them, "
+            f"predictive entropy {each.entropy_difference:.4f} nat apart (other masks: {each.other_masks:.4f}), on "
+            f"{each.images} images with {each.passes} passes"
+        )

@@ -34,6 +34,8 @@ _VERSIONS = {
     Operators.DEQUANTIZE: 2,
     Operators.MUL: 2,
     Operators.ADD: 2,
+    Operators.MAXIMUM: 2,
+    Operators.RELU: 2,
     Operators.STRIDED_SLICE: 2,
 }
 
@@ -93,6 +95,11 @@ class SourceGraph:
         self.model.buffers.append(buffer)
         entry = self.graph.tensors[bias]
         entry.buffer, entry.quantization = len(self.model.buffers) - 1, _parameters(scales, [0] * len(scales))
+
+    def reorder(self, operators: list[Any]) -> bytes:
+        """The bytes of the file with its operators in another order."""
+        self.graph.operators = operators
+        return _pack(self.model)
 
     def is_int8(self, tensor: int) -> bool:
         """Whether a tensor is of int8."""
@@ -166,12 +173,43 @@ class GraphWriter:
             for tensor in (*operator.inputs, *operator.outputs):
                 if tensor >= 0 and int(tensor) not in known:
                     known[int(tensor)] = self._copy_tensor(source, int(tensor))
-            added = copy.copy(operator)
-            code = source.model.operatorCodes[operator.opcodeIndex]
-            added.opcodeIndex = self._opcode(source.code(operator), int(code.version))
-            added.inputs = [known[int(i)] if i >= 0 else -1 for i in operator.inputs]
-            added.outputs = [known[int(i)] for i in operator.outputs]
-            self._graph.operators.append(added)
+            self._append_copy(source, operator, known, [known[int(i)] for i in operator.outputs])
+
+    def add_copy(
+        self,
+        source: SourceGraph,
+        operator: Any,
+        known: dict[int, int],
+        options: Any,
+        version: int | None = None,
+        shape: Sequence[int] | None = None,
+    ) -> int:
+        """Copy one operator with other options; returns its output.
+
+        known: its inputs there -> here; constants are copied. version: of the operator, None for the same. shape: of
+        the output, None for the same.
+        """
+        known = dict(known)
+        for tensor in operator.inputs:
+            if tensor >= 0 and int(tensor) not in known:
+                known[int(tensor)] = self._copy_tensor(source, int(tensor))
+        output = self._copy_tensor(source, int(operator.outputs[0]))
+        if shape is not None:
+            self._graph.tensors[output].shape = list(shape)
+            self._graph.tensors[output].shapeSignature = None
+        self._append_copy(source, operator, known, [output], version)
+        self._graph.operators[-1].builtinOptions = options
+        return output
+
+    def _append_copy(
+        self, source: SourceGraph, operator: Any, known: dict[int, int], outputs: list[int], version: int | None = None
+    ) -> None:
+        added = copy.copy(operator)
+        code = source.model.operatorCodes[operator.opcodeIndex]
+        added.opcodeIndex = self._opcode(source.code(operator), int(code.version) if version is None else version)
+        added.inputs = [known[int(i)] if i >= 0 else -1 for i in operator.inputs]
+        added.outputs = outputs
+        self._graph.operators.append(added)
 
     def add_tensor(self, shape: Sequence[int], quantization: Quantization | None) -> int:
         """A tensor that an operator computes: int8 with a quantization, float32 without."""
@@ -236,6 +274,16 @@ class GraphWriter:
         out = self._like(x, (1, *size, shape[3]))
         return self.add_operator(Operators.SLICE, [x, begins, sizes], out, schema.SliceOptionsT())
 
+    def add_maximum(self, x: int, y: int) -> int:
+        """The larger of two int8 tensors of one quantization, element by element."""
+        return self.add_operator(
+            Operators.MAXIMUM, [x, y], self._like(x, self.shape(x)), schema.MaximumMinimumOptionsT()
+        )
+
+    def add_relu(self, x: int) -> int:
+        """x where it is above 0, else 0."""
+        return self.add_operator(Operators.RELU, [x], self._like(x, self.shape(x)))
+
     def add_every(self, x: int, step: int) -> int:
         """Every step-th row and column of a tensor, from the first on."""
         shape = self.shape(x)
@@ -290,9 +338,7 @@ class GraphWriter:
 
     def finish(self) -> bytes:
         """The bytes of the file."""
-        builder = flatbuffers.Builder(1 << 20)
-        builder.Finish(self._model.Pack(builder), _FILE_IDENTIFIER)
-        return bytes(builder.Output())
+        return _pack(self._model)
 
     def _like(self, x: int, shape: Sequence[int]) -> int:
         entry = self._graph.tensors[x]
@@ -339,6 +385,12 @@ class GraphWriter:
         entry.deprecatedBuiltinCode = min(code, 127)
         self._model.operatorCodes.append(entry)
         return len(self._model.operatorCodes) - 1
+
+
+def _pack(model: Any) -> bytes:
+    builder = flatbuffers.Builder(1 << 20)
+    builder.Finish(model.Pack(builder), _FILE_IDENTIFIER)
+    return bytes(builder.Output())
 
 
 def _parameters(scales: np.ndarray, zero_points: list[int]) -> Any:

@@ -15,6 +15,8 @@ from ground_tools.evaluation import covariance, navigation
 from ground_tools.evaluation import report as evaluation
 from ground_tools.evaluation.navigation_figures import NavigationFigures
 from ground_tools.evaluation.results import Results
+from ground_tools.export import accelerator_page
+from ground_tools.export.accelerator_figures import AcceleratorFigures
 from ground_tools.export.card import card
 from ground_tools.export.figures import figures_of, plain_metrics
 from ground_tools.foundation.json_records import from_plain, read_json
@@ -30,6 +32,10 @@ def again(kind: type, file: str, write: Callable[..., object]) -> Callable[[Path
 
 
 WRITTEN: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "accelerators": (
+        "accelerators.md",
+        again(AcceleratorFigures, "accelerators.json", accelerator_page.write_figures),
+    ),
     "results": ("results.md", lambda docs: evaluation.write_docs(docs, docs, Results())),
     "datasets": ("datasets.md", again(DatasetFigures, "datasets.json", datasets.write_figures)),
     "comparisons": ("training.md", lambda docs: comparison_figures.write_comparisons({}, docs)),
