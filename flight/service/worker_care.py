@@ -9,7 +9,7 @@ from typing import Any
 
 import zmq
 
-from flight.icd.products import ProductError
+from flight.icd.product_message import ProductError
 from flight.service.candidate import CandidateSlot
 from flight.service.commands import CommandError, Procedure
 from flight.service.configuration import WorkerSection

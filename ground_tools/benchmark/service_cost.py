@@ -1,4 +1,4 @@
-"""What the service costs a board: resident memory of service and worker, and the time from its start to the first map."""
+"""What the service costs a board: memory of service and worker, and the time from its start to the first map."""
 
 from __future__ import annotations
 
