@@ -82,7 +82,8 @@ class Engine:
             uses the cores better than all threads on one network after the other.
 
     Raises:
-        BundleError: a file of the bundle is not the network that the manifest describes.
+        BundleError: a file of the bundle is not the network that the manifest describes. Whole networks of a bundle in
+            closed form are loaded when first needed, and it is raised then.
     """
 
     def __init__(self, bundle: Bundle, threads: int = 2) -> None:
@@ -91,20 +92,43 @@ class Engine:
         count = len(bundle.networks)
         self._parallel = count > 1 and threads >= count
         self._monitor = read_monitor(bundle)
-        each = max(threads // count, 1) if self._parallel else threads
-        self._networks = load_networks(bundle, each)
+        self._threads_each = max(threads // count, 1) if self._parallel else threads
         # Those of the networks that have one, by name.
-        self._closed_forms = load_closed_forms(bundle, each)
+        self._closed_forms = load_closed_forms(bundle, self._threads_each)
+        # None where frames can do without, and none has asked for them: they take more memory than all else.
+        self._whole = None if len(self._closed_forms) == count else load_networks(bundle, self._threads_each)
         shape = (len(bundle.classes), bundle.height, bundle.width)
         self._noise = HeadNoise(shape) if self._closed_forms else None
         self._scratch = np.empty(shape, dtype=np.float32)
-        self._used: list[Network] | list[ClosedFormNetwork] = self._networks
+        self._used: list[Network] | list[ClosedFormNetwork] = []
         self._pool = ThreadPoolExecutor(count if self._parallel else 1, thread_name_prefix="network")
         self._pass_seconds = 0.0
 
     def close(self) -> None:
         """Stop the engine's threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def whole_passes_loaded(self) -> bool:
+        """Whether whole networks are in memory, beside those whose head is in closed form."""
+        return self._whole is not None
+
+    def release_whole_passes(self) -> None:
+        """Give back the memory of whole networks where frames can do without; they are loaded again when needed."""
+        if len(self._closed_forms) == len(self.bundle.networks):
+            self._whole, self._used = None, []
+
+    @property
+    def _networks(self) -> list[Network]:
+        """The whole networks, loaded when first asked for.
+
+        Raises:
+            BundleError: as of the constructor, or their files have changed in memory since they were verified.
+        """
+        if self._whole is None:
+            self.bundle.verify()
+            self._whole = load_networks(self.bundle, self._threads_each)
+        return self._whole
 
     @property
     def constants(self) -> list[NDArray[Any]]:
@@ -124,7 +148,7 @@ class Engine:
         return checksum
 
     def check_outputs(self, pixels: NDArray[np.uint8]) -> None:
-        """Compare what each network gives for an image with what the manifest says of its output.
+        """Compare what each whole network gives for an image with what the manifest says of its output.
 
         Args:
             pixels: (H, W) or (H, W, 3) uint8, taken whole.
@@ -305,7 +329,7 @@ class Engine:
         """Names of the networks that the settings' mode runs, and their fusion weights."""
         rule = self.bundle.fusion
         if rule is not None and settings.mode == rule.mode:
-            names = [network.name for network in self._networks]
+            names = [network.name for network in self.bundle.networks]
             return names, fusion_weights(rule, names, settings.gamma)
         return [settings.mode], np.ones((len(self.bundle.classes), 1), dtype=np.float32)
 
