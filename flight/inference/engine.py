@@ -113,6 +113,19 @@ class Engine:
         """Whether whole networks are in memory, beside those whose head is in closed form."""
         return self._whole is not None
 
+    def load_whole_passes(self, progress: Callable[[int], None] | None = None) -> None:
+        """Load whole networks, if they are not.
+
+        Args:
+            progress: called with 0 after each.
+
+        Raises:
+            BundleError: as of the constructor, or their files have changed in memory since they were verified.
+        """
+        if self._whole is None:
+            self.bundle.verify()
+            self._whole = load_networks(self.bundle, self._threads_each, progress)
+
     def release_whole_passes(self) -> None:
         """Give back the memory of whole networks where frames can do without; they are loaded again when needed."""
         if len(self._closed_forms) == len(self.bundle.networks):
@@ -120,14 +133,9 @@ class Engine:
 
     @property
     def _networks(self) -> list[Network]:
-        """The whole networks, loaded when first asked for.
-
-        Raises:
-            BundleError: as of the constructor, or their files have changed in memory since they were verified.
-        """
-        if self._whole is None:
-            self.bundle.verify()
-            self._whole = load_networks(self.bundle, self._threads_each)
+        """The whole networks, loaded when first asked for; raises as load_whole_passes."""
+        self.load_whole_passes()
+        assert self._whole is not None
         return self._whole
 
     @property
@@ -147,11 +155,12 @@ class Engine:
             checksum = network.masks.checksum(checksum)
         return checksum
 
-    def check_outputs(self, pixels: NDArray[np.uint8]) -> None:
+    def check_outputs(self, pixels: NDArray[np.uint8], progress: Callable[[int], None] | None = None) -> None:
         """Compare what each whole network gives for an image with what the manifest says of its output.
 
         Args:
             pixels: (H, W) or (H, W, 3) uint8, taken whole.
+            progress: called with 0 after each.
 
         Raises:
             BundleError: they do not fit.
@@ -160,6 +169,8 @@ class Engine:
         image = center(pixels, 8, bundle.height, bundle.width, bundle.channels, locate=False).image
         for network in self._networks:
             network.check_output(image)
+            if progress is not None:
+                progress(0)
 
     def segment(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -199,12 +200,13 @@ class Network:
             self._interpreter.set_tensor(detail["index"], ones)
 
 
-def load_networks(bundle: Bundle, threads: int) -> list[Network]:
+def load_networks(bundle: Bundle, threads: int, progress: Callable[[int], None] | None = None) -> list[Network]:
     """Load a bundle's networks.
 
     Args:
         bundle: a validated bundle.
         threads: for each network's interpreter.
+        progress: called with 0 after each network.
 
     Returns:
         The networks in the bundle's order.
@@ -213,10 +215,12 @@ def load_networks(bundle: Bundle, threads: int) -> list[Network]:
         BundleError: see Network.
     """
     shape = (bundle.height, bundle.width, bundle.channels)
-    return [
-        Network(file, index, shape, len(bundle.classes), threads, bundle.orientations)
-        for index, file in enumerate(bundle.networks)
-    ]
+    networks = []
+    for index, file in enumerate(bundle.networks):
+        networks.append(Network(file, index, shape, len(bundle.classes), threads, bundle.orientations))
+        if progress is not None:
+            progress(0)
+    return networks
 
 
 def _make_probe(shape: tuple[int, int, int]) -> NDArray[np.float32]:

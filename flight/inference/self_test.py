@@ -71,8 +71,10 @@ def run_self_test(
             f"bundle {bundle.name}: self_test.class_map: expected {bundle.height} x {bundle.width}, "
             f"got {expected.shape[0]} x {expected.shape[1]}"
         )
-    if whole_passes or engine.whole_passes_loaded:
-        engine.check_outputs(image)
+    if whole_passes:
+        engine.load_whole_passes(progress)
+    if engine.whole_passes_loaded:
+        engine.check_outputs(image, progress)
     settings = replace(default_settings(bundle), passes=test.passes)
     maps = engine.segment(image, bit_depth=8, centered=True, seed=test.seed, settings=settings, progress=progress)
     stochastic = any(network.dropout_masks for network in bundle.networks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import statistics
 import subprocess
 import sys
@@ -34,6 +35,7 @@ class ServiceCost:
         service_rss_mb, worker_rss_mb: of each alone.
         ready_s: from the start of the process to the state `ready`, seconds.
         first_product_s: from there to the first product that is valid or degraded, of a frame that was sent before.
+        start_processor_s: processor time of both up to then, which other programs on the machine change less.
     """
 
     rss_mb: float
@@ -42,6 +44,7 @@ class ServiceCost:
     worker_rss_mb: float
     ready_s: float
     first_product_s: float
+    start_processor_s: float
 
 
 def measure_service(bundle: Path, starts: int = 5, frames: int = 20) -> dict[str, float]:
@@ -101,9 +104,10 @@ def _measure(process: subprocess.Popen[bytes], began: float, endpoints: dict[str
             product = products.receive(_POLL_S)
             if product is not None and product.status != "invalid":
                 first_product_s = time.monotonic() - began
+        worker = commander.send("get_status")["worker_pid"]
+        processor_s = _read_processor_s(process.pid) + _read_processor_s(worker)
         for _ in range(frames):
             _answer(camera, products, frame)
-        worker = commander.send("get_status")["worker_pid"]
         service_rss, service_pss = _read_memory(process.pid)
         worker_rss, worker_pss = _read_memory(worker)
     return ServiceCost(
@@ -113,6 +117,7 @@ def _measure(process: subprocess.Popen[bytes], began: float, endpoints: dict[str
         worker_rss_mb=worker_rss,
         ready_s=ready_s,
         first_product_s=first_product_s,
+        start_processor_s=processor_s,
     )
 
 
@@ -137,6 +142,13 @@ def _draw_frame() -> np.ndarray:
     v, u = np.mgrid[:_FRAME_SIDE, :_FRAME_SIDE]
     inside = np.hypot(u - _FRAME_SIDE / 2, v - _FRAME_SIDE / 2) < _RADIUS * _FRAME_SIDE
     return np.where(inside, 180, 10).astype(np.uint8)
+
+
+def _read_processor_s(pid: int) -> float:
+    """Processor time of a process and its threads, seconds."""
+    # After the program's name, which may hold anything, the 14th and 15th fields of proc_pid_stat(5).
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def _read_memory(pid: int) -> tuple[float, float]:
