@@ -1,6 +1,7 @@
 # The commands that people run. `make demo` and `make test` need only Python 3.11, git and make.
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 SOURCE ?= flyby
+RATE ?= 2
 OUT ?= out/demo
 FLIGHT := .venv/bin
 DEV := .venv-dev/bin
@@ -10,6 +11,7 @@ DEV := .venv-dev/bin
 help:
 	@echo "make demo               service, camera and consumer on this computer; pictures in $(OUT)"
 	@echo "make demo SOURCE=DIR    the same with a folder of images of your own"
+	@echo "make demo RATE=4        at 4 frames/s in place of 2"
 	@echo "make test               the full development environment, and every test"
 	@echo "make test-fast          what needs no rendering, training or C++ build"
 	@echo "make check              ruff, mypy, clang-format and clang-tidy only; make check-cpp: the last two"
@@ -22,7 +24,7 @@ help:
 	@echo "make clean              remove the environments and everything in out/"
 
 demo: .venv/ready
-	$(FLIGHT)/hil demo --source "$(SOURCE)" --out "$(OUT)"
+	$(FLIGHT)/hil demo --source "$(SOURCE)" --rate "$(RATE)" --out "$(OUT)"
 
 test: check unit
 

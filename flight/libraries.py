@@ -6,7 +6,6 @@ import contextlib
 import io
 import sys
 from collections.abc import Iterator
-from importlib import metadata
 
 from flight.schema import format_text
 
@@ -55,6 +54,9 @@ def describe_failure(error: BaseException, said: str = "") -> str:
     text = format_text(" ".join(str(error).split()), _SHOWN)
     line = f"{type(error).__name__}: {text}" if text else type(error).__name__
     if any(sign in text or sign in said for sign in _OLD_NUMPY):
+        # Only here: it is large, and this process may have to stay small.
+        from importlib import metadata
+
         with contextlib.suppress(metadata.PackageNotFoundError):
             line += f" (compiled for another NumPy than {metadata.version('numpy')}: pip install 'numpy<2')"
     return line

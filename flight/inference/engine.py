@@ -84,7 +84,7 @@ class Engine:
 
     Raises:
         BundleError: a file of the bundle is not the network that the manifest describes, or not compiled for the
-            accelerator.
+            accelerator. Whole networks of a bundle in closed form are loaded when first needed, and it is raised then.
         LibraryError: the TFLite runtime or the accelerator does not work here.
     """
 
@@ -94,20 +94,54 @@ class Engine:
         count = len(bundle.networks)
         self._parallel = count > 1 and threads >= count
         self._monitor = read_monitor(bundle)
-        each = max(threads // count, 1) if self._parallel else threads
+        self._accelerator = accelerator
+        self._threads_each = max(threads // count, 1) if self._parallel else threads
         # Those of the networks that have one, by name; first, since they need the accelerator where there is one.
-        self._closed_forms = load_closed_forms(bundle, each, accelerator)
-        self._networks = load_networks(bundle, each, accelerator)
+        self._closed_forms = load_closed_forms(bundle, self._threads_each, accelerator)
+        # None where frames can do without, and none has asked for them: they take more memory than all else.
+        self._whole: list[Network] | None = None
+        if len(self._closed_forms) < count:
+            self._whole = load_networks(bundle, self._threads_each, accelerator)
         shape = (len(bundle.classes), bundle.height, bundle.width)
         self._noise = HeadNoise(shape) if self._closed_forms else None
         self._scratch = np.empty(shape, dtype=np.float32)
-        self._used: list[Network] | list[ClosedFormNetwork] = self._networks
+        self._used: list[Network] | list[ClosedFormNetwork] = []
         self._pool = ThreadPoolExecutor(count if self._parallel else 1, thread_name_prefix="network")
         self._pass_seconds = 0.0
 
     def close(self) -> None:
         """Stop the engine's threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def whole_passes_loaded(self) -> bool:
+        """Whether whole networks are in memory, beside those whose head is in closed form."""
+        return self._whole is not None
+
+    def load_whole_passes(self, progress: Callable[[int], None] | None = None) -> None:
+        """Load whole networks, if they are not.
+
+        Args:
+            progress: called with 0 after each.
+
+        Raises:
+            BundleError: as of the constructor, or their files have changed in memory since they were verified.
+        """
+        if self._whole is None:
+            self.bundle.verify()
+            self._whole = load_networks(self.bundle, self._threads_each, self._accelerator, progress)
+
+    def release_whole_passes(self) -> None:
+        """Give back the memory of whole networks where frames can do without; they are loaded again when needed."""
+        if len(self._closed_forms) == len(self.bundle.networks):
+            self._whole, self._used = None, []
+
+    @property
+    def _networks(self) -> list[Network]:
+        """The whole networks, loaded when first asked for; raises as load_whole_passes."""
+        self.load_whole_passes()
+        assert self._whole is not None
+        return self._whole
 
     @property
     def constants(self) -> list[NDArray[Any]]:
@@ -126,11 +160,12 @@ class Engine:
             checksum = network.masks.checksum(checksum)
         return checksum
 
-    def check_outputs(self, pixels: NDArray[np.uint8]) -> None:
-        """Compare what each network gives for an image with what the manifest says of its output.
+    def check_outputs(self, pixels: NDArray[np.uint8], progress: Callable[[int], None] | None = None) -> None:
+        """Compare what each whole network gives for an image with what the manifest says of its output.
 
         Args:
             pixels: (H, W) or (H, W, 3) uint8, taken whole.
+            progress: called with 0 after each.
 
         Raises:
             BundleError: they do not fit.
@@ -139,6 +174,8 @@ class Engine:
         image = center(pixels, 8, bundle.height, bundle.width, bundle.channels, locate=False).image
         for network in self._networks:
             network.check_output(image)
+            if progress is not None:
+                progress(0)
 
     def segment(
         self,
@@ -308,7 +345,7 @@ class Engine:
         """Names of the networks that the settings' mode runs, and their fusion weights."""
         rule = self.bundle.fusion
         if rule is not None and settings.mode == rule.mode:
-            names = [network.name for network in self._networks]
+            names = [network.name for network in self.bundle.networks]
             return names, fusion_weights(rule, names, settings.gamma)
         return [settings.mode], np.ones((len(self.bundle.classes), 1), dtype=np.float32)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -201,7 +202,12 @@ class Network:
             self._interpreter.set_tensor(detail["index"], ones)
 
 
-def load_networks(bundle: Bundle, threads: int, accelerator: str | None = None) -> list[Network]:
+def load_networks(
+    bundle: Bundle,
+    threads: int,
+    accelerator: str | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> list[Network]:
     """Load a bundle's networks.
 
     Args:
@@ -209,6 +215,7 @@ def load_networks(bundle: Bundle, threads: int, accelerator: str | None = None) 
         threads: for each network's interpreter.
         accelerator: to run them on; None for the processor. Where the closed form runs there, whole passes of a network
             that its compiler did not take run on the processor.
+        progress: called with 0 after each network.
 
     Returns:
         The networks in the bundle's order.
@@ -217,10 +224,13 @@ def load_networks(bundle: Bundle, threads: int, accelerator: str | None = None) 
         BundleError: see Network.
     """
     shape = (bundle.height, bundle.width, bundle.channels)
-    return [
-        Network(file, index, shape, len(bundle.classes), threads, bundle.orientations, _choose_place(file, accelerator))
-        for index, file in enumerate(bundle.networks)
-    ]
+    networks = []
+    for index, file in enumerate(bundle.networks):
+        place = _choose_place(file, accelerator)
+        networks.append(Network(file, index, shape, len(bundle.classes), threads, bundle.orientations, place))
+        if progress is not None:
+            progress(0)
+    return networks
 
 
 def _choose_place(file: NetworkFile, accelerator: str | None) -> str | None:

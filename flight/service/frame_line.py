@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import zmq
 
-from flight.icd.frames import FrameError
+from flight.icd.frame_message import FrameError
 from flight.icd.limits import TOPIC_FULL, TOPIC_HAZARD, TOPIC_NAVIGATION
 from flight.service.cameras import CameraCounts
 from flight.service.intake import Intake, PendingFrame

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from flight.icd.frames import Frame, FrameError, decode_frame
+from flight.icd.frame_message import FrameError, FrameMessage, check_frame
 from flight.schema import format_value
 from flight.service.cameras import CameraCounts
 
@@ -19,14 +19,14 @@ class PendingFrame:
     """A frame that waits for the worker.
 
     Attributes:
-        frame: decoded.
+        frame: checked.
         pixels: bytes of the message's second part.
         received_time_ns: spacecraft clock.
         received: monotonic clock, s.
         lost_workers: how many workers died or hung on it.
     """
 
-    frame: Frame
+    frame: FrameMessage
     pixels: bytes
     received_time_ns: int
     received: float
@@ -84,9 +84,9 @@ class Intake:
         self._waiting[source] = PendingFrame(frame, parts[1], time.time_ns(), time.monotonic())
         return superseded
 
-    def _check(self, parts: list[bytes]) -> Frame:
-        """Decode a frame and check its place in its source's order. Raises FrameError."""
-        frame = decode_frame(parts)
+    def _check(self, parts: list[bytes]) -> FrameMessage:
+        """Check a frame and its place in its source's order. Raises FrameError."""
+        frame = check_frame(parts)
         source = frame.header["source"]
         last = self._last_keys.get(source)
         if last is not None and frame.key <= last:

@@ -30,8 +30,10 @@ from flight.service.protocol import (
     Ping,
     Ready,
     SelfTestAnswer,
+    SelfTestJob,
     Upset,
 )
+from flight.service.resident_memory import release_unused
 from flight.settings import default_settings
 
 
@@ -79,13 +81,16 @@ def process_frame(engine: Engine, job: FrameJob, progress: Callable[[int], None]
     )
 
 
-def process_self_test(engine: Engine, job: int, progress: Callable[[int], None]) -> SelfTestAnswer:
+def process_self_test(
+    engine: Engine, job: int, progress: Callable[[int], None], whole_passes: bool = True
+) -> SelfTestAnswer:
     """Run the self-test.
 
     Args:
         engine: over the bundle to be tested.
         job: number of the job.
         progress: called with the number of passes done.
+        whole_passes: see run_self_test.
 
     Returns:
         Its result, and what decides which result it must be: the bundle and the environment.
@@ -93,9 +98,10 @@ def process_self_test(engine: Engine, job: int, progress: Callable[[int], None])
     Raises:
         BundleError: too few pixels have the recorded class.
     """
-    result = run_self_test(engine, progress)
+    result = run_self_test(engine, progress, whole_passes)
     environment = describe_environment(engine.threads)
-    return SelfTestAnswer(job, engine.bundle.sha256, environment, result.agreement, result.digest)
+    sha256 = engine.bundle.sha256
+    return SelfTestAnswer(job, sha256, environment, result.agreement, result.digest, result.passes_digest)
 
 
 class JobHandler:
@@ -112,23 +118,26 @@ class JobHandler:
         self._check_share = check_share
         self._progress = progress
         self._guard: MemoryGuard | None = None
-        self._digest = ""
+        # The self-test's, "" before its first; see SelfTestAnswer.
+        self._digest, self._passes_digest = "", ""
         self._check_s = 0.0
 
-    def start(self) -> Ready:
+    def start(self, whole_passes: bool = True) -> Ready:
         """Run the self-test, which also warms the engine up, and learn which of the memory stays the same.
+
+        Args:
+            whole_passes: test these, too; their memory is given back in any case.
 
         Raises:
             BundleError: see process_self_test.
         """
-        test = process_self_test(self._engine, 0, self._progress)
-        self._digest = test.digest
-        if self._check_share > 0:
-            # Where the system does not allow it, the service is told that nothing is guarded.
-            with contextlib.suppress(OSError):
-                self._guard = self._learn_memory()
+        test = process_self_test(self._engine, 0, self._progress, whole_passes)
+        self._digest, self._passes_digest = test.digest, test.passes_digest
+        self._engine.release_whole_passes()
+        release_unused()
+        self._guard = self._learn_memory("auto")
         guarded = 0 if self._guard is None else self._guard.guarded_bytes
-        return Ready(test.sha256, test.environment, test.agreement, test.digest, guarded)
+        return Ready(test.sha256, test.environment, test.agreement, test.digest, guarded, test.passes_digest)
 
     def answer(self, job: Job) -> Answer:
         """Carry out one job. A job that fails is answered too, and does not end the worker.
@@ -140,13 +149,26 @@ class JobHandler:
             return Alive()
         if isinstance(job, FrameJob):
             return self._answer_frame(job)
+        return self._answer_self_test(job)
+
+    def _answer_self_test(self, job: SelfTestJob) -> SelfTestAnswer | Failed:
+        loaded = self._engine.whole_passes_loaded
         try:
             test = process_self_test(self._engine, job.job, self._progress)
         except NetworkFaultError:
             raise
         except Exception as error:
             return Failed(job.job, f"{type(error).__name__}: {error}")
-        if self._guard is not None and test.digest == self._digest:
+        self._passes_digest = self._passes_digest or test.passes_digest
+        if job.engine != "passes":
+            self._engine.release_whole_passes()
+            release_unused()
+        if self._guard is None or test.digest != self._digest:
+            return test
+        if self._engine.whole_passes_loaded and not loaded:
+            # From now on they answer the frames: they are to be guarded, too.
+            self._guard = self._learn_memory(job.engine)
+        else:
             # What the self-test has changed, and did not mind, is no upset.
             self._guard.learn()
         return test
@@ -176,16 +198,29 @@ class JobHandler:
 
     def _gives_known_answer(self) -> bool:
         try:
-            return process_self_test(self._engine, 0, self._progress).digest == self._digest
+            test = process_self_test(self._engine, 0, self._progress, self._engine.whole_passes_loaded)
         except Exception:
             return False
+        return test.digest == self._digest and test.passes_digest in ("", self._passes_digest)
 
-    def _learn_memory(self) -> MemoryGuard:
-        """Process a few frames, and find out what they leave as it was. Raises OSError."""
-        frames = self._make_rehearsal()
+    def _learn_memory(self, engine: str) -> MemoryGuard | None:
+        """Process a few frames, and find out what they leave as it was.
+
+        Args:
+            engine: the parameter.
+
+        Returns:
+            None if nothing is to be guarded, or the system does not allow it: the service is told how much it is.
+        """
+        if self._check_share == 0:
+            return None
+        frames = self._make_rehearsal(engine)
         self._rehearse(frames[0])
         gc.collect()
-        guard = MemoryGuard(self._engine.constants)
+        try:
+            guard = MemoryGuard(self._engine.constants)
+        except OSError:
+            return None
         # From here on the collector leaves alone what is there already, and does not write its marks there.
         gc.freeze()
         for frame in frames[1:]:
@@ -193,13 +228,16 @@ class JobHandler:
             guard.learn()
         return guard
 
-    def _make_rehearsal(self) -> list[FrameJob]:
-        """Frames as they may come: centred or not, of the networks' size or not, one pass or two."""
+    def _make_rehearsal(self, engine: str) -> list[FrameJob]:
+        """Frames as they may come: centred or not, of the networks' size or not.
+
+        They get the masks of as many passes as frames will, and a deadline that has passed after one pass or two.
+        """
         bundle = self._engine.bundle
         image = decode_test_image(bundle, bundle.self_test.image, "image")
         frames = []
-        for number, pixels in enumerate([image, *make_exercise_images(image)]):
-            if number == 3:
+        for number, pixels in enumerate([image, *make_exercise_images(image)[:3]]):
+            if number == 2:
                 pixels = pixels.repeat(2, axis=0).repeat(2, axis=1)
             content = pixels.tobytes()
             frames.append(
@@ -212,8 +250,10 @@ class JobHandler:
                     bit_depth=8,
                     centered=number % 2 == 1,
                     seed=number,
-                    settings=replace(default_settings(bundle), passes=1 + number % 2),
-                    started=time.monotonic(),
+                    settings=replace(
+                        default_settings(bundle), engine=engine, deadline_ms=1, minimum_passes=1 + number % 2
+                    ),
+                    started=time.monotonic() - 1.0,
                     topics=tuple(TOPIC_PLANES),
                     crc32=zlib.crc32(content),
                     pixels=content,

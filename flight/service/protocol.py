@@ -39,6 +39,7 @@ def _make_map_schema(properties: Mapping[str, Any]) -> dict[str, Any]:
 
 _NUMBER = {"type": "integer", "minimum": 0, "maximum": 2**64 - 1}
 _SHA256 = {"type": "string", "pattern": "^[0-9a-f]{64}$", "maxLength": 64}
+_SHA256_OR_NONE = {"type": "string", "pattern": "^([0-9a-f]{64})?$", "maxLength": 64}
 _TEXT = {"type": "string", "maxBytes": 1024}
 _FRACTION = {"type": "number", "minimum": 0, "maximum": 1}
 _TIME = {"type": "number", "minimum": 0, "maximum": 1e12}
@@ -89,10 +90,16 @@ class FrameJob:
 
 @dataclass(frozen=True)
 class SelfTestJob:
-    """Run the bundle's self-test."""
+    """Run the bundle's self-test, of both engines.
+
+    Attributes:
+        job: number, that the answer repeats.
+        engine: the parameter in force. Whole passes stay loaded with "passes", and are given back else.
+    """
 
     KIND: ClassVar = "self_test"
     job: int = field(metadata=_NUMBER)
+    engine: str = field(default="auto", metadata=PARAMETER_SCHEMAS["engine"])
 
 
 @dataclass(frozen=True)
@@ -112,6 +119,8 @@ class Ready:
         agreement: fraction of the self-test's pixels with the recorded class, 0..1.
         digest: SHA-256 of the whole answer.
         guarded_bytes: memory that is checked after every frame; 0 if none can be, or is to be.
+        passes_digest: SHA-256 of the answer of whole passes; "" where there is nothing else, or if the start did not
+            test them.
     """
 
     KIND: ClassVar = "ready"
@@ -120,6 +129,7 @@ class Ready:
     agreement: float = field(metadata=_FRACTION)
     digest: str = field(metadata=_SHA256)
     guarded_bytes: int = field(default=0, metadata=_NUMBER)
+    passes_digest: str = field(default="", metadata=_SHA256_OR_NONE)
 
 
 @dataclass(frozen=True)
@@ -146,6 +156,7 @@ class SelfTestAnswer:
     environment: str = field(metadata=_TEXT)
     agreement: float = field(metadata=_FRACTION)
     digest: str = field(metadata=_SHA256)
+    passes_digest: str = field(default="", metadata=_SHA256_OR_NONE)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import zmq
 from flight.bundle import Bundle
 from flight.icd.catalogue import worst_status
 from flight.icd.limits import PRODUCT_TOPICS, SCHEMA_VERSION
-from flight.icd.products import ProductError, decode_product, encode_product
+from flight.icd.product_message import ProductError, check_product, encode_product
 from flight.service.answer_check import check_maps
 from flight.service.intake import PendingFrame
 from flight.service.parameters import Parameters
@@ -82,7 +82,7 @@ class Publisher:
         for topic, entries in answer.topics.items():
             planes = answer.planes[taken : taken + len(entries)]
             product = self._product(topic, {**header, "planes": entries}, planes)
-            check_maps(decode_product(product), job.pending.frame)
+            check_maps(check_product(product), job.pending.frame.header)
             products.append((topic, product))
             taken += len(entries)
         for topic, product in products:

@@ -33,7 +33,10 @@ class SelfTests:
         self._events = events
         self._counters = counters
         self._references = dict(records.record.references)
-        self._suspect: tuple[str, str] | None = None
+        self._suspects: dict[str, str] = {}
+        # Whether the worker has whole passes loaded and tested, or needs no loading for them.
+        self._passes_ready = True
+        self._engine_tested = "auto"
         self._frames_since = 0
         self.passed: bool | None = None
         self.time_ns = 0
@@ -43,12 +46,22 @@ class SelfTests:
         """Whether to test now.
 
         Args:
-            idle: no frame waits. A requested test is due at any time; one after so many frames only when idle, and
-                after twice as many in any case.
+            idle: no frame waits. A requested test is due at any time, and so is the first one of whole passes before
+                they answer a frame; one after so many frames only when idle, and after twice as many in any case.
         """
         interval = self._parameters.current.self_test_interval
         waited = interval > 0 and self._frames_since >= (interval if idle else 2 * interval)
-        return self.requested or waited
+        loads_passes = self._parameters.current.engine == "passes" and not self._passes_ready
+        return self.requested or waited or loads_passes
+
+    def choose_engine(self) -> str:
+        """The parameter `engine`, for the test that begins now."""
+        self._engine_tested = self._parameters.current.engine
+        return self._engine_tested
+
+    def note_replacement(self) -> None:
+        """Note that a candidate has taken over, which was tested before and has given whole passes back."""
+        self._passes_ready = False
 
     def request(self) -> None:
         """Request a test."""
@@ -76,18 +89,27 @@ class SelfTests:
         if not fresh:
             self.requested = False
         self._restart_count()
-        key, digest = f"{bundle.sha256} {answer.environment}", answer.digest
-        verdict = self._compare_digest(key, digest, fresh) if answer.sha256 == bundle.sha256 else "failed"
-        self.passed = verdict != "failed"
+        key = f"{bundle.sha256} {answer.environment}"
+        # By what is tested: its digest, and what the comparison says.
+        verdicts = {answer.digest: "failed"}
+        if answer.sha256 == bundle.sha256:
+            verdicts[answer.digest] = self._compare_digest(key, answer.digest, fresh)
+        if answer.passes_digest and verdicts[answer.digest] != "failed":
+            # Whole passes are loaded for their test, from files that are verified then, whatever the worker's age.
+            verdicts[answer.passes_digest] = self._compare_digest(f"{key}, whole passes", answer.passes_digest, True)
+        in_closed_form = all(network.closed_form is not None for network in bundle.networks)
+        self._passes_ready = not in_closed_form or (not fresh and self._engine_tested == "passes")
+        self.passed = "failed" not in verdicts.values()
         if not self.passed:
             self._counters.count("self_tests_failed")
             return False
         self._counters.count("self_tests_passed")
-        if verdict != "passed":
+        for digest, verdict in verdicts.items():
             if verdict == "set":
                 self._events.send("self_test_reference_set", digest=digest, sha256=bundle.sha256)
-            else:
+            elif verdict == "replaced":
                 self._events.send("self_test_reference_replaced", digest=digest, sha256=bundle.sha256)
+        if set(verdicts.values()) != {"passed"}:
             self._records.note(references=dict(self._references))
         return True
 
@@ -117,9 +139,11 @@ class SelfTests:
         if reference is None and fresh:
             verdict = "set"
         elif reference != digest:
-            verdict = "replaced" if fresh and self._suspect == (key, digest) else "failed"
+            verdict = "replaced" if fresh and self._suspects.get(key) == digest else "failed"
         if fresh:
-            self._suspect = (key, digest) if verdict == "failed" else None
+            self._suspects.pop(key, None)
+            if verdict == "failed":
+                self._suspects = {key: digest}
         if verdict in ("set", "replaced"):
             self._references[key] = digest
         if key in self._references:

@@ -16,6 +16,7 @@ from flight.service.assembly import build_parts, lock_state, open_storage
 from flight.service.configuration import Configuration
 from flight.service.events import EventSink
 from flight.service.gatekeeper import Gatekeeper
+from flight.service.resident_memory import limit_allocator, release_unused
 from flight.service.sockets import ServiceError, bind_sockets
 from flight.service.state import State
 from flight.service.statistics import Counters
@@ -45,6 +46,7 @@ class Service:
             ServiceError: a socket cannot be bound, a folder cannot be made, or another service has the state folder.
             BundleError: no bundle can be served.
         """
+        limit_allocator()
         for number in _IGNORED:
             signal.signal(number, signal.SIG_IGN)
         counters = Counters()
@@ -85,6 +87,8 @@ class Service:
         self._events.send_waiting()
         try:
             self._parts.worker_care.start()
+            # While the worker starts there is nothing else to do.
+            release_unused()
             while self._running:
                 self._turn(poller)
             self._events.send("service_stopped", uptime_s=self._parts.housekeeping.uptime_s)

@@ -19,6 +19,7 @@ import zmq
 from flight.bundle import BundleError
 from flight.libraries import LibraryError, describe_failure, explain_failure
 from flight.service.protocol import Answer, Progress, StartFailed, encode, parse_job
+from flight.service.resident_memory import limit_allocator
 
 if TYPE_CHECKING:
     from flight.service.job_handler import JobHandler
@@ -32,13 +33,19 @@ def _end_with_parent() -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run a worker. arguments: endpoint, bundle folder, threads, SHA-256 of the bundle, share of time for checks, and
-    what the networks run on.
+    """Run a worker.
 
-    Returns the exit code.
+    Args:
+        arguments: endpoint, bundle folder, threads, SHA-256 of the bundle, share of time for checks, what the
+            networks run on, and "full" to test both engines at the start or "short" to test the one that serves by
+            default.
+
+    Returns:
+        The exit code.
     """
     endpoint, bundle_path, threads = arguments[0], Path(arguments[1]), int(arguments[2])
     sha256, check_share = arguments[3], float(arguments[4])
+    limit_allocator()
     accelerator = None if arguments[5] == "none" else arguments[5]
     # Ctrl-C and systemd's stop reach every process; the service alone ends the worker. What it ignores itself its
     # worker ignores, too: that is inherited.
@@ -67,7 +74,7 @@ def main(arguments: list[str]) -> int:
 
     try:
         handler = make_handler()
-        ready = handler.start()
+        ready = handler.start(whole_passes=arguments[6] == "full")
     except Exception as error:
         known = isinstance(error, BundleError | LibraryError)
         message = str(error) if known else describe_failure(error)

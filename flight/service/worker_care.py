@@ -9,7 +9,7 @@ from typing import Any
 
 import zmq
 
-from flight.icd.products import ProductError
+from flight.icd.product_message import ProductError
 from flight.service.candidate import CandidateSlot
 from flight.service.commands import CommandError, Procedure
 from flight.service.configuration import WorkerSection
@@ -139,7 +139,7 @@ class WorkerCare:
             self._frame_line.answer_without_worker()
         elif self._worker.state == "idle":
             if self._self_tests.is_due(idle=not self._frame_line.waiting):
-                self._send_job(SelfTestJob(next(self._job_numbers)))
+                self._send_job(SelfTestJob(next(self._job_numbers), self._self_tests.choose_engine()))
             elif self._frame_line.waiting and not self._send_job(self._frame_line.next_job(next(self._job_numbers))):
                 # The worker is gone, and its exit will be seen in a moment; the frame waits for the next one.
                 self._frame_line.requeue_frame()
@@ -166,6 +166,7 @@ class WorkerCare:
             return {}
         self._worker.close()
         self._worker = self._candidate.take()
+        self._self_tests.note_replacement()
         self._state.apply(Trigger.WORKER_READY)
         return {}
 

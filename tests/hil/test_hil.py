@@ -16,7 +16,7 @@ from PIL import Image
 from flight.bundle import load_bundle
 from flight.client.images import ImageError
 from hil.cli import main
-from hil.demo import SHIPPED_BUNDLE
+from hil.demo import SHIPPED_BUNDLE, choose_deadline
 from hil.sources.folder import FLYBY, open_source
 
 ROOT = Path(__file__).parents[2]
@@ -80,10 +80,25 @@ def test_the_demo_with_large_off_centre_images(tiny_bundle: Path, tmp_path: Path
     for topic in ("map.navigation", "map.hazard"):
         assert sum(line.startswith(topic) for line in lines) == 3
     assert lines[-1].startswith("Look at ")
-    assert "answered 3" in done.stdout
+    # At 4 frames/s each has 200 ms, and none waits until a newer one takes its place.
+    assert "deadline 200 ms" in done.stdout
+    assert "frames sent 3, answered 3, superseded by a newer one 0, rejected 0" in done.stdout
     assert len(list(out.glob("frame_*.png"))) == 3
     with Image.open(out / "demo.gif") as animation:
         assert animation.n_frames == 3
+
+
+@pytest.mark.parametrize(("rate", "deadline_ms"), [(0.1, 1500), (2.0, 400), (4.0, 200), (1e6, 1)])
+def test_a_frame_of_the_demo_has_less_time_than_there_is_between_two(rate: float, deadline_ms: int) -> None:
+    assert choose_deadline(rate) == deadline_ms
+
+
+def test_make_demo_chooses_the_rate() -> None:
+    for given, rate in (([], "2"), (["RATE=4"], "4")):
+        done = subprocess.run(
+            ["make", "--dry-run", "demo", *given], capture_output=True, text=True, cwd=ROOT, check=True
+        )
+        assert f'hil demo --source "flyby" --rate "{rate}" --out "out/demo"' in done.stdout
 
 
 def test_watch_stops_after_a_count_and_when_idle(tiny_bundle: Path, tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import flight.icd.frames
-import flight.icd.products
+import flight.icd.frame_message
+import flight.icd.product_message
 from flight.icd import control
 from flight.icd.control import MessageError, decode_message, describe_event
 from flight.icd.frames import FrameError, decode_frame
@@ -142,7 +142,7 @@ def test_whatever_a_decoder_raises_is_that_messages_fault(error: Exception, monk
     def fail(*_: Any) -> None:
         raise error
 
-    modules: dict[str, Any] = {"frame": flight.icd.frames, "map": flight.icd.products}
+    modules: dict[str, Any] = {"frame": flight.icd.frame_message, "map": flight.icd.product_message}
     for kind, expected in KINDS.items():
         data = with_value(kind, "a new key", b"\x01")
         for place in ("unpack_map", "check"):

@@ -75,16 +75,49 @@ def test_passes_and_draws_are_counted_apart(engine: Engine) -> None:
 
 def test_the_self_test_covers_both_engines(closed_form_bundle: Path) -> None:
     engine = Engine(load_bundle(closed_form_bundle))
-    digest = run_self_test(engine).digest
+    result = run_self_test(engine)
     segment(engine, engine="passes")
-    assert run_self_test(engine).digest == digest
-    for network in (engine._networks[0], engine._closed_forms["Second"]):
-        scores = network._scores
-        network._scores = {**scores, "quantization": (1.001 * scores["quantization"][0], 0)}
-        if scores["dtype"] == np.float32:
-            network._covariance = {**network._covariance, "dtype": np.int8, "quantization": (1.001, 0)}
-        assert run_self_test(engine).digest != digest
-        network._scores = scores
+    assert run_self_test(engine) == result
+    whole, closed = engine._networks[0], engine._closed_forms["Second"]
+    scores = whole._scores
+    whole._scores = {**scores, "quantization": (1.001 * scores["quantization"][0], 0)}
+    spoilt = run_self_test(engine)
+    assert (spoilt.digest == result.digest, spoilt.passes_digest == result.passes_digest) == (True, False)
+    whole._scores = scores
+    covariance = closed._covariance
+    closed._covariance = {**covariance, "dtype": np.int8, "quantization": (1.001, 0)}
+    spoilt = run_self_test(engine)
+    assert (spoilt.digest == result.digest, spoilt.passes_digest == result.passes_digest) == (False, True)
+    closed._covariance = covariance
+    assert run_self_test(engine) == result
+
+
+def test_whole_networks_are_in_memory_only_where_they_are_needed(closed_form_bundle: Path, tiny_bundle: Path) -> None:
+    engine = Engine(load_bundle(closed_form_bundle))
+    short = run_self_test(engine, whole_passes=False)
+    segment(engine)
+    segment(engine, mode="Second")
+    assert not engine.whole_passes_loaded
+    full = run_self_test(engine)
+    assert engine.whole_passes_loaded
+    assert (full.digest, short.passes_digest) == (short.digest, "")
+    maps = segment(engine, engine="passes")
+    engine.release_whole_passes()
+    assert not engine.whole_passes_loaded
+    assert segment(engine, engine="passes").mean_probability.tobytes() == maps.mean_probability.tobytes()
+    plain = Engine(load_bundle(tiny_bundle))
+    plain.release_whole_passes()
+    assert plain.whole_passes_loaded
+    assert run_self_test(plain).passes_digest == ""
+
+
+def test_whole_networks_that_have_changed_in_memory_are_not_loaded(closed_form_bundle: Path) -> None:
+    bundle = load_bundle(closed_form_bundle)
+    engine = Engine(bundle)
+    name = bundle.manifest["networks"][0]["file"]
+    bundle.files[name] = bundle.files[name][:-1] + bytes([bundle.files[name][-1] ^ 1])
+    with pytest.raises(BundleError, match="sha256: expected"):
+        segment(engine, engine="passes")
 
 
 def flip_features(engine: Engine) -> None:

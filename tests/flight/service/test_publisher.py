@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 
 from flight.bundle import load_bundle
 from flight.icd.catalogue import PLANES
-from flight.icd.frames import decode_frame, encode_frame
+from flight.icd.frame_message import check_frame
+from flight.icd.frames import encode_frame
 from flight.icd.packing import pack_map
-from flight.icd.products import Product, ProductError, decode_product, describe_plane
+from flight.icd.product_message import ProductMessage
+from flight.icd.products import ProductError, decode_product, describe_plane
 from flight.inference.centering import center
 from flight.service.answer_check import check_maps
 from flight.service.intake import PendingFrame
@@ -60,7 +62,7 @@ def job(bundle: Path) -> OpenJob:
     parts = encode_frame(body_frame(40, 60, 14), source="s", epoch=1, frame_id=2, capture_time_ns=3, centered=True)
     loaded = load_bundle(bundle)
     parameters = Parameters(**default_parameters(loaded))
-    pending = PendingFrame(decode_frame(parts), parts[1], 4, time.monotonic())
+    pending = PendingFrame(check_frame(parts), parts[1], 4, time.monotonic())
     return OpenJob(pending, loaded, parameters, 7, TOPICS, time.monotonic())
 
 
@@ -179,15 +181,34 @@ def test_every_plane_of_the_catalogue_has_a_largest_value(name: str) -> None:
     plane = PLANES[name]
     largest = plane.largest_value(4, 32, 48)
     shape = (32, 48) if plane.dimensions == 2 else (4, 32, 48)
-    pixels = np.zeros((32, 48), dtype=np.uint8)
-    frame = decode_frame(encode_frame(pixels, source="s", epoch=1, frame_id=2, capture_time_ns=3, centered=True))
-    header = {"classes": [{}] * 4, "map_to_sensor": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]}
     values = np.zeros(shape, np.uint8 if plane.dtype == "u8" else np.float16)
-    values.flat[7] = largest
-    check_maps(Product(header, {name: values}), frame)
-    values.flat[7] = largest + 1
+    header = {"classes": [{}] * 4, "map_to_sensor": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]}
+
+    def check_with(value: float) -> None:
+        values.flat[7] = value
+        entry, raw = describe_plane(name, values, plane.units)
+        check_maps(ProductMessage({**header, "planes": [entry]}, (raw,)), {"height": 32, "width": 48})
+
+    check_with(largest)
     with pytest.raises(ProductError, match=f"plane {name}: expected values 0\\.\\."):
-        check_maps(Product(header, {name: values}), frame)
+        check_with(largest + 1)
+
+
+@settings(max_examples=300)
+@given(bits=st.integers(0, 2**16 - 1), others=st.floats(0.0, 1.0, width=16), place=st.integers(0, 63))
+def test_values_of_any_bits_are_judged_as_numbers(bits: int, others: float, place: int) -> None:
+    """hazard_probability is 0..1 as its plane says; what is no number is the consumers'."""
+    values = np.full((8, 8), others, dtype=np.float16)
+    values.view(np.uint16).flat[place] = bits
+    value = float(values.flat[place])
+    entry, raw = describe_plane("hazard_probability", values, "")
+    header = {"classes": [{}] * 4, "map_to_sensor": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0], "planes": [entry]}
+    message = ProductMessage(header, (raw,))
+    if value < 0.0 or value > 1.0 + 2.0**-10:
+        with pytest.raises(ProductError, match="plane hazard_probability: expected values 0"):
+            check_maps(message, {"height": 8, "width": 8})
+    else:
+        check_maps(message, {"height": 8, "width": 8})
 
 
 @pytest.mark.parametrize(("index", "value"), [(0, 3), (1, 4), (2, 1.3867), (2, -0.0), (2, np.nan)])
@@ -213,9 +234,9 @@ def test_every_affine_that_centering_makes_is_let_through(
     inside = (u - where[0] * columns) ** 2 + (v - where[1] * rows) ** 2 <= radius**2
     frame = np.where(inside, 180, 5).astype(np.uint8)
     affine = center(frame, 8, 32, 48, 1, locate).map_to_sensor
-    parts = encode_frame(frame, source="s", epoch=1, frame_id=2, capture_time_ns=3, centered=not locate)
-    header = {"classes": [{}] * 4, "map_to_sensor": list(affine)}
-    check_maps(Product(header, {"class_map": np.zeros((32, 48), dtype=np.uint8)}), decode_frame(parts))
+    entry, raw = describe_plane("class_map", np.zeros((32, 48), dtype=np.uint8), "")
+    header = {"classes": [{}] * 4, "map_to_sensor": list(affine), "planes": [entry]}
+    check_maps(ProductMessage(header, (raw,)), {"height": rows, "width": columns})
 
 
 def test_that_there_is_no_map_is_said_on_every_topic_that_was_wanted(wire: Wire, tiny_bundle: Path) -> None:
