@@ -41,7 +41,7 @@ def add_parser(commands: Any) -> None:
         "--edgetpu",
         type=existing_folder,
         metavar="DIR",
-        help="what `ground-tools export --target edgetpu` has made of the bundle, and compared with it (default: that is "
+        help="what `ground-tools export --target edgetpu` has made of it, and compared with it (default: that is "
         "done anew)",
     )
     parser.add_argument(
