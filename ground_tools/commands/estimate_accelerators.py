@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from flight.command_line import examples
@@ -37,6 +38,13 @@ def add_parser(commands: Any) -> None:
         "self-test's image)",
     )
     parser.add_argument(
+        "--edgetpu",
+        type=existing_folder,
+        metavar="DIR",
+        help="what `ground-tools export --target edgetpu` has made of it, and compared with it (default: that is "
+        "done anew)",
+    )
+    parser.add_argument(
         "--images", type=integer(1), default=4, metavar="N", help="how many images of the set, evenly spread"
     )
     parser.add_argument("--vela", default="vela", metavar="PROGRAM", help="Arm's compiler; none for no estimates by it")
@@ -52,12 +60,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Do what `ground-tools estimate-accelerators` was asked for; returns the exit code."""
     import subprocess
     import tempfile
-    from pathlib import Path
 
     from flight.bundle import load_bundle
     from ground_tools.export.accelerator_figures import AcceleratorFigures, frame_figures, measure_files
     from ground_tools.export.accelerator_page import accelerator_section, check_docs, write_figures
-    from ground_tools.export.edgetpu_bundle import write_edgetpu_bundle
+    from ground_tools.export.edgetpu_bundle import read_parity, write_edgetpu_bundle
     from ground_tools.export.vela import find_vela
 
     if arguments.write is not None:
@@ -66,15 +73,14 @@ def run(arguments: argparse.Namespace) -> int:
     version = ""
     if vela is not None:
         version = subprocess.run([vela, "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    frames = None
-    if arguments.dataset is not None:
-        from ground_tools.export.bundle_sets import read_set
-
-        bundle_set = read_set(arguments.dataset, arguments.images)
-        frames = bundle_set.frames(bundle_set.validation)
     bundle = load_bundle(arguments.bundle)
-    with tempfile.TemporaryDirectory(prefix="rubblemap_edgetpu_") as scratch:
-        twin, parity = write_edgetpu_bundle(arguments.bundle, Path(scratch) / bundle.name, frames)
+    if arguments.edgetpu is not None:
+        twin = load_bundle(arguments.edgetpu)
+        parity = read_parity(bundle, twin)
+    else:
+        with tempfile.TemporaryDirectory(prefix="rubblemap_edgetpu_") as scratch:
+            frames = None if arguments.dataset is None else _validation_frames(arguments.dataset, arguments.images)
+            twin, parity = write_edgetpu_bundle(arguments.bundle, Path(scratch) / bundle.name, frames)
     files = measure_files(bundle, twin, vela)
     figures = AcceleratorFigures(
         bundle=bundle.name,
@@ -90,3 +96,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.write is not None:
         write_figures(figures, arguments.write)
     return 0
+
+
+def _validation_frames(dataset: Path, images: int) -> Any:
+    from ground_tools.export.bundle_sets import read_set
+
+    bundle_set = read_set(dataset, images)
+    return bundle_set.frames(bundle_set.validation)

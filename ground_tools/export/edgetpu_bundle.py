@@ -27,7 +27,7 @@ from flight.inference.self_test import decode_test_image
 from flight.settings import default_settings
 from ground_tools.export.bundle_folder import check_place, put_in_place, record_self_test, write_manifest
 from ground_tools.export.edgetpu import rewrite_for_edgetpu
-from ground_tools.foundation.json_records import to_plain
+from ground_tools.foundation.json_records import from_plain, to_plain
 from ground_tools.foundation.progress import progress
 
 _PARTS = ("features", "passes", "covariance")
@@ -91,7 +91,7 @@ def write_edgetpu_bundle(
         folder = Path(scratch) / bundle.name
         shutil.copytree(source, folder)
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        manifest["version"] = f"{bundle.version.partition('+')[0][:24]}+edgetpu"
+        manifest["version"] = _twin_version(bundle)
         for entry in _file_entries(manifest):
             _replace(folder, entry, rewrite_for_edgetpu)
         record_self_test(folder, manifest)
@@ -105,6 +105,21 @@ def write_edgetpu_bundle(
         load_bundle(folder)
         put_in_place(folder, out)
     return load_bundle(out), parity
+
+
+def read_parity(bundle: Bundle, twin: Bundle) -> dict[str, RewritingParity]:
+    """What a bundle for the Edge TPU differs by from its original, as it states.
+
+    Raises:
+        ValueError: it was not made of this one.
+    """
+    if twin.version != _twin_version(bundle) or "edgetpu" not in twin.manifest["metrics"]:
+        raise ValueError(f"--edgetpu: expected version {_twin_version(bundle)} of {bundle.name}, got {twin.version}")
+    return from_plain(dict[str, RewritingParity], twin.manifest["metrics"]["edgetpu"], f"manifest of {twin.name}")
+
+
+def _twin_version(bundle: Bundle) -> str:
+    return f"{bundle.version.partition('+')[0][:24]}+edgetpu"
 
 
 def compare_bundles(bundle: Bundle, twin: Bundle, frames: np.ndarray | None) -> dict[str, RewritingParity]:
