@@ -36,8 +36,8 @@ def main(arguments: list[str]) -> int:
     """Run a worker.
 
     Args:
-        arguments: endpoint, bundle folder, threads, SHA-256 of the bundle, share of time for checks, and "full" to test
-            both engines at the start or "short" to test the one that serves by default.
+        arguments: endpoint, bundle folder, threads, SHA-256 of the bundle, share of time for checks, the parameter
+            `engine`, and "full" to test both engines at the start or "short" to test the one that serves.
 
     Returns:
         The exit code.
@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> int:
 
     try:
         handler = make_handler()
-        ready = handler.start(whole_passes=arguments[5] == "full")
+        ready = handler.start(arguments[5], arguments[6] == "full")
     except Exception as error:
         known = isinstance(error, BundleError | LibraryError)
         message = str(error) if known else describe_failure(error)
