@@ -82,7 +82,10 @@ class BundleStore:
         return self.keep(read_files(source))
 
     def keep(self, files: dict[str, bytes]) -> tuple[str, Path]:
-        """Write a bundle from its verified files, in place of a damaged one. Returns and raises as copy_in."""
+        """Write a bundle from its verified files, in place of a damaged one. Returns and raises as copy_in.
+
+        A temporary store does not outlive the service: nobody waits until its storage has written.
+        """
         sha256 = Bundle.hash_manifest(files)
         final = self._folder / sha256
         try:
@@ -98,11 +101,14 @@ class BundleStore:
             with (part / name).open("wb") as file:
                 file.write(content)
                 file.flush()
-                os.fsync(file.fileno())
-        sync_folder(part)
+                if self._scratch is None:
+                    os.fsync(file.fileno())
+        if self._scratch is None:
+            sync_folder(part)
         shutil.rmtree(final, ignore_errors=True)
         part.rename(final)
-        sync_folder(self._folder)
+        if self._scratch is None:
+            sync_folder(self._folder)
         return sha256, final
 
     def find(self, sha256: str) -> Bundle:

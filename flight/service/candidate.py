@@ -49,7 +49,7 @@ class CandidateSlot:
             yield
         try:
             self._worker = worker = self._make_worker()
-            worker.start(folder, bundle.sha256, full_test=True)
+            worker.start(folder, bundle.sha256, "auto", full_test=True)
             while (answer := _receive_first_answer(worker)) is None:
                 yield
         except (OSError, zmq.ZMQError) as error:

@@ -122,20 +122,22 @@ class JobHandler:
         self._digest, self._passes_digest = "", ""
         self._check_s = 0.0
 
-    def start(self, whole_passes: bool = True) -> Ready:
+    def start(self, engine: str = "auto", full_test: bool = False) -> Ready:
         """Run the self-test, which also warms the engine up, and learn which of the memory stays the same.
 
         Args:
-            whole_passes: test these, too; their memory is given back in any case.
+            engine: the parameter in force. With "passes" whole passes are tested, and stay loaded.
+            full_test: test whole passes in any case.
 
         Raises:
             BundleError: see process_self_test.
         """
-        test = process_self_test(self._engine, 0, self._progress, whole_passes)
+        test = process_self_test(self._engine, 0, self._progress, full_test or engine == "passes")
         self._digest, self._passes_digest = test.digest, test.passes_digest
-        self._engine.release_whole_passes()
+        if engine != "passes":
+            self._engine.release_whole_passes()
         release_unused()
-        self._guard = self._learn_memory("auto")
+        self._guard = self._learn_memory(engine)
         guarded = 0 if self._guard is None else self._guard.guarded_bytes
         return Ready(test.sha256, test.environment, test.agreement, test.digest, guarded, test.passes_digest)
 
@@ -236,7 +238,7 @@ class JobHandler:
         bundle = self._engine.bundle
         image = decode_test_image(bundle, bundle.self_test.image, "image")
         frames = []
-        for number, pixels in enumerate([image, *make_exercise_images(image)[:3]]):
+        for number, pixels in enumerate([image, *make_exercise_images(image)[:2]]):
             if number == 2:
                 pixels = pixels.repeat(2, axis=0).repeat(2, axis=1)
             content = pixels.tobytes()

@@ -55,7 +55,7 @@ class SelfTests:
         return self.requested or waited or loads_passes
 
     def choose_engine(self) -> str:
-        """The parameter `engine`, for the test that begins now."""
+        """The parameter `engine`, for the worker that starts now, or the test that begins."""
         self._engine_tested = self._parameters.current.engine
         return self._engine_tested
 
@@ -98,7 +98,7 @@ class SelfTests:
             # Whole passes are loaded for their test, from files that are verified then, whatever the worker's age.
             verdicts[answer.passes_digest] = self._compare_digest(f"{key}, whole passes", answer.passes_digest, True)
         in_closed_form = all(network.closed_form is not None for network in bundle.networks)
-        self._passes_ready = not in_closed_form or (not fresh and self._engine_tested == "passes")
+        self._passes_ready = not in_closed_form or (bool(answer.passes_digest) and self._engine_tested == "passes")
         self.passed = "failed" not in verdicts.values()
         if not self.passed:
             self._counters.count("self_tests_failed")

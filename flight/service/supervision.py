@@ -94,12 +94,13 @@ class Worker:
         """Id of the process, None without one."""
         return self._process.pid if self._process else None
 
-    def start(self, folder: Path, sha256: str, full_test: bool = False) -> None:
+    def start(self, folder: Path, sha256: str, engine: str, full_test: bool = False) -> None:
         """Start a new process on a new socket.
 
         Args:
             folder: from which it loads the bundle.
             sha256: of the bundle's manifest; with another bundle the worker does not become ready.
+            engine: the parameter, of which it depends what is loaded and tested.
             full_test: test both engines before it is ready.
 
         Raises:
@@ -126,6 +127,7 @@ class Worker:
                 sha256,
                 str(self._timeouts.memory_check_share),
                 self._timeouts.accelerator,
+                engine,
                 "full" if full_test else "short",
             ],
             stdin=subprocess.PIPE,

@@ -37,8 +37,8 @@ def main(arguments: list[str]) -> int:
 
     Args:
         arguments: endpoint, bundle folder, threads, SHA-256 of the bundle, share of time for checks, what the
-            networks run on, and "full" to test both engines at the start or "short" to test the one that serves by
-            default.
+            networks run on, the parameter `engine`, and "full" to test both engines at the start or "short" to test the
+            one that serves.
 
     Returns:
         The exit code.
@@ -74,7 +74,7 @@ def main(arguments: list[str]) -> int:
 
     try:
         handler = make_handler()
-        ready = handler.start(whole_passes=arguments[6] == "full")
+        ready = handler.start(arguments[6], arguments[7] == "full")
     except Exception as error:
         known = isinstance(error, BundleError | LibraryError)
         message = str(error) if known else describe_failure(error)

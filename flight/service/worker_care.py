@@ -98,7 +98,8 @@ class WorkerCare:
         """Start a worker over the serving bundle."""
         self._refusal = ""
         try:
-            self._worker.start(self._serving.folder, self._serving.bundle.sha256)
+            engine = self._self_tests.choose_engine()
+            self._worker.start(self._serving.folder, self._serving.bundle.sha256, engine)
         except (OSError, zmq.ZMQError) as error:
             self._lose(Event("worker_died", error=str(error)))
 

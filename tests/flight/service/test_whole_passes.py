@@ -26,7 +26,7 @@ OWN, PASSES, OTHER = "ab" * 32, "cd" * 32, "ef" * 32
 def test_a_worker_gives_whole_passes_back_unless_they_are_to_answer(closed_form_bundle: Path) -> None:
     engine = Engine(load_bundle(closed_form_bundle))
     handler = JobHandler(engine, 0.5, lambda _: None)
-    assert handler.start(whole_passes=False).passes_digest == ""
+    assert handler.start().passes_digest == ""
     assert not engine.whole_passes_loaded
     tested = handler.answer(SelfTestJob(1, "auto"))
     assert isinstance(tested, SelfTestAnswer)
@@ -45,9 +45,15 @@ def test_a_worker_gives_whole_passes_back_unless_they_are_to_answer(closed_form_
     assert maps.engine == "passes"
 
 
+def test_a_start_with_whole_passes_keeps_them(closed_form_bundle: Path) -> None:
+    engine = Engine(load_bundle(closed_form_bundle))
+    assert len(JobHandler(engine, 0.0, lambda _: None).start("passes").passes_digest) == 64
+    assert engine.whole_passes_loaded
+
+
 def test_a_start_in_full_tests_both_engines(closed_form_bundle: Path) -> None:
     engine = Engine(load_bundle(closed_form_bundle))
-    ready = JobHandler(engine, 0.0, lambda _: None).start(whole_passes=True)
+    ready = JobHandler(engine, 0.0, lambda _: None).start(full_test=True)
     assert len(ready.passes_digest) == 64
     assert not engine.whole_passes_loaded
 
@@ -91,6 +97,10 @@ def test_whole_passes_are_tested_before_they_answer_a_frame(bundle: Bundle) -> N
     assert of_worker.tested()
     assert of_worker.ready()
     assert of_worker.tests.is_due(idle=False)
+    # One that tested and kept them at its start is ready.
+    assert of_worker.tests.choose_engine() == "passes"
+    assert of_worker.ready(passes=PASSES)
+    assert not of_worker.tests.is_due(idle=False)
 
 
 def test_a_test_that_gave_them_back_does_not_count(bundle: Bundle) -> None:
