@@ -17,6 +17,8 @@ from ground_tools.benchmark.workload import Answer, WholePasses
 
 # A compilation, or a frame of the slowest engine on a slow computer.
 _TIMEOUT_S = 900.0
+# For a process that is idle, or that is ending; one that computes is killed.
+_END_S = 3.0
 
 
 class EngineError(Exception):
@@ -56,7 +58,7 @@ class EngineProcess:
     def close(self) -> None:
         """End the process."""
         self._connection.close()
-        self._process.join(10.0)
+        self._process.join(_END_S)
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
@@ -75,7 +77,7 @@ class EngineProcess:
                 raise EngineError(f"no answer within {_TIMEOUT_S:g} s")
             done, value = self._connection.recv()
         except (EOFError, OSError) as error:
-            self._process.join(10.0)
+            self._process.join(_END_S)
             raise EngineError(f"its process ended with exit code {self._process.exitcode}") from error
         if not done:
             raise EngineError(value)

@@ -11,7 +11,7 @@ import numpy as np
 
 from flight.bundle import Bundle
 from ground_tools.benchmark.child import EngineError, EngineProcess
-from ground_tools.benchmark.engines import OURS, EngineKind
+from ground_tools.benchmark.engines import EXACT, OURS, EngineKind
 from ground_tools.benchmark.machine import Machine
 from ground_tools.benchmark.peers.runners import float_runner
 from ground_tools.benchmark.reference import Errors, Reference
@@ -55,7 +55,9 @@ class EngineRow:
 
 @dataclass
 class _Candidate:
-    """An engine under way. At the passes asked for: `errors`. In the rounds: `seconds`, `measured`."""
+    """An engine under way. errors: with as many passes as ours; None if they are those of float32. In the rounds:
+    `seconds`, `measured`.
+    """
 
     kind: EngineKind
     process: EngineProcess | None = None
@@ -63,6 +65,7 @@ class _Candidate:
     difference: float | None = None
     errors: Errors | None = None
     passes: int = 0
+    equal_error: bool = False
     seconds: list[float] = field(default_factory=list)
     measured: list[Errors] = field(default_factory=list)
 
@@ -110,9 +113,9 @@ def compare_engines(
         if ours.errors is None:
             raise RuntimeError(f"{OURS}: {ours.problem}")
         for candidate in candidates:
-            candidate.passes = _passes_for(candidate, ours.errors.entropy, task.passes, float_errors)
+            _choose_passes(candidate, ours.errors.entropy, task.passes, float_errors)
         for number in progress(range(task.rounds + 1), unit="round", label="engines"):
-            # The first round warms up, with the passes that are timed: some libraries compile for each batch.
+            # The first round warms up.
             _run_round(candidates, task, number)
         return {candidate.kind.name: _row(candidate, ours) for candidate in candidates}
 
@@ -168,6 +171,8 @@ def _load(candidate: _Candidate, task: Task, expected: list[np.ndarray], stack: 
                     f"not timed: a pass's probabilities are off by {candidate.difference:.4f}, bound {kind.bound:g}"
                 )
                 return
+            if candidate.difference <= EXACT:
+                return  # its errors are those of float32
         candidate.errors = error_curve(candidate.process, task, [task.passes])[task.passes]
         if not candidate.errors.entropy <= _MOST_ENTROPY:
             candidate.give_up(
@@ -177,12 +182,16 @@ def _load(candidate: _Candidate, task: Task, expected: list[np.ndarray], stack: 
         candidate.give_up(f"failed: {error}")
 
 
-def _passes_for(candidate: _Candidate, error: float, passes: int, float_errors: dict[int, float]) -> int:
-    """As many passes as give the error of ours; all where its own error is not below that."""
-    if candidate.errors is None or candidate.kind.name == OURS or candidate.errors.entropy >= error:
-        return passes
-    # Of whole passes with the same masks all libraries have the same curve, up to their rounding.
-    return passes_for_error(error, float_errors, passes)
+def _choose_passes(candidate: _Candidate, error: float, passes: int, float_errors: dict[int, float]) -> None:
+    """As many passes as give the error of ours; as many as ours where they do not."""
+    candidate.passes = passes
+    if candidate.kind.name == OURS:
+        candidate.equal_error = True
+    elif candidate.errors is None or candidate.errors.entropy <= error:
+        # Of whole passes with the same masks all libraries have the curve of float32, up to their rounding.
+        found = passes_for_error(error, float_errors, passes + 1)
+        candidate.passes = min(found, passes)
+        candidate.equal_error = found <= passes or candidate.errors is not None
 
 
 def _run_round(candidates: list[_Candidate], task: Task, number: int) -> None:
@@ -191,8 +200,9 @@ def _run_round(candidates: list[_Candidate], task: Task, number: int) -> None:
     for candidate in candidates:
         if candidate.process is None:
             continue
+        passes = candidate.passes if number or candidate.kind.batched else 1
         try:
-            answer = candidate.process.answer(frame, _SEED + 1 + number, candidate.passes)
+            answer = candidate.process.answer(frame, _SEED + 1 + number, passes)
         except EngineError as error:
             candidate.give_up(f"failed: {error}")
             continue
@@ -206,13 +216,11 @@ def _row(candidate: _Candidate, ours: _Candidate) -> EngineRow:
         return EngineRow(candidate.kind.label, candidate.problem, pass_difference=_rounded(candidate.difference, 6))
     errors, milliseconds = _mean(candidate.measured), [1e3 * each for each in candidate.seconds]
     ratios = [one / other for one, other in zip(candidate.seconds, ours.seconds, strict=True)]
-    assert candidate.errors is not None
-    assert ours.errors is not None
     return EngineRow(
         candidate.kind.label,
         None,
         candidate.passes,
-        candidate.errors.entropy <= ours.errors.entropy,
+        candidate.equal_error,
         round(statistics.median(milliseconds), 1),
         round(min(milliseconds), 1),
         round(max(milliseconds), 1),

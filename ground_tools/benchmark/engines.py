@@ -31,6 +31,7 @@ class EngineKind:
         packages: that it imports.
         bound: of the mean difference of a pass's probabilities from those in float32.
         bfloat16: whether it needs a processor with products of bfloat16.
+        batched: whether it compiles anew for each number of passes.
     """
 
     name: str
@@ -39,6 +40,7 @@ class EngineKind:
     packages: tuple[str, ...] = ()
     bound: float = EXACT
     bfloat16: bool = False
+    batched: bool = False
 
     def missing(self, machine: Machine) -> str | None:
         """Why it cannot run here; None if it can."""
@@ -73,7 +75,11 @@ ENGINES = (
     EngineKind("passes", "**whole int8 passes, balanced masks**", None, bound=ROUNDED),
     EngineKind("keras_loop", "Keras, called pass by pass", partial(runners.KerasRunner, batch=1), _TENSORFLOW),
     EngineKind(
-        "keras_batch", "Keras, passes as a batch", partial(runners.KerasRunner, batch=runners.KERAS_BATCH), _TENSORFLOW
+        "keras_batch",
+        "Keras, passes as a batch",
+        partial(runners.KerasRunner, batch=runners.KERAS_BATCH),
+        _TENSORFLOW,
+        batched=True,
     ),
     EngineKind("tflite_naive", "TFLite as converted, float32", runners.naive_runner, _TENSORFLOW),
     EngineKind(

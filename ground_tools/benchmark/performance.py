@@ -50,21 +50,21 @@ FULL = Plan(
     reference_passes=400,
     rounds=5,
     float_passes=[2, 5, 10, 20, 40],
-    passes={"auto": [1, 2, 5, 10, 20, 50, 100], "passes": [1, 2, 5, 10, 20, 50, 100]},
+    passes={"auto": [1, 2, 5, 10, 20, 50, 100], "passes": [1, 2, 5, 10, 20, 100]},
     factors=[0.5, 1.0, 1.5, 2.0],
-    repeats=2,
-    extent=Extent(rounds=7, frames=200, starts=3),
+    repeats=1,
+    extent=Extent(rounds=5, frames=200, starts=3),
 )
 # A first look: what it says of errors is rough.
 QUICK = Plan(
     frames=1,
-    reference_passes=100,
+    reference_passes=40,
     rounds=1,
-    float_passes=[5, 10, 20],
-    passes={"auto": [1, 5, 20, 100], "passes": [1, 5, 20]},
+    float_passes=[5, 20],
+    passes={"auto": [1, 5, 20], "passes": [1, 5]},
     factors=[0.5, 1.0],
     repeats=1,
-    extent=Extent(rounds=2, frames=20, starts=1, flyby_frames=8),
+    extent=Extent(rounds=1, frames=20, starts=1, flyby_frames=8),
 )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ground_tools.benchmark.comparison import EngineRow
 from ground_tools.benchmark.costs import Cost
@@ -209,8 +209,9 @@ def _draw_times(axis: Any, costs: dict[str, list[Cost]], by: str) -> None:
 def _set_axes(axis: Any, across: str, up: str, costs: dict[str, list[Cost]]) -> None:
     ticks = sorted({point.by for points in costs.values() for point in points})
     axis.set(xscale="log", yscale="log", xlabel=across, ylabel=up)
-    for each in (axis.xaxis, axis.yaxis):
-        each.set_major_formatter(ScalarFormatter())
+    axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.yaxis.set_minor_formatter(NullFormatter())
     axis.set_xticks(ticks, [str(tick) for tick in ticks], minor=False)
     axis.set_xticks([], minor=True)
     axis.legend(frameon=False)

@@ -29,7 +29,7 @@ _SUBSCRIPTION_S = 0.5
 _FRAME_INTERVAL_S = 0.05
 # The frames of the demonstration; shares of what one frame after the other takes, to be tried as rates.
 DEMO_RATE_HZ = 2.0
-_RATE_SHARES = (0.95, 0.85, 0.75, 0.6, 0.4)
+_RATE_SHARES = (0.95, 0.85, 0.7, 0.5)
 _FRAME_COUNT_TIMEOUT_S = 30.0
 
 

@@ -52,7 +52,7 @@ def add_parser(commands: Any) -> None:
     benchmark.add_argument(
         "--quick",
         action="store_true",
-        help="one frame, one round, a reference of 100 passes: minutes, not half an hour; errors are rough",
+        help="one frame, one round, a reference of 40 passes: minutes, not half an hour; errors are rough",
     )
     benchmark.add_argument(
         "--cache",

@@ -1,4 +1,4 @@
-"""A network as a PyTorch module, in memory that holds the channels of a pixel together, as its inputs do."""
+"""A network as a PyTorch module."""
 
 from __future__ import annotations
 
@@ -17,40 +17,61 @@ class TorchNetwork(nn.Module):
 
     def __init__(self, graph: LayerGraph) -> None:
         super().__init__()
-        self._graph = graph
-        for layer in graph.layers:
-            if layer.kernel is not None:
-                # (out, rows, columns, in) -> (out, in, ...), transposed (in, out, ...).
-                order = (3, 0, 1, 2) if layer.kind == "transposed_convolution" else (0, 3, 1, 2)
-                kernel = np.ascontiguousarray(layer.float_kernel().transpose(order))
-                self.register_buffer(f"kernel_{layer.output}", torch.from_numpy(kernel))
-                self.register_buffer(f"bias_{layer.output}", torch.from_numpy(layer.float_bias(graph.steps).copy()))
+        self._inputs, self._scores = graph.inputs, graph.scores
+        self._places = [(layer.inputs, layer.output) for layer in graph.layers]
+        self._layers = nn.ModuleList([_make_module(layer, graph) for layer in graph.layers])
 
     def forward(self, *inputs: Any) -> Any:
         """The scores of one pass."""
-        known = dict(zip(self._graph.inputs, inputs, strict=True))
-        for layer in self._graph.layers:
-            found = self._compute(layer, [known[tensor] for tensor in layer.inputs])
-            known[layer.output] = functional.relu(found) if layer.relu else found
-        return known[self._graph.scores]
+        known = dict(zip(self._inputs, inputs, strict=True))
+        for layer, (read, output) in zip(self._layers, self._places, strict=True):
+            known[output] = layer(*[known[tensor] for tensor in read])
+        return known[self._scores]
 
-    def _compute(self, layer: Layer, inputs: list[Any]) -> Any:
-        x = inputs[0]
-        if layer.kernel is not None:
-            kernel, bias = getattr(self, f"kernel_{layer.output}"), getattr(self, f"bias_{layer.output}")
-            top, bottom, left, right = layer.padding
-            if layer.kind == "transposed_convolution":
-                y = functional.conv_transpose2d(x, kernel, bias, stride=layer.stride)
-                return y[:, :, top : y.shape[2] - bottom, left : y.shape[3] - right]
-            if (top, left) == (bottom, right):
-                return functional.conv2d(x, kernel, bias, layer.stride, (top, left))
-            return functional.conv2d(functional.pad(x, (left, right, top, bottom)), kernel, bias, layer.stride)
-        if layer.kind == "max_pool":
-            return functional.max_pool2d(x, layer.stride)
-        if layer.kind == "leaky_relu":
-            return functional.leaky_relu(x, layer.slope)
-        if layer.kind == "relu":
-            return functional.relu(x)
-        if layer.kind == "concatenation":
+
+def _make_module(layer: Layer, graph: LayerGraph) -> nn.Module:
+    if layer.kernel is not None:
+        module: nn.Module = _Convolution(layer, graph)
+    elif layer.kind == "max_pool":
+        module = nn.MaxPool2d(layer.stride)
+    elif layer.kind == "leaky_relu":
+        module = nn.LeakyReLU(layer.slope)
+    else:
+        module = _Elementwise(layer.kind)
+    return nn.Sequential(module, nn.ReLU()) if layer.relu and layer.kind != "relu" else module
+
+
+class _Convolution(nn.Module):
+    """Plain or transposed. No array of NumPy is kept: torch.compile takes none."""
+
+    def __init__(self, layer: Layer, graph: LayerGraph) -> None:
+        super().__init__()
+        self._transposed, self._stride, self._padding = "transposed" in layer.kind, layer.stride, layer.padding
+        # (out, rows, columns, in) -> (out, in, ...), transposed (in, out, ...).
+        order = (3, 0, 1, 2) if self._transposed else (0, 3, 1, 2)
+        self.kernel = nn.Buffer(torch.from_numpy(np.ascontiguousarray(layer.float_kernel().transpose(order))))
+        self.bias = nn.Buffer(torch.from_numpy(layer.float_bias(graph.steps).copy()))
+
+    def forward(self, x: Any) -> Any:
+        top, bottom, left, right = self._padding
+        if self._transposed:
+            y = functional.conv_transpose2d(x, self.kernel, self.bias, stride=self._stride)
+            return y[:, :, top : y.shape[2] - bottom, left : y.shape[3] - right]
+        if (top, left) == (bottom, right):
+            return functional.conv2d(x, self.kernel, self.bias, self._stride, (top, left))
+        return functional.conv2d(functional.pad(x, (left, right, top, bottom)), self.kernel, self.bias, self._stride)
+
+
+class _Elementwise(nn.Module):
+    """kind: see Layer."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self._kind = kind
+
+    def forward(self, *inputs: Any) -> Any:
+        if self._kind == "concatenation":
             return torch.cat(inputs, dim=1)
-        return inputs[0] * inputs[1] if layer.kind == "product" else inputs[0] + inputs[1]
+        if self._kind == "relu":
+            return functional.relu(inputs[0])
+        return inputs[0] * inputs[1] if self._kind == "product" else inputs[0] + inputs[1]

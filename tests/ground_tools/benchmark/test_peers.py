@@ -55,11 +55,23 @@ def first_passes(bundle_path: Path, images: Path, kind: EngineKind) -> tuple[lis
 @pytest.mark.parametrize("kind", LIGHT, ids=lambda kind: kind.name)
 def test_a_pass_in_another_library_is_that_of_float32(closed_form_bundle: Path, images: Path, kind: EngineKind) -> None:
     if kind.name == "torch_compiled":
-        pytest.skip("a compiler takes a minute, and the graph is that of torch_float32")
+        pytest.skip("its compiler takes a minute: see below")
     found, exact = first_passes(closed_form_bundle, images, kind)
     for one, other in zip(found, exact, strict=True):
         assert 0.0 <= np.abs(one - other).mean() <= kind.bound
         assert np.abs(other - other.mean()).max() > 0.1  # there is something to compare
+
+
+def test_torch_compile_takes_the_whole_network(closed_form_bundle: Path) -> None:
+    """Traced as by the compiler, which itself takes a minute."""
+    torch = pytest.importorskip("torch")
+    from ground_tools.benchmark.peers.torch_module import TorchNetwork
+
+    graph = read_layers(load_bundle(closed_form_bundle).networks[0])
+    module = TorchNetwork(graph).eval()
+    inputs = [torch.rand(1, *np.roll(graph.shapes[tensor][1:], 1)) for tensor in graph.inputs]
+    traced = torch.compile(module, backend="eager", fullgraph=True)
+    torch.testing.assert_close(traced(*inputs), module(*inputs))
 
 
 @pytest.mark.parametrize("name", WITH_TENSORFLOW)
