@@ -16,7 +16,7 @@ help:
 	@echo "make test-fast          what needs no rendering, training or C++ build"
 	@echo "make check              ruff, mypy, clang-format and clang-tidy only; make check-cpp: the last two"
 	@echo "make docs               write the parts of docs/ and the C++ header that are made from the code"
-	@echo "make benchmark          the service beside bare interpreter passes"
+	@echo "make benchmark          engines at equal error, the service, costs: half an hour on a quiet computer"
 	@echo "make benchmark-rendering  how rendering scales over worker processes"
 	@echo "make benchmark-gnc      the C++ library: speed, sanitizers, ten minutes of fuzzing"
 	@echo "make datasets SHAPES=DIR CRATER_MAPS=DIR   render every synthetic set into datasets/: an hour or two"

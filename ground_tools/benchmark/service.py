@@ -1,4 +1,4 @@
-"""The whole service, from frame sent to product received, beside bare interpreter passes of the same networks."""
+"""The whole service: beside its bare passes, from a cold start, over many frames, and with the shipped flyby."""
 
 from __future__ import annotations
 
@@ -6,132 +6,257 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from flight.bundle import Bundle, load_bundle
+from flight.bundle import load_bundle
 from flight.client import Commander, FrameSender, Subscriber
 from flight.endpoints import make_socket_folder
 from flight.inference.interpreter import make_interpreter
-from ground_tools.foundation.processor import describe_processor
+from ground_tools.benchmark.service_cost import measure_cost
+from ground_tools.benchmark.workload import FlightEngine
 from ground_tools.foundation.progress import progress
-from ground_tools.pages.blocks import Table
-from ground_tools.pages.templates import render
 
 _SOCKETS = ("frames", "products", "telemetry", "commands")
 _START_TIMEOUT_S = 120.0
+_ANSWER_TIMEOUT_S = 300.0
+# A subscription takes a moment to reach the publisher.
+_SUBSCRIPTION_S = 0.5
+# The frames of the demonstration; shares of what one frame after the other takes, to be tried as rates.
+DEMO_RATE_HZ = 2.0
+_RATE_SHARES = (0.95, 0.85, 0.7, 0.5)
+_FRAME_COUNT_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Seconds per frame, round by round. bare: P invocations of each network, masks left as they are, all threads
-    on one network after the other. service: from frame sent to product received.
+class ServiceFigures:
+    """Of the service with the bundle's default parameters, unless a field says otherwise.
+
+    Attributes:
+        passes: of a frame.
+        overhead: of whole passes, `engine = "passes"`: time from frame sent to product received over that of as many
+            bare runs of the interpreters, less 1; median over the rounds. least_overhead, largest_overhead.
+        engine_overhead: of the default engine: the same over the engine's own time in a process without sockets.
+        bare_ms, whole_ms: of whole passes: bare runs; the service.
+        frame_ms: median from frame sent to product received, default engine. p50_ms, p99_ms: over `frames` frames.
+        rss_mb: resident memory of service and worker together after some frames, MB (10^6 bytes); pss_mb: the same,
+            pages that both have counted once; ready_s, cold_start_s: from the start of the process to ready, and to the first
+            product with maps. Medians of starts, see service_cost.
+        answered_share: of the flyby's frames, sent at demo_rate_hz.
+        flyby_rate_hz: largest rate tried at which every frame of the flyby was answered; None if none was.
     """
 
     passes: int
-    networks: int
-    threads: int
-    bare: list[float]
-    service: list[float]
+    overhead: float
+    least_overhead: float
+    largest_overhead: float
+    engine_overhead: float
+    bare_ms: float
+    whole_ms: float
+    frame_ms: float
+    p50_ms: float
+    p99_ms: float
+    frames: int
+    rss_mb: float
+    pss_mb: float
+    ready_s: float
+    cold_start_s: float
+    demo_rate_hz: float
+    answered_share: float
+    flyby_rate_hz: float | None
+    flyby_frames: int
 
 
-def benchmark_service(bundle_path: Path, rounds: int, passes: int, threads: int) -> Measured:
-    """Measure both, turn and turn about, so that what else the machine does weighs on both alike.
+@dataclass(frozen=True)
+class Extent:
+    """How much to measure: rounds, frames for the jitter, starts, frames of the flyby (None for all)."""
 
-    Raises RuntimeError when the service does not start or does not answer.
+    rounds: int
+    frames: int
+    starts: int
+    flyby_frames: int | None = None
+
+
+def measure_service(bundle_path: Path, frame: np.ndarray, passes: int, threads: int, extent: Extent) -> ServiceFigures:
+    """Measure all of ServiceFigures.
+
+    Args:
+        bundle_path: the bundle's folder.
+        frame: (H, W) uint8 of the networks' size, for all but the flyby.
+        passes: of a frame.
+        threads: of the service and the bare passes.
+        extent: see Extent.
+
+    Raises:
+        RuntimeError: the service does not start or does not answer.
     """
-    bundle = load_bundle(bundle_path)
-    interpreters = [make_interpreter(network.content, threads) for network in bundle.networks]
-    frame = _frame(bundle)
-    bare, service = [], []
-    with make_socket_folder("rubblemap_benchmark_", max(map(len, _SOCKETS))) as folder:
-        endpoints = {name: f"ipc://{folder}/{name}" for name in _SOCKETS}
-        configuration = Path(folder) / "flight.toml"
-        lines = [f'{name} = "{endpoint}"' for name, endpoint in endpoints.items()]
-        lines = ["[endpoints]", *lines, "[parameters]", f"passes = {passes}", "[inference]", f"threads = {threads}"]
-        configuration.write_text("\n".join(lines), encoding="utf-8")
-        serve = [sys.executable, "-m", "flight.cli", "serve", "--bundle", str(bundle_path)]
-        process = subprocess.Popen([*serve, "--config", str(configuration)], stderr=subprocess.DEVNULL)
-        try:
-            _wait_until_ready(process, endpoints["commands"])
-            with Subscriber(endpoints["products"]) as products, FrameSender(endpoints["frames"]) as camera:
-                time.sleep(0.5)
-                for number in progress(range(rounds + 1), unit="round", label="benchmark"):
-                    one, other = _bare(interpreters, passes), _answered(camera, products, frame)
-                    if number > 0:  # the first round warms both up
-                        bare.append(one)
-                        service.append(other)
-        finally:
-            process.terminate()
-            process.wait()
-    return Measured(passes, len(interpreters), threads, bare, service)
-
-
-def page(measured: Measured, bundle: Bundle) -> str:
-    """The result as a page in Markdown."""
-    ratios = [s / b for s, b in zip(measured.service, measured.bare, strict=True)]
-    total = measured.passes * measured.networks
-
-    def row(name: str, seconds: list[float]) -> list[str]:
-        median, least, largest = statistics.median(seconds), min(seconds), max(seconds)
-        return [
-            name,
-            f"{median * 1e3:.0f}",
-            f"{least * 1e3:.0f} to {largest * 1e3:.0f}",
-            f"{median * 1e3 / total:.2f}",
-        ]
-
-    rows = [
-        row("bare interpreter, all threads on one network after the other", measured.bare),
-        row("service, frame sent to product received", measured.service),
-    ]
-    return render(
-        "benchmark/service.md.j2",
-        bundle=bundle,
-        measured=measured,
-        processor=describe_processor(),
-        times=Table(["", "median, ms per frame", "spread", "ms per pass of one network"], rows),
-        overheads=[100.0 * (ratio - 1.0) for ratio in (statistics.median(ratios), min(ratios), max(ratios))],
+    cost = measure_cost(bundle_path, extent.starts)
+    bare, whole = _beside_bare_passes(bundle_path, frame, passes, threads, extent.rounds)
+    engine = FlightEngine(load_bundle(bundle_path), "auto", threads)
+    engine.answer(frame, 0, passes)
+    alone, served, sequence = [], [], []
+    with _serve(bundle_path, passes, threads, "auto") as service:
+        service.answer(frame)
+        for number in progress(range(extent.rounds), unit="round", label="service beside engine"):
+            alone.append(engine.answer(frame, number, passes).seconds)
+            served.append(service.answer(frame))
+        engine.close()
+        for _ in progress(range(extent.frames), unit="frame", label="jitter"):
+            sequence.append(service.answer(frame))
+    median = statistics.median(sequence)
+    share, total = _fly_by(bundle_path, passes, threads, DEMO_RATE_HZ, extent.flyby_frames)
+    rate = _largest_rate(bundle_path, passes, threads, median, extent.flyby_frames)
+    overheads = [one / other - 1.0 for one, other in zip(whole, bare, strict=True)]
+    return ServiceFigures(
+        passes=passes,
+        overhead=round(statistics.median(overheads), 4),
+        least_overhead=round(min(overheads), 4),
+        largest_overhead=round(max(overheads), 4),
+        engine_overhead=round(
+            statistics.median(one / other - 1.0 for one, other in zip(served, alone, strict=True)), 4
+        ),
+        bare_ms=_milliseconds(bare),
+        whole_ms=_milliseconds(whole),
+        frame_ms=_milliseconds(served),
+        p50_ms=_milliseconds(sequence),
+        p99_ms=round(1e3 * float(np.percentile(sequence, 99)), 1),
+        frames=len(sequence),
+        rss_mb=round(cost["rss_mb"], 1),
+        pss_mb=round(cost["pss_mb"], 1),
+        ready_s=round(cost["ready_s"], 2),
+        cold_start_s=round(cost["first_product_s"], 2),
+        demo_rate_hz=DEMO_RATE_HZ,
+        answered_share=round(share, 4),
+        flyby_rate_hz=rate,
+        flyby_frames=total,
     )
 
 
-def _frame(bundle: Bundle) -> np.ndarray:
-    """A bright disk on a dark sky, of the networks' own size."""
-    v, u = np.mgrid[: bundle.height, : bundle.width]
-    radius = 0.35 * min(bundle.height, bundle.width)
-    inside = np.hypot(u - bundle.width / 2, v - bundle.height / 2) < radius
-    return np.where(inside, 180, 10).astype(np.uint8)
+class _Service:
+    """A running service, and a client of each of its sockets."""
 
+    def __init__(self, process: subprocess.Popen[bytes], endpoints: dict[str, str]) -> None:
+        self.endpoints = endpoints
+        self._process = process
+        self._products = Subscriber(endpoints["products"])
+        self._camera = FrameSender(endpoints["frames"])
 
-def _bare(interpreters: list, passes: int) -> float:
-    began = time.perf_counter()
-    for interpreter in interpreters:
-        for _ in range(passes):
-            interpreter.invoke()
-    return time.perf_counter() - began
+    def close(self) -> None:
+        self._products.close()
+        self._camera.close()
 
-
-def _answered(camera: FrameSender, products: Subscriber, frame: np.ndarray) -> float:
-    began = time.perf_counter()
-    sent = camera.send(frame, centered=True)
-    while True:
-        product = products.receive(300.0)
-        if product is None or product.status == "invalid":
-            raise RuntimeError("the service did not answer a frame with maps")
-        if product.header["frame_id"] == sent:
-            return time.perf_counter() - began
-
-
-def _wait_until_ready(process: subprocess.Popen, endpoint: str) -> None:
-    deadline = time.monotonic() + _START_TIMEOUT_S
-    with Commander(endpoint, timeout_s=1.0) as commander:
-        while time.monotonic() < deadline and process.poll() is None:
-            try:
-                if commander.send("get_status")["state"] == "ready":
-                    return
-            except TimeoutError:
-                continue
+    def wait_until_ready(self) -> None:
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while time.monotonic() < deadline and self._process.poll() is None:
+            with Commander(self.endpoints["commands"], timeout_s=1.0) as commander:
+                try:
+                    if commander.send("get_status")["state"] == "ready":
+                        return
+                except TimeoutError:
+                    continue
             time.sleep(0.1)
-    raise RuntimeError("the service did not become ready")
+        raise RuntimeError("the service did not become ready")
+
+    def counters(self) -> dict[str, int]:
+        with Commander(self.endpoints["commands"]) as commander:
+            counters: dict[str, int] = commander.send("get_status")["counters"]
+            return counters
+
+    def answer(self, frame: np.ndarray) -> float:
+        """Seconds from frame sent to product received."""
+        began = time.perf_counter()
+        sent = self._camera.send(frame, centered=True)
+        while True:
+            product = self._products.receive(_ANSWER_TIMEOUT_S)
+            if product is None or product.status == "invalid":
+                raise RuntimeError("the service did not answer a frame with maps")
+            if product.header["frame_id"] == sent:
+                return time.perf_counter() - began
+
+
+@contextmanager
+def _serve(bundle: Path, passes: int, threads: int, engine: str) -> Iterator[_Service]:
+    """A service that is ready, ended at the end."""
+    with make_socket_folder("rubblemap_benchmark_", max(map(len, _SOCKETS))) as folder:
+        endpoints = {name: f"ipc://{folder}/{name}" for name in _SOCKETS}
+        configuration = Path(folder) / "flight.toml"
+        lines = ["[endpoints]", *(f'{name} = "{endpoint}"' for name, endpoint in endpoints.items())]
+        lines += ["[parameters]", f"passes = {passes}", f'engine = "{engine}"']
+        lines += ["[inference]", f"threads = {threads}", ""]
+        configuration.write_text("\n".join(lines), encoding="utf-8")
+        serve = [sys.executable, "-m", "flight.cli", "serve", "--bundle", str(bundle)]
+        process = subprocess.Popen([*serve, "--config", str(configuration)], stderr=subprocess.DEVNULL)
+        service = _Service(process, endpoints)
+        try:
+            service.wait_until_ready()
+            time.sleep(_SUBSCRIPTION_S)
+            yield service
+        finally:
+            service.close()
+            process.terminate()
+            process.wait()
+
+
+def _beside_bare_passes(
+    bundle_path: Path, frame: np.ndarray, passes: int, threads: int, rounds: int
+) -> tuple[list[float], list[float]]:
+    """Seconds of a frame, turn and turn about: bare runs, masks left as they are, all threads on one network after the
+    other; and the service with whole passes.
+    """
+    bundle = load_bundle(bundle_path)
+    interpreters = [make_interpreter(network.content, threads) for network in bundle.networks]
+    bare, whole = [], []
+    with _serve(bundle_path, passes, threads, "passes") as service:
+        for number in progress(range(rounds + 1), unit="round", label="service beside bare passes"):
+            began = time.perf_counter()
+            for interpreter in interpreters:
+                for _ in range(passes):
+                    interpreter.invoke()
+            seconds, answered = time.perf_counter() - began, service.answer(frame)
+            if number:  # the first round warms both up
+                bare.append(seconds)
+                whole.append(answered)
+    return bare, whole
+
+
+def _fly_by(bundle: Path, passes: int, threads: int, rate_hz: float, count: int | None) -> tuple[float, int]:
+    """Share of the flyby's frames that a service answers at a rate, and how many there were."""
+    with _serve(bundle, passes, threads, "auto") as service:
+        stream = [sys.executable, "-m", "hil.cli", "stream", "--endpoint", service.endpoints["frames"]]
+        stream += ["--rate", f"{rate_hz:.4f}", *([] if count is None else ["--count", str(count)])]
+        done = subprocess.run(stream, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"hil stream: {(done.stderr.strip().splitlines() or ['failed'])[-1]}")
+        counters = _wait(service.counters, lambda found: _gone(found) >= found["frames_received"])
+    total = counters["frames_received"]
+    return counters["frames_processed"] / max(total, 1), total
+
+
+def _largest_rate(bundle: Path, passes: int, threads: int, frame_s: float, count: int | None) -> float | None:
+    """The largest of a few rates at which no frame of the flyby is lost; frame_s: seconds of one frame alone."""
+    for share in progress(_RATE_SHARES, unit="rate", label="flyby"):
+        rate = round(share / frame_s, 2)
+        if _fly_by(bundle, passes, threads, rate, count)[0] == 1.0:
+            return rate
+    return None
+
+
+def _gone(counters: dict[str, int]) -> int:
+    return counters["frames_processed"] + counters["frames_superseded"]
+
+
+def _wait(ask: Callable[[], dict[str, int]], done: Callable[[dict[str, int]], bool]) -> dict[str, int]:
+    deadline = time.monotonic() + _FRAME_COUNT_TIMEOUT_S
+    while True:
+        found = ask()
+        if done(found) or time.monotonic() > deadline:
+            return found
+        time.sleep(0.1)
+
+
+def _milliseconds(seconds: list[float]) -> float:
+    return round(1e3 * statistics.median(seconds), 1)

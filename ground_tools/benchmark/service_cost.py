@@ -47,7 +47,7 @@ class ServiceCost:
     start_processor_s: float
 
 
-def measure_service(bundle: Path, starts: int = 5, frames: int = 20) -> dict[str, float]:
+def measure_cost(bundle: Path, starts: int = 5, frames: int = 20) -> dict[str, float]:
     """Start the service several times, each time as `flight serve` with its default parameters.
 
     Args:
@@ -66,7 +66,7 @@ def measure_service(bundle: Path, starts: int = 5, frames: int = 20) -> dict[str
 
 
 def measure_start(bundle: Path, frames: int = 20) -> ServiceCost:
-    """Start the service once; arguments and errors as of measure_service."""
+    """Start the service once; arguments and errors as of measure_cost."""
     with make_socket_folder("rubblemap_cost_", max(map(len, _SOCKETS))) as folder:
         endpoints = {name: f"ipc://{folder}/{name}" for name in _SOCKETS}
         configuration = Path(folder) / "flight.toml"

@@ -72,6 +72,10 @@ def add_parser(commands: Any) -> None:
         help="program that compiles the files for --target edgetpu (default: none, they are left to be compiled)",
     )
     export.add_argument("--passes", type=integer(1, 100), default=20, metavar="N", help="dropout passes of an image")
+    _add_parity(export)
+
+
+def _add_parity(export: argparse.ArgumentParser) -> None:
     export.add_argument(
         "--parity-images",
         type=integer(1),

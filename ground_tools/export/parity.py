@@ -22,7 +22,7 @@ from ground_tools.export.figures import EngineFigures, SetParity
 from ground_tools.export.recalibration import float_twin
 from ground_tools.export.tflite_graph import SourceGraph
 from ground_tools.foundation.json_records import read_json, to_plain
-from ground_tools.foundation.processor import describe_processor
+from ground_tools.foundation.machine import describe_machine
 from ground_tools.foundation.progress import progress
 from ground_tools.metrics.calibration import calibration_counts, expected_calibration_error, negative_log_likelihood
 from ground_tools.metrics.error_detection import area_under_roc, score_histogram
@@ -217,7 +217,11 @@ def write_parity(docs: Path, section: str, bundle: Bundle, results: Mapping[str,
     Raises:
         ValueError: the page lacks the section's marks.
     """
-    lines = [f"{bundle.name} {bundle.version}, on {describe_processor()}.", "", markdown_table(parity_table(results))]
+    lines = [
+        f"{bundle.name} {bundle.version}, on {describe_machine().sentence()}.",
+        "",
+        markdown_table(parity_table(results)),
+    ]
     if misses:
         lines += ["", f"Missed: {'; '.join(misses)}."]
     record_file = docs / "performance.json"

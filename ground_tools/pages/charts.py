@@ -96,3 +96,11 @@ def write_chart(path: Path, figure: Figure, all_colors: bool = False) -> None:
         table.save(small, "PNG", optimize=True)
         buffer = small
     write_whole(path, buffer.getvalue())
+
+
+def write_vector_chart(path: Path, figure: Figure) -> None:
+    """Write a matplotlib figure as SVG, the same bytes for the same figure."""
+    buffer = io.BytesIO()
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": "rubblemap"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    write_whole(path, buffer.getvalue())

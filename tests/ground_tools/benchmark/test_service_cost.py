@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from pathlib import Path
 
-from ground_tools.benchmark.service_cost import ServiceCost, measure_service, measure_start
+from ground_tools.benchmark.service_cost import ServiceCost, measure_cost, measure_start
 
 BUNDLE = Path(__file__).parents[3] / "models" / "unet_h"
 
@@ -24,7 +24,7 @@ def test_the_cost_is_that_of_the_middle_start(tiny_bundle: Path, monkeypatch) ->
     costs = [ServiceCost(*(float(number + field) for field in range(7))) for number in (5, 1, 3)]
     left = list(costs)
     monkeypatch.setattr("ground_tools.benchmark.service_cost.measure_start", lambda bundle, frames: left.pop())
-    measured = measure_service(tiny_bundle, 3, 1)
+    measured = measure_cost(tiny_bundle, 3, 1)
     assert measured["rss_mb"] == statistics.median(cost.rss_mb for cost in costs)
     assert list(measured) == list(ServiceCost.__annotations__)
 

@@ -59,5 +59,5 @@ def test_blocks_become_one_page(tmp_path: Path) -> None:
 
 
 def test_a_value_that_a_template_lacks_is_named() -> None:
-    with pytest.raises(jinja2.UndefinedError, match="bundle"):
-        render("benchmark/service.md.j2")
+    with pytest.raises(jinja2.UndefinedError, match="manifest"):
+        render("export/card.md.j2")
