@@ -44,8 +44,8 @@ class ServiceFigures:
         bare_ms, whole_ms: of whole passes: bare runs; the service.
         frame_ms: median from frame sent to product received, default engine. p50_ms, p99_ms: over `frames` frames.
         rss_mb: resident memory of service and worker together after some frames, MB (10^6 bytes); pss_mb: the same,
-            pages that both have counted once; ready_s, cold_start_s: from the start of the process to ready, and to the first
-            product with maps. Medians of starts, see service_cost.
+            pages that both have counted once; ready_s, cold_start_s: from the start of the process to ready, and to the
+            first product with maps. Medians of starts, see service_cost.
         answered_share: of the flyby's frames, sent at demo_rate_hz.
         flyby_rate_hz: largest rate tried at which every frame of the flyby was answered; None if none was.
     """
