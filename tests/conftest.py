@@ -27,6 +27,8 @@ _STATE = tempfile.TemporaryDirectory(prefix="rubblemap_tests_")
 atexit.register(_STATE.cleanup)
 os.environ["XDG_STATE_HOME"] = _STATE.name
 os.environ.pop("STATE_DIRECTORY", None)
+# Of the first process of a test run, whose environment the others have.
+os.environ.setdefault("RUBBLEMAP_TEST_NETWORKS", str(Path(_STATE.name) / "networks"))
 
 # How long an example takes says more about the computer than about the code.
 hypothesis.settings.register_profile("any computer", deadline=None)
