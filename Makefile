@@ -11,7 +11,7 @@ help:
 	@echo "make demo               service, camera and consumer on this computer; pictures in $(OUT)"
 	@echo "make demo SOURCE=DIR    the same with a folder of images of your own"
 	@echo "make test               the full development environment, and every test"
-	@echo "make test-fast          what needs no rendering, training or C++ build"
+	@echo "make test-fast          what takes moments: no rendering, training, C++ build, few processes"
 	@echo "make check              ruff, mypy, clang-format and clang-tidy only; make check-cpp: the last two"
 	@echo "make docs               write the parts of docs/ and the C++ header that are made from the code"
 	@echo "make benchmark          the service beside bare interpreter passes"
