@@ -13,7 +13,7 @@ help:
 	@echo "make demo SOURCE=DIR    the same with a folder of images of your own"
 	@echo "make demo RATE=4        at 4 frames/s in place of 2"
 	@echo "make test               the full development environment, and every test"
-	@echo "make test-fast          what needs no rendering, training or C++ build"
+	@echo "make test-fast          what takes moments: no rendering, training, C++ build, few processes"
 	@echo "make check              ruff, mypy, clang-format and clang-tidy only; make check-cpp: the last two"
 	@echo "make docs               write the parts of docs/ and the C++ header that are made from the code"
 	@echo "make benchmark          engines at equal error, the service, costs: half an hour on a quiet computer"

@@ -27,6 +27,8 @@ _STATE = tempfile.TemporaryDirectory(prefix="rubblemap_tests_")
 atexit.register(_STATE.cleanup)
 os.environ["XDG_STATE_HOME"] = _STATE.name
 os.environ.pop("STATE_DIRECTORY", None)
+# Of the first process of a test run, whose environment the others have.
+os.environ.setdefault("RUBBLEMAP_TEST_NETWORKS", str(Path(_STATE.name) / "networks"))
 
 # How long an example takes says more about the computer than about the code.
 hypothesis.settings.register_profile("any computer", deadline=None)
@@ -40,12 +42,14 @@ LONGEST_FIRST = (
     # It looks at the memory of the whole process, which grows with every test.
     "tests/flight/service/test_memory_guard.py",
     # Not two that wait for the same shared folder.
-    "tests/ground_tools/training/test_loop.py",
     "tests/flight/gnc/test_gnc.py",
     "tests/ground_tools/rendering/test_campaign.py",
-    "tests/ground_tools/rendering/test_sets.py",
     "tests/reliability/",
+    "tests/ground_tools/rendering/test_sets.py",
+    "tests/ground_tools/training/test_loop.py",
+    "tests/flight/service/test_state_folder.py",
     "tests/ground_tools/export/",
+    "tests/ground_tools/own_networks/",
     "tests/ground_tools/training/test_compare.py",
     "tests/ground_tools/training/test_chain.py",
     "tests/ground_tools/evaluation/",
@@ -53,13 +57,24 @@ LONGEST_FIRST = (
     "tests/flight/service/test_health.py",
 )
 
-# What `make test-fast` leaves out: tests that use what these fixtures make, and files that render, train or compile.
-SLOW_FIXTURES = {"dataset", "hundredth", "trained", "sanitized_build", "flight_build"}
+# What `make test-fast` leaves out: tests that use what these fixtures make, and files that render, train, compile, or
+# start many processes.
+SLOW_FIXTURES = {"dataset", "trained", "evaluated", "sanitized_build", "flight_build"}
 SLOW_FILES = (
     "tests/flight/gnc/",
+    "tests/flight/service/test_bundles.py",
+    "tests/flight/service/test_health.py",
+    "tests/flight/service/test_limits.py",
+    "tests/flight/service/test_memory_guard.py",
+    "tests/flight/service/test_own_copy.py",
+    "tests/flight/service/test_security.py",
+    "tests/flight/service/test_silence.py",
+    "tests/flight/service/test_state_folder.py",
+    "tests/flight/service/test_systemd.py",
     "tests/ground_tools/export/",
     "tests/ground_tools/own_networks/",
     "tests/ground_tools/rendering/test_campaign.py",
+    "tests/ground_tools/rendering/test_cluster.py",
     "tests/ground_tools/rendering/test_sets.py",
     "tests/ground_tools/training/test_loop.py",
     "tests/ground_tools/training/test_compare.py",

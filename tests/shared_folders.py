@@ -24,8 +24,13 @@ def share_folder(factory: pytest.TempPathFactory, name: str, make: Callable[[Pat
     base = factory.getbasetemp()
     # With pytest-xdist each process has a folder of its own in one of the run.
     root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    folder, finished = root / f"shared_{name}", root / f"shared_{name}.finished"
-    with (root / f"shared_{name}.lock").open("w") as lock:
+    return fill_once(root / f"shared_{name}", make)
+
+
+def fill_once(folder: Path, make: Callable[[Path], object]) -> Path:
+    """The folder, filled by `make` in whichever process comes first; it lies in one that exists."""
+    finished = folder.with_name(f"{folder.name}.finished")
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not finished.exists():
             make(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ import cv2
 import numpy as np
 
 from flight.bundle import write_sums
+from tests.shared_folders import fill_once
 from tests.tiny_networks import CHANNELS, HEIGHT, NETWORK_FILES, WIDTH
 
 ROOT = Path(__file__).parents[1]
@@ -115,12 +117,18 @@ def put_garbage_for_a_network(folder: Path) -> None:
 def _networks() -> dict[tuple[int, bool], bytes]:
     """The networks' files, by number and whether they have dropout.
 
-    TensorFlow makes them in a process of its own: it would fill that of the tests with hundreds of megabytes.
+    TensorFlow makes them in a process of its own: it would fill that of the tests with hundreds of megabytes. All
+    processes of a test run share what the first one made, in the folder that RUBBLEMAP_TEST_NETWORKS names.
     """
-    with tempfile.TemporaryDirectory() as folder:
+
+    def make(folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
         command = [sys.executable, "-m", "tests.tiny_networks", folder]
         subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
-        return {key: (Path(folder) / name).read_bytes() for key, name in NETWORK_FILES.items()}
+
+    with tempfile.TemporaryDirectory() as own:
+        folder = fill_once(Path(os.environ.get("RUBBLEMAP_TEST_NETWORKS", f"{own}/networks")), make)
+        return {key: (folder / name).read_bytes() for key, name in NETWORK_FILES.items()}
 
 
 def _answer(folder: Path) -> np.ndarray:

@@ -32,7 +32,7 @@ class RunningService:
         with self.commander() as commander:
             return commander.send(name, **arguments)
 
-    def wait_for(self, condition: Any, timeout_s: float = 60.0) -> dict[str, Any]:
+    def wait_for(self, condition: Any, timeout_s: float = 120.0) -> dict[str, Any]:
         """Poll get_status until condition(status) holds."""
         deadline = time.monotonic() + timeout_s
         with self.commander(timeout_s=1.0) as commander:
@@ -93,7 +93,7 @@ def running_service(
         if process.poll() is None:
             process.terminate()
             try:
-                process.wait(timeout=10)
+                process.wait(timeout=30)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

@@ -43,6 +43,7 @@ def test_the_shipped_bundle_loads(shipped_bundle: Path) -> None:
     assert bundle.manifest["metrics"]["test"]["d1"]["UNetS"]["miou"] > 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "modes"),
     [

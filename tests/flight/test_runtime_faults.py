@@ -104,6 +104,7 @@ make_interpreter(b"", 1)
     assert done.stderr.splitlines()[-1].endswith(wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["compiled for NumPy 1", "no exception set", "an OpenCV with a screen"])
 def test_the_service_tells_why_no_worker_starts(plain_bundle: Path, tmp_path: Path, kind: str) -> None:
     package, source, cause = IMPORTS[kind]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from ground_tools.cli import main
+from tests.ground_tools.training.scenes import write_scenes
 from tests.shared_folders import share_folder
 
 CAMPAIGN = """name = "tiny"
@@ -17,11 +21,21 @@ samples = 4
 procedural_top = [3, 1, 1]
 procedural_bilobate = [3, 1, 1]
 """
-SETS = ("d1", "d2a", "d2b", "d3")
 
 
-def ground_tools(*arguments: object, timeout: float = 280.0) -> subprocess.CompletedProcess[str]:
-    """Run `ground-tools` as a process."""
+def ground_tools(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run `ground-tools` in this process, which has imported Keras and TensorFlow once, where each new one would again.
+
+    Returns what a process would have left: exit code, output, errors.
+    """
+    line, output, errors = list(map(str, arguments)), io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+        code = main(line)
+    return subprocess.CompletedProcess(line, code, output.getvalue(), errors.getvalue())
+
+
+def ground_tools_process(*arguments: object, timeout: float = 280.0) -> subprocess.CompletedProcess[str]:
+    """Run `ground-tools` as a process of its own."""
     command = [sys.executable, "-m", "ground_tools.cli", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout)
 
@@ -38,32 +52,28 @@ def dataset(tmp_path_factory: pytest.TempPathFactory, campaign_file: Path) -> Pa
     """Ten samples of two procedural bodies, rendered through the command line."""
 
     def render(out: Path) -> None:
-        done = ground_tools("render", "--campaign", campaign_file, "--out", out)
+        done = ground_tools_process("render", "--campaign", campaign_file, "--workers", 1, "--out", out)
         assert done.returncode == 0, done.stderr
 
     return share_folder(tmp_path_factory, "tiny", render)
 
 
 @pytest.fixture(scope="session")
-def hundredth(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A hundredth of every set of the reference paper, with stand-ins for all files: a folder of sets."""
-
-    def render(out: Path) -> None:
-        campaigns = ("--campaign", *SETS, "--procedural", "--fraction", 0.01)
-        done = ground_tools("render", *campaigns, "--out", out, timeout=900)
-        assert done.returncode == 0, done.stderr
-
-    return share_folder(tmp_path_factory, "hundredth", render)
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A drawn set of 64 px images, for trainings of which any set will do."""
+    counts = {"train": 6, "validation": 2, "test": 2}
+    made = share_folder(tmp_path_factory, "scenes", lambda folder: write_scenes(folder / "drawn", counts, size=64))
+    return made / "drawn"
 
 
 @pytest.fixture(scope="session")
-def trained(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Encoder, UNetS with a folded head and UNetAS in windows, one epoch each, through the command line."""
+def trained(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Encoder, UNetS with a folded head and UNetAS in windows, one epoch each, by command line; UNets fit any size."""
     names = ("encoder", "unet_s", "unet_as")
 
     def train(out: Path) -> None:
-        common = ("--dataset", dataset, "--epochs", 1, "--set", "batch=4")
-        windows = ("--set", "head='windowed'", "--set", "window=64", "--set", "feature_windows=0.5")
+        common = ("--dataset", scenes, "--epochs", 1, "--set", "batch=4")
+        windows = ("--set", "head='windowed'", "--set", "window=32", "--set", "feature_windows=0.5")
         starts = (
             ("best-encoder",),
             ("best-cpu-unet-s-start", "--encoder", out / "encoder" / "encoder.weights.h5"),

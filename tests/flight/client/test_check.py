@@ -64,14 +64,15 @@ def test_what_is_wrong_breaks_its_rule(wrong: FaultyProduct) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("sky", [0, 70], ids=["as shipped", "off the middle of a larger frame"])
 def test_no_product_of_the_shipped_flyby_breaks_a_rule(sky: int) -> None:
-    """Of all 56 frames, a second apart, by the shipped networks; with the true sun and size of the frame."""
+    """By the shipped networks, with the true sun and size: all 56 frames; larger ones about the closest approach."""
     bundle = load_bundle(ROOT / "models" / "unet_h")
     source = open_source("flyby")
     settings = replace(default_settings(bundle), passes=2)
     classes = [{"index": c.index, "name": c.name, "role": c.role} for c in bundle.classes]
     checker, broken = Checker(), []
     engine = Engine(bundle, 2)
-    for number in range(len(source.files)):
+    frames = len(source.files)
+    for number in range(frames // 3, 2 * frames // 3) if sky else range(frames):
         frame = np.pad(source.frame(number), ((0, sky), (sky, 0)), constant_values=4)
         seed = frame_seed(0, "navcam", 7, number)
         maps = engine.segment(frame, bit_depth=8, centered=False, seed=seed, settings=settings)

@@ -12,10 +12,15 @@ from tests.shared_folders import share_folder
 
 @pytest.fixture(scope="session")
 def sanitized_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Everything, with warnings as errors and the address and undefined-behaviour sanitizers on."""
-    return share_folder(
-        tmp_path_factory, "sanitized_build", lambda folder: compile_targets(configure(folder, "sanitize"))
-    )
+    """All that runs under them, with warnings as errors and the address and undefined-behaviour sanitizers on."""
+    tests = ("golden", "encoding", "product", "receiver", "frame_sender", "commander", "slot_pool", "c_api")
+    programs = ("judge", "live_consumer", "live_flight", "watch", "navigation_consumer", "hazard_consumer")
+    names = (*(f"{name}_test" for name in tests), *programs)
+
+    def build(folder: Path) -> None:
+        compile_targets(configure(folder, "sanitize"), *(f"rubblemap_{name}" for name in names))
+
+    return share_folder(tmp_path_factory, "sanitized_build", build)
 
 
 @pytest.fixture(scope="session")

@@ -315,6 +315,7 @@ def test_the_self_test_passes_and_notices_a_wrong_answer(engine: Engine) -> None
         engine.bundle = bundle
 
 
+@pytest.mark.slow
 def test_the_shipped_bundle_sees_the_shipped_flyby(shipped_bundle: Path) -> None:
     """Surface on the body, background off it, against the rendered truth."""
     import cv2

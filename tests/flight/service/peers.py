@@ -94,5 +94,5 @@ def every_role_works(service: RunningService, source: str) -> None:
         assert product is not None
         assert product.status != "invalid"
         assert product.header["source"] == source
-        assert telemetry.receive(5) is not None
+        assert telemetry.receive(30) is not None
     assert service.command("no_op") == {}

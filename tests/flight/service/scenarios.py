@@ -86,7 +86,7 @@ class Journal:
         """The messages of every event of one name."""
         return [message for event, message in self.events() if event == name]
 
-    def wait_for(self, name: str, count: int = 1, timeout_s: float = 20.0) -> str:
+    def wait_for(self, name: str, count: int = 1, timeout_s: float = 60.0) -> str:
         """Wait until an event has come `count` times; its last message."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
@@ -131,7 +131,7 @@ def answer(service: RunningService, source: str, count: int = 1) -> list[Product
     with service.subscriber("map.navigation") as subscriber, service.camera(source=source) as camera:
         for _ in range(count):
             frame_id = camera.send(FRAME, centered=True)
-            product = subscriber.receive(30)
+            product = subscriber.receive(120)
             assert product is not None
             assert product.header["frame_id"] == frame_id
             products.append(product)
@@ -178,7 +178,7 @@ class Stream:
             thread.join(timeout=60)
             assert not thread.is_alive()
 
-    def wait_for(self, condition: Callable[[list[Product]], bool], timeout_s: float = 30.0) -> None:
+    def wait_for(self, condition: Callable[[list[Product]], bool], timeout_s: float = 60.0) -> None:
         """Wait until the products so far fulfil a condition."""
         deadline = time.monotonic() + timeout_s
         while not condition(self.products):

@@ -213,7 +213,7 @@ class Stage:
         private = self.parts.worker_care.socket
         assert private is not None
         SpokenFor.latest.socket.send_multipart(parts)
-        assert private.poll(5000)
+        assert private.poll(60_000)
         self.parts.worker_care.take_answer()
 
     def start_worker(self) -> None:
@@ -226,7 +226,7 @@ class Stage:
         self.frames_sent += 1
         identity = {"source": "s", "epoch": 1, "frame_id": self.frames_sent, "capture_time_ns": 0}
         self.camera.send_multipart(encode_frame(FRAME, centered=True, **identity))
-        deadline = time.monotonic() + 5.0
+        deadline = time.monotonic() + 60.0
         while not SpokenFor.latest.socket.poll(10):
             self.parts.frame_line.take_frames()
             self.parts.worker_care.dispatch()
@@ -359,7 +359,7 @@ def test_a_worker_with_another_bundle_is_replaced_and_its_answer_is_never_the_re
         procedure = stage.parts.worker_care.self_test()
         next(procedure)
         stage.parts.worker_care.dispatch()
-        assert SpokenFor.latest.socket.poll(5000)
+        assert SpokenFor.latest.socket.poll(60_000)
         job = parse_job(SpokenFor.latest.socket.recv_multipart())
         assert isinstance(job, SelfTestJob)
         before = len(stage.events.sent)
@@ -423,6 +423,7 @@ protocol.encode = encode
         assert not flag.exists()
 
 
+@pytest.mark.slow
 def test_a_worker_whose_int8_network_gives_no_number_ends_and_the_next_answers_the_frame(
     shipped_bundle: Path, tmp_path: Path
 ) -> None:
@@ -466,8 +467,11 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("error", ["KeyError", "ValueError", "OSError"])
-@pytest.mark.parametrize("place", FAULTS)
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("place", "error"),
+    [*((place, "ValueError") for place in FAULTS), *((next(iter(FAULTS)), error) for error in ("KeyError", "OSError"))],
+)
 def test_a_fault_of_the_service_ends_it_loudly_and_is_not_taken_for_the_workers(
     tiny_bundle: Path, tmp_path: Path, place: str, error: str
 ) -> None:
@@ -496,8 +500,8 @@ module.{owner}.{method} = wrong
             elif FAULTS[place] == "self_test":
                 with pytest.raises((TimeoutError, CommandFailed)), service.commander(timeout_s=1.0) as commander:
                     commander.send("self_test")
-            assert service.process.wait(timeout=30) == os.EX_SOFTWARE
-            received = telemetry.receive(5)
+            assert service.process.wait(timeout=60) == os.EX_SOFTWARE
+            received = telemetry.receive(30)
         ((name, message),) = journal.events()[before:]
         assert name == "service_stopped"
         assert f"by a fault of its own: {error}: " in message
@@ -506,7 +510,7 @@ module.{owner}.{method} = wrong
         log = journal.text()
         assert "Traceback (most recent call last):" in log
         assert f"in wrong\n    raise {error}" in log
-        deadline = time.monotonic() + 10.0
+        deadline = time.monotonic() + 60.0
         while Path(f"/proc/{worker}/stat").exists():
             assert time.monotonic() < deadline, "the worker outlives the service"
             time.sleep(0.05)

@@ -59,7 +59,7 @@ def in_safe_state(bundle: Path, folder: Path, settings: str = "") -> Iterator[tu
             pid = kill_worker(service)
             service.wait_for(lambda s, pid=pid: s["state"] == "ready" and s["worker_pid"] not in (None, pid))
         kill_worker(service)
-        service.wait_for(lambda s: s["state"] == "safe", 10)
+        service.wait_for(lambda s: s["state"] == "safe", 60)
         yield service, journal
 
 
@@ -75,12 +75,12 @@ def test_too_many_restarts_lead_to_the_safe_state_and_recover_out_of_it(tiny_bun
             for _ in range(3):
                 frame_id = camera.send(FRAME, centered=True)
                 for topic in ("map.navigation", "map.hazard"):
-                    product = products.receive(5)
+                    product = products.receive(30)
                     assert (product.topic, product.header["frame_id"]) == (topic, frame_id)
                     assert (product.status, product.header["flags"]) == ("invalid", ["safe_state"])
                     assert product.planes == {}
         with service.telemetry("telemetry.housekeeping") as telemetry:
-            assert [telemetry.receive(3)[1]["state"] for _ in range(3)] == ["safe"] * 3
+            assert [telemetry.receive(30)[1]["state"] for _ in range(3)] == ["safe"] * 3
         assert service.command("set_parameter", name="passes", value=5)["value"] == 5
         with pytest.raises(CommandFailed) as caught:
             command(service, "self_test")
@@ -319,13 +319,13 @@ def test_housekeeping_tells_the_state_of_everything(tiny_bundle: Path, tmp_path:
         answer(service, "one")
         status = service.command("get_status")
         with service.telemetry("telemetry.housekeeping") as telemetry:
-            _, housekeeping = telemetry.receive(3)
+            _, housekeeping = telemetry.receive(30)
         assert set(status) | {"schema", "type"} == set(housekeeping)
         assert housekeeping["bundle"] == load_bundle(tiny_bundle).identity
         assert Path(f"/proc/{housekeeping['worker_pid']}").exists()
         assert 0 <= housekeeping["worker_last_answer_age_s"] < 10
         assert abs(housekeeping["time_ns"] - time.time_ns()) < 5e9
-        assert 0 < housekeeping["uptime_s"] < 60
+        assert 0 < housekeeping["uptime_s"] < 300
         assert housekeeping["parameters"] == service.command("get_parameters")
         assert housekeeping["self_test"]["passed"] is True
         assert housekeeping["record_copies"] == 2

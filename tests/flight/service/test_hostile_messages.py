@@ -33,7 +33,7 @@ def test_no_message_ends_the_service_or_costs_more_than_itself(tiny_bundle: Path
             false_camera.send_multipart(parts)
         for number, data in enumerate(commands):
             false_commander.send_multipart([b"", data])
-            assert false_commander.poll(5000), f"command {number} was not answered"
+            assert false_commander.poll(30_000), f"command {number} was not answered"
             assert b"malformed" in false_commander.recv_multipart()[-1]
         status = service.wait_for(lambda status: status["counters"]["frames_received"] >= len(frames), 20)
         assert sum(status["counters"]["frames_rejected"].values()) == len(frames)

@@ -132,11 +132,11 @@ def test_commands_beyond_the_rate_wait_and_none_is_lost(limited: RunningService)
             socket.send_multipart([b"", command(identifier)])
         replies = []
         while len(replies) < 15:
-            assert socket.poll(5000), f"{len(replies)} of 15 replies"
+            assert socket.poll(30_000), f"{len(replies)} of 15 replies"
             replies.append(socket.recv_multipart())
         took, used = time.monotonic() - began, _processor_time(limited.process.pid) - used
     assert took >= 1.5
-    assert took < 10
+    assert took < 30
     # Waiting costs next to nothing: the loop must not spin while commands wait in the socket.
     assert used < 0.5 * took
 
@@ -194,5 +194,5 @@ def test_a_command_of_the_greatest_size_is_still_read(
         pair = load_client_keys(keys.clients["commander"]) if with_keys else None
         with peer(service, "commands", pair) as socket:
             socket.send_multipart([b"", b"\xc1" * COMMAND_BYTES])
-            assert socket.poll(5000), "the connection was closed"
+            assert socket.poll(30_000), "the connection was closed"
             assert b"malformed" in socket.recv_multipart()[-1]

@@ -79,13 +79,13 @@ def test_nobody_else_gets_through(tiny_bundle: Path, tmp_path: Path, keys: Keys,
                 elif name == "commands":
                     _send_if_possible(socket, [command(1, "shutdown")])
                 after = service.wait_for(
-                    lambda s, b=before: s["counters"]["handshakes_failed"] > b["handshakes_failed"], 5
+                    lambda s, b=before: s["counters"]["handshakes_failed"] > b["handshakes_failed"], 30
                 )["counters"]
                 # Housekeeping comes every second: a subscriber that was let in would have heard something.
                 assert name == "frames" or not socket.poll(1200), who
             assert after["frames_received"] == before["frames_received"], who
             assert (after["frames_rejected"], service.process.poll()) == (before["frames_rejected"], None), who
-            _, event = events.receive(5)
+            _, event = events.receive(30)
             assert (event["name"], event["severity"]) == ("handshake_failed", "warning_low"), who
             assert event["message"].startswith(f"{name}: "), who
             if who in ROLES or who == "unknown":
@@ -181,7 +181,7 @@ def test_the_old_protocols_of_these_tests_do_reach_a_service_without_keys(tiny_b
     ):
         raw.connect(service.endpoints["frames"].removeprefix("ipc://"))
         raw.sendall(data)
-        service.wait_for(lambda s: s["counters"]["frames_accepted"] == 1, 5)
+        service.wait_for(lambda s: s["counters"]["frames_accepted"] == 1, 30)
 
 
 def test_a_peer_that_never_shows_a_key_is_dropped(tiny_bundle: Path, tmp_path: Path, keys: Keys) -> None:
@@ -209,9 +209,9 @@ def test_connections_that_take_all_file_handles_do_not_end_the_service(
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, limit))
         with contextlib.ExitStack() as strangers:
             for _ in range(60):
-                strangers.enter_context(socketlib.create_connection((host, int(port)), timeout=1))
+                strangers.enter_context(socketlib.create_connection((host, int(port)), timeout=30))
             # The kernel has accepted them all; the service's thread takes them one by one, before it drops the first.
-            full = time.monotonic() + 4.0
+            full = time.monotonic() + 30.0
             while len(list(Path(f"/proc/{pid}/fd").iterdir())) < limit - 2:
                 assert time.monotonic() < full
                 time.sleep(0.01)

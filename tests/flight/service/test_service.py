@@ -99,7 +99,7 @@ def test_a_bad_frame_moves_its_counter_sends_an_event_and_changes_nothing(servic
             socket.send_multipart(bad_messages()[reason])
             socket.close()
         service.wait_for(lambda s: s["counters"]["frames_rejected"][reason] == before + 1, 10)
-        _, event = events.receive(5)
+        _, event = events.receive(30)
         assert event["name"] == "frame_rejected"
         assert event["arguments"]["reason"] == reason
         assert event["severity"] == "warning_low"
@@ -145,7 +145,7 @@ def test_a_frame_that_costs_two_workers_is_answered_without_a_map(shipped_bundle
             assert product.header["flags"] == ["worker_failed"]
             assert product.header["passes_used"] == 0
             assert product.planes == {}
-        received = [events.receive(5)[1] for _ in range(3)]
+        received = [events.receive(30)[1] for _ in range(3)]
         assert [event["name"] for event in received] == ["worker_timeout", "worker_ready", "worker_timeout"]
         for event in received[::2]:
             # Its heartbeats came, so that they are not what the message blames.
@@ -226,7 +226,7 @@ def test_garbage_on_the_commands_socket_is_answered(service: RunningService) -> 
     socket = context.socket(zmq.DEALER)
     socket.connect(service.endpoints["commands"])
     socket.send_multipart([b"", b"\xff\x00garbage"])
-    assert socket.poll(5000)
+    assert socket.poll(30_000)
     reply = unpack_map(socket.recv_multipart()[-1], 65536, "reply")
     assert (reply["status"], reply["code"]) == ("rejected", "malformed")
     socket.close()
@@ -237,7 +237,7 @@ def test_housekeeping_comes_every_second_and_fits_the_icd(service: RunningServic
     with service.telemetry("telemetry.housekeeping") as telemetry:
         times = []
         for _ in range(3):
-            _, housekeeping = telemetry.receive(3)
+            _, housekeeping = telemetry.receive(30)
             times.append(housekeeping["time_ns"])
             assert housekeeping["state"] == "ready"
         assert telemetry.malformed == 0
@@ -251,7 +251,7 @@ def test_a_clean_exit_on_a_signal(tiny_bundle: Path, tmp_path: Path, number: int
     with running_service(tmp_path, tiny_bundle) as service:
         worker = service.command("get_status")["worker_pid"]
         service.process.send_signal(number)
-        assert service.process.wait(timeout=10) == 0
+        assert service.process.wait(timeout=60) == 0
         _gone(worker)
 
 
@@ -272,7 +272,7 @@ def test_signals_that_mean_nothing_to_the_service_do_not_end_it(tiny_bundle: Pat
         assert after["worker_pid"] == before["worker_pid"]
         assert after["counters"]["worker_restarts"] == before["counters"]["worker_restarts"]
         service.process.terminate()
-        assert service.process.wait(timeout=10) == 0
+        assert service.process.wait(timeout=60) == 0
 
 
 def test_the_worker_does_not_outlive_a_killed_service(tiny_bundle: Path, tmp_path: Path) -> None:
@@ -284,7 +284,7 @@ def test_the_worker_does_not_outlive_a_killed_service(tiny_bundle: Path, tmp_pat
 
 
 def _gone(pid: int) -> None:
-    for _ in range(100):
+    for _ in range(600):
         try:
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         except (FileNotFoundError, ProcessLookupError):
@@ -298,7 +298,7 @@ def _gone(pid: int) -> None:
 def test_shutdown_by_command(tiny_bundle: Path, tmp_path: Path) -> None:
     with running_service(tmp_path, tiny_bundle) as service:
         service.command("shutdown")
-        assert service.process.wait(timeout=10) == 0
+        assert service.process.wait(timeout=60) == 0
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,7 @@ def test_boulders_stand_on_the_surface_in_the_sizes_asked_for() -> None:
     assert np.median(sizes) < 0.05  # a power law: most are small
 
 
+@pytest.mark.slow
 def test_a_body_comes_from_its_seed() -> None:
     recipe = load_catalogue()["procedural_top"]
     small = structs.replace(recipe, boulders=(20, 5, 2))

@@ -141,6 +141,7 @@ def test_a_catalogue_that_is_not_there_is_named(tmp_path: Path) -> None:
 MAPS = st.dictionaries(st.sampled_from(["moon", "mars"]), structures(CraterMap, name=NAMES, file=NAMES), max_size=2)
 
 
+@pytest.mark.slow
 @given(
     MAPS.flatmap(
         lambda maps: structures(

@@ -20,11 +20,12 @@ from tests.ground_tools.conftest import ground_tools
 from tests.ground_tools.evaluation.sets import write_set
 
 
+@pytest.mark.slow
 def test_a_part_of_another_split_by_a_bundle_without_fusion(
     second: Path, sets: dict[str, Path], tmp_path: Path
 ) -> None:
     arguments = ["--bundle", second, "--dataset", sets["d1"], "--split", "validation", "--out", tmp_path]
-    done = ground_tools("evaluate", *arguments, "--images", 3, "--sweep", 2, "--disturbed", 0)
+    done = ground_tools("evaluate", *arguments, "--images", 3, "--sweep", 2, "--disturbed", 0, "--workers", 1)
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "results.json").read_text())
     assert record["d1_validation"]["unet_r"]["images"] == 3
@@ -32,8 +33,9 @@ def test_a_part_of_another_split_by_a_bundle_without_fusion(
     assert record["unlike_training"] == {}
 
 
+@pytest.mark.slow
 def test_a_killed_evaluation_goes_on_and_leaves_no_process(bundle: Path, tmp_path: Path) -> None:
-    dataset = write_set(tmp_path / "many", "many", {"a": {"test": 50}, "b": {"test": 50}})
+    dataset = write_set(tmp_path / "many", "many", {"a": {"test": 16}, "b": {"test": 16}})
     arguments = ["evaluate", "--bundle", bundle, "--dataset", dataset, "--passes", 20, "--workers", 2]
 
     def command(out: Path) -> list[str]:

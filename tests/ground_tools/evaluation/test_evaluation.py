@@ -42,7 +42,7 @@ def evaluated(bundle: Path, second: Path, sets: dict[str, Path], tmp_path_factor
     out = tmp_path_factory.mktemp("evaluation")
     (out / "docs").mkdir()
     (out / "docs" / "results.md").write_text(_PAGE)
-    common = ["--passes", 3, "--sweep", 6, "--disturbed", 2, "--workers", 2, "--out", out, "--write", out / "docs"]
+    common = ["--passes", 3, "--sweep", 6, "--disturbed", 2, "--workers", 1, "--out", out, "--write", out / "docs"]
     for bundles, names in (([bundle], ["d1", "d3"]), ([bundle, second], ["d4", "d4_by_body"])):
         arguments = [item for path in bundles for item in ("--bundle", path)]
         arguments += [item for name in names for item in ("--dataset", sets[name])]

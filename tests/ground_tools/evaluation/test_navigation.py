@@ -118,7 +118,7 @@ def test_what_is_wrong_is_told_in_one_line(
     assert not (tmp_path / "gnc.json").exists()
 
 
-def drawn_errors(length: float, share: float, seed: int, count: int = 3000) -> Errors:
+def drawn_errors(length: float, share: float, seed: int, count: int = 1500) -> Errors:
     """Errors drawn from the covariance that these constants give, of three bodies."""
     generator = np.random.default_rng(seed)
     half = generator.normal(0.0, 0.1, (count, 2, 2))
@@ -133,6 +133,7 @@ def drawn_errors(length: float, share: float, seed: int, count: int = 3000) -> E
     return dataclasses.replace(data, errors=(roots @ generator.standard_normal((count, 2, 1)))[..., 0])
 
 
+@pytest.mark.slow
 def test_the_constants_that_drew_the_errors_are_found_and_consistent() -> None:
     data = drawn_errors(40.0, 0.3, seed=1)
     assert fit(data, 2) == pytest.approx((40.0, 0.3), rel=0.1)

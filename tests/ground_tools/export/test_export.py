@@ -82,7 +82,7 @@ def test_the_bundle_that_is_exported_flies(trained: dict[str, Path], dataset: Pa
     tried = bundle.manifest["metrics"]["validation"]["tiny"]["by_orientations"]
     assert set(tried) == {"1", "8"}
     assert tried[str(bundle.orientations)]["miou"] == max(one["miou"] for one in tried.values())
-    assert bundle.manifest["training"]["UNetAS"]["dataset"]["name"] == "tiny"
+    assert bundle.manifest["training"]["UNetAS"]["dataset"]["name"] == "drawn"
     parity = bundle.manifest["engine_parity"]
     assert set(parity["sets"]["tiny"]["engines"]) == {"passes", "closed_form"}
     for figures in parity["sets"]["tiny"]["engines"].values():

@@ -84,6 +84,7 @@ def test_check_finds_what_is_wrong(images: Path, labels: Path, capsys: pytest.Ca
     assert "error: " in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_loosely_drawn_terminator_is_no_mistake_and_one_at_the_lit_limb_is(images: Path, labels: Path) -> None:
     """The drawn bodies are lit from the right."""
     left, right = 125 - AXES[0], 125 + AXES[0]
@@ -117,6 +118,7 @@ def test_shapes_outside_of_the_crop_are_remarked(images: Path, labels: Path) -> 
     assert [int(line.split("shape ")[1].split()[0]) for line in outside] == expected
 
 
+@pytest.mark.slow
 def test_surface_alone_is_remarked_until_a_note_says_why(images: Path, labels: Path) -> None:
     label("remove", "alpha_0", "--shape", 1, 2, 3, 4, 5, images=images, labels=labels)
     assert findings(labels, images)[1] == [
@@ -126,6 +128,7 @@ def test_surface_alone_is_remarked_until_a_note_says_why(images: Path, labels: P
     assert findings(labels, images) == ([], [])
 
 
+@pytest.mark.slow
 def test_check_finds_images_that_show_the_same_in_different_groups(images: Path, labels: Path) -> None:
     """The images of one seed are equal; one of them turned over is still the same."""
     rules = (labels / "set.toml").read_text().replace("groups", "#groups", 1)

@@ -126,6 +126,7 @@ def test_no_split_shows_an_image_or_a_group_of_another(built: Path) -> None:
     assert splits["alpha/alpha_2.png"] == splits["alpha/alpha_3.png"]
 
 
+@pytest.mark.slow
 def test_the_split_by_body_tests_on_bodies_never_seen(folders: tuple[Path, Path], tmp_path: Path) -> None:
     dataset("build", "drawn", "--out", tmp_path / "out", "--split-by", "body", "--size", 256, folders=folders)
     loaded = load(tmp_path / "out")
@@ -135,6 +136,7 @@ def test_the_split_by_body_tests_on_bodies_never_seen(folders: tuple[Path, Path]
     assert verify(tmp_path / "out") == []
 
 
+@pytest.mark.slow
 def test_the_same_labels_give_the_same_set_and_a_strange_folder_is_left_alone(
     folders: tuple[Path, Path], built: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

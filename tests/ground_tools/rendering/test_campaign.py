@@ -29,7 +29,34 @@ from ground_tools.datasets.store import (
     webp_array,
 )
 from ground_tools.labels.classes import BACKGROUND, BOULDERS
-from tests.ground_tools.conftest import ground_tools
+from tests.ground_tools.conftest import ground_tools, ground_tools_process
+from tests.shared_folders import share_folder
+
+# One body, as making its model is what takes long; most of its samples in the last of three shards.
+LONE = """name = "lone"
+seed = 5
+samples = 4
+[bodies]
+procedural_top = [1, 1, 4]
+"""
+
+
+@pytest.fixture(scope="module")
+def lone_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("lone") / "lone.toml"
+    path.write_text(LONE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def lone(tmp_path_factory: pytest.TempPathFactory, lone_file: Path) -> Path:
+    """Six samples of one body, rendered undisturbed."""
+
+    def render(out: Path) -> None:
+        done = ground_tools_process("render", "--campaign", lone_file, "--workers", 1, "--out", out)
+        assert done.returncode == 0, done.stderr
+
+    return share_folder(tmp_path_factory, "lone", render)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -69,7 +96,7 @@ def start(*arguments: object) -> subprocess.Popen[str]:
 
 
 def wait_for_a_shard(process: subprocess.Popen[str], out: Path, count: int = 1) -> None:
-    deadline = time.monotonic() + 120.0
+    deadline = time.monotonic() + 240.0
     while len(shard_paths(out)) < count:
         assert time.monotonic() < deadline
         assert process.poll() is None, process.communicate()
@@ -119,42 +146,42 @@ def test_every_column_says_what_it_means(dataset: Path) -> None:
 
 
 def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_bytes(
-    dataset: Path, campaign_file: Path, tmp_path: Path
+    lone: Path, lone_file: Path, tmp_path: Path
 ) -> None:
     """Killed while it writes and renders, a part file lying about: the second run ends as an undisturbed one."""
     out = tmp_path / "killed"
-    process = start("--campaign", campaign_file, "--out", out)
-    wait_for_a_shard(process, out, 2)
+    process = start("--campaign", lone_file, "--out", out)
+    wait_for_a_shard(process, out)
     workers = rendering_workers(process.pid)
     process.send_signal(signal.SIGKILL)
     process.wait()
     (out / "shards" / ".half.parquet.99.part").write_bytes(b"half a shard")
     with pytest.raises(ValueError, match="its rendering is not finished"):
         load(out)
-    deadline = time.monotonic() + 30.0
+    deadline = time.monotonic() + 120.0
     while any(Path(f"/proc/{worker}").exists() for worker in workers):
         assert time.monotonic() < deadline, "workers outlive their command"
         time.sleep(0.2)
     kept = {path: path.stat().st_mtime_ns for path in shard_paths(out)}
-    done = ground_tools("render", "--campaign", campaign_file, "--out", out)
+    done = ground_tools_process("render", "--campaign", lone_file, "--workers", 1, "--out", out)
     assert done.returncode == 0, done.stderr
-    assert contents(out) == contents(dataset)
+    assert contents(out) == contents(lone)
     assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in kept.items())
 
 
-def test_a_worker_that_dies_costs_time_and_no_sample(dataset: Path, campaign_file: Path, tmp_path: Path) -> None:
+def test_a_worker_that_dies_costs_time_and_no_sample(lone: Path, lone_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "dying"
-    process = start("--campaign", campaign_file, "--out", out, "--workers", 1)
+    process = start("--campaign", lone_file, "--out", out, "--workers", 1)
     wait_for_a_shard(process, out)
     for worker in rendering_workers(process.pid):
         os.kill(worker, signal.SIGKILL)
     _, errors = process.communicate(timeout=200)
     assert process.returncode == 0, errors
-    assert contents(out) == contents(dataset)
+    assert contents(out) == contents(lone)
 
 
-def test_workers_that_die_again_and_again_end_the_campaign(campaign_file: Path, tmp_path: Path) -> None:
-    process = start("--campaign", campaign_file, "--out", tmp_path / "out", "--workers", 1)
+def test_workers_that_die_again_and_again_end_the_campaign(lone_file: Path, tmp_path: Path) -> None:
+    process = start("--campaign", lone_file, "--out", tmp_path / "out", "--workers", 1)
     deadline = time.monotonic() + 200.0
     while process.poll() is None:
         assert time.monotonic() < deadline
@@ -172,10 +199,10 @@ def test_workers_that_die_again_and_again_end_the_campaign(campaign_file: Path, 
     assert shard_paths(tmp_path / "out") == []
 
 
-def test_a_full_disk_is_told_and_leaves_nothing_half_written(campaign_file: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_told_and_leaves_nothing_half_written(lone_file: Path, tmp_path: Path) -> None:
     """A limit on the size of files stands for the full disk: the write fails in the same place."""
     out = tmp_path / "full"
-    process = start("--campaign", campaign_file, "--out", out)
+    process = start("--campaign", lone_file, "--out", out, "--workers", 1)
     wait_for_a_shard(process, out)
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (2000, 2000))
     _, errors = process.communicate(timeout=200)
@@ -185,40 +212,40 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(campaign_file: Path
     assert all(pq.read_metadata(path).num_rows for path in shard_paths(out))
 
 
-def test_it_renders_on_a_cluster_that_is_already_there(dataset: Path, campaign_file: Path, tmp_path: Path) -> None:
+def test_it_renders_on_a_cluster_that_is_already_there(lone: Path, lone_file: Path, tmp_path: Path) -> None:
     with LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address="127.0.0.1:0") as cluster:
-        address = cluster.scheduler_address
-        done = ground_tools("render", "--campaign", campaign_file, "--out", tmp_path / "out", "--scheduler", address)
+        there = ("--scheduler", cluster.scheduler_address)
+        done = ground_tools_process("render", "--campaign", lone_file, "--out", tmp_path / "out", *there)
     assert done.returncode == 0, done.stderr
-    assert contents(tmp_path / "out") == contents(dataset)
+    assert contents(tmp_path / "out") == contents(lone)
 
 
-def test_a_set_grows_and_keeps_what_it_has(dataset: Path, campaign_file: Path, tmp_path: Path) -> None:
-    copy = Path(shutil.copytree(dataset, tmp_path / "copy"))
+def test_a_set_grows_and_keeps_what_it_has(lone: Path, lone_file: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(lone, tmp_path / "copy"))
     larger = tmp_path / "larger.toml"
-    larger.write_text(campaign_file.read_text().replace("procedural_top = [3, 1, 1]", "procedural_top = [4, 1, 2]"))
-    done = ground_tools("render", "--campaign", larger, "--out", copy)
+    larger.write_text(lone_file.read_text().replace("[1, 1, 4]", "[2, 1, 5]"))
+    done = ground_tools_process("render", "--campaign", larger, "--workers", 1, "--out", copy)
     assert done.returncode == 0, done.stderr
-    before, after = (read_index(path).select(["body", "split", "index", "sha256"]) for path in (dataset, copy))
-    assert len(after) == 12
+    before, after = (read_index(path).select(["body", "split", "index", "sha256"]) for path in (lone, copy))
+    assert len(after) == 8
     samples = {(r["body"], r["split"], r["index"]): r["sha256"] for r in after.to_pylist()}
     assert all(samples[r["body"], r["split"], r["index"]] == r["sha256"] for r in before.to_pylist())
-    again = ground_tools("render", "--campaign", campaign_file, "--out", copy)
+    again = ground_tools("render", "--campaign", lone_file, "--out", copy)
     assert again.returncode == 2
     assert "or larger counts" in again.stderr
 
 
-def test_some_splits_are_rendered_and_the_others_later(dataset: Path, campaign_file: Path, tmp_path: Path) -> None:
-    arguments = ("render", "--campaign", campaign_file, "--out", tmp_path / "part")
-    done = ground_tools(*arguments, "--splits", "validation", "test")
+def test_some_splits_are_rendered_and_the_others_later(lone: Path, lone_file: Path, tmp_path: Path) -> None:
+    arguments = ("render", "--campaign", lone_file, "--workers", 1, "--out", tmp_path / "part")
+    done = ground_tools_process(*arguments, "--splits", "validation", "test")
     assert done.returncode == 0, done.stderr
-    whole = read_index(dataset)
+    whole = read_index(lone)
     judged = read_index(tmp_path / "part")
     assert set(judged["split"].to_pylist()) == {"validation", "test"}
     assert set(judged["sha256"].to_pylist()) < set(whole["sha256"].to_pylist())
-    done = ground_tools(*arguments)
+    done = ground_tools_process(*arguments)
     assert done.returncode == 0, done.stderr
-    assert digest(tmp_path / "part") == digest(dataset)
+    assert digest(tmp_path / "part") == digest(lone)
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ from tests.ground_tools.training.small_plan import PLAN, SMALL, STAGE
 pytest.importorskip("jax")
 
 from ground_tools.training.chain import run
+from ground_tools.training.chain import stage as one_stage
 from ground_tools.training.chain.program import State
 
 
@@ -60,7 +61,7 @@ class FakeProgram:
         return None
 
     def train(self, state: State, loss: Any, order: None, step: int, rate: float, data: Any) -> tuple[State, Any]:
-        time.sleep(0.002)
+        CLOCK.now += 0.002
         self._steps += 1
         return State([state.trainable[0] + 1], [], [rate]), loss + (np.nan if self._steps == 40 else 0.5)
 
@@ -73,9 +74,23 @@ class FakeProgram:
         return np.stack([confusion] * 3)
 
 
+class Clock:
+    """A clock on which nothing but the steps of trainings takes time."""
+
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+CLOCK = Clock()
+
+
 @pytest.fixture
 def faked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A chain whose trainings cost nothing."""
+    """A chain whose trainings cost nothing, on the clock of these tests."""
+    for module in (run, one_stage):
+        monkeypatch.setattr(module, "time", CLOCK)
     model = keras.Sequential([keras.layers.Input((1,)), keras.layers.Dense(1)])
     network = SimpleNamespace(network=model, model=model, put=lambda state: None)
     monkeypatch.setattr(run, "_RESERVE", 1.0)
@@ -92,9 +107,9 @@ def endless(plan_text: str) -> str:
 def test_every_stage_stops_in_time_with_its_best_weights(archive: list[Path], tmp_path: Path) -> None:
     (tmp_path / "endless.toml").write_text(endless(PLAN))
     plan = load_plan(str(tmp_path / "endless.toml"))
-    packed, began = read_archive(archive), time.monotonic()
+    packed, began = read_archive(archive), CLOCK.now
     reports = run.run_chain(plan, packed, tmp_path / "out", tmp_path / "work", None, began + 9.0)
-    assert 7.0 < time.monotonic() - began < 9.0
+    assert 7.0 < CLOCK.now - began < 9.0
     assert [report.outcome for report in reports] == ["trained"] * 3
     shares = np.array([report.seconds for report in reports])
     assert shares == pytest.approx(np.array([1.6, 3.2, 3.2]), abs=0.9)
@@ -123,7 +138,7 @@ def test_a_stage_that_fails_costs_the_others_nothing(archive: list[Path], tmp_pa
     more += 'encoder = ["encoder"]\n' + SMALL.replace("pixels = 5", "pixels = 1")
     (tmp_path / "failing.toml").write_text(failing + more)
     plan = load_plan(str(tmp_path / "failing.toml"))
-    deadline = time.monotonic() + 6.0
+    deadline = CLOCK.now + 6.0
     reports = run.run_chain(plan, read_archive(archive), tmp_path / "out", tmp_path / "work", None, deadline)
     assert [report.outcome for report in reports] == ["trained", "failed", "skipped", "trained"]
     assert "MemoryError: out of memory on the accelerator" in reports[1].why
@@ -133,7 +148,7 @@ def test_a_stage_that_fails_costs_the_others_nothing(archive: list[Path], tmp_pa
     with tarfile.open(tmp_path / "out" / "results_1.tar") as tar:
         assert {name.split("/")[0] for name in tar.getnames()} == {"encoder", "unet_r"}
     # What failed may start from an earlier run's.
-    deadline = time.monotonic() + 4.0
+    deadline = CLOCK.now + 4.0
     only = plan.only(["unet_as"])
     (tmp_path / "earlier").mkdir()
     (tmp_path / "work" / "unet_r").rename(tmp_path / "earlier" / "unet_s")
@@ -259,7 +274,7 @@ def test_a_chain_from_sets_to_networks(drawn: Path, tmp_path: Path, capsys: pyte
 
 @pytest.mark.usefixtures("faked")
 def test_without_an_encoder_a_network_trains_its_own(archive: list[Path], tmp_path: Path, plan: Plan) -> None:
-    packed, deadline = read_archive(archive), time.monotonic() + 5.0
+    packed, deadline = read_archive(archive), CLOCK.now + 5.0
     reports = run.run_chain(plan.only(["unet_s", "unet_as"]), packed, tmp_path, tmp_path / "work", None, deadline)
     assert [report.outcome for report in reports] == ["trained", "trained"]
     assert "began_from" not in json.loads((tmp_path / "work" / "unet_s" / "training.json").read_text())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from ground_tools.foundation.descriptions import parse
 from ground_tools.labels.classes import CLASS_NAMES
 from ground_tools.networks.unet import UNetDropout, build_unet
 from ground_tools.training.compare import COMPARISONS, Comparison, load_comparison
+from tests.ground_tools.conftest import ground_tools
 from tests.ground_tools.foundation.structure_strategy import as_read, structures
 
 TWO = """
@@ -35,19 +35,18 @@ images = 4
 
 
 def compare(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "ground_tools.cli", "compare", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
+    return ground_tools("compare", *arguments)
 
 
-def test_a_comparison_fills_its_table_and_trains_nothing_twice(dataset: Path, tmp_path: Path) -> None:
+def test_a_comparison_fills_its_table_and_trains_nothing_twice(scenes: Path, tmp_path: Path) -> None:
     (tmp_path / "two.toml").write_text(TWO)
     weights = tmp_path / "begin.weights.h5"
     build_unet(len(CLASS_NAMES), UNetDropout(0.2, 0.4)).save_weights(weights)
     docs = tmp_path / "docs"
     docs.mkdir()
     (docs / "training.md").write_text("before\n<!-- comparisons: begin -->\n<!-- comparisons: end -->\nafter\n")
-    arguments = (tmp_path / "two.toml", "--dataset", dataset, "--start-from", weights, "--out", tmp_path / "out")
-    done = compare(*arguments, "--evaluate-also", dataset, "--write", docs)
+    arguments = (tmp_path / "two.toml", "--dataset", scenes, "--start-from", weights, "--out", tmp_path / "out")
+    done = compare(*arguments, "--evaluate-also", scenes, "--write", docs)
     assert done.returncode == 0, done.stderr
 
     figures = json.loads((docs / "comparisons.json").read_text())["two"]
@@ -57,7 +56,7 @@ def test_a_comparison_fills_its_table_and_trains_nothing_twice(dataset: Path, tm
     assert figures["changes"]["the recipe"]["gain"] == 0.0
     assert figures["changes"]["no soft Jaccard index"]["gain"] == pytest.approx(changed["miou"] - recipe["miou"])
     # Judged once in the training and once after it, from the file: the same network on the same images.
-    assert changed["also"] == {"tiny": pytest.approx(changed["miou"], abs=1e-3)}
+    assert changed["also"] == {"drawn": pytest.approx(changed["miou"], abs=1e-3)}
     records = [json.loads(path.read_text()) for path in sorted((tmp_path / "out").glob("*/training.json"))]
     assert [record["recipe"]["jaccard"] for record in records] == [0.3, 0.3, 0.0]
     assert [record["recipe"]["dropout_blocks"] for record in records] == [0.2, 0.2, 0.5]
@@ -69,7 +68,7 @@ def test_a_comparison_fills_its_table_and_trains_nothing_twice(dataset: Path, tm
     assert f"| no soft Jaccard index | {100 * changed['miou']:.1f} |" in page
 
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")}
-    done = compare(*arguments, "--evaluate-also", dataset)
+    done = compare(*arguments, "--evaluate-also", scenes)
     assert done.returncode == 0, done.stderr
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")} == times
     (tmp_path / "two.toml").write_text(TWO.replace("jaccard = 0.0", "jaccard = 0.5"))
@@ -119,13 +118,13 @@ def test_what_is_written_is_read_back(comparison: Comparison) -> None:
     assert parse("comparison", as_read(comparison, "name"), Comparison, name=comparison.name) == comparison
 
 
-def test_a_training_that_fails_is_told_with_its_log(dataset: Path, tmp_path: Path) -> None:
+def test_a_training_that_fails_is_told_with_its_log(scenes: Path, tmp_path: Path) -> None:
     (tmp_path / "two.toml").write_text(TWO)
     (tmp_path / "begin.weights.h5").write_bytes(b"no weights")
     begin = ("--start-from", tmp_path / "begin.weights.h5")
-    done = compare(tmp_path / "two.toml", "--dataset", dataset, *begin, "--out", tmp_path / "out")
+    done = compare(tmp_path / "two.toml", "--dataset", scenes, *begin, "--out", tmp_path / "out")
     assert done.returncode == 2
     assert "00_seed_1: exit code 2; see" in done.stderr
-    done = compare("nothing", "--dataset", dataset, *begin, "--out", tmp_path / "out")
+    done = compare("nothing", "--dataset", scenes, *begin, "--out", tmp_path / "out")
     assert done.returncode == 2
     assert "(shipped with the project: unet-as, unet-s)" in done.stderr

@@ -11,10 +11,10 @@ from ground_tools.training.losses import segmentation_loss
 
 
 def test_the_window_shows_what_the_whole_image_shows() -> None:
-    unet = build_unet(5, UNetDropout(0.2, 0.4))
+    unet = build_unet(5, UNetDropout(0.2, 0.4), size=64)
     window = add_window(unet, 40)
-    images = np.random.default_rng(0).random((3, 128, 128, 1)).astype(np.float32)
-    offsets = np.array([[0, 88], [17, 30], [88, 5]], dtype=np.int32)
+    images = np.random.default_rng(0).random((3, 64, 64, 1)).astype(np.float32)
+    offsets = np.array([[0, 24], [17, 10], [24, 5]], dtype=np.int32)
     whole = unet.predict(images, verbose=0)
     cut = window.predict([images, offsets], verbose=0)
     for index, (row, column) in enumerate(offsets):
@@ -24,25 +24,26 @@ def test_the_window_shows_what_the_whole_image_shows() -> None:
 
 
 def test_the_folded_head_shows_what_the_head_shows_without_dropout() -> None:
-    unet = build_unet(5, UNetDropout(0.2, 0.4))
+    unet = build_unet(5, UNetDropout(0.2, 0.4), size=64)
     generator = np.random.default_rng(1)
     for index in (1, 2, 3):  # biases start at zero, where nothing would be seen of them
         layer = unet.get_layer(f"head_convolution_{index}")
         kernel, bias = layer.get_weights()
         layer.set_weights([kernel, generator.normal(0.0, 0.1, bias.shape)])
-    images = generator.random((2, 128, 128, 1)).astype(np.float32)
+    images = generator.random((2, 64, 64, 1)).astype(np.float32)
     inner = (slice(None), slice(FOLDED_BORDER, -FOLDED_BORDER), slice(FOLDED_BORDER, -FOLDED_BORDER))
     expected = unet.predict(images, verbose=0)[inner]
     assert fold_head(unet).predict(images, verbose=0)[inner] == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_training_the_folded_head_trains_the_layers_own_weights() -> None:
-    unet = build_unet(5, UNetDropout(0.2, 0.4))
+    unet = build_unet(5, UNetDropout(0.2, 0.4), size=32)
     before = [unet.get_layer(f"head_convolution_{index}").get_weights() for index in (1, 2, 3)]
     model = fold_head(unet)
     model.compile(optimizer="adam", loss=segmentation_loss((0.2,) * 5, jaccard=0.5))
     generator = np.random.default_rng(2)
-    images = generator.random((4, 128, 128, 1)).astype(np.float32)
+    images = generator.random((4, 32, 32, 1)).astype(np.float32)
     labels = (images[..., 0] > 0.5).astype(np.int32)
     losses = [model.train_on_batch(images, labels) for _ in range(6)]
     assert losses[-1] < losses[0]
