@@ -1,0 +1,512 @@
+"""What runs on the board during a deploy: sent over ssh as text, gone when the link closes. Standard library only.
+
+Standard input brings commands, one JSON object a line, in places followed by the bytes of a file; standard output gives
+one JSON object a line: {"ok": result} or {"error": text}. The lock is held from `begin` to the end. When the link
+closes between `switch` and `confirm`, or a later deploy finds that a power cut came between them, what served before
+comes back.
+
+    base/releases/ID      one installation each: bin, lib, bundle, pyvenv.cfg, etc (unit and configuration)
+    base/venv             the link that is switched
+    base/bundle           a link to venv/bundle, so that the unit needs no change
+    base/deploy.json      there between switch and confirm
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shutil
+import struct
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+UNIT = "rubblemap-flight.service"
+USER = "rubblemap"
+CONFIGURATION = "flight.toml"
+MARGIN_BYTES = 64 << 20
+CHUNK_BYTES = 1 << 20
+KEPT_RELEASES = 3
+
+
+class AgentError(Exception):
+    """A step that failed, in one line."""
+
+
+def run(*command, timeout_s=600.0, check=True):
+    """Run a program; returns what it wrote. Raises AgentError with the last line it said."""
+    try:
+        done = subprocess.run(
+            list(map(str, command)),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=timeout_s,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise AgentError(f"{command[0]}: expected on the board, got no such program") from None
+    except subprocess.TimeoutExpired:
+        raise AgentError(f"{command[0]}: expected to end within {timeout_s:.0f} s") from None
+    text = done.stdout.decode("utf-8", "replace").strip()
+    if check and done.returncode:
+        lines = text.splitlines() or [f"exit code {done.returncode}"]
+        raise AgentError(f"{Path(str(command[0])).name}: {lines[-1]}")
+    return text
+
+
+def sync_folder(path):
+    """Put a folder's entries on the storage."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_synced(path, data, mode=0o644):
+    """Write a file whole or not at all, and put it on the storage."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.part")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+    sync_folder(path.parent)
+
+
+def switch_link(link, target):
+    """Let a link point elsewhere, at one stroke, on the storage too."""
+    draft = link.with_name(f".{link.name}.part")
+    with contextlib.suppress(FileNotFoundError):
+        draft.unlink()
+    draft.symlink_to(target)
+    draft.replace(link)
+    sync_folder(link.parent)
+
+
+def read_or_none(path):
+    """A file's bytes; None if it is not there."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+class Agent:
+    """One deploy's hands on the board. root: "/"; another folder stands in for it in tests."""
+
+    def __init__(self, root="/"):
+        self.root = Path(root)
+        self.base = self.root / "opt/rubblemap"
+        self.releases = self.base / "releases"
+        self.link = self.base / "venv"
+        self.etc = self.root / "etc/rubblemap"
+        self.unit = self.root / "etc/systemd/system" / UNIT
+        self.journal = self.base / "deploy.json"
+        self.incoming = self.base / "incoming"
+        self.lock = None
+
+    # --- looking --------------------------------------------------------------------------------------------------
+
+    def probe(self):
+        """What the board is."""
+        existing = next(path for path in (self.base, *self.base.parents) if path.exists())
+        libc = os.confstr("CS_GNU_LIBC_VERSION") if "CS_GNU_LIBC_VERSION" in os.confstr_names else ""
+        return {
+            "machine": platform.machine(),
+            "bits": struct.calcsize("P") * 8,
+            "python": list(sys.version_info[:2]),
+            "libc": libc or "",
+            "system": self._system_name(),
+            "systemd": (self.root / "run/systemd/system").exists() or str(self.root) != "/",
+            "root": os.geteuid() == 0,
+            "cpus": os.cpu_count() or 1,
+            "free": shutil.disk_usage(existing).free,
+            "configuration": (self.etc / CONFIGURATION).exists(),
+            **self.list(),
+        }
+
+    def _system_name(self):
+        with contextlib.suppress(OSError):
+            for line in (self.root / "etc/os-release").read_text(encoding="utf-8").splitlines():
+                if line.startswith("PRETTY_NAME="):
+                    return line.split("=", 1)[1].strip('"')
+        return "Linux"
+
+    def list(self):
+        """Releases, newest first, and which one the link names."""
+        found = []
+        for path in self.releases.glob("*") if self.releases.is_dir() else ():
+            if not path.name.startswith("."):
+                facts = json.loads(read_or_none(path / "release.json") or b"{}")
+                found.append({"id": path.name, "installed": path.stat().st_mtime, **facts})
+        found.sort(key=lambda release: -release["installed"])
+        return {"releases": found, "current": self._current(), "unconfirmed": self.journal.exists()}
+
+    def _current(self):
+        return self.link.readlink().name if self.link.is_symlink() else None
+
+    # --- a deploy, step by step -----------------------------------------------------------------------------------
+
+    def begin(self):
+        """Take the lock, and end what an earlier deploy left in the middle."""
+        self.releases.mkdir(parents=True, exist_ok=True)
+        self.incoming.mkdir(exist_ok=True)
+        self.lock = os.open(self.base / "deploy.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self.lock)
+            self.lock = None
+            raise AgentError("another deploy to this board is under way") from None
+        for path in self.releases.glob(".*.part"):
+            shutil.rmtree(path, ignore_errors=True)
+        return {"undone": self.undo()["to"] if self.journal.exists() else ""}
+
+    def _incoming(self, sha256):
+        return self.incoming / f"{sha256}.part"
+
+    def offer(self, sha256, size, unpacked, id):
+        """Say how much of an archive is here already; a disk that could not hold it all is refused now."""
+        if (self.releases / id).is_dir():
+            return {"installed": True, "have": size}
+        path = self._incoming(sha256)
+        for other in self.incoming.iterdir():
+            if other != path:
+                other.unlink()
+        have = path.stat().st_size if path.exists() else 0
+        if have > size:
+            path.unlink()
+            have = 0
+        free, needed = shutil.disk_usage(self.base).free, size - have + unpacked + MARGIN_BYTES
+        if free < needed:
+            raise AgentError(f"{self.base}: expected {needed >> 20} MiB free, got {free >> 20} MiB")
+        return {"installed": False, "have": have}
+
+    def append(self, sha256, bytes):
+        """Take the next bytes of an archive, which follow the command."""
+        left = bytes
+        path = self._incoming(sha256)
+        try:
+            with path.open("ab") as file:
+                while left:
+                    data = sys.stdin.buffer.read1(min(left, CHUNK_BYTES))
+                    if not data:
+                        raise EOFError
+                    file.write(data)
+                    left -= len(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                path.unlink()
+            # What is still on its way is no command.
+            while left:
+                left -= len(sys.stdin.buffer.read1(min(left, CHUNK_BYTES)) or sys.exit(1))
+            raise AgentError(f"{path}: {error.strerror}") from None
+        return {"have": path.stat().st_size}
+
+    def install(self, sha256, id):
+        """Unpack an archive that is here, put it on the storage, and only then give it its name."""
+        archive, draft = self._incoming(sha256), self.releases / f".{id}.part"
+        digest = hashlib.sha256()
+        with archive.open("rb") as file:
+            while data := file.read(CHUNK_BYTES):
+                digest.update(data)
+        if digest.hexdigest() != sha256:
+            archive.unlink()
+            raise AgentError(f"{archive.name}: expected SHA-256 {sha256[:16]}..., got {digest.hexdigest()[:16]}...")
+        try:
+            shutil.rmtree(draft, ignore_errors=True)
+            draft.mkdir()
+            with tarfile.open(archive) as tar:
+                tar.extractall(draft)
+            python = Path(sys.executable).resolve()
+            (draft / "pyvenv.cfg").write_text(f"home = {python.parent}\n", encoding="utf-8")
+            (draft / "bin" / "python3").symlink_to(python)
+            version = ".".join(map(str, sys.version_info[:2]))
+            if not json.loads((draft / "release.json").read_text(encoding="utf-8"))["compiled"]:
+                run(python, "-m", "compileall", "-q", "-j", "0", draft / "lib" / f"python{version}")
+            run("chmod", "-R", "go+rX,go-w", draft)
+            run("sync", "-f", draft)
+            draft.replace(self.releases / id)
+            sync_folder(self.releases)
+        except OSError as error:
+            raise AgentError(f"{draft}: {error.strerror or error}") from None
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        archive.unlink()
+        return {}
+
+    def prepare(self, id, configuration, default_configuration, keys):
+        """Put the release's configuration and keys beside it; nothing that serves is touched.
+
+        Args:
+            id: the release.
+            configuration: text; None for what is on the board, or else the default.
+            default_configuration: text.
+            keys: name -> text of the service's key files; None for those on the board.
+        """
+        import tomllib
+
+        release = self.releases / id
+        present = read_or_none(self.etc / CONFIGURATION)
+        text = (
+            configuration
+            if configuration is not None
+            else present.decode("utf-8")
+            if present
+            else default_configuration
+        )
+        try:
+            secured = tomllib.loads(text).get("security", {}).get("keys")
+        except tomllib.TOMLDecodeError as error:
+            raise AgentError(f"{CONFIGURATION}: {error}") from None
+        if keys and secured != "/etc/rubblemap/keys":
+            raise AgentError(
+                f'{CONFIGURATION}: expected security.keys = "/etc/rubblemap/keys" with --keys, got {secured!r}'
+            )
+        write_synced(release / "etc" / CONFIGURATION, text.encode("utf-8"))
+        self._make_user()
+        folder = release / "etc" / "keys"
+        shutil.rmtree(folder, ignore_errors=True)
+        for name, content in (keys or {}).items():
+            write_synced(folder / name, content.encode("utf-8"), 0o600)
+        for path in (folder, *folder.glob("*/")) if keys else ():
+            path.chmod(0o700)
+        return {"kept": configuration is None and present is not None, "secured": bool(secured)}
+
+    def _make_user(self):
+        (self.root / "srv/rubblemap/uplink").mkdir(parents=True, exist_ok=True)
+        if not run("getent", "passwd", USER, check=False):
+            home = "/var/lib/rubblemap"
+            run("useradd", "--system", "--home-dir", home, "--shell", "/usr/sbin/nologin", USER)
+
+    def check(self, id):
+        """Run `flight check` of a release as the user of the service; returns what it says."""
+        release = self.releases / id
+        said = run("runuser", "-u", USER, "--", release / "bin/flight", "check", "--bundle", release / "bundle")
+        return {"said": said.splitlines()[-1]}
+
+    def switch(self, id):
+        """Let a release serve from its next start on; what served before can be had again until `confirm`."""
+        self._adopt()
+        previous = self._current()
+        self._save(previous)
+        enabled = run("systemctl", "is-enabled", UNIT, check=False) == "enabled"
+        state = {"to": id, "previous": previous, "enabled": enabled}
+        write_synced(self.journal, json.dumps(state).encode("utf-8"))
+        self._put_in_place(id)
+        return {"previous": previous}
+
+    def _adopt(self):
+        """An installation by hand becomes a release of its own, so that one can go back to it."""
+        bundle, manual = self.base / "bundle", self.releases / "by-hand"
+        if self.link.is_dir() and not self.link.is_symlink():
+            if manual.exists():
+                raise AgentError(f"{manual}: expected to be free, for {self.link}; remove it")
+            self.link.replace(manual)
+            switch_link(self.link, "releases/by-hand")
+        if bundle.is_dir() and not bundle.is_symlink():
+            bundle.replace(manual / "bundle" if manual.is_dir() else self.base / "bundle.by-hand")
+        switch_link(bundle, "venv/bundle")
+
+    def _save(self, previous):
+        """Keep unit, configuration and keys as they are now with the release that they serve."""
+        if previous is None:
+            return
+        folder = self.releases / previous / "etc"
+        for name, path in ((UNIT, self.unit), (CONFIGURATION, self.etc / CONFIGURATION)):
+            data = read_or_none(path)
+            if data is not None:
+                write_synced(folder / name, data)
+        shutil.rmtree(folder / "keys", ignore_errors=True)
+        if (self.etc / "keys").is_dir():
+            shutil.copytree(self.etc / "keys", folder / "keys")
+
+    def _put_in_place(self, id):
+        folder = self.releases / id / "etc"
+        for name, path in ((UNIT, self.unit), (CONFIGURATION, self.etc / CONFIGURATION)):
+            data = read_or_none(folder / name)
+            if data is not None and data != read_or_none(path):
+                write_synced(path, data)
+        if (folder / "keys").is_dir():
+            self._put_keys(folder / "keys")
+        switch_link(self.link, f"releases/{id}")
+        run("systemctl", "daemon-reload")
+
+    def _put_keys(self, source):
+        draft, keys = self.etc / ".keys.part", self.etc / "keys"
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.copytree(source, draft)
+        shutil.rmtree(keys, ignore_errors=True)
+        draft.replace(keys)
+        run("chown", "-R", f"{USER}:", keys)
+        run("sync", "-f", self.etc)
+
+    def admit(self, id):
+        """Where the service has keys: make a client's folder for the health test, allowed as camera and consumer."""
+        keys, own = self.etc / "keys", self.etc / "deploy_keys"
+        known = read_or_none(keys / "cameras/deploy.key")
+        if known is not None and known == read_or_none(own / "client.key"):
+            return {}
+        shutil.rmtree(own, ignore_errors=True)
+        for role in ("cameras", "consumers"):
+            with contextlib.suppress(FileNotFoundError):
+                (keys / role / "deploy.key").unlink()
+        roles = ("--role", "camera", "--role", "consumer")
+        run(self.releases / id / "bin/flight", "keys", "client", keys, "deploy", *roles, "--out", own)
+        run("chown", "-R", f"{USER}:", keys)
+        return {}
+
+    def secured(self):
+        """Whether the configuration in place has keys."""
+        import tomllib
+
+        text = (read_or_none(self.etc / CONFIGURATION) or b"").decode("utf-8")
+        return {"secured": bool(tomllib.loads(text).get("security", {}).get("keys"))}
+
+    def start(self, timeout_s):
+        """Start what the link names, and wait until it is ready; returns the seconds that it took."""
+        began = time.monotonic()
+        run("systemctl", "reset-failed", UNIT, check=False)
+        run("systemctl", "enable", "--quiet", UNIT)
+        run("systemctl", "restart", "--no-block", UNIT)
+        time.sleep(0.2)
+        while True:
+            shown = run("systemctl", "show", "-p", "ActiveState,SubState,NRestarts", UNIT)
+            state = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+            elapsed = time.monotonic() - began
+            if state.get("ActiveState") == "active":
+                return {"seconds": round(elapsed, 1)}
+            restarts = int(state.get("NRestarts") or 0)
+            if restarts >= 3 or state.get("ActiveState") == "failed" or elapsed > timeout_s:
+                reason = f"ended {restarts} times" if restarts else f"{state.get('ActiveState')} after {elapsed:.0f} s"
+                raise AgentError(f"the service did not become ready: {reason}: {self._last_words()}")
+            time.sleep(0.5)
+
+    def _last_words(self):
+        said = run("journalctl", "-u", UNIT, "-n", "30", "-o", "cat", "--no-pager", check=False).splitlines()
+        own = [line for line in said if not line.startswith((UNIT, "Start", "Stopp", "Scheduled"))]
+        return (own or said or ["nothing in the journal"])[-1]
+
+    def health(self, id, script, secured, timeout_s):
+        """Send a frame through the running service, and wait for its product."""
+        release = self.releases / id
+        keys = [self.etc / "deploy_keys"] if secured else []
+        python = release / "bin/python3"
+        said = run(
+            *(python, "-c", script, self.etc / CONFIGURATION, release / "bundle/self_test.png", timeout_s, *keys),
+            timeout_s=timeout_s + 60.0,
+        )
+        return json.loads(said.splitlines()[-1])
+
+    def confirm(self):
+        """The deploy is good; older releases than the last few go."""
+        with contextlib.suppress(FileNotFoundError):
+            self.journal.unlink()
+        sync_folder(self.base)
+        current = self._current()
+        others = [release["id"] for release in self.list()["releases"] if release["id"] != current]
+        for id in others[KEPT_RELEASES - 1 :]:
+            shutil.rmtree(self.releases / id, ignore_errors=True)
+        return {"removed": others[KEPT_RELEASES - 1 :]}
+
+    # --- back -----------------------------------------------------------------------------------------------------
+
+    def undo(self):
+        """Back to what served before the deploy that was not confirmed."""
+        state = json.loads(self.journal.read_text(encoding="utf-8"))
+        if state["previous"] is not None:
+            self._put_in_place(state["previous"])
+            run("systemctl", "restart", "--no-block", UNIT, check=False)
+        else:
+            self._remove_service()
+        self.journal.unlink()
+        sync_folder(self.base)
+        return {"to": state["previous"] or "nothing, as before"}
+
+    def rollback_target(self):
+        """The release before the present one."""
+        listed = self.list()
+        others = [release["id"] for release in listed["releases"] if release["id"] != listed["current"]]
+        if not others:
+            raise AgentError("expected another release to go back to, got none")
+        return {"id": others[0]}
+
+    def uninstall(self):
+        """Stop the service and remove it; configuration, keys and state folder stay."""
+        if not self.releases.is_dir():
+            raise AgentError(f"{self.base}: expected an installation, got none")
+        self._remove_service()
+        for path in (self.releases, self.incoming):
+            shutil.rmtree(path, ignore_errors=True)
+        for path in (self.base / "bundle", self.journal, self.base / "deploy.lock"):
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+        with contextlib.suppress(OSError):
+            self.base.rmdir()
+        kept = (self.etc, self.root / "var/lib/rubblemap", self.root / "srv/rubblemap")
+        return {"kept": [str(path) for path in kept if path.exists()]}
+
+    def _remove_service(self):
+        run("systemctl", "disable", "--now", "--quiet", UNIT, check=False)
+        for path in (self.unit, self.link):
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+        run("systemctl", "daemon-reload")
+
+
+COMMANDS = (
+    *(
+        "probe",
+        "list",
+        "begin",
+        "offer",
+        "append",
+        "install",
+        "prepare",
+        "check",
+        "switch",
+        "admit",
+        "secured",
+        "start",
+    ),
+    *("health", "confirm", "undo", "rollback_target", "uninstall"),
+)
+
+
+def answer(agent, line):
+    """Carry out one command; returns the answer."""
+    command = json.loads(line)
+    name = command.pop("do")
+    try:
+        return {"ok": getattr(agent, name)(**command)} if name in COMMANDS else {"error": f"{name}: no such command"}
+    except AgentError as error:
+        return {"error": str(error)}
+    except OSError as error:
+        return {"error": f"{error.filename or name}: {error.strerror or error}"}
+
+
+def main():
+    """Answer commands until the link closes."""
+    agent = Agent(*sys.argv[1:2])
+    try:
+        while line := sys.stdin.buffer.readline():
+            print(json.dumps(answer(agent, line)), flush=True)
+    finally:
+        # Whoever deploys is gone before having confirmed.
+        if agent.lock is not None and agent.journal.exists():
+            agent.undo()
