@@ -15,7 +15,6 @@ from hil.board.folders import CACHE_VARIABLE, STATE_VARIABLE, Board, default_cac
 
 _EXAMPLES = {
     "hil board up": "make the image the first time (minutes), power on, wait for ssh",
-    "hil deploy virtual": "the service onto it",
     "hil board shell": "log in",
     "hil board power-cut": "as pulling the plug",
     "hil board down": "shut down; the disk is kept",

@@ -57,6 +57,7 @@ class Machine:
 
     def __init__(self, board: Board) -> None:
         self.board = board
+        self._process: subprocess.Popen[bytes] | None = None
 
     # --- what it is -----------------------------------------------------------------------------------------------
 
@@ -149,6 +150,7 @@ class Machine:
                 raise BoardError(f"QEMU: {' '.join(said.split()) or f'exit code {process.returncode}'}")
             facts = {"pid": process.pid, "port": port, "powered_on": time.time(), "hardware": asdict(hardware)}
             write_whole(self.board.facts, json.dumps(facts).encode("utf-8"))
+            self._process = process
             return process
         raise BoardError("QEMU: found no free port")
 
@@ -247,6 +249,9 @@ class Machine:
                     raise BoardError(f"QEMU: expected to end within {timeout_s:.0f} s, and it did not")
                 return False
             time.sleep(0.1)
+        if self._process is not None:
+            self._process.wait()  # it was started by this process
+            self._process = None
         return True
 
     def discard_disk(self) -> None:

@@ -1,4 +1,5 @@
-"""What runs on the board during a deploy: sent over ssh as text, gone when the link closes. Standard library only.
+"""What runs on the board during a deploy: sent over ssh as text, gone when the link closes. Standard library only, but
+for board_files, which is sent along.
 
 Standard input brings commands, one JSON object a line, in places followed by the bytes of a file; standard output gives
 one JSON object a line: {"ok": result} or {"error": text}. The lock is held from `begin` to the end. When the link
@@ -11,19 +12,31 @@ comes back.
     base/deploy.json      there between switch and confirm
 """
 
+from __future__ import annotations
+
 import contextlib
 import fcntl
 import hashlib
 import json
 import os
-import platform
 import shutil
-import struct
-import subprocess
+import signal
 import sys
 import tarfile
 import time
 from pathlib import Path
+from typing import Any
+
+from hil.deploy.board_files import (
+    AgentError,
+    describe_system,
+    link_is_lost,
+    read_or_none,
+    run,
+    switch_link,
+    sync_folder,
+    write_synced,
+)
 
 UNIT = "rubblemap-flight.service"
 USER = "rubblemap"
@@ -31,83 +44,14 @@ CONFIGURATION = "flight.toml"
 MARGIN_BYTES = 64 << 20
 CHUNK_BYTES = 1 << 20
 KEPT_RELEASES = 3
-
-
-class AgentError(Exception):
-    """A step that failed, in one line."""
-
-
-def run(*command, timeout_s=600.0, check=True):
-    """Run a program; returns what it wrote. Raises AgentError with the last line it said."""
-    try:
-        done = subprocess.run(
-            list(map(str, command)),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=timeout_s,
-            check=False,
-        )
-    except FileNotFoundError:
-        raise AgentError(f"{command[0]}: expected on the board, got no such program") from None
-    except subprocess.TimeoutExpired:
-        raise AgentError(f"{command[0]}: expected to end within {timeout_s:.0f} s") from None
-    text = done.stdout.decode("utf-8", "replace").strip()
-    if check and done.returncode:
-        lines = text.splitlines() or [f"exit code {done.returncode}"]
-        raise AgentError(f"{Path(str(command[0])).name}: {lines[-1]}")
-    return text
-
-
-def sync_folder(path):
-    """Put a folder's entries on the storage."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_synced(path, data, mode=0o644):
-    """Write a file whole or not at all, and put it on the storage."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.part")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        with contextlib.suppress(OSError):
-            draft.unlink()
-    sync_folder(path.parent)
-
-
-def switch_link(link, target):
-    """Let a link point elsewhere, at one stroke, on the storage too."""
-    draft = link.with_name(f".{link.name}.part")
-    with contextlib.suppress(FileNotFoundError):
-        draft.unlink()
-    draft.symlink_to(target)
-    draft.replace(link)
-    sync_folder(link.parent)
-
-
-def read_or_none(path):
-    """A file's bytes; None if it is not there."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
+MOST_RESTARTS = 3
+DEFAULT_START_TIMEOUT_S = 60.0
 
 
 class Agent:
     """One deploy's hands on the board. root: "/"; another folder stands in for it in tests."""
 
-    def __init__(self, root="/"):
+    def __init__(self, root: str = "/") -> None:
         self.root = Path(root)
         self.base = self.root / "opt/rubblemap"
         self.releases = self.base / "releases"
@@ -116,36 +60,21 @@ class Agent:
         self.unit = self.root / "etc/systemd/system" / UNIT
         self.journal = self.base / "deploy.json"
         self.incoming = self.base / "incoming"
-        self.lock = None
+        self.lock: int | None = None
 
     # --- looking --------------------------------------------------------------------------------------------------
 
-    def probe(self):
+    def probe(self) -> dict[str, Any]:
         """What the board is."""
         existing = next(path for path in (self.base, *self.base.parents) if path.exists())
-        libc = os.confstr("CS_GNU_LIBC_VERSION") if "CS_GNU_LIBC_VERSION" in os.confstr_names else ""
         return {
-            "machine": platform.machine(),
-            "bits": struct.calcsize("P") * 8,
-            "python": list(sys.version_info[:2]),
-            "libc": libc or "",
-            "system": self._system_name(),
-            "systemd": (self.root / "run/systemd/system").exists() or str(self.root) != "/",
-            "root": os.geteuid() == 0,
-            "cpus": os.cpu_count() or 1,
+            **describe_system(self.root),
             "free": shutil.disk_usage(existing).free,
             "configuration": (self.etc / CONFIGURATION).exists(),
             **self.list(),
         }
 
-    def _system_name(self):
-        with contextlib.suppress(OSError):
-            for line in (self.root / "etc/os-release").read_text(encoding="utf-8").splitlines():
-                if line.startswith("PRETTY_NAME="):
-                    return line.split("=", 1)[1].strip('"')
-        return "Linux"
-
-    def list(self):
+    def list(self) -> dict[str, Any]:
         """Releases, newest first, and which one the link names."""
         found = []
         for path in self.releases.glob("*") if self.releases.is_dir() else ():
@@ -155,12 +84,12 @@ class Agent:
         found.sort(key=lambda release: -release["installed"])
         return {"releases": found, "current": self._current(), "unconfirmed": self.journal.exists()}
 
-    def _current(self):
+    def _current(self) -> str | None:
         return self.link.readlink().name if self.link.is_symlink() else None
 
     # --- a deploy, step by step -----------------------------------------------------------------------------------
 
-    def begin(self):
+    def begin(self) -> dict[str, Any]:
         """Take the lock, and end what an earlier deploy left in the middle."""
         self.releases.mkdir(parents=True, exist_ok=True)
         self.incoming.mkdir(exist_ok=True)
@@ -175,10 +104,10 @@ class Agent:
             shutil.rmtree(path, ignore_errors=True)
         return {"undone": self.undo()["to"] if self.journal.exists() else ""}
 
-    def _incoming(self, sha256):
+    def _incoming(self, sha256: str) -> Path:
         return self.incoming / f"{sha256}.part"
 
-    def offer(self, sha256, size, unpacked, id):
+    def offer(self, sha256: str, size: int, unpacked: int, id: str) -> dict[str, Any]:
         """Say how much of an archive is here already; a disk that could not hold it all is refused now."""
         if (self.releases / id).is_dir():
             return {"installed": True, "have": size}
@@ -195,14 +124,14 @@ class Agent:
             raise AgentError(f"{self.base}: expected {needed >> 20} MiB free, got {free >> 20} MiB")
         return {"installed": False, "have": have}
 
-    def append(self, sha256, bytes):
+    def append(self, sha256: str, bytes: int) -> dict[str, Any]:
         """Take the next bytes of an archive, which follow the command."""
         left = bytes
         path = self._incoming(sha256)
         try:
             with path.open("ab") as file:
                 while left:
-                    data = sys.stdin.buffer.read1(min(left, CHUNK_BYTES))
+                    data = sys.stdin.buffer.read(min(left, CHUNK_BYTES))
                     if not data:
                         raise EOFError
                     file.write(data)
@@ -214,11 +143,11 @@ class Agent:
                 path.unlink()
             # What is still on its way is no command.
             while left:
-                left -= len(sys.stdin.buffer.read1(min(left, CHUNK_BYTES)) or sys.exit(1))
+                left -= len(sys.stdin.buffer.read(min(left, CHUNK_BYTES)) or sys.exit(1))
             raise AgentError(f"{path}: {error.strerror}") from None
         return {"have": path.stat().st_size}
 
-    def install(self, sha256, id):
+    def install(self, sha256: str, id: str) -> dict[str, Any]:
         """Unpack an archive that is here, put it on the storage, and only then give it its name."""
         archive, draft = self._incoming(sha256), self.releases / f".{id}.part"
         digest = hashlib.sha256()
@@ -250,7 +179,9 @@ class Agent:
         archive.unlink()
         return {}
 
-    def prepare(self, id, configuration, default_configuration, keys):
+    def prepare(
+        self, id: str, configuration: str | None, default_configuration: str, keys: dict[str, str] | None
+    ) -> dict[str, Any]:
         """Put the release's configuration and keys beside it; nothing that serves is touched.
 
         Args:
@@ -279,28 +210,31 @@ class Agent:
                 f'{CONFIGURATION}: expected security.keys = "/etc/rubblemap/keys" with --keys, got {secured!r}'
             )
         write_synced(release / "etc" / CONFIGURATION, text.encode("utf-8"))
-        self._make_user()
         folder = release / "etc" / "keys"
         shutil.rmtree(folder, ignore_errors=True)
         for name, content in (keys or {}).items():
             write_synced(folder / name, content.encode("utf-8"), 0o600)
         for path in (folder, *folder.glob("*/")) if keys else ():
             path.chmod(0o700)
-        return {"kept": configuration is None and present is not None, "secured": bool(secured)}
+        limit = tomllib.loads(text).get("worker", {}).get("start_timeout_s", DEFAULT_START_TIMEOUT_S)
+        return {"secured": bool(secured), "start_timeout_s": limit}
 
-    def _make_user(self):
+    def _make_user(self) -> None:
         (self.root / "srv/rubblemap/uplink").mkdir(parents=True, exist_ok=True)
-        if not run("getent", "passwd", USER, check=False):
+        # Another folder than / has no users of its own.
+        if self.root == Path("/") and not run("getent", "passwd", USER, check=False):
             home = "/var/lib/rubblemap"
             run("useradd", "--system", "--home-dir", home, "--shell", "/usr/sbin/nologin", USER)
 
-    def check(self, id):
+    def check(self, id: str) -> dict[str, Any]:
         """Run `flight check` of a release as the user of the service; returns what it says."""
         release = self.releases / id
+        self._make_user()
+        began = time.monotonic()
         said = run("runuser", "-u", USER, "--", release / "bin/flight", "check", "--bundle", release / "bundle")
-        return {"said": said.splitlines()[-1]}
+        return {"said": said.splitlines()[-1], "seconds": time.monotonic() - began}
 
-    def switch(self, id):
+    def switch(self, id: str) -> dict[str, Any]:
         """Let a release serve from its next start on; what served before can be had again until `confirm`."""
         self._adopt()
         previous = self._current()
@@ -311,7 +245,7 @@ class Agent:
         self._put_in_place(id)
         return {"previous": previous}
 
-    def _adopt(self):
+    def _adopt(self) -> None:
         """An installation by hand becomes a release of its own, so that one can go back to it."""
         bundle, manual = self.base / "bundle", self.releases / "by-hand"
         if self.link.is_dir() and not self.link.is_symlink():
@@ -323,7 +257,7 @@ class Agent:
             bundle.replace(manual / "bundle" if manual.is_dir() else self.base / "bundle.by-hand")
         switch_link(bundle, "venv/bundle")
 
-    def _save(self, previous):
+    def _save(self, previous: str | None) -> None:
         """Keep unit, configuration and keys as they are now with the release that they serve."""
         if previous is None:
             return
@@ -336,7 +270,7 @@ class Agent:
         if (self.etc / "keys").is_dir():
             shutil.copytree(self.etc / "keys", folder / "keys")
 
-    def _put_in_place(self, id):
+    def _put_in_place(self, id: str) -> None:
         folder = self.releases / id / "etc"
         for name, path in ((UNIT, self.unit), (CONFIGURATION, self.etc / CONFIGURATION)):
             data = read_or_none(folder / name)
@@ -347,7 +281,7 @@ class Agent:
         switch_link(self.link, f"releases/{id}")
         run("systemctl", "daemon-reload")
 
-    def _put_keys(self, source):
+    def _put_keys(self, source: Path) -> None:
         draft, keys = self.etc / ".keys.part", self.etc / "keys"
         shutil.rmtree(draft, ignore_errors=True)
         shutil.copytree(source, draft)
@@ -356,7 +290,7 @@ class Agent:
         run("chown", "-R", f"{USER}:", keys)
         run("sync", "-f", self.etc)
 
-    def admit(self, id):
+    def admit(self, id: str) -> dict[str, Any]:
         """Where the service has keys: make a client's folder for the health test, allowed as camera and consumer."""
         keys, own = self.etc / "keys", self.etc / "deploy_keys"
         known = read_or_none(keys / "cameras/deploy.key")
@@ -371,49 +305,55 @@ class Agent:
         run("chown", "-R", f"{USER}:", keys)
         return {}
 
-    def secured(self):
+    def secured(self) -> dict[str, Any]:
         """Whether the configuration in place has keys."""
         import tomllib
 
         text = (read_or_none(self.etc / CONFIGURATION) or b"").decode("utf-8")
         return {"secured": bool(tomllib.loads(text).get("security", {}).get("keys"))}
 
-    def start(self, timeout_s):
+    def start(self, timeout_s: float) -> dict[str, Any]:
         """Start what the link names, and wait until it is ready; returns the seconds that it took."""
         began = time.monotonic()
         run("systemctl", "reset-failed", UNIT, check=False)
         run("systemctl", "enable", "--quiet", UNIT)
         run("systemctl", "restart", "--no-block", UNIT)
-        time.sleep(0.2)
         while True:
-            shown = run("systemctl", "show", "-p", "ActiveState,SubState,NRestarts", UNIT)
+            asked = time.monotonic()
+            # A board that is very busy may not answer in time: it is asked again.
+            shown = run("systemctl", "show", "-p", "ActiveState,NRestarts", UNIT, check=False)
             state = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
-            elapsed = time.monotonic() - began
+            now = time.monotonic()
             if state.get("ActiveState") == "active":
-                return {"seconds": round(elapsed, 1)}
+                return {"seconds": round(now - began, 1)}
             restarts = int(state.get("NRestarts") or 0)
-            if restarts >= 3 or state.get("ActiveState") == "failed" or elapsed > timeout_s:
-                reason = f"ended {restarts} times" if restarts else f"{state.get('ActiveState')} after {elapsed:.0f} s"
+            if restarts >= MOST_RESTARTS or state.get("ActiveState") == "failed" or now - began > timeout_s:
+                reason = (
+                    f"ended {restarts} times" if restarts else f"{state.get('ActiveState')} after {now - began:.0f} s"
+                )
                 raise AgentError(f"the service did not become ready: {reason}: {self._last_words()}")
-            time.sleep(0.5)
+            if link_is_lost():
+                raise EOFError
+            # Asking is not to take the time that the start needs.
+            time.sleep(max(0.5, 4.0 * (now - asked)))
 
-    def _last_words(self):
+    def _last_words(self) -> str:
         said = run("journalctl", "-u", UNIT, "-n", "30", "-o", "cat", "--no-pager", check=False).splitlines()
         own = [line for line in said if not line.startswith((UNIT, "Start", "Stopp", "Scheduled"))]
         return (own or said or ["nothing in the journal"])[-1]
 
-    def health(self, id, script, secured, timeout_s):
+    def health(self, id: str, script: str, secured: bool, timeout_s: float) -> dict[str, Any]:
         """Send a frame through the running service, and wait for its product."""
         release = self.releases / id
         keys = [self.etc / "deploy_keys"] if secured else []
         python = release / "bin/python3"
         said = run(
-            *(python, "-c", script, self.etc / CONFIGURATION, release / "bundle/self_test.png", timeout_s, *keys),
+            *(python, "-c", script, self.etc / CONFIGURATION, release / "bundle", timeout_s, *keys),
             timeout_s=timeout_s + 60.0,
         )
         return json.loads(said.splitlines()[-1])
 
-    def confirm(self):
+    def confirm(self) -> dict[str, Any]:
         """The deploy is good; older releases than the last few go."""
         with contextlib.suppress(FileNotFoundError):
             self.journal.unlink()
@@ -426,7 +366,7 @@ class Agent:
 
     # --- back -----------------------------------------------------------------------------------------------------
 
-    def undo(self):
+    def undo(self) -> dict[str, Any]:
         """Back to what served before the deploy that was not confirmed."""
         state = json.loads(self.journal.read_text(encoding="utf-8"))
         if state["previous"] is not None:
@@ -438,7 +378,7 @@ class Agent:
         sync_folder(self.base)
         return {"to": state["previous"] or "nothing, as before"}
 
-    def rollback_target(self):
+    def rollback_target(self) -> dict[str, Any]:
         """The release before the present one."""
         listed = self.list()
         others = [release["id"] for release in listed["releases"] if release["id"] != listed["current"]]
@@ -446,7 +386,7 @@ class Agent:
             raise AgentError("expected another release to go back to, got none")
         return {"id": others[0]}
 
-    def uninstall(self):
+    def uninstall(self) -> dict[str, Any]:
         """Stop the service and remove it; configuration, keys and state folder stay."""
         if not self.releases.is_dir():
             raise AgentError(f"{self.base}: expected an installation, got none")
@@ -461,7 +401,7 @@ class Agent:
         kept = (self.etc, self.root / "var/lib/rubblemap", self.root / "srv/rubblemap")
         return {"kept": [str(path) for path in kept if path.exists()]}
 
-    def _remove_service(self):
+    def _remove_service(self) -> None:
         run("systemctl", "disable", "--now", "--quiet", UNIT, check=False)
         for path in (self.unit, self.link):
             with contextlib.suppress(FileNotFoundError):
@@ -488,7 +428,7 @@ COMMANDS = (
 )
 
 
-def answer(agent, line):
+def answer(agent: Agent, line: bytes) -> dict[str, Any]:
     """Carry out one command; returns the answer."""
     command = json.loads(line)
     name = command.pop("do")
@@ -500,12 +440,16 @@ def answer(agent, line):
         return {"error": f"{error.filename or name}: {error.strerror or error}"}
 
 
-def main():
+def main() -> None:
     """Answer commands until the link closes."""
     agent = Agent(*sys.argv[1:2])
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(1))
     try:
         while line := sys.stdin.buffer.readline():
             print(json.dumps(answer(agent, line)), flush=True)
+    except (EOFError, BrokenPipeError):
+        pass  # the link is gone
     finally:
         # Whoever deploys is gone before having confirmed.
         if agent.lock is not None and agent.journal.exists():

@@ -106,6 +106,11 @@ def requirements() -> list[str]:
     return [requirement for requirement in stated if "extra ==" not in requirement]
 
 
+def packages_key(target: Target, wanted: Sequence[str]) -> str:
+    """Names the packages of a target in the cache."""
+    return hashlib.sha256(json.dumps([*wanted, *target.pip_options]).encode("utf-8")).hexdigest()[:12]
+
+
 def make_archive(target: Target, bundle: Path, cache: Path, tell: Callable[[str], None]) -> Archive:
     """Make the archive; parts that are cached are not made again.
 
@@ -158,7 +163,7 @@ def make_archive(target: Target, bundle: Path, cache: Path, tell: Callable[[str]
 def _install_packages(target: Target, base: Path, tell: Callable[[str], None]) -> Path:
     """A folder with the dependencies for the target, as they lie in site-packages; from the cache if it is there."""
     wanted = requirements()
-    key = hashlib.sha256(json.dumps([wanted, target.pip_options]).encode("utf-8")).hexdigest()[:12]
+    key = packages_key(target, wanted)
     folder, wheels = base / f"packages-{key}", base / f"wheels-{key}"
     if folder.is_dir():
         return folder

@@ -64,6 +64,8 @@ def add_deploy(commands: Any) -> None:
 
 def run_deploy(arguments: argparse.Namespace) -> int:
     """Carry out `hil deploy`; returns the exit code."""
+    from hil.board.folders import BoardError
+    from hil.board.machine import Machine
     from hil.board.progress import Progress
     from hil.demo import SHIPPED_BUNDLE
     from hil.deploy.archive import choose_target
@@ -72,6 +74,8 @@ def run_deploy(arguments: argparse.Namespace) -> int:
 
     board = chosen_board(arguments)
     if arguments.target == VIRTUAL:
+        if not Machine(board).is_on():
+            raise BoardError(f"{board.state}: the virtual board is off: `hil board up`")
         command = ssh_command("board", ["-F", str(board.ssh_config)])
     else:
         command = ssh_command(arguments.target)

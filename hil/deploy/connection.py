@@ -23,9 +23,26 @@ class LinkError(DeployError):
     """The link broke; what was sent of the archive is not lost."""
 
 
-def source_of(name: str) -> str:
-    """The text of a module of this package that runs on the board, with the call of its main."""
-    return resources.files("hil.deploy").joinpath(f"{name}.py").read_text(encoding="utf-8") + "\nmain()\n"
+# What is sent to the board, in the order of dependence; the last has `main`.
+_AGENT_MODULES = ("board_files", "agent")
+_BOOT = """import sys, types
+for name, text in {modules}:
+    module = types.ModuleType(name)
+    sys.modules[name] = module
+    exec(compile(text, name, "exec"), module.__dict__)
+module.main()
+"""
+
+
+def read_source(name: str) -> str:
+    """The text of a module of this package."""
+    return resources.files("hil.deploy").joinpath(f"{name}.py").read_text(encoding="utf-8")
+
+
+def _agent_source() -> str:
+    """A program without files: the modules of the agent, and the call of its main."""
+    packages = [("hil", ""), ("hil.deploy", "")]
+    return _BOOT.format(modules=packages + [(f"hil.deploy.{name}", read_source(name)) for name in _AGENT_MODULES])
 
 
 def ssh_command(target: str, options: Sequence[str] = ()) -> list[str]:
@@ -55,7 +72,7 @@ class Link:
     """
 
     def __init__(self, command: Sequence[str], agent_arguments: Sequence[str] = ()) -> None:
-        source = source_of("agent").encode("utf-8")
+        source = _agent_source().encode("utf-8")
         start = f'"import sys;exec(sys.stdin.buffer.read({len(source)}))"'
         python = " ".join(["python3 -u -c", start, *map(shlex.quote, agent_arguments)])
         remote = f'if [ "$(id -u)" = 0 ]; then exec {python}; else exec sudo -n {python}; fi'
@@ -88,6 +105,11 @@ class Link:
         except (OSError, subprocess.TimeoutExpired):
             self._process.kill()
             self._process.wait()
+
+    def kill(self) -> None:
+        """End the processes at this end and give up the link at once."""
+        self._process.kill()
+        self._process.wait()
 
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
         """Let the agent carry out a command; returns its result.

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hil.board.progress import Progress
 from hil.deploy.archive import Archive, Target, choose_target, make_archive, read_keys
-from hil.deploy.connection import DeployError, Link, source_of
+from hil.deploy.connection import DeployError, Link, read_source
 
 _MOST_THREADS = 4
+# Of worker.start_timeout_s: the default, and the most.
+_START_TIMEOUT_S = 60.0
+_LONGEST_START_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -35,12 +39,25 @@ class Wishes:
     health_timeout_s: float = 120.0
 
 
-def default_configuration(cpus: int, secured: bool) -> str:
+def start_timeout_s(check_s: float) -> float:
+    """The time that a worker of a board may take to start, seconds: longer where `flight check` took long.
+
+    Args:
+        check_s: that `flight check` took, which loads the bundle and tests it twice; a worker loads it, tests it and
+            runs a few frames.
+    """
+    return max(_START_TIMEOUT_S, min(_LONGEST_START_S, 10.0 * math.ceil(0.2 * check_s)))
+
+
+def default_configuration(cpus: int, secured: bool, start_timeout: float) -> str:
     """The configuration of a board that has none: what survives a restart is stored, and its processors are used."""
     text = (
         '[storage]\nstate = "/var/lib/rubblemap"\nbundles = "/srv/rubblemap/uplink"\n'
         f"[inference]\nthreads = {max(1, min(cpus, _MOST_THREADS))}\n"
     )
+    if start_timeout > _START_TIMEOUT_S:
+        text += f"# This board is slow: flight check took long.\n[worker]\nstart_timeout_s = {start_timeout:g}\n"
+        text += f"answer_timeout_s = {start_timeout:g}\n"
     return text + ('[security]\nkeys = "/etc/rubblemap/keys"\n' if secured else "")
 
 
@@ -84,16 +101,20 @@ def deploy(link: Link, wishes: Wishes, progress: Progress) -> dict[str, Any]:
         progress.begin(f"an earlier deploy had ended in the middle: back to {undone}")
         progress.end()
     _copy(link, archive, progress)
-    progress.begin("[3/6] configuration and flight check")
-    default = default_configuration(probe["cpus"], keys is not None)
+    progress.begin("[3/6] flight check")
+    checked = link.ask("check", id=archive.release)
+    progress.end(checked["said"])
+    needed_s = start_timeout_s(checked["seconds"])
     prepared = link.ask(
         "prepare",
         id=archive.release,
         configuration=wishes.configuration,
-        default_configuration=default,
+        default_configuration=default_configuration(probe["cpus"], keys is not None, needed_s),
         keys=keys,
     )
-    progress.end(link.ask("check", id=archive.release)["said"])
+    if prepared["start_timeout_s"] < needed_s:
+        progress.begin(f"worker.start_timeout_s is {prepared['start_timeout_s']:g}: this board may need {needed_s:g}")
+        progress.end()
     previous = link.ask("switch", id=archive.release)["previous"]
     started, health = _prove(link, archive.release, prepared["secured"], wishes, progress, "[4/6]", "[5/6]")
     progress.begin("[6/6] confirmed")
@@ -128,14 +149,18 @@ def _prove(
         progress.end(f"ready after {started:.1f} s")
         progress.begin(f"{second} one frame")
         health = link.ask(
-            "health", id=release, script=source_of("health"), secured=secured, timeout_s=wishes.health_timeout_s
+            "health",
+            id=release,
+            script=read_source("health") + "\nmain()\n",
+            secured=secured,
+            timeout_s=wishes.health_timeout_s,
         )
         progress.end(f"a {health['status']} product after {health['seconds']} s")
     except DeployError as error:
-        with contextlib.suppress(DeployError):  # with a broken link the agent does so by itself
-            back = link.ask("undo")["to"]
-            raise DeployError(f"{error}; back to {back}") from error
-        raise
+        back = ""
+        with contextlib.suppress(DeployError):  # with a broken link the agent goes back by itself
+            back = f"; back to {link.ask('undo')['to']}"
+        raise DeployError(f"{error}{back}") from error
     return started, health
 
 

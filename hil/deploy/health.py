@@ -1,6 +1,6 @@
 """Sent to the board, with a call of `main` after it: one frame through the running service, what came back as JSON.
 
-Arguments: configuration, image, seconds to wait, and the client's keys if the service has keys.
+Arguments: configuration, bundle, seconds to wait, and the client's keys if the service has keys.
 """
 
 import json
@@ -20,7 +20,7 @@ RESEND_S = 10.0
 
 def main() -> None:
     """Send frames, the next one if none was answered for a while, until a product comes."""
-    configuration, image, timeout_s, *keys = sys.argv[1:]
+    configuration, bundle, timeout_s, *keys = sys.argv[1:]
     chosen = tomllib.loads(Path(configuration).read_text(encoding="utf-8")).get("endpoints", {})
     endpoints = {**DEFAULT_ENDPOINTS, **chosen}
     for name, endpoint in endpoints.items():
@@ -28,11 +28,15 @@ def main() -> None:
             endpoint = endpoint.replace(f"//{everywhere}:", "//127.0.0.1:")
         endpoints[name] = endpoint
     folder = Path(keys[0]) if keys else None
-    pixels = np.asarray(cv2.imread(image, cv2.IMREAD_UNCHANGED), np.uint8)
+    manifest = json.loads(Path(bundle, "manifest.json").read_text(encoding="utf-8"))
+    image = Path(bundle, manifest["self_test"]["image"])
+    pixels = np.asarray(cv2.imread(str(image), cv2.IMREAD_UNCHANGED), np.uint8)
+    if pixels.ndim == 3:
+        pixels = np.ascontiguousarray(pixels[..., ::-1])
     deadline = time.monotonic() + float(timeout_s)
     with (
         Subscriber(endpoints["products"], [TOPIC_NAVIGATION], keys=folder) as subscriber,
-        FrameSender(endpoints["frames"], "deploy", epoch=time.time_ns() // 1_000_000, keys=folder) as sender,
+        FrameSender(endpoints["frames"], "deploy", epoch=int(time.time()), keys=folder) as sender,
     ):
         time.sleep(0.5)  # a subscription takes a moment to reach the publisher
         while time.monotonic() < deadline:
