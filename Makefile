@@ -5,13 +5,14 @@ OUT ?= out/demo
 FLIGHT := .venv/bin
 DEV := .venv-dev/bin
 
-.PHONY: help demo test test-fast check check-cpp docs unit benchmark benchmark-rendering benchmark-gnc reliability datasets clean
+.PHONY: help demo test test-fast check check-cpp docs unit benchmark benchmark-rendering benchmark-gnc reliability datasets clean test-board
 
 help:
 	@echo "make demo               service, camera and consumer on this computer; pictures in $(OUT)"
 	@echo "make demo SOURCE=DIR    the same with a folder of images of your own"
 	@echo "make test               the full development environment, and every test"
 	@echo "make test-fast          what needs no rendering, training or C++ build"
+	@echo "make test-board         the service on a virtual aarch64 board: deploy, systemd, power cuts, maps; needs QEMU"
 	@echo "make check              ruff, mypy, clang-format and clang-tidy only; make check-cpp: the last two"
 	@echo "make docs               write the parts of docs/ and the C++ header that are made from the code"
 	@echo "make benchmark          the service beside bare interpreter passes"
@@ -41,6 +42,9 @@ unit: .venv-dev/ready
 
 test-fast: .venv-dev/ready
 	$(DEV)/python -m pytest --numprocesses 3 -m "not slow"
+
+test-board: .venv-dev/ready
+	$(DEV)/python -m tests.hil.board --write docs
 
 docs: .venv-dev/ready
 	$(DEV)/python -m flight.icd.document --write

@@ -30,6 +30,7 @@ from typing import Any
 from hil.deploy.board_files import (
     AgentError,
     describe_system,
+    last_words,
     link_is_lost,
     read_or_none,
     run,
@@ -298,8 +299,7 @@ class Agent:
             return {}
         shutil.rmtree(own, ignore_errors=True)
         for role in ("cameras", "consumers"):
-            with contextlib.suppress(FileNotFoundError):
-                (keys / role / "deploy.key").unlink()
+            (keys / role / "deploy.key").unlink(missing_ok=True)
         roles = ("--role", "camera", "--role", "consumer")
         run(self.releases / id / "bin/flight", "keys", "client", keys, "deploy", *roles, "--out", own)
         run("chown", "-R", f"{USER}:", keys)
@@ -331,16 +331,11 @@ class Agent:
                 reason = (
                     f"ended {restarts} times" if restarts else f"{state.get('ActiveState')} after {now - began:.0f} s"
                 )
-                raise AgentError(f"the service did not become ready: {reason}: {self._last_words()}")
+                raise AgentError(f"the service did not become ready: {reason}: {last_words(UNIT)}")
             if link_is_lost():
                 raise EOFError
             # Asking is not to take the time that the start needs.
             time.sleep(max(0.5, 4.0 * (now - asked)))
-
-    def _last_words(self) -> str:
-        said = run("journalctl", "-u", UNIT, "-n", "30", "-o", "cat", "--no-pager", check=False).splitlines()
-        own = [line for line in said if not line.startswith((UNIT, "Start", "Stopp", "Scheduled"))]
-        return (own or said or ["nothing in the journal"])[-1]
 
     def health(self, id: str, script: str, secured: bool, timeout_s: float) -> dict[str, Any]:
         """Send a frame through the running service, and wait for its product."""
@@ -355,8 +350,7 @@ class Agent:
 
     def confirm(self) -> dict[str, Any]:
         """The deploy is good; older releases than the last few go."""
-        with contextlib.suppress(FileNotFoundError):
-            self.journal.unlink()
+        self.journal.unlink(missing_ok=True)
         sync_folder(self.base)
         current = self._current()
         others = [release["id"] for release in self.list()["releases"] if release["id"] != current]
@@ -394,8 +388,7 @@ class Agent:
         for path in (self.releases, self.incoming):
             shutil.rmtree(path, ignore_errors=True)
         for path in (self.base / "bundle", self.journal, self.base / "deploy.lock"):
-            with contextlib.suppress(FileNotFoundError):
-                path.unlink()
+            path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.base.rmdir()
         kept = (self.etc, self.root / "var/lib/rubblemap", self.root / "srv/rubblemap")
@@ -404,8 +397,7 @@ class Agent:
     def _remove_service(self) -> None:
         run("systemctl", "disable", "--now", "--quiet", UNIT, check=False)
         for path in (self.unit, self.link):
-            with contextlib.suppress(FileNotFoundError):
-                path.unlink()
+            path.unlink(missing_ok=True)
         run("systemctl", "daemon-reload")
 
 

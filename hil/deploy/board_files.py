@@ -91,6 +91,13 @@ def link_is_lost() -> bool:
     return bool(link.poll(0))
 
 
+def last_words(unit: str) -> str:
+    """What a service said last, in the journal; not what systemd said of it."""
+    said = run("journalctl", "-u", unit, "-n", "30", "-o", "cat", "--no-pager", check=False).splitlines()
+    own = [line for line in said if not line.startswith((unit, "Start", "Stopp", "Scheduled"))]
+    return (own or said or ["nothing in the journal"])[-1]
+
+
 def describe_system(root: Path) -> dict[str, Any]:
     """What decides which packages run on the board."""
     libc = os.confstr("CS_GNU_LIBC_VERSION") if "CS_GNU_LIBC_VERSION" in os.confstr_names else ""
