@@ -6,9 +6,11 @@ one JSON object a line: {"ok": result} or {"error": text}. The lock is held from
 closes between `switch` and `confirm`, or a later deploy finds that a power cut came between them, what served before
 comes back.
 
-    base/releases/ID      one installation each: bin, lib, bundle, pyvenv.cfg, etc (unit and configuration)
+    base/releases/ID      one installation each: bin, lib, bundle, pyvenv.cfg, etc (its unit), and saved:
+                          unit, configuration and keys as they were when another release took its place
     base/venv             the link that is switched
     base/bundle           a link to venv/bundle, so that the unit needs no change
+    base/next             configuration and keys for the release that is to serve
     base/deploy.json      there between switch and confirm
 """
 
@@ -33,6 +35,7 @@ from hil.deploy.board_files import (
     last_words,
     link_is_lost,
     read_or_none,
+    read_toml,
     run,
     switch_link,
     sync_folder,
@@ -44,8 +47,7 @@ USER = "rubblemap"
 CONFIGURATION = "flight.toml"
 MARGIN_BYTES = 64 << 20
 CHUNK_BYTES = 1 << 20
-KEPT_RELEASES = 3
-MOST_RESTARTS = 3
+KEPT_RELEASES = MOST_RESTARTS = 3
 DEFAULT_START_TIMEOUT_S = 60.0
 
 
@@ -61,6 +63,7 @@ class Agent:
         self.unit = self.root / "etc/systemd/system" / UNIT
         self.journal = self.base / "deploy.json"
         self.incoming = self.base / "incoming"
+        self.next = self.base / "next"
         self.lock: int | None = None
 
     # --- looking --------------------------------------------------------------------------------------------------
@@ -81,7 +84,8 @@ class Agent:
         for path in self.releases.glob("*") if self.releases.is_dir() else ():
             if not path.name.startswith("."):
                 facts = json.loads(read_or_none(path / "release.json") or b"{}")
-                found.append({"id": path.name, "installed": path.stat().st_mtime, **facts})
+                when = path / "installed" if (path / "installed").exists() else path
+                found.append({"id": path.name, "installed": when.stat().st_mtime, **facts})
         found.sort(key=lambda release: -release["installed"])
         return {"releases": found, "current": self._current(), "unconfirmed": self.journal.exists()}
 
@@ -135,16 +139,15 @@ class Agent:
                     data = sys.stdin.buffer.read(min(left, CHUNK_BYTES))
                     if not data:
                         raise EOFError
-                    file.write(data)
                     left -= len(data)
+                    file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
             with contextlib.suppress(OSError):
                 path.unlink()
             # What is still on its way is no command.
-            while left:
-                left -= len(sys.stdin.buffer.read(min(left, CHUNK_BYTES)) or sys.exit(1))
+            sys.stdin.buffer.read(left)
             raise AgentError(f"{path}: {error.strerror}") from None
         return {"have": path.stat().st_size}
 
@@ -162,13 +165,14 @@ class Agent:
             shutil.rmtree(draft, ignore_errors=True)
             draft.mkdir()
             with tarfile.open(archive) as tar:
-                tar.extractall(draft)
+                tar.extractall(draft)  # whose SHA-256 was compared: it is ours
             python = Path(sys.executable).resolve()
             (draft / "pyvenv.cfg").write_text(f"home = {python.parent}\n", encoding="utf-8")
             (draft / "bin" / "python3").symlink_to(python)
             version = ".".join(map(str, sys.version_info[:2]))
             if not json.loads((draft / "release.json").read_text(encoding="utf-8"))["compiled"]:
                 run(python, "-m", "compileall", "-q", "-j", "0", draft / "lib" / f"python{version}")
+            (draft / "installed").touch()  # its time is that of the installation
             run("chmod", "-R", "go+rX,go-w", draft)
             run("sync", "-f", draft)
             draft.replace(self.releases / id)
@@ -181,19 +185,15 @@ class Agent:
         return {}
 
     def prepare(
-        self, id: str, configuration: str | None, default_configuration: str, keys: dict[str, str] | None
+        self, id: str = "", *, configuration: str | None, default_configuration: str, keys: dict[str, str] | None
     ) -> dict[str, Any]:
-        """Put the release's configuration and keys beside it; nothing that serves is touched.
+        """Put configuration and keys for a release in readiness; nothing that serves is touched.
 
         Args:
-            id: the release.
             configuration: text; None for what is on the board, or else the default.
             default_configuration: text.
             keys: name -> text of the service's key files; None for those on the board.
         """
-        import tomllib
-
-        release = self.releases / id
         present = read_or_none(self.etc / CONFIGURATION)
         text = (
             configuration
@@ -202,22 +202,20 @@ class Agent:
             if present
             else default_configuration
         )
-        try:
-            secured = tomllib.loads(text).get("security", {}).get("keys")
-        except tomllib.TOMLDecodeError as error:
-            raise AgentError(f"{CONFIGURATION}: {error}") from None
+        chosen = read_toml(CONFIGURATION, text)
+        secured = chosen.get("security", {}).get("keys")
         if keys and secured != "/etc/rubblemap/keys":
             raise AgentError(
                 f'{CONFIGURATION}: expected security.keys = "/etc/rubblemap/keys" with --keys, got {secured!r}'
             )
-        write_synced(release / "etc" / CONFIGURATION, text.encode("utf-8"))
-        folder = release / "etc" / "keys"
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(self.next, ignore_errors=True)
+        write_synced(self.next / CONFIGURATION, text.encode("utf-8"))
+        folder = self.next / "keys"
         for name, content in (keys or {}).items():
             write_synced(folder / name, content.encode("utf-8"), 0o600)
         for path in (folder, *folder.glob("*/")) if keys else ():
             path.chmod(0o700)
-        limit = tomllib.loads(text).get("worker", {}).get("start_timeout_s", DEFAULT_START_TIMEOUT_S)
+        limit = chosen.get("worker", {}).get("start_timeout_s", DEFAULT_START_TIMEOUT_S)
         return {"secured": bool(secured), "start_timeout_s": limit}
 
     def _make_user(self) -> None:
@@ -240,10 +238,8 @@ class Agent:
         self._adopt()
         previous = self._current()
         self._save(previous)
-        enabled = run("systemctl", "is-enabled", UNIT, check=False) == "enabled"
-        state = {"to": id, "previous": previous, "enabled": enabled}
-        write_synced(self.journal, json.dumps(state).encode("utf-8"))
-        self._put_in_place(id)
+        write_synced(self.journal, json.dumps({"previous": previous}).encode("utf-8"))
+        self._put_in_place(id, self.next)
         return {"previous": previous}
 
     def _adopt(self) -> None:
@@ -262,7 +258,7 @@ class Agent:
         """Keep unit, configuration and keys as they are now with the release that they serve."""
         if previous is None:
             return
-        folder = self.releases / previous / "etc"
+        folder = self.releases / previous / "saved"
         for name, path in ((UNIT, self.unit), (CONFIGURATION, self.etc / CONFIGURATION)):
             data = read_or_none(path)
             if data is not None:
@@ -271,10 +267,13 @@ class Agent:
         if (self.etc / "keys").is_dir():
             shutil.copytree(self.etc / "keys", folder / "keys")
 
-    def _put_in_place(self, id: str) -> None:
-        folder = self.releases / id / "etc"
-        for name, path in ((UNIT, self.unit), (CONFIGURATION, self.etc / CONFIGURATION)):
-            data = read_or_none(folder / name)
+    def _put_in_place(self, id: str, folder: Path) -> None:
+        own = self.releases / id / "etc" / UNIT
+        for source, path in (
+            (folder / UNIT if (folder / UNIT).exists() else own, self.unit),
+            (folder / CONFIGURATION, self.etc / CONFIGURATION),
+        ):
+            data = read_or_none(source)
             if data is not None and data != read_or_none(path):
                 write_synced(path, data)
         if (folder / "keys").is_dir():
@@ -307,10 +306,8 @@ class Agent:
 
     def secured(self) -> dict[str, Any]:
         """Whether the configuration in place has keys."""
-        import tomllib
-
         text = (read_or_none(self.etc / CONFIGURATION) or b"").decode("utf-8")
-        return {"secured": bool(tomllib.loads(text).get("security", {}).get("keys"))}
+        return {"secured": bool(read_toml(CONFIGURATION, text).get("security", {}).get("keys"))}
 
     def start(self, timeout_s: float) -> dict[str, Any]:
         """Start what the link names, and wait until it is ready; returns the seconds that it took."""
@@ -325,7 +322,8 @@ class Agent:
             state = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
             now = time.monotonic()
             if state.get("ActiveState") == "active":
-                return {"seconds": round(now - began, 1)}
+                cgroup = self.root / "sys/fs/cgroup/system.slice" / UNIT
+                return {"seconds": round(now - began, 1), "memory_limited": (cgroup / "memory.max").exists()}
             restarts = int(state.get("NRestarts") or 0)
             if restarts >= MOST_RESTARTS or state.get("ActiveState") == "failed" or now - began > timeout_s:
                 reason = (
@@ -364,7 +362,7 @@ class Agent:
         """Back to what served before the deploy that was not confirmed."""
         state = json.loads(self.journal.read_text(encoding="utf-8"))
         if state["previous"] is not None:
-            self._put_in_place(state["previous"])
+            self._put_in_place(state["previous"], self.releases / state["previous"] / "saved")
             run("systemctl", "restart", "--no-block", UNIT, check=False)
         else:
             self._remove_service()
@@ -372,20 +370,24 @@ class Agent:
         sync_folder(self.base)
         return {"to": state["previous"] or "nothing, as before"}
 
-    def rollback_target(self) -> dict[str, Any]:
-        """The release before the present one."""
+    def recall(self) -> dict[str, Any]:
+        """Put in readiness what the release before the present one served with; returns its name."""
         listed = self.list()
         others = [release["id"] for release in listed["releases"] if release["id"] != listed["current"]]
-        if not others:
-            raise AgentError("expected another release to go back to, got none")
-        return {"id": others[0]}
+        saved = [self.releases / id / "saved" for id in others if (self.releases / id / "saved").is_dir()]
+        if not saved:
+            raise AgentError("expected another release that has served, got none")
+        last = max(saved, key=lambda path: path.stat().st_mtime)
+        shutil.rmtree(self.next, ignore_errors=True)
+        shutil.copytree(last, self.next)
+        return {"id": last.parent.name}
 
     def uninstall(self) -> dict[str, Any]:
         """Stop the service and remove it; configuration, keys and state folder stay."""
         if not self.releases.is_dir():
             raise AgentError(f"{self.base}: expected an installation, got none")
         self._remove_service()
-        for path in (self.releases, self.incoming):
+        for path in (self.releases, self.incoming, self.next):
             shutil.rmtree(path, ignore_errors=True)
         for path in (self.base / "bundle", self.journal, self.base / "deploy.lock"):
             path.unlink(missing_ok=True)
@@ -416,7 +418,7 @@ COMMANDS = (
         "secured",
         "start",
     ),
-    *("health", "confirm", "undo", "rollback_target", "uninstall"),
+    *("health", "confirm", "undo", "recall", "uninstall"),
 )
 
 
@@ -435,8 +437,8 @@ def answer(agent: Agent, line: bytes) -> dict[str, Any]:
 def main() -> None:
     """Answer commands until the link closes."""
     agent = Agent(*sys.argv[1:2])
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGHUP, lambda *_: sys.exit(1))
     try:
         while line := sys.stdin.buffer.readline():
             print(json.dumps(answer(agent, line)), flush=True)

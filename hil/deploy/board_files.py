@@ -91,6 +91,16 @@ def link_is_lost() -> bool:
     return bool(link.poll(0))
 
 
+def read_toml(name: str, text: str) -> dict[str, Any]:
+    """A TOML file's tables. Raises AgentError with its name."""
+    import tomllib  # a board with an older Python is to be told so, and not to fail here
+
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise AgentError(f"{name}: {error}") from None
+
+
 def last_words(unit: str) -> str:
     """What a service said last, in the journal; not what systemd said of it."""
     said = run("journalctl", "-u", unit, "-n", "30", "-o", "cat", "--no-pager", check=False).splitlines()

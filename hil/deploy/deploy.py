@@ -107,7 +107,6 @@ def deploy(link: Link, wishes: Wishes, progress: Progress) -> dict[str, Any]:
     needed_s = start_timeout_s(checked["seconds"])
     prepared = link.ask(
         "prepare",
-        id=archive.release,
         configuration=wishes.configuration,
         default_configuration=default_configuration(probe["cpus"], keys is not None, needed_s),
         keys=keys,
@@ -145,8 +144,11 @@ def _prove(
         progress.begin(f"{first} start")
         if secured:
             link.ask("admit", id=release)
-        started = float(link.ask("start", timeout_s=wishes.start_timeout_s)["seconds"])
-        progress.end(f"ready after {started:.1f} s")
+        ready = link.ask("start", timeout_s=wishes.start_timeout_s)
+        started = float(ready["seconds"])
+        # Without the kernel's memory controller MemoryHigh and MemoryMax do nothing.
+        void = "" if ready["memory_limited"] else "; the unit's limits of memory are void: docs/hil.md"
+        progress.end(f"ready after {started:.1f} s{void}")
         progress.begin(f"{second} one frame")
         health = link.ask(
             "health",
@@ -171,7 +173,7 @@ def roll_back(link: Link, wishes: Wishes, progress: Progress) -> dict[str, Any]:
         DeployError: there is none, or it does not serve: the present one goes on then.
     """
     link.ask("begin")
-    release = link.ask("rollback_target")["id"]
+    release = link.ask("recall")["id"]
     link.ask("switch", id=release)
     secured = bool(link.ask("secured")["secured"])
     started, health = _prove(link, release, secured, wishes, progress, "[1/2]", "[2/2]")

@@ -14,7 +14,7 @@ import pytest
 from flight.keys import make_service_keys
 from hil.board.progress import Progress
 from hil.deploy.archive import Archive, choose_target, make_archive, read_keys
-from hil.deploy.connection import DeployError, LinkError, ssh_command
+from hil.deploy.connection import DeployError, Link, LinkError, ssh_command
 from hil.deploy.deploy import default_configuration, deploy, describe_plan, roll_back, start_timeout_s
 from tests.hil.deploy.fake_board import FakeBoard
 from tests.tiny_bundle import write_tiny_bundle
@@ -120,12 +120,13 @@ def test_what_was_not_confirmed_is_undone(board: FakeBoard, bundle: Path, progre
     with board.link() as link:
         first = deploy(link, board.wishes(bundle, good), progress)
     other = archive_of(board, write_tiny_bundle(board.home / "other", ("Tiny", "TinyTwo")))
-    link = board.link()
+    # With bash it is the agent itself that `kill` ends: no shell stays in between.
+    link = board.link(("bash", "-c"))
     link.ask("begin")
     link.ask("offer", sha256=other.sha256, size=other.path.stat().st_size, unpacked=other.unpacked, id=other.release)
     link.send_file(other.path, other.sha256, 0, lambda sent: None)
     link.ask("install", sha256=other.sha256, id=other.release)
-    link.ask("prepare", id=other.release, configuration="[limits]\n", default_configuration="", keys=None)
+    link.ask("prepare", configuration="[limits]\n", default_configuration="", keys=None)
     link.ask("switch", id=other.release)
     assert board.serving == other.release
     if end == "link":
@@ -251,15 +252,13 @@ def test_keys_need_a_configuration_that_names_them(board: FakeBoard, bundle: Pat
     assert set(keys) >= {"service.key", "service.key_secret"}
     with pytest.raises(DeployError, match="--keys: expected a folder made by `flight keys service`"):
         read_keys(bundle)
-    release = board.root / "opt/rubblemap/releases/any"
-    release.mkdir(parents=True)
-    arguments = {"id": "any", "default_configuration": default_configuration(4, True, 60.0), "keys": keys}
+    arguments = {"default_configuration": default_configuration(4, True, 60.0), "keys": keys}
     with board.link() as link:
         link.ask("begin")
         with pytest.raises(DeployError, match=r"expected security\.keys = "):
             link.ask("prepare", configuration="[limits]\n", **arguments)
         assert link.ask("prepare", configuration=None, **arguments)["secured"]
-    assert (release / "etc/keys/service.key_secret").stat().st_mode & 0o077 == 0
+    assert (board.root / "opt/rubblemap/next/keys/service.key_secret").stat().st_mode & 0o077 == 0
 
 
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(board: FakeBoard, bundle: Path) -> None:
@@ -272,9 +271,10 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(board: FakeBoard, bu
 
 
 def test_a_target_that_cannot_be_reached_is_one_line() -> None:
-    from hil.deploy.connection import Link
-
     with pytest.raises(DeployError, match="TARGET: expected a host"):
         ssh_command("-oProxyCommand=anything")
-    with Link(["sh", "-c", "echo no route >&2; exit 255"]) as link, pytest.raises(LinkError, match=r"^no route$"):
+    with (
+        pytest.raises(LinkError, match=r"^no route$"),
+        Link(["sh", "-c", "echo no route >&2; exit 255"]) as link,
+    ):
         link.ask("probe")
