@@ -185,7 +185,7 @@ class Agent:
         return {}
 
     def prepare(
-        self, id: str = "", *, configuration: str | None, default_configuration: str, keys: dict[str, str] | None
+        self, configuration: str | None, default_configuration: str, keys: dict[str, str] | None
     ) -> dict[str, Any]:
         """Put configuration and keys for a release in readiness; nothing that serves is touched.
 
