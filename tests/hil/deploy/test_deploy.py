@@ -97,6 +97,22 @@ def test_a_first_deploy_that_fails_leaves_no_service(board: FakeBoard, bundle: P
     assert not (board.home / "enabled").exists()
 
 
+def test_an_installation_by_hand_comes_back_as_it_was(board: FakeBoard, bundle: Path, progress: Progress) -> None:
+    base, unit = board.root / "opt/rubblemap", board.root / "etc/systemd/system/rubblemap-flight.service"
+    for folder in (base / "venv", base / "bundle", unit.parent, board.root / "etc/rubblemap"):
+        folder.mkdir(parents=True)
+        (folder / "mark").touch()
+    unit.write_text("[Service]\nExecStart=/bin/true\n")
+    (board.root / "etc/rubblemap/flight.toml").write_text("# by hand\n")
+    with board.link() as link, pytest.raises(DeployError, match="back to by-hand"):
+        deploy(link, board.wishes(bundle, board.configuration("bad", passes=1000)), progress)
+    assert board.serving == "by-hand"
+    assert (base / "venv/mark").exists()
+    assert (base / "bundle/mark").exists()
+    assert "ExecStart=/bin/true" in unit.read_text()
+    assert board.read("etc/rubblemap/flight.toml") == "# by hand\n"
+
+
 def test_a_damaged_bundle_never_serves(board: FakeBoard, bundle: Path, progress: Progress) -> None:
     broken = write_tiny_bundle(board.home / "broken", ("Tiny",))
     (broken / "Tiny.tflite").write_bytes((broken / "Tiny.tflite").read_bytes()[:-1])
