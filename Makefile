@@ -6,7 +6,7 @@ OUT ?= out/demo
 FLIGHT := .venv/bin
 DEV := .venv-dev/bin
 
-.PHONY: help demo test test-fast check check-cpp docs unit benchmark benchmark-rendering benchmark-gnc reliability datasets clean
+.PHONY: help demo test test-fast check check-cpp docs unit benchmark benchmark-rendering benchmark-gnc reliability datasets clean test-board
 
 help:
 	@echo "make demo               service, camera and consumer on this computer; pictures in $(OUT)"
@@ -14,6 +14,7 @@ help:
 	@echo "make demo RATE=4        at 4 frames/s in place of 2"
 	@echo "make test               the full development environment, and every test"
 	@echo "make test-fast          what takes moments: no rendering, training, C++ build, few processes"
+	@echo "make test-board         the service on a virtual aarch64 board: deploy, systemd, power cuts, maps; needs QEMU"
 	@echo "make check              ruff, mypy, clang-format and clang-tidy only; make check-cpp: the last two"
 	@echo "make docs               write the parts of docs/ and the C++ header that are made from the code"
 	@echo "make benchmark          engines at equal error, the service, costs: half an hour on a quiet computer"
@@ -43,6 +44,9 @@ unit: .venv-dev/ready
 
 test-fast: .venv-dev/ready
 	$(DEV)/python -m pytest --numprocesses 3 -m "not slow"
+
+test-board: .venv-dev/ready
+	$(DEV)/python -m tests.hil.board --write docs
 
 docs: .venv-dev/ready
 	$(DEV)/python -m flight.icd.document --write

@@ -1,4 +1,4 @@
-"""`flight`: serve, segment, check, command, keys."""
+"""`flight`: serve, segment, check, doctor, command, keys."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from flight import __version__
 from flight.command_line import CommandParser, examples, run_program
 from flight.icd.limits import DEFAULT_ENDPOINTS
 from flight.keys import ROLES
-from flight.option_types import endpoint, existing_folder, number_above, output_folder
+from flight.option_types import endpoint, existing_folder, number_above, output_file, output_folder
 from flight.segment import SEGMENT_FILES, add_segment_options
 from flight.service.fields import SECTIONS, help_text
 
@@ -35,11 +35,16 @@ _PROGRAM_EXAMPLES = {
     "flight check --bundle models/unet_h": "validate the networks and run their self-test",
     "flight serve --bundle models/unet_h": "the service",
     "flight command get_status": "talk to it",
+    "flight doctor": "what is wrong with this board",
     "flight segment --bundle models/unet_h --out out/maps frame.png": "without sockets",
 }
 _CHECK_EXAMPLES = {
     "flight check --bundle models/unet_h": "",
     "flight check --bundle DIR --accelerator edgetpu": "on the board: do library, device and files fit",
+}
+_DOCTOR_EXAMPLES = {
+    "flight doctor": "of an installed service",
+    "flight doctor --report report.txt": "a report to send to whoever helps",
 }
 _COMMAND_EXAMPLES = {
     "flight command get_status": "",
@@ -87,6 +92,7 @@ def build_parser() -> CommandParser:
         help="what to run it on, as of worker.accelerator in the service's configuration",
     )
 
+    _add_doctor(commands)
     command = commands.add_parser(
         "command", help="send a command to a running service", epilog=examples(_COMMAND_EXAMPLES)
     )
@@ -109,6 +115,27 @@ def build_parser() -> CommandParser:
     )
     _add_keys(commands)
     return parser
+
+
+def _add_doctor(commands: Any) -> None:
+    doctor = commands.add_parser(
+        "doctor", help="say in plain words what is wrong with this board", epilog=examples(_DOCTOR_EXAMPLES)
+    )
+    folder = Path("/opt/rubblemap/bundle")
+    doctor.add_argument("--bundle", type=Path, default=folder, metavar="DIR", help="the model bundle that is served")
+    configuration = Path("/etc/rubblemap/flight.toml")
+    doctor.add_argument(
+        "--config", type=Path, default=configuration, metavar="TOML", help="the service's configuration"
+    )
+    doctor.add_argument(
+        "--keys",
+        type=existing_folder,
+        metavar="DIR",
+        help="a commander's keys, if there are keys (default: none)",
+    )
+    doctor.add_argument(
+        "--report", type=output_file, metavar="FILE", help="write it to a file, too (default: not written)"
+    )
 
 
 def _add_keys(commands: Any) -> None:
@@ -198,6 +225,18 @@ def _check(arguments: argparse.Namespace) -> None:
     )
 
 
+def _doctor(arguments: argparse.Namespace) -> int:
+    from flight.doctor import Board, describe, examine
+    from flight.files import write_whole
+
+    findings = examine(Board(Path("/"), arguments.bundle, arguments.config, arguments.keys))
+    text = describe(findings)
+    print(text)
+    if arguments.report is not None:
+        write_whole(arguments.report, f"{text}\n".encode())
+    return 1 if any(finding.problem for finding in findings) else 0
+
+
 def _command(arguments: argparse.Namespace) -> None:
     from flight.client import Commander
 
@@ -220,7 +259,14 @@ def _keys(arguments: argparse.Namespace) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code, see flight.command_line."""
-    commands = {"serve": _serve, "segment": _segment, "check": _check, "command": _command, "keys": _keys}
+    commands = {
+        "serve": _serve,
+        "segment": _segment,
+        "check": _check,
+        "doctor": _doctor,
+        "command": _command,
+        "keys": _keys,
+    }
     return run_program(build_parser(), lambda arguments: commands[arguments.command](arguments), argv)
 
 

@@ -1,4 +1,4 @@
-"""`hil`: segment, stream, watch, demo, metrics."""
+"""`hil`: segment, stream, watch, demo, metrics, board, deploy."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from flight.command_line import CommandParser, examples, run_program
 from flight.icd.limits import DEFAULT_ENDPOINTS, PRODUCT_TOPICS, TOPIC_HAZARD, TOPIC_NAVIGATION
 from flight.option_types import endpoint, existing_folder, existing_path, integer, number_above, output_folder
 from flight.segment import SEGMENT_FILES, add_bit_depth, add_segment_options
+from hil.board.commands import add_board, run_board
+from hil.deploy.commands import add_deploy, run_deploy
 
 if TYPE_CHECKING:
     from flight.client import SubscriberStatistics
@@ -23,6 +25,8 @@ _PROGRAM_EXAMPLES = {
     "hil watch": "receive maps as a consumer",
     "hil segment --bundle models/unet_h --out out/maps DIR": "without sockets",
     "hil metrics": "its telemetry for Prometheus",
+    "hil board up": "a virtual aarch64 board",
+    "hil deploy pi@raspberrypi.local": "the service onto a board",
 }
 _STREAM_EXAMPLES = """examples:
   hil stream                                  the shipped flyby, 2 frames/s
@@ -72,6 +76,8 @@ def build_parser() -> CommandParser:
     _add_demo(commands)
     _add_segment(commands)
     _add_metrics(commands)
+    add_board(commands)
+    add_deploy(commands)
     return parser
 
 
@@ -306,7 +312,15 @@ def _metrics(arguments: argparse.Namespace) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code, see flight.command_line."""
-    commands = {"stream": _stream, "watch": _watch, "demo": _demo, "segment": _segment, "metrics": _metrics}
+    commands = {
+        "stream": _stream,
+        "watch": _watch,
+        "demo": _demo,
+        "segment": _segment,
+        "metrics": _metrics,
+        "board": run_board,
+        "deploy": run_deploy,
+    }
     return run_program(build_parser(), lambda arguments: commands[arguments.command](arguments), argv)
 
 

@@ -23,6 +23,8 @@ from flight.service.statistics import Counters
 
 _TICK_MS = 50
 _STORING_TICK_MS = 2
+# What systemd is asked for at a time while the first worker starts, repeated well before it is over.
+_EXTENSION_S = 60.0
 # How an operator, a terminal and systemd ask a service to end.
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 # They mean nothing here, and would end the process where it stands: without a word to consumers, systemd or the log.
@@ -67,6 +69,7 @@ class Service:
             configuration, storage, self._context, self._sockets, self._state, counters, self.shutdown
         )
         self._next_watchdog = 0.0
+        self._next_extension = 0.0
         self._running = True
         for number in _ENDING:
             signal.signal(number, self.shutdown)
@@ -150,8 +153,17 @@ class Service:
 
     def _feed_watchdog(self) -> None:
         notifier, now = self._parts.notifier, time.monotonic()
-        # In the safe state there is no worker on purpose, and the service must go on for the operator.
-        living = self._parts.worker_care.responsive or self._state.safe
+        care = self._parts.worker_care
+        if not notifier.ready:
+            # Slow boards need longer than the unit's TimeoutStartSec. The workers' own limits end a start that goes
+            # wrong: in the safe state, where an operator can do something, and not in a start without end.
+            if now >= self._next_extension and care.replacing:
+                notifier.extend_start(_EXTENSION_S)
+                self._next_extension = now + _EXTENSION_S / 4
+            return
+        # In the safe state there is no worker on purpose, and the service must go on for the operator. A worker on its
+        # way is this service's own affair, with limits of its own.
+        living = care.responsive or care.replacing or self._state.safe
         if notifier.interval_s is not None and now >= self._next_watchdog and living:
             notifier.report_alive()
             self._next_watchdog = now + notifier.interval_s

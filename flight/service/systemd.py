@@ -12,6 +12,7 @@ class Notifier:
 
     Attributes:
         interval_s: how often to call report_alive(), half of WATCHDOG_USEC, seconds; None if no watchdog is set.
+        ready: whether the service has reported that it is up.
     """
 
     def __init__(self) -> None:
@@ -21,12 +22,16 @@ class Notifier:
         microseconds = os.environ.get("WATCHDOG_USEC", "")
         watched = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         self.interval_s = 0.5e-6 * int(microseconds) if microseconds.isdecimal() and watched else None
-        self._ready = False
+        self.ready = False
+
+    def extend_start(self, seconds: float) -> None:
+        """Ask systemd for so many seconds more from now on, before the service counts as not having started."""
+        self._send(f"EXTEND_TIMEOUT_USEC={int(1e6 * seconds)}")
 
     def report_ready(self, status: str) -> None:
         """Report that the service is up; later calls only change the status line."""
-        self._send(f"STATUS={status}" if self._ready else f"READY=1\nSTATUS={status}")
-        self._ready = True
+        self._send(f"STATUS={status}" if self.ready else f"READY=1\nSTATUS={status}")
+        self.ready = True
 
     def report_alive(self) -> None:
         """Send the watchdog's heartbeat."""

@@ -34,6 +34,9 @@ from flight.service.statistics import Counters, resident_memory_bytes
 from flight.service.supervision import Worker
 from flight.service.systemd import Notifier
 
+# A worker that is due to start and does not, because the storage blocks, is no longer on its way after this.
+_LATE_START_S = 10.0
+
 
 class WorkerCare:
     """Supervises the worker.
@@ -84,6 +87,12 @@ class WorkerCare:
     def responsive(self) -> bool:
         """Whether the worker runs and its heartbeats come in time."""
         return self._worker.responsive
+
+    @property
+    def replacing(self) -> bool:
+        """Whether a worker starts, or waits for its start: each for a limited time, and not without end."""
+        waiting = self._worker.state == "dead" and time.monotonic() < self._restart_at + _LATE_START_S
+        return waiting or self._worker.state == "starting"
 
     def status(self) -> dict[str, Any]:
         """Fields of housekeeping about the worker."""

@@ -31,6 +31,7 @@ class Listening:
     def __init__(self, address: str) -> None:
         self.environment = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "1000000"}
         self.messages: list[str] = []
+        self.extensions: list[str] = []  # of the time for the start, apart from the others
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind("\0" + address[1:] if address.startswith("@") else address)
         self._socket.settimeout(0.1)
@@ -41,7 +42,8 @@ class Listening:
     def _read(self) -> None:
         while self._open:
             try:
-                self.messages.append(self._socket.recv(4096).decode("utf-8"))
+                message = self._socket.recv(4096).decode("utf-8")
+                (self.extensions if message.startswith("EXTEND") else self.messages).append(message)
             except TimeoutError:
                 continue
 
@@ -129,7 +131,26 @@ def test_not_ready_without_a_worker_but_in_the_safe_state(tiny_bundle: Path, tmp
         service.wait_for(lambda status: status["state"] == "safe")
         wait_for(lambda: "WATCHDOG=1" in systemd.messages)
         assert systemd.messages[0] == "READY=1\nSTATUS=safe state, waiting for a command"
+        # However long the workers took, systemd was asked for time, and is not any more.
+        assert set(systemd.extensions) == {"EXTEND_TIMEOUT_USEC=60000000"}
         assert systemd.alive_within(4 * INTERVAL_S) > 0
+
+
+def test_signs_of_life_while_a_worker_is_replaced(tiny_bundle: Path, tmp_path: Path) -> None:
+    """The next worker is stopped in the middle of its start, and has most of a minute left."""
+    with (
+        listening(f"{tmp_path}/notify") as systemd,
+        running_service(tmp_path, tiny_bundle, environment=systemd.environment) as service,
+    ):
+        first = service.command("get_status")["worker_pid"]
+        os.kill(first, signal.SIGKILL)
+        service.wait_for(lambda status: status["worker_pid"] not in (None, first))
+        second = service.command("get_status")["worker_pid"]
+        os.kill(second, signal.SIGSTOP)
+        assert service.command("get_status")["state"] == "degraded"
+        assert systemd.alive_within(6 * INTERVAL_S) >= 3
+        os.kill(second, signal.SIGCONT)
+        service.wait_for(lambda status: status["state"] == "ready")
 
 
 def test_nobody_listens(tiny_bundle: Path, tmp_path: Path) -> None:

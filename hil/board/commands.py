@@ -1,0 +1,163 @@
+"""`hil board`: up, status, shell, power-cut, down."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from flight.command_line import examples
+from flight.option_types import integer, number_above, output_folder
+from hil.board.folders import CACHE_VARIABLE, STATE_VARIABLE, Board, default_cache, default_state
+
+_EXAMPLES = {
+    "hil board up": "make the image the first time (minutes), power on, wait for ssh",
+    "hil board shell": "log in",
+    "hil board power-cut": "as pulling the plug",
+    "hil board down": "shut down; the disk is kept",
+}
+_UP_EXAMPLES = {
+    "hil board up": "",
+    "hil board up --fresh --cpus 2 --memory 2048": "a new disk, larger hardware",
+    "hil board up --append cgroup_disable=memory": "as on Raspberry Pi images: without limits of memory",
+}
+_SHELL_EXAMPLES = {
+    "hil board shell": "log in",
+    "hil board shell -- journalctl -u rubblemap-flight -e": "run one command",
+}
+
+
+def add_board(commands: Any) -> None:
+    """Add `board` to the commands of `hil`."""
+    board = commands.add_parser(
+        "board", help="a virtual aarch64 board on this computer, in QEMU", epilog=examples(_EXAMPLES)
+    )
+    actions = board.add_subparsers(dest="action", required=True, metavar="ACTION")
+    up = actions.add_parser("up", help="power the board on, and wait until ssh answers", epilog=examples(_UP_EXAMPLES))
+    up.add_argument("--fresh", action="store_true", help="begin with a new disk")
+    up.add_argument("--cpu", default="cortex-a76", metavar="NAME", help="processor, as QEMU names it")
+    up.add_argument("--cpus", type=integer(1, 16), default=1, metavar="N", help="processors")
+    up.add_argument("--memory", type=integer(512, 65536), default=1024, metavar="MIB", help="memory in MiB")
+    up.add_argument("--append", default="", metavar="ARGUMENTS", help="more arguments of the kernel (default: none)")
+    up.add_argument(
+        "--mirror", metavar="URL", help="Debian mirror to fetch packages from (default: that of the apt sources here)"
+    )
+    up.add_argument("--timeout", type=number_above(0.0), default=300.0, metavar="S", help="seconds to wait for ssh")
+    status = actions.add_parser(
+        "status", help="say how the board is", epilog=examples({"hil board status": "", "hil board status --json": ""})
+    )
+    status.add_argument("--json", action="store_true", help="for programs")
+    shell = actions.add_parser("shell", help="log in, or run a command", epilog=examples(_SHELL_EXAMPLES))
+    shell.add_argument("words", nargs="*", metavar="WORD", help="command to run there")
+    cut = actions.add_parser(
+        "power-cut", help="cut the power: what is not on the disk is lost", epilog=examples({"hil board power-cut": ""})
+    )
+    down = actions.add_parser(
+        "down",
+        help="shut the board down",
+        epilog=examples({"hil board down": "", "hil board down --discard": "and forget its disk"}),
+    )
+    down.add_argument("--discard", action="store_true", help="remove the board's disk")
+    for action in (up, status, shell, cut, down):
+        add_folders(action)
+
+
+def add_folders(command: Any) -> None:
+    """Add the options that say which virtual board is meant."""
+    command.add_argument(
+        "--state",
+        type=output_folder,
+        metavar="DIR",
+        help=f"folder of the virtual board (default: ${STATE_VARIABLE}, or ~/.local/state/rubblemap/board)",
+    )
+    command.add_argument(
+        "--cache",
+        type=output_folder,
+        metavar="DIR",
+        help=f"folder of images, packages and wheels (default: ${CACHE_VARIABLE}, or ~/.cache/rubblemap)",
+    )
+
+
+def chosen_board(arguments: argparse.Namespace) -> Board:
+    """The board that the options of add_folders mean."""
+    state, cache = (path.absolute() if path else None for path in (arguments.state, arguments.cache))
+    return Board(state or default_state(), cache or default_cache())
+
+
+def run_board(arguments: argparse.Namespace) -> int:
+    """Carry out an action of `hil board`; returns the exit code."""
+    from hil.board.machine import Machine
+
+    machine = Machine(chosen_board(arguments))
+    actions = {"up": _up, "status": _status, "shell": _shell, "power-cut": _cut, "down": _down}
+    return actions[arguments.action](machine, arguments)
+
+
+def _up(machine: Any, arguments: argparse.Namespace) -> int:
+    from hil.board.machine import Hardware
+    from hil.board.progress import Progress
+
+    if arguments.fresh:
+        machine.discard_disk()
+    hardware = Hardware(arguments.cpu, arguments.cpus, arguments.memory, arguments.append)
+    seconds = machine.power_on(hardware, arguments.mirror, Progress(), arguments.timeout)
+    print(f"the board is on, ssh answered after {seconds:.0f} s: `hil board shell`, or")
+    print(f"  ssh -F {machine.board.ssh_config} board")
+    return 0
+
+
+def _status(machine: Any, arguments: argparse.Namespace) -> int:
+    status = machine.status()
+    if arguments.json:
+        print(json.dumps(status, indent=2))
+        return 0
+    told = {
+        "running": "The board is on and answers.",
+        "starting": "The board is on, but ssh does not answer (yet).",
+        "off": "The board is off: `hil board up`.",
+    }
+    print(told[status["state"]])
+    if status["state"] != "off":
+        hardware = status["hardware"]
+        print(
+            f"On for {status['on_for_s']:.0f} s: {hardware['cpus']} x {hardware['cpu']}, {hardware['memory_mib']} MiB."
+        )
+        print(f"Log in: `hil board shell`, or ssh -F {machine.board.ssh_config} board")
+    print(f"Image: {status['image']} ({status['cache_folder']}).")
+    disk = f"{status['disk_used_mib']} MiB in use" if status["disk"] else "none yet"
+    print(f"Disk: {disk}, cache mode {status['disk_cache_mode']} ({status['state_folder']}).")
+    return 0
+
+
+def _shell(machine: Any, arguments: argparse.Namespace) -> int:
+    from hil.board.folders import BoardError
+
+    if not machine.is_on():
+        raise BoardError(f"{machine.board.state}: the board is off: `hil board up`")
+    sys.stdout.flush()
+    command = ["ssh", "-F", str(machine.board.ssh_config), "board", *arguments.words]
+    os.execvp(command[0], command)
+
+
+def _cut(machine: Any, arguments: argparse.Namespace) -> int:
+    machine.cut_power()
+    print("power cut; `hil board up` powers it on again")
+    return 0
+
+
+def _down(machine: Any, arguments: argparse.Namespace) -> int:
+    from hil.board.folders import BoardError
+
+    if machine.is_on():
+        clean = machine.power_off()
+        print("shut down" if clean else "it did not shut down in time: ended")
+    elif not arguments.discard:
+        raise BoardError(f"{machine.board.state}: the board is off")
+    if arguments.discard:
+        disk: Path = machine.board.disk
+        machine.discard_disk()
+        print(f"{disk}: removed")
+    return 0
