@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from flight.bundle import Bundle, NetworkFile, load_bundle
+from flight.bundle import Bundle, NetworkFile, load_bundle, write_sums
 from ground_tools.export.bundle_folder import put_in_place, record_self_test, write_manifest
+from ground_tools.export.card import card
 from ground_tools.export.closed_form import build_closed_form
 
 
@@ -68,6 +69,9 @@ def add_closed_form(source: Path, images: np.ndarray, out: Path, version: str) -
                 entry["closed_form"] = closed_form
         write_manifest(folder, manifest)
         record_self_test(folder, manifest)
+        if (folder / "card.md").is_file():
+            (folder / "card.md").write_text(card(manifest), encoding="utf-8")
+            write_sums(folder)
         load_bundle(folder)
         put_in_place(folder, out)
     return load_bundle(out)
