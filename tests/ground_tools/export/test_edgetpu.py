@@ -15,9 +15,10 @@ from flight.bundle import load_bundle
 from flight.inference.interpreter import is_compiled, make_interpreter, name_tensors
 from ground_tools import cli
 from ground_tools.export.edgetpu import rewrite_for_edgetpu
-from ground_tools.export.edgetpu_bundle import compare_bundles, write_edgetpu_bundle
+from ground_tools.export.edgetpu_bundle import compare_bundles, read_parity, write_edgetpu_bundle
 from ground_tools.export.edgetpu_rules import check_graph, read_rules
 from ground_tools.export.tflite_graph import GraphWriter, Operators, Quantization, SourceGraph, schema
+from ground_tools.foundation.json_records import to_plain
 from tests.closed_form_bundle import small_network
 from tests.fake_edgetpu import write_compiler
 
@@ -274,6 +275,13 @@ def test_a_bundle_is_written_anew_and_compared(closed_form_bundle: Path, twin_bu
     first, *rest = twin.networks
     spoilt = replace(twin, networks=(replace(first, content=small_network(7).content), *rest))
     assert compare_bundles(original, spoilt, frames)["passes"].class_agreement < 0.9
+
+
+def test_what_an_export_has_found_is_read_from_the_bundle(closed_form_bundle: Path, twin_bundle: Path) -> None:
+    original, twin = load_bundle(closed_form_bundle), load_bundle(twin_bundle)
+    assert to_plain(read_parity(original, twin)) == twin.manifest["metrics"]["edgetpu"]
+    with pytest.raises(ValueError, match=r"--edgetpu: expected version .*\+edgetpu of "):
+        read_parity(original, original)
 
 
 def test_the_compiler_goes_over_every_file(closed_form_bundle: Path, tmp_path: Path) -> None:
