@@ -126,7 +126,7 @@ def test_a_bundle_that_misses_parity_is_written_only_when_forced(
 
 
 def test_what_may_not_be_passed_on_or_was_trained_on_is_refused(
-    trained: dict[str, Path], dataset: Path, tmp_path: Path
+    trained: dict[str, Path], dataset: Path, scenes: Path, tmp_path: Path
 ) -> None:
     description = json.loads((dataset / "dataset.json").read_text())
     shutil.copytree(dataset, tmp_path / "tiny")
@@ -147,8 +147,12 @@ def test_what_may_not_be_passed_on_or_was_trained_on_is_refused(
     assert "images of tiny may not be passed on; expected --self-test-from" in done.stderr
     done = ground_tools("export", *arguments, "--images", 1, "--self-test-from", dataset)
     assert done.returncode == 0, done.stderr
-    campaign = {**description["campaign"], "split_by": "body"}
-    (tmp_path / "tiny" / "dataset.json").write_text(json.dumps({**description, "campaign": campaign}))
+    # Of the set that the network was trained on.
+    shutil.copytree(scenes, tmp_path / "drawn")
+    description = json.loads((scenes / "dataset.json").read_text())
+    description["campaign"] = {"split_by": "body"}
+    (tmp_path / "drawn" / "dataset.json").write_text(json.dumps(description))
+    arguments = ("--network", trained["unet_s"], "--dataset", tmp_path / "drawn", "--out", tmp_path / "c")
     done = ground_tools("export", *arguments)
     assert done.returncode == 2
-    assert "split by body: expected UNetS of bundle b to come from the same splits of tiny" in done.stderr
+    assert "split by body: expected UNetS of bundle c to come from the same splits of drawn" in done.stderr
