@@ -20,6 +20,8 @@ _LONGEST_DEADLINE_MS = 1500
 _SHARE_OF_PERIOD = 0.8
 _MINIMUM_PASSES = 2
 _START_TIMEOUT_S = 60.0
+# A subscription takes a moment to reach the publisher, and the first frame is not to wait for a program's start.
+_CONSUMER_START_S = 3.0
 _IDLE_S = 15.0
 
 
@@ -98,7 +100,7 @@ def _run_processes(
             flush=True,
         )
         consumer = subprocess.Popen(watch)
-        time.sleep(1.0)  # a subscription takes a moment to reach the publisher
+        time.sleep(_CONSUMER_START_S)
         codes["stream"] = subprocess.run(stream, check=False).returncode
         codes["watch"] = consumer.wait()
         if service.poll() is not None:
