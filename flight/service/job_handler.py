@@ -231,16 +231,19 @@ class JobHandler:
         return guard
 
     def _make_rehearsal(self, engine: str) -> list[FrameJob]:
-        """Frames as they may come: centred or not, of the networks' size or not.
+        """Frames as they may come: a small body, one that is centred, a frame that is larger than the networks' input.
 
         They get the masks of as many passes as frames will, and a deadline that has passed after one pass or two.
         """
         bundle = self._engine.bundle
         image = decode_test_image(bundle, bundle.self_test.image, "image")
         frames = []
-        for number, pixels in enumerate([image, *make_exercise_images(image)[:2]]):
-            if number == 2:
-                pixels = pixels.repeat(2, axis=0).repeat(2, axis=1)
+        small = np.zeros_like(image)
+        half = image[::2, ::2]
+        small[: half.shape[0], : half.shape[1]] = half
+        exercise, other = make_exercise_images(image)[:2]
+        # What is enlarged and what is made smaller goes through other parts of OpenCV, which set themselves up then.
+        for number, pixels in enumerate([small, exercise, other.repeat(2, axis=0).repeat(2, axis=1)]):
             content = pixels.tobytes()
             frames.append(
                 FrameJob(

@@ -64,6 +64,6 @@ def describe_machine() -> Machine:
         features=[feature for feature in _FEATURES if feature in flags],
         cores=len(os.sched_getaffinity(0)),
         memory_gib=round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        system=f"{platform.system()} {platform.release()}",
+        system=platform.system(),
         versions=versions,
     )
