@@ -19,22 +19,20 @@ from flight.bundle import Bundle, BundleError, NetworkFile
 from flight.closed_form_files import ClosedFormFiles
 from flight.inference.checksums import ArrayChecksum
 from flight.inference.interpreter import make_interpreter, name_tensors
-from flight.inference.masks import Masks
 from flight.inference.network import (
     NetworkFaultError,
+    PassInputs,
     bind_image,
     bind_tensor,
     dequantize,
-    describe_mask,
-    quantize,
 )
-from flight.inference.orientations import apply_orientation, undo_orientation
+from flight.inference.orientations import undo_orientation
 from flight.inference.pixels import PixelInput
 
 Features = list[NDArray[Any]]
 
 
-class ClosedFormNetwork:
+class ClosedFormNetwork(PassInputs):
     """A loaded network with its head in closed form. Not thread-safe.
 
     Args:
@@ -63,28 +61,23 @@ class ClosedFormNetwork:
         parts = file.closed_form
         if parts is None:
             raise BundleError(f"network {file.name}: expected files of the closed-form head, got none")
-        self.name = file.name
-        self._orientations = orientations
-        self._pixels = PixelInput(file.pixels, shape[2])
         self._interpreters = _load_parts(file.name, parts, threads, accelerator)
         features, passes, covariance = self._interpreters
-        self._image = bind_image(file, index, name_tensors(features.get_input_details()), shape, self._pixels)
+        pixels = PixelInput(file.pixels, shape[2])
+        image = bind_image(file, index, name_tensors(features.get_input_details()), shape, pixels)
         self._outputs = name_tensors(features.get_output_details())
         inputs = name_tensors(passes.get_input_details())
         self._of_passes = _bind_features(f"{file.name} passes", self._outputs, inputs)
         self._of_covariance = _bind_features(
             f"{file.name} covariance", self._outputs, name_tensors(covariance.get_input_details())
         )
-        self._masks = [bind_tensor(file.name, inputs, mask.input, mask.shape) for mask in parts.dropout_masks]
+        super().__init__(file.name, pixels, image, inputs, parts.dropout_masks, index, orientations)
         unbound = set(inputs) - set(self._outputs) - {mask.input for mask in parts.dropout_masks}
         if unbound:
             raise BundleError(f"network {file.name}: inputs that the manifest does not name: {sorted(unbound)}")
         scores = name_tensors(passes.get_output_details())
         self._scores = bind_tensor(file.name, scores, "scores", (*shape[:2], classes))
         self._covariance = _bind_covariance(file.name, covariance, shape[:2], classes)
-        described = zip(parts.dropout_masks, self._masks, strict=True)
-        self.masks = Masks([describe_mask(mask, detail) for mask, detail in described], index)
-        self._images: list[NDArray[Any]] = []
         self._features: dict[int, Features] = {}
         self._checksums: list[ArrayChecksum] = []
 
@@ -94,22 +87,9 @@ class ClosedFormNetwork:
         return True
 
     def begin(self, image: NDArray[np.float32], seed: int, passes: int) -> None:
-        """Set the image and draw the masks of all passes.
-
-        Args:
-            image: (H, W, C) float32 in [0, 1].
-            seed: of the frame, 0..2^64-1.
-            passes: how many will be run.
-        """
-        pixels = quantize(self._pixels.scale(image), self._image)
-        self._images = [apply_orientation(pixels, number)[None] for number in range(min(self._orientations, passes))]
+        """As of PassInputs; the features are computed anew when they are first asked for."""
+        super().begin(image, seed, passes)
         self._features, self._checksums = {}, []
-        self.masks.begin(seed, passes, len(self._images))
-
-    @property
-    def frame_arrays(self) -> list[NDArray[Any]]:
-        """Arrays that do not change from one `begin` to the next: orientations of the image, what masks are made of."""
-        return [*self._images, *self.masks.frame_arrays]
 
     def check(self) -> None:
         """Check that the features and the banks of masks are what they were.
@@ -119,7 +99,7 @@ class ClosedFormNetwork:
         """
         for checksum in self._checksums:
             checksum.check()
-        self.masks.check()
+        super().check()
 
     def run(self, number: int) -> NDArray[np.float32]:
         """Run one pass on the image of the last `begin`.
@@ -137,9 +117,7 @@ class ClosedFormNetwork:
         interpreter = self._interpreters[1]
         for detail, values in zip(self._of_passes, self._find_features(orientation), strict=True):
             interpreter.set_tensor(detail["index"], values)
-        for index, detail in enumerate(self._masks):
-            # Straight into the input: one copy less.
-            self.masks.fill(index, number, interpreter.tensor(detail["index"])().reshape(-1))
+        self._set_masks(interpreter, number)
         return undo_orientation(self._invoke(interpreter, self._scores), orientation)
 
     def find_covariance(self) -> NDArray[np.float32]:

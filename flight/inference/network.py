@@ -27,7 +27,69 @@ class NetworkFaultError(Exception):
     """A network gave what its arithmetic cannot give: memory that it computes with is damaged."""
 
 
-class Network:
+class PassInputs:
+    """What the passes through a network take: the orientations of an image, and dropout masks.
+
+    Args:
+        name: of the network.
+        pixels: how pixels become inputs.
+        image: the interpreter's details of the image's tensor.
+        inputs: those of all that the passes take, by name.
+        masks: which of them are masks.
+        index: of the network in the bundle; networks of different index get different masks.
+        orientations: the passes take this many orientations of the image in turn, see inference.orientations.
+
+    Raises:
+        BundleError: a mask's tensor is not there, or not of its shape.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        pixels: PixelInput,
+        image: dict[str, Any],
+        inputs: dict[str, dict[str, Any]],
+        masks: tuple[DropoutMask, ...],
+        index: int,
+        orientations: int,
+    ) -> None:
+        self.name = name
+        self._pixels = pixels
+        self._image = image
+        self._orientations = orientations
+        self._images: list[NDArray[Any]] = []  # one per orientation
+        self._masks = [bind_tensor(name, inputs, mask.input, mask.shape) for mask in masks]
+        described = [describe_mask(mask, detail) for mask, detail in zip(masks, self._masks, strict=True)]
+        self.masks = Masks(described, index)
+
+    def begin(self, image: NDArray[np.float32], seed: int, passes: int) -> None:
+        """Set the image and draw the masks of all passes.
+
+        Args:
+            image: (H, W, C) float32 in [0, 1].
+            seed: of the frame, 0..2^64-1.
+            passes: how many will be run.
+        """
+        pixels = quantize(self._pixels.scale(image), self._image)
+        self._images = [apply_orientation(pixels, number)[None] for number in range(min(self._orientations, passes))]
+        self.masks.begin(seed, passes, len(self._images))
+
+    @property
+    def frame_arrays(self) -> list[NDArray[Any]]:
+        """Arrays that do not change from one `begin` to the next: orientations of the image, what masks are made of."""
+        return [*self._images, *self.masks.frame_arrays]
+
+    def check(self) -> None:
+        """Check that the banks of masks are as they were drawn. Raises UpsetError."""
+        self.masks.check()
+
+    def _set_masks(self, interpreter: Any, number: int) -> None:
+        """Put the masks of a pass straight into an interpreter's inputs: one copy less."""
+        for index, detail in enumerate(self._masks):
+            self.masks.fill(index, number, interpreter.tensor(detail["index"])().reshape(-1))
+
+
+class Network(PassInputs):
     """A loaded network. Not thread-safe.
 
     Tensors are found by the names in the manifest, never by position: converters reorder inputs. What the manifest says
@@ -57,13 +119,9 @@ class Network:
         orientations: int = 1,
         accelerator: str | None = None,
     ) -> None:
-        self.name = file.name
         self._index = index
-        self._orientations = orientations
-        self._images: list[NDArray[Any]] = []  # one per orientation
         self._classes = classes
         self._kind = file.output
-        self._pixels = PixelInput(file.pixels, shape[2])
         masks = {mask.input: mask.shape for mask in file.dropout_masks}
         try:
             self._interpreter = make_interpreter(file.content, threads, {file.image_input: shape, **masks}, accelerator)
@@ -71,16 +129,15 @@ class Network:
             raise BundleError(f"network {file.name}: not a TFLite model that can run here ({error})") from error
         inputs = name_tensors(self._interpreter.get_input_details())
         outputs = name_tensors(self._interpreter.get_output_details())
-        self._image = bind_image(file, index, inputs, shape, self._pixels)
+        pixels = PixelInput(file.pixels, shape[2])
+        image = bind_image(file, index, inputs, shape, pixels)
         self._scores = _bind_output(file, outputs, shape[:2], classes)
         # Whether integers are all that it computes with, which a scale alone cannot make infinite: see bind_tensor.
         self._integer = file.quantization != "float32" or self._scores["dtype"] != np.float32
-        self._masks = [bind_tensor(file.name, inputs, mask.input, mask.shape) for mask in file.dropout_masks]
+        super().__init__(file.name, pixels, image, inputs, file.dropout_masks, index, orientations)
         unbound = set(inputs) - {file.image_input, *masks}
         if unbound:
             raise BundleError(f"network {file.name}: inputs that the manifest does not name: {sorted(unbound)}")
-        tensors = [describe_mask(mask, detail) for mask, detail in zip(file.dropout_masks, self._masks, strict=True)]
-        self.masks = Masks(tensors, index)
         self._source = _find_source(file)
         self.check_output(_make_probe(shape))
 
@@ -88,27 +145,6 @@ class Network:
     def stochastic(self) -> bool:
         """Whether passes differ: True if the network has dropout masks as inputs."""
         return bool(self._masks)
-
-    def begin(self, image: NDArray[np.float32], seed: int, passes: int) -> None:
-        """Set the image and draw the masks of all passes.
-
-        Args:
-            image: (H, W, C) float32 in [0, 1].
-            seed: of the frame, 0..2^64-1.
-            passes: how many will be run.
-        """
-        pixels = quantize(self._pixels.scale(image), self._image)
-        self._images = [apply_orientation(pixels, number)[None] for number in range(min(self._orientations, passes))]
-        self.masks.begin(seed, passes, len(self._images))
-
-    @property
-    def frame_arrays(self) -> list[NDArray[Any]]:
-        """Arrays that do not change from one `begin` to the next: orientations of the image, what masks are made of."""
-        return [*self._images, *self.masks.frame_arrays]
-
-    def check(self) -> None:
-        """Check that the banks of masks are as they were drawn. Raises UpsetError."""
-        self.masks.check()
 
     def float_masks(self, number: int) -> list[NDArray[np.float32]]:
         """Dropout masks of one pass, dequantized, to feed the float network that this one was made from.
@@ -141,9 +177,7 @@ class Network:
         Raises:
             NetworkFaultError: an int8 network gave scores that are not finite.
         """
-        for index, detail in enumerate(self._masks):
-            # Straight into the input: one copy less.
-            self.masks.fill(index, number, self._interpreter.tensor(detail["index"])().reshape(-1))
+        self._set_masks(self._interpreter, number)
         return self._run(number % len(self._images))
 
     def run_without_dropout(self) -> NDArray[np.float32]:
