@@ -40,6 +40,16 @@ def ground_tools_process(*arguments: object, timeout: float = 280.0) -> subproce
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout)
 
 
+def render_shared(factory: pytest.TempPathFactory, name: str, campaign: Path) -> Path:
+    """A campaign rendered through the command line, once for all processes of the run."""
+
+    def render(out: Path) -> None:
+        done = ground_tools_process("render", "--campaign", campaign, "--workers", 1, "--out", out)
+        assert done.returncode == 0, done.stderr
+
+    return share_folder(factory, name, render)
+
+
 @pytest.fixture(scope="session")
 def campaign_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("campaign") / "tiny.toml"
@@ -49,13 +59,8 @@ def campaign_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory: pytest.TempPathFactory, campaign_file: Path) -> Path:
-    """Ten samples of two procedural bodies, rendered through the command line."""
-
-    def render(out: Path) -> None:
-        done = ground_tools_process("render", "--campaign", campaign_file, "--workers", 1, "--out", out)
-        assert done.returncode == 0, done.stderr
-
-    return share_folder(tmp_path_factory, "tiny", render)
+    """Ten samples of two procedural bodies."""
+    return render_shared(tmp_path_factory, "tiny", campaign_file)
 
 
 @pytest.fixture(scope="session")

@@ -29,8 +29,7 @@ from ground_tools.datasets.store import (
     webp_array,
 )
 from ground_tools.labels.classes import BACKGROUND, BOULDERS
-from tests.ground_tools.conftest import ground_tools, ground_tools_process
-from tests.shared_folders import share_folder
+from tests.ground_tools.conftest import ground_tools, ground_tools_process, render_shared
 
 # One body, as making its model is what takes long; most of its samples in the last of three shards.
 LONE = """name = "lone"
@@ -51,12 +50,7 @@ def lone_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def lone(tmp_path_factory: pytest.TempPathFactory, lone_file: Path) -> Path:
     """Six samples of one body, rendered undisturbed."""
-
-    def render(out: Path) -> None:
-        done = ground_tools_process("render", "--campaign", lone_file, "--workers", 1, "--out", out)
-        assert done.returncode == 0, done.stderr
-
-    return share_folder(tmp_path_factory, "lone", render)
+    return render_shared(tmp_path_factory, "lone", lone_file)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
