@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flight.closed_form_files import ClosedFormFiles, DropoutMask, parse_closed_form
+from flight.closed_form_files import CLOSED_FORM_PARTS, ClosedFormFiles, DropoutMask, choose_masks
 from flight.pixel_scaling import PLAIN_PIXELS, PixelScaling, parse_pixels
 from flight.schema import SchemaError, check, load_schema
 
@@ -178,6 +178,11 @@ class Bundle:
     def identity(self) -> dict[str, str]:
         """The `bundle` field of products and telemetry."""
         return {"name": self.name, "version": self.version, "sha256": self.sha256}
+
+    @property
+    def in_closed_form(self) -> bool:
+        """Whether all networks have their heads in closed form, so that frames can do without whole passes."""
+        return all(network.closed_form is not None for network in self.networks)
 
     @property
     def modes(self) -> tuple[str, ...]:
@@ -355,12 +360,17 @@ def _parse_network(
     except ValueError as error:
         raise BundleError(f"{path / 'manifest.json'}: manifest.networks[{index}].pixels.{error}") from error
     kind = entry.get("output", "logits")
-    try:
-        closed_form = parse_closed_form(entry, masks, lambda of: _get_file(path, files, of["file"], of["sha256"]))
-    except BundleError:
-        raise
-    except ValueError as error:
-        raise BundleError(f"{path / 'manifest.json'}: manifest.networks[{index}].closed_form{error}") from error
+    closed_form = None
+    if "closed_form" in entry:
+        stated = entry["closed_form"]
+        try:
+            of_passes = choose_masks(stated, masks, kind)
+        except ValueError as error:
+            raise BundleError(f"{path / 'manifest.json'}: manifest.networks[{index}].closed_form{error}") from error
+        parts = {
+            name: _get_file(path, files, stated[name]["file"], stated[name]["sha256"]) for name in CLOSED_FORM_PARTS
+        }
+        closed_form = ClosedFormFiles(**parts, dropout_masks=of_passes)
     return NetworkFile(entry["role"], content, *tensors, entry["quantization"], kind, pixels, closed_form)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+# The files, as the manifest and ClosedFormFiles have them.
+CLOSED_FORM_PARTS = ("features", "passes", "covariance")
 
 
 @dataclass(frozen=True)
@@ -39,35 +41,21 @@ class ClosedFormFiles:
     dropout_masks: tuple[DropoutMask, ...]
 
 
-def parse_closed_form(
-    entry: dict[str, Any], masks: tuple[DropoutMask, ...], get_file: Callable[[dict[str, str]], bytes]
-) -> ClosedFormFiles | None:
-    """Read what the manifest says of a network's head in closed form.
+def choose_masks(stated: dict[str, Any], masks: tuple[DropoutMask, ...], output: str) -> tuple[DropoutMask, ...]:
+    """The masks that the passes of a head in closed form take.
 
     Args:
-        entry: the network's, of the manifest.
+        stated: what the manifest says of the closed form.
         masks: all of the network.
-        get_file: from the manifest's name and hash of a file to its verified bytes.
-
-    Returns:
-        None where the manifest says nothing.
+        output: what the network's output is.
 
     Raises:
         ValueError: what is wrong, behind the field's name.
     """
-    stated = entry.get("closed_form")
-    if stated is None:
-        return None
-    kind = entry.get("output", "logits")
-    if kind != "logits":
-        raise ValueError(f": expected a network whose output is logits, got {kind}")
+    if output != "logits":
+        raise ValueError(f": expected a network whose output is logits, got {output}")
     by_name = {mask.input: mask for mask in masks}
     for name in stated["dropout_masks"]:
         if name not in by_name:
             raise ValueError(f".dropout_masks: expected masks of the network, got {name}")
-    return ClosedFormFiles(
-        features=get_file(stated["features"]),
-        passes=get_file(stated["passes"]),
-        covariance=get_file(stated["covariance"]),
-        dropout_masks=tuple(by_name[name] for name in stated["dropout_masks"]),
-    )
+    return tuple(by_name[name] for name in stated["dropout_masks"])

@@ -24,6 +24,7 @@ from typing import Any
 from flight import __version__
 from flight.bundle import BundleError, load_bundle
 from flight.client import Commander, CommandFailed
+from flight.endpoints import reachable
 from flight.icd.limits import DEFAULT_ENDPOINTS
 from flight.keys import KeyFileError, load_service_keys
 
@@ -247,9 +248,7 @@ def _examine_unit(board: Board) -> Iterator[Finding]:
 
 def _examine_service(board: Board) -> Iterator[Finding]:
     endpoints = DEFAULT_ENDPOINTS | board.settings().get("endpoints", {})
-    endpoint = endpoints["commands"]
-    for everywhere in ("*", "0.0.0.0", "[::]"):
-        endpoint = endpoint.replace(f"//{everywhere}:", "//127.0.0.1:")
+    endpoint = reachable(endpoints["commands"])
     try:
         with Commander(endpoint, _TIMEOUT_S, board.keys) as commander:
             status = commander.send("get_status")

@@ -21,6 +21,13 @@ _HOST = re.compile(r"[A-Za-z0-9_.;%-]+")
 _EVERY_ADDRESS = ("*", "0.0.0.0", "[::]")
 
 
+def reachable(endpoint: str) -> str:
+    """Where a client on this computer connects to what is bound to an endpoint."""
+    for host in _EVERY_ADDRESS:
+        endpoint = endpoint.replace(f"//{host}:", "//127.0.0.1:")
+    return endpoint
+
+
 class EndpointError(ValueError):
     """A text that is no endpoint; the message says what was expected and names it."""
 

@@ -100,7 +100,7 @@ class Engine:
         self._closed_forms = load_closed_forms(bundle, self._threads_each, accelerator)
         # None where frames can do without, and none has asked for them: they take more memory than all else.
         self._whole: list[Network] | None = None
-        if len(self._closed_forms) < count:
+        if not bundle.in_closed_form:
             self._whole = load_networks(bundle, self._threads_each, accelerator)
         shape = (len(bundle.classes), bundle.height, bundle.width)
         self._noise = HeadNoise(shape) if self._closed_forms else None
@@ -131,10 +131,16 @@ class Engine:
             self.bundle.verify()
             self._whole = load_networks(self.bundle, self._threads_each, self._accelerator, progress)
 
-    def release_whole_passes(self) -> None:
-        """Give back the memory of whole networks where frames can do without; they are loaded again when needed."""
-        if len(self._closed_forms) == len(self.bundle.networks):
-            self._whole, self._used = None, []
+    def release_whole_passes(self) -> bool:
+        """Give back the memory of whole networks where frames can do without; they are loaded again when needed.
+
+        Returns:
+            Whether there was something to give back.
+        """
+        if self._whole is None or not self.bundle.in_closed_form:
+            return False
+        self._whole, self._used = None, []
+        return True
 
     @property
     def _networks(self) -> list[Network]:

@@ -13,6 +13,7 @@ Draws come in pairs of e and -e, which have the same distribution: what is linea
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,8 @@ def factorize(covariance: NDArray[np.float32]) -> NDArray[np.float32]:
     Returns:
         Of the same shape.
     """
-    classes = _count_classes(len(covariance))
+    # Of K (K + 1) / 2 entries.
+    classes = math.isqrt(2 * len(covariance))
     factor = np.zeros_like(covariance)
     for k in range(classes):
         for other in range(k + 1):
@@ -189,7 +191,3 @@ class HeadNoise:
 def _place(k: int, other: int) -> int:
     """Where the entry (k, other) of a lower triangle is stored."""
     return k * (k + 1) // 2 + other
-
-
-def _count_classes(entries: int) -> int:
-    return int((2 * entries + 0.25) ** 0.5)

@@ -162,8 +162,7 @@ class JobHandler:
         except Exception as error:
             return Failed(job.job, f"{type(error).__name__}: {error}")
         self._passes_digest = self._passes_digest or test.passes_digest
-        if job.engine != "passes":
-            self._engine.release_whole_passes()
+        if job.engine != "passes" and self._engine.release_whole_passes():
             release_unused()
         if self._guard is None or test.digest != self._digest:
             return test
@@ -200,7 +199,7 @@ class JobHandler:
 
     def _gives_known_answer(self) -> bool:
         try:
-            test = process_self_test(self._engine, 0, self._progress, self._engine.whole_passes_loaded)
+            test = run_self_test(self._engine, self._progress, self._engine.whole_passes_loaded)
         except Exception:
             return False
         return test.digest == self._digest and test.passes_digest in ("", self._passes_digest)

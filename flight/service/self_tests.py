@@ -97,8 +97,9 @@ class SelfTests:
         if answer.passes_digest and verdicts[answer.digest] != "failed":
             # Whole passes are loaded for their test, from files that are verified then, whatever the worker's age.
             verdicts[answer.passes_digest] = self._compare_digest(f"{key}, whole passes", answer.passes_digest, True)
-        in_closed_form = all(network.closed_form is not None for network in bundle.networks)
-        self._passes_ready = not in_closed_form or (bool(answer.passes_digest) and self._engine_tested == "passes")
+        self._passes_ready = not bundle.in_closed_form or (
+            bool(answer.passes_digest) and self._engine_tested == "passes"
+        )
         self.passed = "failed" not in verdicts.values()
         if not self.passed:
             self._counters.count("self_tests_failed")

@@ -43,10 +43,8 @@ def main(arguments: list[str]) -> int:
     Returns:
         The exit code.
     """
-    endpoint, bundle_path, threads = arguments[0], Path(arguments[1]), int(arguments[2])
-    sha256, check_share = arguments[3], float(arguments[4])
+    endpoint, folder, threads, sha256, check_share, accelerator, engine_choice, test = arguments
     limit_allocator()
-    accelerator = None if arguments[5] == "none" else arguments[5]
     # Ctrl-C and systemd's stop reach every process; the service alone ends the worker. What it ignores itself its
     # worker ignores, too: that is inherited.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
@@ -69,12 +67,13 @@ def main(arguments: list[str]) -> int:
             from flight.inference.engine import Engine
             from flight.service.bundle_store import load_this_bundle
             from flight.service.job_handler import JobHandler
-        engine = Engine(load_this_bundle(bundle_path, sha256), threads, accelerator)
-        return JobHandler(engine, check_share, progress)
+        bundle = load_this_bundle(Path(folder), sha256)
+        engine = Engine(bundle, int(threads), None if accelerator == "none" else accelerator)
+        return JobHandler(engine, float(check_share), progress)
 
     try:
         handler = make_handler()
-        ready = handler.start(arguments[6], arguments[7] == "full")
+        ready = handler.start(engine_choice, test == "full")
     except Exception as error:
         known = isinstance(error, BundleError | LibraryError)
         message = str(error) if known else describe_failure(error)

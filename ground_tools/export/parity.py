@@ -71,7 +71,7 @@ def flying_engines(bundle: Bundle, passes: int) -> dict[str, tuple[Bundle, Setti
     """
     settings = replace(default_settings(bundle), passes=passes)
     engines = {PASSES: (bundle, replace(settings, engine="passes"))}
-    if all(network.closed_form is not None for network in bundle.networks):
+    if bundle.in_closed_form:
         engines[CLOSED_FORM] = (bundle, replace(settings, engine="auto"))
     return engines
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from flight.client import Commander, FrameSender, Subscriber, TelemetryListener
+from flight.endpoints import reachable
 
 SOCKETS = ("frames", "products", "telemetry", "commands")
 
@@ -83,8 +84,7 @@ def running_service(
         text=True,
         env={**os.environ, **(environment or {})},
     )
-    # What is bound to every address is reached at one.
-    reached = {name: endpoint.replace("0.0.0.0", "127.0.0.1") for name, endpoint in endpoints.items()}
+    reached = {name: reachable(endpoint) for name, endpoint in endpoints.items()}
     service = RunningService(process, reached, keys or {})
     try:
         service.wait_for(lambda status: status["state"] == ready)
