@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flight.bundle import NetworkFile, write_sums
+from flight.bundle import NetworkFile
 from flight.closed_form_files import DropoutMask
 from ground_tools.export.closed_form import build_closed_form
 from ground_tools.export.tflite_graph import GraphWriter, Quantization
@@ -66,8 +66,7 @@ def write_closed_form_bundle(folder: Path) -> Path:
             for mask in network.dropout_masks
         ]
         closed_form = {part.removeprefix("_"): where for part, where in stated.items()}
-        entry["closed_form"] = {**closed_form, "dropout_masks": list(parts.masks)}
+        entry["closed_form"] = {**closed_form, "dropout_masks": [mask.input for mask in parts.dropout_masks]}
     manifest["self_test"]["minimum_agreement"] = 0.9
     record_self_test(folder, manifest)
-    write_sums(folder)
     return folder

@@ -11,7 +11,7 @@ import numpy as np
 from flight.bundle import Bundle
 from ground_tools.benchmark.comparison import Task
 from ground_tools.benchmark.sizes import resize_bundle
-from ground_tools.benchmark.workload import FlightEngine
+from ground_tools.benchmark.workload import FlightEngine, in_milliseconds
 from ground_tools.foundation.progress import progress
 
 _SEED = 77
@@ -45,7 +45,7 @@ def by_passes(task: Task, numbers: dict[str, list[int]]) -> Curves:
                 answer = engine.answer(frame, _SEED + place, passes)
                 seconds.append(answer.seconds)
                 errors.append(reference.errors(answer).entropy)
-            cost = Cost(passes, _milliseconds(seconds), round(statistics.fmean(errors), 4))
+            cost = Cost(passes, in_milliseconds(seconds), round(statistics.fmean(errors), 4))
             found.setdefault(kind, []).append(cost)
         engine.close()
     return found
@@ -82,10 +82,6 @@ def _time(bundle: Bundle, kind: str, threads: int, frame: np.ndarray, passes: in
     engine = FlightEngine(bundle, kind, threads)
     try:
         engine.answer(frame, _SEED, passes if kind == "auto" else 1)
-        return _milliseconds([engine.answer(frame, _SEED + number, passes).seconds for number in range(repeats)])
+        return in_milliseconds([engine.answer(frame, _SEED + number, passes).seconds for number in range(repeats)])
     finally:
         engine.close()
-
-
-def _milliseconds(seconds: list[float]) -> float:
-    return round(1e3 * statistics.median(seconds), 1)

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from flight.bundle import Bundle
+from flight.closed_form_files import CLOSED_FORM_PARTS
 from flight.inference.interpreter import make_interpreter
-from ground_tools.export.tflite_graph import GraphWriter, Operators, Quantization, SourceGraph
+from ground_tools.export.graph_work import measure_work, runs_of
+from ground_tools.export.tflite_graph import GraphWriter, Quantization, SourceGraph
 
 # (rows and columns, channels in, channels out, side of the kernel): what convolutions are fast with.
 _SHAPES = ((64, 512, 512, 1), (32, 256, 256, 3), (64, 128, 256, 3))
 _REPEATS = 12
-# Of operators with kernels, the input that the products are counted by: its own, or the output's.
-_COUNTED = {Operators.CONV_2D: None, Operators.DEPTHWISE_CONV_2D: None, Operators.TRANSPOSE_CONV: 2}
 
 
 @dataclass(frozen=True)
@@ -40,32 +40,18 @@ def measure_floor(bundle: Bundle, passes: int, threads: int) -> Floor:
 
 def frame_products(bundle: Bundle, passes: int) -> dict[str, int]:
     """Products that the convolutions of a frame sum up, by engine."""
-    orientations = min(bundle.orientations, passes)
-    found = {"passes": passes * sum(count_products(network.content) for network in bundle.networks)}
-    parts = [network.closed_form for network in bundle.networks if network.closed_form is not None]
-    if len(parts) == len(bundle.networks):
+    runs = runs_of(passes, bundle.orientations)
+    found = {"passes": runs["whole"] * sum(_count_products(network.content) for network in bundle.networks)}
+    if bundle.in_closed_form:
+        parts = [network.closed_form for network in bundle.networks if network.closed_form is not None]
         found["closed_form"] = sum(
-            orientations * count_products(part.features)
-            + passes * count_products(part.passes)
-            + count_products(part.covariance)
-            for part in parts
+            runs[name] * _count_products(getattr(part, name)) for part in parts for name in CLOSED_FORM_PARTS
         )
     return found
 
 
-def count_products(content: bytes) -> int:
-    """Products that the convolutions of a .tflite file sum up in one run."""
-    source = SourceGraph(content)
-    total = 0
-    for operator in source.graph.operators:
-        code = source.code(operator)
-        if code not in _COUNTED:
-            continue
-        # A transposed convolution multiplies once for each pixel that it reads, others for each that they write.
-        place = _COUNTED[code]
-        counted = int(operator.outputs[0] if place is None else operator.inputs[place])
-        total += int(np.prod(source.shape(counted)[1:3])) * int(np.prod(source.shape(int(operator.inputs[1]))))
-    return total
+def _count_products(content: bytes) -> int:
+    return measure_work(SourceGraph(content)).macs
 
 
 def _products_per_second(shape: tuple[int, int, int, int], threads: int) -> float:
@@ -87,4 +73,4 @@ def _products_per_second(shape: tuple[int, int, int, int], threads: int) -> floa
         began = time.perf_counter()
         interpreter.invoke()
         seconds.append(time.perf_counter() - began)
-    return count_products(content) / min(seconds)
+    return _count_products(content) / min(seconds)

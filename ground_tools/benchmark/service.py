@@ -6,7 +6,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from flight.client import Commander, FrameSender, Subscriber
 from flight.endpoints import make_socket_folder
 from flight.inference.interpreter import make_interpreter
 from ground_tools.benchmark.service_cost import measure_cost
-from ground_tools.benchmark.workload import FlightEngine
+from ground_tools.benchmark.workload import FlightEngine, in_milliseconds
 from ground_tools.foundation.progress import progress
 
 _SOCKETS = ("frames", "products", "telemetry", "commands")
@@ -119,10 +119,10 @@ def measure_service(bundle_path: Path, frame: np.ndarray, passes: int, threads: 
         engine_overhead=round(
             statistics.median(one / other - 1.0 for one, other in zip(served, alone, strict=True)), 4
         ),
-        bare_ms=_milliseconds(bare),
-        whole_ms=_milliseconds(whole),
-        frame_ms=_milliseconds(served),
-        p50_ms=_milliseconds(sequence),
+        bare_ms=in_milliseconds(bare),
+        whole_ms=in_milliseconds(whole),
+        frame_ms=in_milliseconds(served),
+        p50_ms=in_milliseconds(sequence),
         p99_ms=round(1e3 * float(np.percentile(sequence, 99)), 1),
         frames=len(sequence),
         rss_mb=round(cost["rss_mb"], 1),
@@ -165,6 +165,16 @@ class _Service:
         with Commander(self.endpoints["commands"]) as commander:
             counters: dict[str, int] = commander.send("get_status")["counters"]
             return counters
+
+    def wait_for_answers(self) -> dict[str, int]:
+        """Wait until every frame that came is answered or superseded, or for too long; returns the counters."""
+        deadline = time.monotonic() + _FRAME_COUNT_TIMEOUT_S
+        while True:
+            found = self.counters()
+            gone = found["frames_processed"] + found["frames_superseded"]
+            if gone >= found["frames_received"] or time.monotonic() > deadline:
+                return found
+            time.sleep(0.1)
 
     def answer(self, frame: np.ndarray) -> float:
         """Seconds from frame sent to product received."""
@@ -231,7 +241,7 @@ def _fly_by(bundle: Path, passes: int, threads: int, rate_hz: float, count: int 
         done = subprocess.run(stream, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"hil stream: {(done.stderr.strip().splitlines() or ['failed'])[-1]}")
-        counters = _wait(service.counters, lambda found: _gone(found) >= found["frames_received"])
+        counters = service.wait_for_answers()
     total = counters["frames_received"]
     return counters["frames_processed"] / max(total, 1), total
 
@@ -243,20 +253,3 @@ def _largest_rate(bundle: Path, passes: int, threads: int, frame_s: float, count
         if _fly_by(bundle, passes, threads, rate, count)[0] == 1.0:
             return rate
     return None
-
-
-def _gone(counters: dict[str, int]) -> int:
-    return counters["frames_processed"] + counters["frames_superseded"]
-
-
-def _wait(ask: Callable[[], dict[str, int]], done: Callable[[dict[str, int]], bool]) -> dict[str, int]:
-    deadline = time.monotonic() + _FRAME_COUNT_TIMEOUT_S
-    while True:
-        found = ask()
-        if done(found) or time.monotonic() > deadline:
-            return found
-        time.sleep(0.1)
-
-
-def _milliseconds(seconds: list[float]) -> float:
-    return round(1e3 * statistics.median(seconds), 1)

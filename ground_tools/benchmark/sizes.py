@@ -9,7 +9,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from flight.bundle import Bundle, NetworkFile
-from flight.closed_form_files import ClosedFormFiles, DropoutMask
+from flight.closed_form_files import DropoutMask
 from ground_tools.export.closed_form import build_closed_form
 from ground_tools.export.tflite_graph import Operators, SourceGraph
 
@@ -29,10 +29,7 @@ def resize_bundle(bundle: Bundle, factor: float, images: np.ndarray) -> Bundle:
     for network in bundle.networks:
         resized = _resize_network(network, factor)
         if network.closed_form is not None:
-            parts = build_closed_form(resized, images)
-            masks = tuple(mask for mask in resized.dropout_masks if mask.input in parts.masks)
-            files = ClosedFormFiles(parts.features, parts.passes, parts.covariance, masks)
-            resized = replace(resized, closed_form=files)
+            resized = replace(resized, closed_form=build_closed_form(resized, images))
         networks.append(resized)
     height, width = _scale(bundle.height, factor), _scale(bundle.width, factor)
     return replace(bundle, height=height, width=width, networks=tuple(networks))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -169,3 +170,8 @@ def read_frames(bundle: Bundle, folder: Path, count: int) -> list[np.ndarray]:
         view = center(image.pixels, image.bit_depth, bundle.height, bundle.width, bundle.channels, locate=True).view
         frames.append(np.rint(255.0 * view).astype(np.uint8))
     return frames
+
+
+def in_milliseconds(seconds: list[float]) -> float:
+    """The median of times, ms."""
+    return round(1e3 * statistics.median(seconds), 1)

@@ -79,7 +79,11 @@ def run(arguments: argparse.Namespace) -> int:
         parity = read_parity(bundle, twin)
     else:
         with tempfile.TemporaryDirectory(prefix="rubblemap_edgetpu_") as scratch:
-            frames = None if arguments.dataset is None else _validation_frames(arguments.dataset, arguments.images)
+            frames = None
+            if arguments.dataset is not None:
+                from ground_tools.export.bundle_sets import validation_frames
+
+                frames = validation_frames([arguments.dataset], arguments.images)
             twin, parity = write_edgetpu_bundle(arguments.bundle, Path(scratch) / bundle.name, frames)
     files = measure_files(bundle, twin, vela)
     figures = AcceleratorFigures(
@@ -96,10 +100,3 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.write is not None:
         write_figures(figures, arguments.write)
     return 0
-
-
-def _validation_frames(dataset: Path, images: int) -> Any:
-    from ground_tools.export.bundle_sets import read_set
-
-    bundle_set = read_set(dataset, images)
-    return bundle_set.frames(bundle_set.validation)

@@ -137,13 +137,9 @@ def _rewrite(source: Path, arguments: argparse.Namespace) -> None:
 
     frames = None
     if arguments.dataset:
-        import numpy as np
+        from ground_tools.export.bundle_sets import validation_frames
 
-        from ground_tools.export.bundle_sets import read_set, take_evenly
-
-        each = max((arguments.images or _COMPARED) // len(arguments.dataset), 1)
-        sets = [read_set(dataset, each) for dataset in arguments.dataset]
-        frames = np.concatenate([each_set.frames(take_evenly(each_set.validation, each)) for each_set in sets])
+        frames = validation_frames(arguments.dataset, max((arguments.images or _COMPARED) // len(arguments.dataset), 1))
     _, parity = write_edgetpu_bundle(source, arguments.out, frames, arguments.compiler)
     for name, each in parity.items():
         print(

@@ -68,9 +68,13 @@ def run(arguments: argparse.Namespace) -> int:
         parity_table,
         write_parity,
     )
+    from ground_tools.pages.sections import check_section
     from ground_tools.pages.text import text_table
     from ground_tools.training.records import set_name
 
+    section = "cheaper" if arguments.variants else "parity"
+    if arguments.write is not None:
+        check_section(arguments.write / "posterior.md", section)
     bundle = load_bundle(arguments.bundle)
     passes = arguments.passes or bundle.passes
     engines = _variants(arguments, bundle, passes) if arguments.variants else flying_engines(bundle, passes)
@@ -94,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
     for miss in misses:
         print(miss)
     if arguments.write is not None:
-        write_parity(arguments.write, "cheaper" if arguments.variants else "parity", bundle, results, misses)
+        write_parity(arguments.write, section, bundle, results, misses)
     return 1 if misses else 0
 
 

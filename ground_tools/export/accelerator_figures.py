@@ -10,9 +10,10 @@ from typing import Annotated
 from msgspec import Meta
 
 from flight.bundle import Bundle
+from flight.closed_form_files import CLOSED_FORM_PARTS
 from ground_tools.export.edgetpu_bundle import RewritingParity
 from ground_tools.export.edgetpu_rules import check_graph
-from ground_tools.export.graph_work import Work, is_constant, measure_work, tensor_bytes
+from ground_tools.export.graph_work import Work, is_constant, measure_work, runs_of, tensor_bytes
 from ground_tools.export.tflite_graph import SourceGraph
 from ground_tools.export.vela import CONFIGURATIONS, VelaEstimate, estimate
 from ground_tools.foundation.descriptions import read_structure
@@ -151,7 +152,7 @@ def frame_figures(files: list[FileFigures], passes: int, orientations: int) -> d
         orientations: of the image, which the passes take in turn.
     """
     speeds = read_speeds()
-    runs_of = {"features": min(orientations, passes), "passes": passes, "covariance": 1, "whole": passes}
+    in_a_frame = runs_of(passes, orientations)
     frames = {}
     for engine in ENGINES:
         used = [each for each in files if (each.part == "whole") == (engine == "passes")]
@@ -160,7 +161,7 @@ def frame_figures(files: list[FileFigures], passes: int, orientations: int) -> d
         work, link, runs = Work(), 0, dict.fromkeys((each.part for each in used), 0)
         mapped_macs, vela_ms = 0, dict.fromkeys(used[0].vela, 0.0)
         for each in used:
-            count = runs_of[each.part]
+            count = in_a_frame[each.part]
             runs[each.part] += count
             work += each.work.times(count)
             link += each.link_bytes * count
@@ -185,7 +186,7 @@ def _contents(bundle: Bundle) -> Iterator[tuple[str, str, bytes]]:
     for network in bundle.networks:
         yield network.name, "whole", network.content
         if network.closed_form is not None:
-            for part in ("features", "passes", "covariance"):
+            for part in CLOSED_FORM_PARTS:
                 yield network.name, part, getattr(network.closed_form, part)
 
 

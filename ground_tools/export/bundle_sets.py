@@ -65,6 +65,12 @@ def read_set(path: Path, images: int | None) -> BundleSet:
     )
 
 
+def validation_frames(datasets: list[Path], images: int) -> np.ndarray:
+    """(N, H, W) uint8, so many images of each set's validation split as a camera gives them."""
+    sets = [read_set(dataset, images) for dataset in datasets]
+    return np.concatenate([each.frames(each.validation) for each in sets])
+
+
 def publishable_image(path: Path) -> np.ndarray | None:
     """The first test image of a set as a camera gives it, (H, W) uint8; None where its images may not be passed on."""
     description = read_description(path)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from flight.bundle import NetworkFile
+from flight.closed_form_files import ClosedFormFiles
 from flight.inference.interpreter import make_interpreter, name_tensors
 from flight.inference.masks import Masks
 from flight.inference.network import describe_mask
@@ -32,16 +33,6 @@ _RANGES_IMAGES = 32
 # Beyond what the images showed, nat.
 _RANGE_MARGIN = 2.0
 COVARIANCE_STRIDE = 2
-
-
-@dataclass(frozen=True)
-class ClosedFormFiles:
-    """Bytes of the .tflite files. masks: names of the masks that the passes take."""
-
-    features: bytes
-    passes: bytes
-    covariance: bytes
-    masks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -177,7 +168,7 @@ def build_closed_form(
         _features_file(parts, file.image_input),
         _passes_file(parts, low - _RANGE_MARGIN, high + _RANGE_MARGIN, score_step),
         _covariance_file(parts, stride),
-        tuple(parts.masks),
+        tuple(mask for mask in file.dropout_masks if mask.input in parts.masks),
     )
 
 

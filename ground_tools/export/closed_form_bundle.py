@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from flight.bundle import Bundle, NetworkFile, load_bundle, write_sums
-from ground_tools.export.bundle_folder import put_in_place, record_self_test, write_manifest
+from ground_tools.export.bundle_folder import put_in_place, record_self_test
 from ground_tools.export.card import card
 from ground_tools.export.closed_form import build_closed_form
 
@@ -40,7 +40,7 @@ def write_closed_form(network: NetworkFile, images: np.ndarray, folder: Path) ->
         name = f"{network.name}_{part}.tflite"
         (folder / name).write_bytes(content)
         entry[part] = {"file": name, "sha256": hashlib.sha256(content).hexdigest()}
-    return {**entry, "dropout_masks": list(parts.masks)}
+    return {**entry, "dropout_masks": [mask.input for mask in parts.dropout_masks]}
 
 
 def add_closed_form(source: Path, images: np.ndarray, out: Path, version: str) -> Bundle:
@@ -67,7 +67,6 @@ def add_closed_form(source: Path, images: np.ndarray, out: Path, version: str) -
         for entry, closed_form in zip(manifest["networks"], found, strict=True):
             if closed_form is not None:
                 entry["closed_form"] = closed_form
-        write_manifest(folder, manifest)
         record_self_test(folder, manifest)
         if (folder / "card.md").is_file():
             (folder / "card.md").write_text(card(manifest), encoding="utf-8")

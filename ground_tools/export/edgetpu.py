@@ -132,7 +132,7 @@ def _order(content: bytes) -> bytes:
     source = SourceGraph(content)
     operators = source.graph.operators
     # Each judged by itself: as if none stood before it.
-    alone = [verdict.maps or verdict.only_behind for verdict in check_graph(content)]
+    alone = [not verdict.reason for verdict in check_graph(content)]
     late: set[int] = set()
     first, rest = [], []
     for operator, maps in zip(operators, alone, strict=True):

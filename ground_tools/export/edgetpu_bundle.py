@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from flight.bundle import Bundle, load_bundle
+from flight.closed_form_files import CLOSED_FORM_PARTS
 from flight.inference.engine import Engine
 from flight.inference.interpreter import is_compiled
 from flight.inference.self_test import decode_test_image
@@ -30,7 +31,6 @@ from ground_tools.export.edgetpu import rewrite_for_edgetpu
 from ground_tools.foundation.json_records import from_plain, to_plain
 from ground_tools.foundation.progress import progress
 
-_PARTS = ("features", "passes", "covariance")
 _COMPILE_S = 1800
 _CARD = """
 
@@ -166,7 +166,7 @@ def _file_entries(manifest: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for network in manifest["networks"]:
         yield network
         if "closed_form" in network:
-            yield from (network["closed_form"][part] for part in _PARTS)
+            yield from (network["closed_form"][part] for part in CLOSED_FORM_PARTS)
 
 
 def _replace(folder: Path, entry: dict[str, Any], change: Callable[[bytes], bytes]) -> None:
@@ -184,7 +184,7 @@ def _compile(folder: Path, manifest: dict[str, Any], compiler: str) -> None:
     """
     needed, spare = [], []
     for network in manifest["networks"]:
-        parts = [network["closed_form"][part] for part in _PARTS] if "closed_form" in network else []
+        parts = [network["closed_form"][part] for part in CLOSED_FORM_PARTS] if "closed_form" in network else []
         needed += parts or [network]
         spare += [network] if parts else []
     _run_compiler(compiler, folder, needed)

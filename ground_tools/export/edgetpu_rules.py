@@ -90,11 +90,6 @@ class Verdict:
         """Whether it runs on the Edge TPU."""
         return not (self.reason or self.behind)
 
-    @property
-    def only_behind(self) -> bool:
-        """Whether it stays on the CPU for no other reason than what is before it."""
-        return bool(self.behind) and not self.reason
-
     def __str__(self) -> str:
         if self.maps:
             return f"maps{self.note and f' (the compiler decides: {self.note})'}"

@@ -75,6 +75,16 @@ def measure_work(source: SourceGraph, operators: list[Any] | None = None) -> Wor
     return total
 
 
+def runs_of(passes: int, orientations: int) -> dict[str, int]:
+    """How often each part of a network runs for a frame: "whole", and those of the closed form.
+
+    Args:
+        passes: P.
+        orientations: of the image, which the passes take in turn.
+    """
+    return {"whole": passes, "features": min(orientations, passes), "passes": passes, "covariance": 1}
+
+
 def is_constant(source: SourceGraph, tensor: int) -> bool:
     """Whether a tensor's values stand in the file."""
     data = source.model.buffers[source.graph.tensors[tensor].buffer].data

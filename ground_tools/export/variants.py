@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 
 from flight.bundle import Bundle, NetworkFile
-from flight.closed_form_files import ClosedFormFiles
 from flight.settings import Settings, default_settings
 from ground_tools.export.closed_form import COVARIANCE_STRIDE, SCORE_STEP, build_closed_form
 
@@ -42,6 +41,4 @@ def closed_form_variants(bundle: Bundle, images: np.ndarray, passes: int) -> dic
 
 
 def _made_anew(network: NetworkFile, images: np.ndarray, stride: int, step: float) -> NetworkFile:
-    made = build_closed_form(network, images, stride, step)
-    masks = tuple(mask for mask in network.dropout_masks if mask.input in made.masks)
-    return replace(network, closed_form=ClosedFormFiles(made.features, made.passes, made.covariance, masks))
+    return replace(network, closed_form=build_closed_form(network, images, stride, step))

@@ -15,12 +15,13 @@ from flight.inference.closed_form import load_closed_forms
 from flight.inference.network import load_networks
 from ground_tools.benchmark.child import EngineProcess
 from ground_tools.benchmark.engines import ENGINES, EngineKind
-from ground_tools.benchmark.floor import count_products, frame_products
+from ground_tools.benchmark.floor import frame_products
 from ground_tools.benchmark.peers.layers import read_layers
 from ground_tools.benchmark.peers.runners import float_runner, stored_runner
 from ground_tools.benchmark.sizes import resize_bundle
 from ground_tools.benchmark.workload import WholePasses, read_frames
-from ground_tools.export.tflite_graph import GraphWriter, Quantization
+from ground_tools.export.graph_work import measure_work
+from ground_tools.export.tflite_graph import GraphWriter, Quantization, SourceGraph
 from tests.tiny_networks import HEIGHT, WIDTH
 
 WITH_TENSORFLOW = ("keras_loop", "tflite_naive")
@@ -110,7 +111,7 @@ def test_products_are_counted_by_hand(closed_form_bundle: Path) -> None:
     bundle = load_bundle(closed_form_bundle)
     widths = (3, 6, 24, 40, 4)
     by_hand = sum(9 * before * after * HEIGHT * WIDTH for before, after in pairwise(widths))
-    assert count_products(bundle.networks[0].content) == by_hand
+    assert measure_work(SourceGraph(bundle.networks[0].content)).macs == by_hand
     work = frame_products(bundle, 10)
     assert work["passes"] == 10 * 2 * by_hand
     assert 0 < work["closed_form"] < work["passes"]

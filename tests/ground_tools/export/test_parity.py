@@ -144,6 +144,6 @@ def test_a_bundle_gets_the_closed_form(closed_form_bundle: Path, tiny_bundle: Pa
 
 
 def test_variants_of_a_bundle_without_the_closed_form_are_refused(tiny_bundle: Path) -> None:
-    arguments = SimpleNamespace(bundle=tiny_bundle, passes=None, variants=True)
+    arguments = SimpleNamespace(bundle=tiny_bundle, passes=None, variants=True, write=None)
     with pytest.raises(ValueError, match="expected closed-form heads, got none of First, Second"):
         parity_command.run(arguments)  # type: ignore[arg-type]
