@@ -25,6 +25,7 @@ from hil.board.progress import Progress
 CACHE_MODE = "writeback"
 _START_ATTEMPTS = 3
 _POWER_OFF_S = 120.0
+_KILL_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -224,7 +225,8 @@ class Machine:
         if not self.is_on():
             raise BoardError(f"{self.board.state}: the board is off")
         os.kill(int(self.facts()["pid"]), signal.SIGKILL)
-        self._await_off(30.0)
+        if not self._await_off(_KILL_S):
+            raise BoardError(f"QEMU: expected to end within {_KILL_S:.0f} s, and it did not")
 
     def power_off(self) -> bool:
         """Shut the system down, and end the machine; returns whether it shut down by itself.
@@ -236,17 +238,16 @@ class Machine:
             raise BoardError(f"{self.board.state}: the board is off")
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.ssh(["sudo", "systemctl", "poweroff"], timeout_s=30.0)
-            if self._await_off(_POWER_OFF_S, fail=False):
+            if self._await_off(_POWER_OFF_S):
                 return True
         self.cut_power()
         return False
 
-    def _await_off(self, timeout_s: float, fail: bool = True) -> bool:
+    def _await_off(self, timeout_s: float) -> bool:
+        """Wait until it is off; returns whether it is."""
         deadline = time.monotonic() + timeout_s
         while self.is_on():
             if time.monotonic() > deadline:
-                if fail:
-                    raise BoardError(f"QEMU: expected to end within {timeout_s:.0f} s, and it did not")
                 return False
             time.sleep(0.1)
         if self._process is not None:

@@ -254,7 +254,7 @@ def test_wheels_are_chosen_for_the_boards_processor_python_and_c_library() -> No
     assert "--only-binary=:all:" in options
 
 
-def test_a_slow_board_gets_the_time_that_it_needs(board: FakeBoard, bundle: Path) -> None:
+def test_a_slow_board_gets_the_time_that_it_needs() -> None:
     assert start_timeout_s(3.0) == 60.0
     assert start_timeout_s(40.0) == 80.0
     assert start_timeout_s(1e6) == 600.0
