@@ -64,6 +64,11 @@ class RecordWriter:
         """How many changes wait to be written."""
         return len(self._changes)
 
+    @property
+    def settled(self) -> bool:
+        """Whether all that was noted is written, or was reported as not written."""
+        return not self._dirty and self._writing is None and not self._changes
+
     def note(self, **values: Any) -> None:
         """Record what has happened already: a storage that fails cannot undo it, and is reported as an event."""
         record = replace(self.record, **values)

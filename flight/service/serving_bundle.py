@@ -129,6 +129,7 @@ class ServingBundle:
         self._events = state.events
         self._counters = counters
         self._probation_left = PROBATION_FRAMES if found.on_probation else 0
+        self._confirmed: Bundle | None = None
         self._rewriting: Generator[None, None, bool] | None = None
         self.bundle = found.serving
         self.folder = found.serving.path
@@ -184,7 +185,7 @@ class ServingBundle:
         self._probation_left -= 1
         if self._probation_left == 0:
             self._records.note(probation=False)
-            self._events.send("bundle_confirmed", name=self.bundle.name, version=self.bundle.version)
+            self._confirmed = self.bundle
 
     def fall_back(self, why: str) -> None:
         """Serve the bundle before this one, which failed on probation. why: for the event."""
@@ -219,7 +220,11 @@ class ServingBundle:
             self._rewriting = self.rewrite_files()
 
     def advance(self) -> None:
-        """Resume the writing of files that is under way."""
+        """Resume the writing of files that is under way, and say what has been recorded since."""
+        # Who reads that a bundle is confirmed may cut the power: the record must hold it by then.
+        if self._confirmed is not None and self._records.settled:
+            confirmed, self._confirmed = self._confirmed, None
+            self._events.send("bundle_confirmed", name=confirmed.name, version=confirmed.version)
         if self._rewriting is not None and next(self._rewriting, self) is self:
             self._rewriting = None
 
