@@ -108,13 +108,16 @@ def _base_shape(recipe: BodyRecipe, shapes: Path | None, digests: dict[str, str]
     return procedural_shape(recipe.procedural.kind, recipe.procedural.axes_km, recipe.seed)
 
 
-def enhance(parts: BodyParts) -> EnhancedBody:
-    """Roughen the base shape, lay craters on it and scatter boulders; all from the recipe's seed."""
+def enhance(parts: BodyParts, faces: int = _FULL_FACES) -> EnhancedBody:
+    """Roughen the base shape, lay craters on it and scatter boulders; all from the recipe's seed.
+
+    faces: of the ground, at least.
+    """
     recipe, base = parts.recipe, parts.base
     streams = np.random.SeedSequence(recipe.seed).spawn(3)
     radius = mean_radius(base)
     extent = largest_extent(base)
-    fine = refine(base, _FULL_FACES)
+    fine = refine(base, faces)
 
     place = np.random.default_rng(streams[0])
     low, high = CRATER_RADII

@@ -10,15 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ground_tools.datasets.store import (
+    AIM,
     INDEX_FILE,
-    INDEX_SCHEMA,
     PIXEL_COLUMNS,
-    SAMPLE_SCHEMA,
     SPLITS,
     digest,
     read_description,
     read_index,
     sample_digest,
+    sample_schema,
     shard_paths,
     webp_array,
 )
@@ -39,17 +39,19 @@ def verify(path: Path) -> list[str]:
         index = read_index(path)
     except (OSError, pa.ArrowInvalid) as error:
         return [f"{path / INDEX_FILE}: not readable ({error})"]
-    if index.schema.names != [n for n in INDEX_SCHEMA.names if path.is_dir() or n not in ("shard", "row")]:
-        return [f"{path}: index: expected columns {', '.join(INDEX_SCHEMA.names)}, got {', '.join(index.schema.names)}"]
+    schema = sample_schema(description)
+    columns = [name for name in schema.names if name not in PIXEL_COLUMNS]
+    expected = [*columns, *(("shard", "row") if path.is_dir() else ())]
+    if index.schema.names != expected:
+        return [f"{path}: index: expected columns {', '.join(expected)}, got {', '.join(index.schema.names)}"]
     if digest(path) != description["sha256"]:
         problems.append(f"{path}: the index's samples give another sha256 than dataset.json tells")
     if len(index) != description["samples"]:
         problems.append(f"{path}: expected {description['samples']} samples, the index has {len(index)}")
     problems += _missing(path, description, index)
-    columns = [name for name in SAMPLE_SCHEMA.names if name not in PIXEL_COLUMNS]
     indexed = {_key(row): row for row in index.select(columns).to_pylist()}
     with progress(total=len(index), unit="sample", label=path.name, keep=False) as bar:
-        for place, table in _tables(path, problems):
+        for place, table in _tables(path, schema, problems):
             for number, row in enumerate(table.to_pylist()):
                 where = f"{place}, row {number}"
                 problems += [f"{where}: {what}" for what in _wrong_with(row, len(description["classes"]))]
@@ -92,7 +94,7 @@ def _missing(path: Path, description: dict[str, Any], index: pa.Table) -> list[s
     return problems
 
 
-def _tables(path: Path, problems: list[str]) -> Any:
+def _tables(path: Path, schema: pa.Schema, problems: list[str]) -> Any:
     """The tables of a set with the names of their places; one that cannot be read is a problem."""
     if path.is_file():
         file = pq.ParquetFile(path, page_checksum_verification=True)
@@ -108,8 +110,8 @@ def _tables(path: Path, problems: list[str]) -> Any:
         except (OSError, pa.ArrowInvalid) as error:
             problems.append(f"{place}: not readable ({error})")
             continue
-        if table.schema.names != SAMPLE_SCHEMA.names:
-            problems.append(f"{place}: expected columns {', '.join(SAMPLE_SCHEMA.names)}")
+        if table.schema.names != schema.names:
+            problems.append(f"{place}: expected columns {', '.join(schema.names)}")
             continue
         yield place, table
 
@@ -141,7 +143,9 @@ def _wrong_with(row: dict[str, Any], classes: int) -> list[str]:
     if not np.isclose(np.linalg.norm(sun), 1.0, atol=1e-9):
         wrong.append(f"sun_direction: expected a unit vector, got length {np.linalg.norm(sun)}")
     else:
-        phase = float(np.degrees(np.arccos(np.clip(camera @ sun / distance, -1.0, 1.0))))
+        towards = camera - np.asarray(row.get(AIM.name, np.zeros(3)))
+        cosine = towards @ sun / np.linalg.norm(towards)
+        phase = float(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0))))
         if not np.isclose(phase, row["phase_angle_deg"], atol=1e-6):
             wrong.append(f"phase_angle_deg: expected {phase}, got {row['phase_angle_deg']}")
     return wrong

@@ -14,14 +14,15 @@ import pyarrow.parquet as pq
 
 from ground_tools.datasets.noise import noise_seeded_by_image
 from ground_tools.datasets.store import (
+    AIM,
     DESCRIPTION_KEY,
-    SAMPLE_SCHEMA,
     chosen_rows,
     content_digest,
     png_bytes,
     read_batches,
     read_description,
     read_index,
+    sample_schema,
     webp_array,
 )
 from ground_tools.foundation.files import write_whole
@@ -45,7 +46,8 @@ def pack(path: Path, out: Path, splits: list[str] | None = None, bodies: list[st
     if splits is not None or bodies is not None:
         description = {**description, "selection": {"splits": splits, "bodies": bodies}, "samples": len(index)}
     description["sha256"] = content_digest(index)
-    schema = SAMPLE_SCHEMA.with_metadata({DESCRIPTION_KEY: json.dumps(description).encode()})
+    columns = sample_schema(description)
+    schema = columns.with_metadata({DESCRIPTION_KEY: json.dumps(description).encode()})
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
@@ -54,9 +56,9 @@ def pack(path: Path, out: Path, splits: list[str] | None = None, bodies: list[st
             progress(total=len(index), unit="sample", label=out.name) as bar,
         ):
             waiting: list[pa.Table] = []
-            for table in read_batches(path, SAMPLE_SCHEMA.names):
+            for table in read_batches(path, columns.names):
                 chosen = chosen_rows(table, splits, bodies)
-                waiting.append(chosen.cast(SAMPLE_SCHEMA).replace_schema_metadata(schema.metadata))
+                waiting.append(chosen.cast(columns).replace_schema_metadata(schema.metadata))
                 bar.update(len(chosen))
                 if sum(map(len, waiting)) >= _GROUP_SAMPLES:
                     writer.write_table(pa.concat_tables(waiting))
@@ -79,7 +81,8 @@ def export(path: Path, out: Path, noise: bool = False) -> int:
     recipe = read_description(path)["noise"]
     if noise and recipe is None:
         raise ValueError(f"dataset {path}: noise: its images are real and have their own; export it without --noise")
-    columns = ["camera_km", "sun_direction", "range_km", "range_d0", "phase_angle_deg", "time_s", "class_pixels"]
+    aim = [AIM.name] if AIM.name in index.column_names else []
+    columns = ["camera_km", *aim, "sun_direction", "range_km", "range_d0", "phase_angle_deg", "time_s", "class_pixels"]
     lines = []
     with progress(total=len(index), unit="sample", label=out.name) as bar:
         for table in read_batches(path, ["body", "split", "index", "image", "mask", *columns]):

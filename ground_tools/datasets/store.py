@@ -56,6 +56,9 @@ SAMPLE_SCHEMA = pa.schema(
         _field("ground", pa.binary(), "WebP: the same without the rocks"),
     ]
 )
+# Of sets from close by, one column more.
+AIM = _field("aim_km", pa.list_(pa.float64(), 3), "what the camera looks at, body-fixed frame, km")
+CLOSE_SCHEMA = SAMPLE_SCHEMA.insert(SAMPLE_SCHEMA.get_field_index("sun_direction"), AIM)
 INDEX_SCHEMA = pa.schema(
     [
         *(SAMPLE_SCHEMA.field(name) for name in SAMPLE_SCHEMA.names if name not in PIXEL_COLUMNS),
@@ -63,6 +66,12 @@ INDEX_SCHEMA = pa.schema(
         _field("row", pa.int32(), "row in that file"),
     ]
 )
+CLOSE_INDEX_SCHEMA = INDEX_SCHEMA.insert(INDEX_SCHEMA.get_field_index("sun_direction"), AIM)
+
+
+def sample_schema(description: dict[str, Any]) -> pa.Schema:
+    """The columns of a described set's samples."""
+    return CLOSE_SCHEMA if description.get("campaign", {}).get("close_range") else SAMPLE_SCHEMA
 
 
 @dataclass(frozen=True)
@@ -138,7 +147,8 @@ def sample_digest(image: np.ndarray, mask: np.ndarray, identifiers: np.ndarray, 
 
 def shard_bytes(rows: list[dict[str, Any]]) -> bytes:
     """One shard as the bytes of its file."""
-    return _parquet_bytes(pa.Table.from_pylist(rows, schema=SAMPLE_SCHEMA))
+    schema = CLOSE_SCHEMA if any(AIM.name in row for row in rows) else SAMPLE_SCHEMA
+    return _parquet_bytes(pa.Table.from_pylist(rows, schema=schema))
 
 
 def _parquet_bytes(table: pa.Table) -> bytes:
@@ -197,14 +207,16 @@ def shard_paths(folder: Path) -> list[Path]:
 
 def write_index(folder: Path) -> str:
     """Gather the index from the shards; returns the SHA-256 over all samples' digests, the identity of the content."""
-    columns = [name for name in INDEX_SCHEMA.names if name not in ("shard", "row")]
     tables = []
+    schema = INDEX_SCHEMA
     for path in shard_paths(folder):
-        table = pq.read_table(path, columns=columns)
+        names = [name for name in pq.read_schema(path).names if name not in PIXEL_COLUMNS]
+        schema = CLOSE_INDEX_SCHEMA if AIM.name in names else INDEX_SCHEMA
+        table = pq.read_table(path, columns=names)
         table = table.append_column(INDEX_SCHEMA.field("shard"), pa.array([path.name] * len(table)))
         table = table.append_column(INDEX_SCHEMA.field("row"), pa.array(range(len(table)), pa.int32()))
-        tables.append(table.cast(INDEX_SCHEMA))
-    index = pa.concat_tables(tables) if tables else INDEX_SCHEMA.empty_table()
+        tables.append(table.cast(schema))
+    index = pa.concat_tables(tables) if tables else schema.empty_table()
     write_whole(folder / INDEX_FILE, _parquet_bytes(index))
     return content_digest(index)
 
@@ -225,7 +237,7 @@ def read_index(path: Path) -> pa.Table:
     if "sha256" not in read_description(path):
         raise ValueError(f"dataset {path}: its rendering is not finished; give the render command again")
     if path.is_file():
-        names = [name for name in SAMPLE_SCHEMA.names if name not in PIXEL_COLUMNS]
+        names = [name for name in pq.read_schema(path).names if name not in PIXEL_COLUMNS]
         return _check_names(path, pq.read_table(path, columns=names))
     return _check_names(path, pq.read_table(path / INDEX_FILE))
 

@@ -12,6 +12,7 @@ from ground_tools.labels.classes import (
     CRATERS,
     GRAVEL_IDENTIFIER,
     SURFACE,
+    SURFACE_IDENTIFIER,
     TERMINATOR,
 )
 
@@ -20,6 +21,11 @@ from ground_tools.labels.classes import (
 MINIMUM_BOULDER_PIXELS = 5
 # A rock of fewer visible pixels is stored as gravel, without an identifier of its own.
 MINIMUM_ROCK_PIXELS = 3
+# From close by, a hollow of fewer visible pixels is part of the surface.
+MINIMUM_CRATER_PIXELS = 20
+# ... and one that the image's border cuts over more than so many times the root of its pixels: of a round crater, the
+# diameter when half of it is seen, D / sqrt(pi D^2 / 8).
+MOST_AT_BORDER = 1.6
 
 
 def merge_gravel(identifiers: np.ndarray) -> np.ndarray:
@@ -29,6 +35,34 @@ def merge_gravel(identifiers: np.ndarray) -> np.ndarray:
     """
     gravel = (identifiers >= BOULDER_IDENTIFIERS[0]) & (_pixels_of_own(identifiers) < MINIMUM_ROCK_PIXELS)
     return np.where(gravel, GRAVEL_IDENTIFIER, identifiers).astype(np.uint16)
+
+
+def drop_unseen_craters(identifiers: np.ndarray, ground: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both with craters as surface that nobody would see: of few pixels, or cut off by the image's border.
+
+    identifiers: (H, W) integers of the full model. ground: (H, W) of the ground alone, whose pixels count.
+    """
+    craters = (ground >= CRATER_IDENTIFIERS) & (ground < BOULDER_IDENTIFIERS[0])
+    few = craters & (_pixels_of_own(ground) < MINIMUM_CRATER_PIXELS)
+    pits = np.concatenate([np.unique(ground[few]), _cut_by_border(np.where(craters, ground, 0))])
+    whole = np.unique(ground[craters & ~np.isin(ground, pits)])
+    # A crater of which rocks hide every pixel of ground has none that count.
+    unseen = (identifiers >= CRATER_IDENTIFIERS) & (identifiers < BOULDER_IDENTIFIERS[0]) & ~np.isin(identifiers, whole)
+    return (
+        np.where(unseen, SURFACE_IDENTIFIER, identifiers),
+        np.where(np.isin(ground, pits), SURFACE_IDENTIFIER, ground),
+    )
+
+
+def _cut_by_border(craters: np.ndarray) -> np.ndarray:
+    """The craters that the image's border cuts so that less than half of them is seen."""
+    at_border = np.zeros(craters.shape, dtype=np.int64)
+    for side in (np.s_[0, :], np.s_[-1, :], np.s_[:, 0], np.s_[:, -1]):
+        at_border[side] += 1
+    numbers, which, pixels = np.unique(craters, return_inverse=True, return_counts=True)
+    cut = np.bincount(which.ravel(), weights=at_border.ravel())
+    found: np.ndarray = numbers[(cut > MOST_AT_BORDER * np.sqrt(pixels)) & (numbers > 0)]
+    return found
 
 
 def stack_masks(

@@ -15,6 +15,7 @@ from ground_tools.foundation.descriptions import find_file, read_structure
 from ground_tools.foundation.expectations import format_toml_value
 from ground_tools.foundation.names import PLAIN_NAME, is_plain_name
 from ground_tools.foundation.structures import FieldError, TomlTable
+from ground_tools.rendering.close_range import CloseRange
 from ground_tools.rendering.geometry import View, hyperbolic_flyby, random_view
 
 CAMPAIGNS = Path(__file__).with_name("campaigns")
@@ -48,7 +49,7 @@ class Flyby(TomlTable, frozen=True):
 
 
 class Campaign(TomlTable, frozen=True):
-    """What to render: random views of bodies, or a flyby of one."""
+    """What to render: random views of bodies, of the whole or from close by, or a flyby of one."""
 
     name: Annotated[str, Meta(min_length=1, description="name of the set")]
     seed: Annotated[int, Meta(ge=0, description="seed of the views")]
@@ -58,6 +59,7 @@ class Campaign(TomlTable, frozen=True):
         Meta(description="numbers of random views, by body; this or `flyby`"),
     ] = field(name="bodies", default=None)
     flyby: Flyby | None = None
+    close_range: CloseRange | None = None
 
     def __post_init__(self) -> None:
         for field_name, names in (("name", [self.name]), ("bodies", self.random_views or ())):
@@ -66,6 +68,8 @@ class Campaign(TomlTable, frozen=True):
                     raise FieldError(field_name, PLAIN_NAME, format_toml_value(name))
         if (self.random_views is None) == (self.flyby is None):
             raise FieldError("", "either bodies or flyby", "neither" if self.flyby is None else "both")
+        if self.close_range is not None and self.flyby is not None:
+            raise FieldError("close_range", "it with bodies", "it with flyby")
 
     @property
     def bodies(self) -> dict[str, Counts]:
@@ -135,7 +139,7 @@ def shard_views(campaign: Campaign, shard: Shard, body_seed: int, extent: float)
     """The views of a shard and, of flybys, their times.
 
     A random view comes from the seeds of campaign and body, its split and index alone: a set can grow, and any part of
-    it be rendered anywhere.
+    it be rendered anywhere. Views from close by depend on the ground: site_of.
     """
     indices = range(shard.first, shard.first + shard.count)
     if campaign.flyby is not None:
@@ -144,3 +148,10 @@ def shard_views(campaign: Campaign, shard: Shard, body_seed: int, extent: float)
         return [(views[index], float(times[index])) for index in indices]
     streams = ([campaign.seed, body_seed, SPLITS.index(shard.split), index] for index in indices)
     return [(random_view(extent, np.random.default_rng(np.random.SeedSequence(s))), None) for s in streams]
+
+
+def site_of(campaign: Campaign, shard: Shard, body_seed: int, index: int) -> tuple[list[int], int]:
+    """The seed of the site that a sample from close by shows, and which of the site's views it is."""
+    assert campaign.close_range is not None
+    site, number = divmod(index, campaign.close_range.views)
+    return [campaign.seed, body_seed, SPLITS.index(shard.split), site], number

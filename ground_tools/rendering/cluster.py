@@ -203,6 +203,7 @@ def _description(campaign: Campaign, parts: dict[str, BodyParts]) -> dict[str, A
             "samples": campaign.light_paths,
             "bodies": {body: list(counts) for body, counts in campaign.bodies.items()},
             "flyby": msgspec.structs.asdict(campaign.flyby) if campaign.flyby is not None else None,
+            **({"close_range": msgspec.to_builtins(campaign.close_range)} if campaign.close_range is not None else {}),
         },
         "bodies": {body: _body_record(body_parts) for body, body_parts in parts.items()},
     }
@@ -223,7 +224,8 @@ def _body_record(parts: BodyParts) -> dict[str, Any]:
 def _check_same_campaign(out: Path, description: dict[str, Any]) -> None:
     """Raise ValueError unless the set in `out` is a part of the described one, or all of it."""
     present = read_description(out)
-    same = all(present["campaign"][key] == description["campaign"][key] for key in ("seed", "samples", "flyby"))
+    keys = ("seed", "samples", "flyby", "close_range")
+    same = all(present["campaign"].get(key) == description["campaign"].get(key) for key in keys)
     counts = description["campaign"]["bodies"]
     for body, held in present["campaign"]["bodies"].items():
         same = same and present["bodies"][body] == description["bodies"].get(body)

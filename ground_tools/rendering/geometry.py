@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -14,12 +14,13 @@ SHELL = (0.4, 1.3)  # of D0
 class View:
     """One image's geometry, in the body-fixed frame, origin at the centre of mass.
 
-    camera: (3,) float64, kilometres; the camera looks at the origin, its image y axis as near to the body's
-    -z axis as can be (z is up in the image). sun: (3,) float64, unit vector towards the sun.
+    camera: (3,) float64, kilometres; its image y axis is as near to the body's -z axis as can be (z is up in the
+    image). sun: (3,) float64, unit vector towards the sun. aim: (3,) float64, kilometres, what the camera looks at.
     """
 
     camera: np.ndarray
     sun: np.ndarray
+    aim: np.ndarray = field(default_factory=lambda: np.zeros(3))
 
     @property
     def range_km(self) -> float:
@@ -27,7 +28,9 @@ class View:
 
     @property
     def phase_angle_deg(self) -> float:
-        cosine = float(self.camera @ self.sun) / self.range_km
+        """Sun - aim - camera, degrees."""
+        towards = self.camera - self.aim
+        cosine = float(towards @ self.sun) / float(np.linalg.norm(towards))
         return float(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0))))
 
 
@@ -37,7 +40,8 @@ def camera_axes(view: View) -> np.ndarray:
     A direction d of the body-fixed frame is camera_axes(view) @ d in the camera's. From above a pole, where z gives no
     direction in the image, the body's x axis points up instead.
     """
-    z = -view.camera / view.range_km
+    z = view.aim - view.camera
+    z /= np.linalg.norm(z)
     up = np.array([0.0, 0.0, 1.0]) if np.hypot(z[0], z[1]) > 1e-9 else np.array([1.0, 0.0, 0.0])
     x = np.cross(z, up)
     x /= np.linalg.norm(x)

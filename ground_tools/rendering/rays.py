@@ -18,28 +18,43 @@ from ground_tools.rendering.geometry import FIELD_OF_VIEW_DEG, View, camera_axes
 _LIFT = 2e-3
 
 
-class BodyRays:
-    """The meshes of one body, ready for rays; the work is done in units of the body's extent."""
+def full_model(body: EnhancedBody) -> Mesh:
+    """The ground of a body and its rocks as one mesh, in this order."""
+    return Mesh(
+        np.concatenate([body.ground.vertices, body.rocks.vertices]),
+        np.concatenate([body.ground.faces, body.rocks.faces + len(body.ground.vertices)]),
+    )
 
-    def __init__(self, body: EnhancedBody, size: int) -> None:
+
+def make_scene(mesh: Mesh, unit: float) -> rtcore_scene.EmbreeScene:
+    """A mesh ready for rays in units of so many kilometres."""
+    scene = rtcore_scene.EmbreeScene()
+    TriangleMesh(scene, (mesh.vertices / unit).astype(np.float32), mesh.faces.astype(np.int32))
+    return scene
+
+
+class BodyRays:
+    """The meshes of one body, ready for rays; the work is done in units of the body's extent.
+
+    scene: of the full model.
+    """
+
+    def __init__(self, body: EnhancedBody, size: int, like: BodyRays | None = None) -> None:
+        """Take the meshes. like: rays of a body of the same clean model, which is prepared once then."""
         self._unit = body.extent
         self._size = size
         self._ground_identifiers = body.ground_identifiers
         self._identifiers = np.concatenate([body.ground_identifiers, body.rock_identifiers])
-        everything = Mesh(
-            np.concatenate([body.ground.vertices, body.rocks.vertices]),
-            np.concatenate([body.ground.faces, body.rocks.faces + len(body.ground.vertices)]),
-        )
-        self._full = self._scene(everything)
-        self._ground = self._scene(body.ground)
-        self._clean = self._scene(body.clean)
+        self.scene = make_scene(full_model(body), self._unit)
+        self._ground = make_scene(body.ground, self._unit)
+        self._clean: rtcore_scene.EmbreeScene = like._clean if like is not None else make_scene(body.clean, self._unit)
         self._clean_faces = body.clean.faces
-        self._clean_normals = vertex_normals(body.clean)
+        self._clean_normals: np.ndarray = like._clean_normals if like is not None else vertex_normals(body.clean)
 
     def identifiers(self, view: View) -> tuple[np.ndarray, np.ndarray]:
         """What each pixel shows: (size, size) int32 of the full model, and of the ground alone, 0 off the body."""
         rays = self._rays(view)
-        return self._seen(self._full, self._identifiers, rays), self._seen(self._ground, self._ground_identifiers, rays)
+        return self._seen(self.scene, self._identifiers, rays), self._seen(self._ground, self._ground_identifiers, rays)
 
     def clean(self, view: View) -> tuple[np.ndarray, np.ndarray]:
         """The clean model under the sun: the cosine of incidence, 0 in the shadow, and where the body is.
@@ -62,11 +77,6 @@ class BodyRays:
         image[on_body] = np.where(shadowed, 0.0, cosine)
         shape = (self._size, self._size)
         return image.reshape(shape), on_body.reshape(shape)
-
-    def _scene(self, mesh: Mesh) -> rtcore_scene.EmbreeScene:
-        scene = rtcore_scene.EmbreeScene()
-        TriangleMesh(scene, (mesh.vertices / self._unit).astype(np.float32), mesh.faces.astype(np.int32))
-        return scene
 
     def _seen(
         self, scene: rtcore_scene.EmbreeScene, identifiers: np.ndarray, rays: tuple[np.ndarray, np.ndarray]

@@ -21,7 +21,7 @@ import numpy as np
 from ground_tools.bodies.enhanced_body import BodyParts, enhance
 from ground_tools.datasets.store import sample_digest, shard_bytes, webp_bytes
 from ground_tools.labels.classes import CLASS_NAMES
-from ground_tools.rendering.campaign import Campaign, Shard, shard_views
+from ground_tools.rendering.campaign import Campaign, Shard, shard_views, site_of
 from ground_tools.rendering.geometry import View, reference_range
 
 
@@ -51,22 +51,34 @@ def _render_shard(campaign: Campaign, parts: BodyParts, shard: Shard) -> Rendere
     studio = _open_studio(campaign, parts)
     ready = time.perf_counter()
     rows = []
-    for number, (view, time_s) in enumerate(shard_views(campaign, shard, parts.recipe.seed, studio.extent)):
-        index = shard.first + number
-        with quiet():
-            picture = studio.picture(view, index)
+    for index, view, time_s, picture in _pictures(campaign, parts, shard, studio):
         rows.append(_row(campaign, shard, index, view, time_s, studio.extent, picture))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024.0 if sys.platform != "darwin" else 1024.0**2)
     return RenderedShard(shard, shard_bytes(rows), time.perf_counter() - start, ready - start, peak)
 
 
+def _pictures(
+    campaign: Campaign, parts: BodyParts, shard: Shard, studio: Any
+) -> Iterator[tuple[int, View, float | None, Any]]:
+    """Index, view, time and picture of each sample of a shard."""
+    if campaign.close_range is not None:
+        for index in range(shard.first, shard.first + shard.count):
+            view, picture = studio.picture(*site_of(campaign, shard, parts.recipe.seed, index))
+            yield index, view, None, picture
+        return
+    for number, (view, time_s) in enumerate(shard_views(campaign, shard, parts.recipe.seed, studio.extent)):
+        with quiet():
+            picture = studio.picture(view, shard.first + number)
+        yield shard.first + number, view, time_s, picture
+
+
 def _open_studio(campaign: Campaign, parts: BodyParts) -> Any:
     """The studio of this body, from the shard before or anew."""
     global _studio
-    key = (parts.recipe, tuple(sorted(parts.sha256.items())), campaign.light_paths)
+    key = (parts.recipe, tuple(sorted(parts.sha256.items())), campaign.light_paths, campaign.close_range)
     if _studio is None or _studio[0] != key:
         with quiet():
-            from ground_tools.rendering.studio import Studio
+            from ground_tools.rendering.studio import CloseStudio, Studio
 
             if _studio is None:
                 # Blender tells of its own leaks when the process ends; what is registered last runs first.
@@ -74,7 +86,10 @@ def _open_studio(campaign: Campaign, parts: BodyParts) -> Any:
             else:
                 _studio[1].close()
                 _studio = None
-            _studio = (key, Studio(enhance(parts), campaign.light_paths))
+            if campaign.close_range is not None:
+                _studio = (key, CloseStudio(parts, campaign.close_range, campaign.light_paths))
+            else:
+                _studio = (key, Studio(enhance(parts), campaign.light_paths))
     return _studio[1]
 
 
@@ -88,6 +103,7 @@ def _row(
         "index": index,
         "seed": campaign.seed,
         "camera_km": view.camera.tolist(),
+        **({"aim_km": view.aim.tolist()} if campaign.close_range is not None else {}),
         "sun_direction": view.sun.tolist(),
         "range_km": view.range_km,
         "range_d0": view.range_km / reference_range(extent),

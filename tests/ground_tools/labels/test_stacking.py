@@ -15,7 +15,7 @@ from ground_tools.labels.classes import (
     SURFACE_IDENTIFIER,
     TERMINATOR,
 )
-from ground_tools.labels.stacking import merge_gravel, stack_masks
+from ground_tools.labels.stacking import drop_unseen_craters, merge_gravel, stack_masks
 
 
 def test_masks_are_stacked_by_priority_and_partition_the_image() -> None:
@@ -51,3 +51,28 @@ def test_masks_are_stacked_by_priority_and_partition_the_image() -> None:
     # The paper's rule: every rock is a boulder.
     every = stack_masks(identifiers, ground, no_night, minimum_boulder_pixels=1)
     assert ((every == BOULDERS) == (found >= BOULDER_IDENTIFIERS[0])).all()
+
+
+def test_from_close_by_a_crater_counts_that_half_or_more_is_seen_of() -> None:
+    rows, columns = np.indices((96, 96))
+
+    def shown(row: int, column: int, radius: float) -> bool:
+        ground = np.where(np.hypot(rows - row, columns - column) < radius, CRATER_IDENTIFIERS, SURFACE_IDENTIFIER)
+        identifiers, left = drop_unseen_craters(ground, ground)
+        assert np.array_equal(identifiers, left)
+        return bool((left == CRATER_IDENTIFIERS).any())
+
+    assert shown(48, 48, 20.0)
+    assert shown(48, 4, 20.0)
+    assert not shown(48, -8, 20.0)
+    # Inside of it, nobody sees that it is one.
+    assert not shown(48, 48, 200.0)
+    # A pit.
+    assert not shown(48, 48, 2.1)
+    # A rock hides its own pixels of the crater, and no more.
+    ground = np.where(np.hypot(rows - 48, columns - 48) < 20.0, CRATER_IDENTIFIERS, SURFACE_IDENTIFIER)
+    identifiers = ground.copy()
+    identifiers[40:50, 40:50] = BOULDER_IDENTIFIERS[0]
+    seen, below = drop_unseen_craters(identifiers, ground)
+    assert np.array_equal(seen, identifiers)
+    assert np.array_equal(below, ground)

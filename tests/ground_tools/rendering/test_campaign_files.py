@@ -30,7 +30,7 @@ closest = 1
 farthest = 2.5
 duration_s = 9
 """
-FIELDS, FLYBY_FIELDS = "name, seed, samples, bodies, flyby", "body, frames, closest, farthest, duration_s"
+FIELDS, FLYBY_FIELDS = "name, seed, samples, bodies, flyby, close_range", "body, frames, closest, farthest, duration_s"
 COUNT_ROWS = st.builds(Counts, st.integers(0, 2**62), st.integers(0, 2**62), st.integers(0, 2**62))
 COUNTS = "[train, validation, test], whole numbers >= 0"
 
