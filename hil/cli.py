@@ -1,4 +1,4 @@
-"""`hil`: segment, stream, watch, demo, metrics, board, deploy."""
+"""`hil`: segment, stream, watch, demo, metrics, record, play, board, deploy."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from flight.option_types import endpoint, existing_folder, existing_path, intege
 from flight.segment import SEGMENT_FILES, add_bit_depth, add_segment_options
 from hil.board.commands import add_board, run_board
 from hil.deploy.commands import add_deploy, run_deploy
+from hil.recording.commands import add_play, add_record, run_play, run_record
 
 if TYPE_CHECKING:
     from flight.client import SubscriberStatistics
@@ -25,6 +26,7 @@ _PROGRAM_EXAMPLES = {
     "hil watch": "receive maps as a consumer",
     "hil segment --bundle models/unet_h --out out/maps DIR": "without sockets",
     "hil metrics": "its telemetry for Prometheus",
+    "hil record flyby.mcap": "what the service publishes, as a file; `hil play` sends it again",
     "hil board up": "a virtual aarch64 board",
     "hil deploy pi@raspberrypi.local": "the service onto a board",
 }
@@ -76,6 +78,8 @@ def build_parser() -> CommandParser:
     _add_demo(commands)
     _add_segment(commands)
     _add_metrics(commands)
+    add_record(commands)
+    add_play(commands)
     add_board(commands)
     add_deploy(commands)
     return parser
@@ -318,6 +322,8 @@ def main(argv: list[str] | None = None) -> int:
         "demo": _demo,
         "segment": _segment,
         "metrics": _metrics,
+        "record": run_record,
+        "play": run_play,
         "board": run_board,
         "deploy": run_deploy,
     }
