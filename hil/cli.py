@@ -1,4 +1,4 @@
-"""`hil`: segment, stream, watch, demo, metrics, record, play, console, board, deploy."""
+"""`hil`: segment, stream, watch, demo, metrics, record, play, console, view, board, deploy."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from hil.board.commands import add_board, run_board
 from hil.console.commands import add_console, run_console
 from hil.deploy.commands import add_deploy, run_deploy
 from hil.recording.commands import add_play, add_record, run_play, run_record
+from hil.view.commands import add_view, run_view
 
 if TYPE_CHECKING:
     from flight.client import SubscriberStatistics
@@ -29,6 +30,7 @@ _PROGRAM_EXAMPLES = {
     "hil metrics": "its telemetry for Prometheus",
     "hil record flyby.mcap": "what the service publishes, as a file; `hil play` sends it again",
     "hil console": "a web page for operators",
+    "hil view": "frames and maps in Rerun's viewer",
     "hil board up": "a virtual aarch64 board",
     "hil deploy pi@raspberrypi.local": "the service onto a board",
 }
@@ -83,6 +85,7 @@ def build_parser() -> CommandParser:
     add_record(commands)
     add_play(commands)
     add_console(commands)
+    add_view(commands)
     add_board(commands)
     add_deploy(commands)
     return parser
@@ -328,6 +331,7 @@ def main(argv: list[str] | None = None) -> int:
         "record": run_record,
         "play": run_play,
         "console": run_console,
+        "view": run_view,
         "board": run_board,
         "deploy": run_deploy,
     }
