@@ -33,6 +33,8 @@ ADDRESS = "127.0.0.1"
 STALE_S = 3.0
 _TICK_S = 0.25
 _LARGEST_REQUEST = 65536
+# A browser that does not answer so often is gone.
+_PING_S = 20.0
 # Codes from 4000 on are an application's own.
 WRONG_KEY = 4403
 _LARGEST_EXACT = 2**53
@@ -195,6 +197,7 @@ class _Live(_Guarded, WebSocketHandler):
         self._number = 0
         self._map_number = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._written: asyncio.Future[None] | None = None
 
     def prepare(self) -> None:
         super().prepare()
@@ -211,12 +214,15 @@ class _Live(_Guarded, WebSocketHandler):
 
     def _send(self, text: str) -> None:
         try:
-            self.write_message(text).add_done_callback(lambda done: done.exception())
+            self._written = self.write_message(text)
+            self._written.add_done_callback(lambda done: done.exception())
         except WebSocketClosedError:
             self.console.drop_page(self)
 
     def update(self, feed: ConsoleFeed, shown: tuple[int, str]) -> None:
-        """Tell the page how things are, and what is new since the last time."""
+        """Tell the page how things are, and what is new since the last time; a page that sleeps gets it later."""
+        if self._written is not None and not self._written.done():
+            return
         number, drawn = shown
         if drawn and number != self._map_number:
             self._map_number = number
@@ -267,5 +273,6 @@ def make_application(console: Console) -> Application:
     return Application(
         [(r"/live", _Live, shared), (r"/([a-z.]*)", _Files, shared)],
         websocket_max_message_size=_LARGEST_REQUEST,
+        websocket_ping_interval=_PING_S,
         log_function=lambda handler: None,
     )

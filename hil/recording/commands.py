@@ -132,7 +132,7 @@ def run_record(arguments: argparse.Namespace) -> int:
 
         try:
             with contextlib.suppress(KeyboardInterrupt):  # the usual way to end
-                tap.run(recorder, ended)
+                tap.run_until(recorder, ended)
         finally:
             recorder.close()
     return _tell_recorded(arguments, recorder)
@@ -156,6 +156,8 @@ def run_play(arguments: argparse.Namespace) -> int:
         for line in read_contents(arguments.file).describe():
             print(line)
         return 0
+    if arguments.report is not None:
+        arguments.report.parent.mkdir(parents=True, exist_ok=True)
     replay = play(
         arguments.file,
         Endpoints(arguments.frames, arguments.products, arguments.telemetry, arguments.keys),

@@ -6,7 +6,10 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import threading
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -150,7 +153,7 @@ class _Relay:
 
 
 class WireTap:
-    """All that goes over the wire, as one thread receives it.
+    """All that goes over the wire. For one thread at a time.
 
     Args:
         products: the service's products socket.
@@ -192,6 +195,25 @@ class WireTap:
             poller.poll(_TICK_MS)
             for member in self._members:
                 member.advance(sink)
+        for member in self._members:  # what relays were given meanwhile
+            member.advance(sink)
+
+    def run_until(self, sink: Sink, ended: Callable[[], bool]) -> None:
+        """As `run`, in a thread, where no Ctrl-C comes between taking a message and handing it on.
+
+        Raises:
+            KeyboardInterrupt: after Ctrl-C, when the thread has ended.
+            Exception: that ended the thread.
+        """
+        stopped = threading.Event()
+        with ThreadPoolExecutor(1, thread_name_prefix="rubblemap-tap") as threads:
+            done = threads.submit(self.run, sink, stopped.is_set)
+            try:
+                while not done.done() and not ended():
+                    time.sleep(_TICK_MS / 1000.0)
+            finally:
+                stopped.set()
+            done.result()
 
     def close(self) -> None:
         """Close all sockets; what relays have taken is handed on first, for at most a second."""

@@ -78,4 +78,4 @@ def _show_service(arguments: argparse.Namespace, scene: Scene) -> None:
     end = time.monotonic() + (arguments.duration or math.inf)
     with open_tap(arguments) as tap:
         print("receiving", flush=True)
-        tap.run(scene, lambda: time.monotonic() >= end)
+        tap.run_until(scene, lambda: time.monotonic() >= end)

@@ -52,7 +52,7 @@ def make_blueprint() -> Any:
 
 
 class Scene:
-    """Sends messages of the wire to Rerun's current recording, malformed ones left out. For one thread.
+    """Sends messages of the wire to Rerun's current recording, malformed ones left out. For one thread at a time.
 
     Args:
         find_frame: a frame by its frame_id, where it is known otherwise than by frame messages; None where not.

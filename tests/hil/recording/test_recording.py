@@ -190,3 +190,14 @@ def test_cameras_without_end_do_not_fill_the_recording_with_channels(tmp_path: P
         summary = make_reader(file).get_summary()
     assert summary is not None
     assert len(summary.channels) == 1000
+
+
+def test_the_listing_in_the_documentation_reads_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "flyby.mcap", everything())
+    page = (Path(__file__).parents[3] / "docs" / "hil.md").read_text(encoding="utf-8")
+    listing = page.partition("## Recordings")[2].partition("```python\n")[2].partition("```")[0]
+    monkeypatch.chdir(tmp_path)
+    exec(listing, {})
+    assert capsys.readouterr().out.splitlines()[1] == "navcam 1 5000000001 (32, 48) 12"
