@@ -27,6 +27,10 @@ _FRAME_QUEUE = 2
 _COMMAND_QUEUE = 100
 _TELEMETRY_QUEUE = 1000
 _PRODUCT_QUEUE = 256
+# A service that takes nothing for so long is not there: its loop turns many times a second.
+_ABSENT_S = 1.0
+# How long an address may be in use that was this relay's a moment ago.
+_REFUSED_S = 5.0
 # Of one socket, before it is the others' turn.
 _MOST_PER_TURN = 64
 
@@ -98,44 +102,77 @@ class _Listener:
 
 
 class _Relay:
-    """Stands before a socket of the service. It takes a message when the service takes one: whoever sends waits as long
-    as without it, and a message that the service does not take is not lost here.
+    """Stands before a socket of the service. It takes a message when the service takes one, and without a service it is
+    not there: whoever sends waits as long as without it, and nothing arrives late.
     """
 
     def __init__(self, kind: str, bound: str, endpoint: str, keys: Path | None) -> None:
         self._kind = kind
+        self._bound = bound
         self._held: list[bytes] = []  # taken from a client, when the service then did not take it after all
         commands = kind == "command"
         queue = _COMMAND_QUEUE if commands else _FRAME_QUEUE
-        options: dict[int, int] = {zmq.IMMEDIATE: 1, zmq.LINGER: 1000, zmq.SNDHWM: queue, zmq.RCVHWM: queue}
         largest = COMMAND_BYTES if commands else MESSAGE_BYTES
+        options: dict[int, int] = {zmq.IMMEDIATE: 1, zmq.LINGER: 1000, zmq.SNDHWM: queue, zmq.RCVHWM: queue}
         self._service = WireConnection(zmq.DEALER if commands else zmq.PUSH, endpoint, options, largest, keys)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._clients = self._context.socket(zmq.ROUTER if commands else zmq.PULL)
-        self._clients.setsockopt(zmq.LINGER, 500)
-        self._clients.setsockopt(zmq.RCVHWM, queue)
-        self._clients.setsockopt(zmq.MAXMSGSIZE, largest)
-        if "[" in bound:
-            self._clients.setsockopt(zmq.IPV6, 1)
+        self._options = {zmq.LINGER: 500, zmq.RCVHWM: queue, zmq.MAXMSGSIZE: largest, zmq.IPV6: int("[" in bound)}
+        self._clients: zmq.Socket[bytes] | None = None
+        self._last_taken, self._refused_since = time.monotonic(), 0.0
         try:
-            self._clients.bind(bound)
-        except zmq.ZMQError as error:
+            self._open()
+        except OSError:
             self.close()
-            raise OSError(f"cannot bind {bound}: {error.strerror}") from error
+            raise
+
+    def _open(self) -> None:
+        """Bind the socket that clients connect to. Raises OSError."""
+        socket = self._context.socket(zmq.ROUTER if self._kind == "command" else zmq.PULL)
+        try:
+            for option, value in self._options.items():
+                socket.setsockopt(option, value)
+            socket.bind(self._bound)
+        except zmq.ZMQError as error:
+            socket.close()
+            raise OSError(f"cannot bind {self._bound}: {error.strerror}") from error
+        self._clients = socket
+
+    def _open_again(self, now: float) -> None:
+        """Bind, if that is not done: the address is free a moment after the socket was closed. Raises OSError."""
+        if self._clients is None:
+            self._refused_since = self._refused_since or now
+            try:
+                self._open()
+            except OSError:
+                if now - self._refused_since > _REFUSED_S:
+                    raise
+            else:
+                self._refused_since = 0.0
 
     def register(self, poller: zmq.Poller) -> None:
-        taken = bool(self._service.socket.poll(0, zmq.POLLOUT))
-        poller.register(self._clients, zmq.POLLIN if taken else 0)
+        taken, now = bool(self._service.socket.poll(0, zmq.POLLOUT)), time.monotonic()
+        if not taken and self._clients is not None and now - self._last_taken > _ABSENT_S:
+            poller.register(self._clients, 0)
+            self._clients.close(0)
+            self._clients = None
+            self._held = []
+        if taken:
+            self._last_taken = now
+            self._open_again(now)
+        if self._clients is not None:
+            poller.register(self._clients, zmq.POLLIN if taken else 0)
         replies = zmq.POLLIN if self._kind == "command" else 0
         poller.register(self._service.socket, replies if taken else replies | zmq.POLLOUT)
 
     def advance(self, sink: Sink) -> None:
-        service = self._service.socket
+        service, clients = self._service.socket, self._clients
+        if clients is None:
+            return
         with contextlib.suppress(zmq.Again):
             for _ in range(_MOST_PER_TURN):
                 if not service.poll(0, zmq.POLLOUT):
                     break
-                self._held = self._held or self._clients.recv_multipart(zmq.NOBLOCK)
+                self._held = self._held or clients.recv_multipart(zmq.NOBLOCK)
                 service.send_multipart(self._held, zmq.NOBLOCK)
                 parts, self._held = self._held, []
                 sink.add(self._kind, parts[-1:] if self._kind == "command" else parts)
@@ -144,10 +181,11 @@ class _Relay:
                 for _ in range(_MOST_PER_TURN):
                     parts = service.recv_multipart(zmq.NOBLOCK)
                     sink.add("reply", parts[-1:])
-                    self._clients.send_multipart(parts, zmq.NOBLOCK)
+                    clients.send_multipart(parts, zmq.NOBLOCK)
 
     def close(self) -> None:
-        self._clients.close()
+        if self._clients is not None:
+            self._clients.close()
         self._service.close()
         self._context.term()
 

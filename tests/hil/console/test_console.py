@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -370,6 +371,15 @@ def change_the_bundle(browser: Browser) -> None:
         browser.wait_for_text("#answer", f"{result}: done", timeout_s=60)
     browser.wait_for_text("#summary", "tiny 2.0")
     assert browser.evaluate("document.getElementById('bundle-validate').disabled")
+
+
+def test_the_page_is_in_the_package() -> None:
+    root = Path(__file__).parents[3]
+    data = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["package-data"]
+    packed = {path for pattern in data["hil"] for path in (root / "hil").glob(pattern)}
+    page = set((root / "hil" / "console" / "page").iterdir())
+    assert len(page) == 5
+    assert page <= packed
 
 
 def test_what_is_wrong_with_keys_is_said_at_the_start(tmp_path: Path) -> None:
