@@ -14,6 +14,7 @@ from flight.command_line import CommandParser, examples
 from flight.files import write_whole
 from flight.icd.limits import DEFAULT_ENDPOINTS
 from flight.option_types import endpoint, existing_file, existing_folder, number_above, output_file
+from flight.schema import format_text
 
 if TYPE_CHECKING:
     from hil.recording.player import Replay
@@ -186,7 +187,9 @@ def _tell_replay(replay: Replay) -> None:
     if replay.left_out:
         text += f", left out {replay.left_out} that are none of the ICD"
     if replay.rejected:
-        text += f"; rejected: {', '.join(f'{why} {count}' for why, count in sorted(replay.rejected.items()))}"
+        text += (
+            f"; rejected: {', '.join(f'{format_text(why)} {count}' for why, count in sorted(replay.rejected.items()))}"
+        )
         if "not_increasing" in replay.rejected:
             text += " (the service had newer ones: start it anew, or --new-epoch)"
     print(text)

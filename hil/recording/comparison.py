@@ -14,6 +14,7 @@ import numpy as np
 
 from flight.icd.limits import TOPIC_NAVIGATION
 from flight.icd.products import Product, ProductError, decode_product
+from flight.schema import format_text, format_value
 from hil.recording.channels import RecordedMessage, read_header
 from hil.recording.reader import RecordingReader
 
@@ -147,7 +148,7 @@ class Comparison:
             mean, least = np.mean(self.class_agreement), min(self.class_agreement)
             yield f"of those that differ, pixels of the recorded class: {mean:.2%}, worst frame {least:.2%}"
         for name, (before, now) in self.parameters.items():
-            yield f"parameter {name}: recorded {before}, here {now}"
+            yield f"parameter {format_text(name)}: recorded {format_value(before)}, here {format_value(now)}"
 
     def report(self) -> dict[str, Any]:
         """The comparison for programs."""
@@ -198,7 +199,7 @@ class Contents:
         for (source, epoch), count in sorted(self.cameras.items()):
             yield f"camera {source!r}, epoch {epoch}: {count} frames"
         for bundle, count in self.bundles.items():
-            yield f"bundle {bundle}: {count} products"
+            yield f"bundle {format_text(bundle)}: {count} products"
         if self.events:
             yield f"events: {', '.join(f'{severity} {count}' for severity, count in sorted(self.events.items()))}"
 
