@@ -23,12 +23,17 @@ _LARGEST_MESSAGE = 64 << 20
 
 
 class Browser:
-    """One page of a browser. For one thread."""
+    """One page of a browser. For one thread.
+
+    errors: what the page's scripts threw, or reported as errors, so far.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, connection: WebSocketClientConnection) -> None:
         self._loop = loop
         self._connection = connection
         self._numbers = itertools.count(1)
+        self.errors: list[str] = []
+        self.call("Runtime.enable")
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Call a method of the protocol; its result."""
@@ -41,6 +46,10 @@ class Browser:
             message = await self._connection.read_message()
             assert message is not None, "the browser has gone"
             answer = json.loads(message)
+            if answer.get("method") == "Runtime.exceptionThrown":
+                self.errors.append(json.dumps(answer["params"]["exceptionDetails"]))
+            if answer.get("method") == "Runtime.consoleAPICalled" and answer["params"]["type"] == "error":
+                self.errors.append(json.dumps(answer["params"]["args"]))
             if answer.get("id") == number:
                 assert "error" not in answer, answer
                 result: dict[str, Any] = answer["result"]

@@ -279,10 +279,7 @@ def test_the_page_shows_strange_texts_as_texts_and_goes_on(browser: Browser) -> 
         feed.add("product", product("map.navigation", source="later"))
         browser.wait_for_text("#map-title", "later")
         browser.wait_for_text("#staleness", "no housekeeping for")
-
-
-def bundle_of(browser: Browser) -> str:
-    return browser.text("#summary")
+    assert browser.errors == []
 
 
 def test_an_operator_at_work(browser: Browser, tiny_bundle: Path, tmp_path: Path) -> None:
@@ -314,6 +311,7 @@ def test_an_operator_at_work(browser: Browser, tiny_bundle: Path, tmp_path: Path
                 browser.wait_for("!document.getElementById('staleness').textContent")
                 assert again.command("get_parameters")["gamma"] == 2.5
         browser.wait_for_text("#staleness", "no connection to the console")
+    assert browser.errors == []
 
 
 def pixels_of_the_map(browser: Browser) -> Any:
