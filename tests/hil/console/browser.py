@@ -71,7 +71,7 @@ class Browser:
         """The text of the first element that a selector finds."""
         return str(self.evaluate(f"document.querySelector({json.dumps(selector)})?.textContent ?? ''"))
 
-    def wait_for(self, expression: str, timeout_s: float = 20.0) -> Any:
+    def wait_for(self, expression: str, timeout_s: float = 40.0) -> Any:
         """Wait until a JavaScript expression is true; its value."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
@@ -81,7 +81,7 @@ class Browser:
             time.sleep(0.1)
         raise AssertionError(f"not reached in {timeout_s} s: {expression}; body: {self.text('body')[:2000]}")
 
-    def wait_for_text(self, selector: str, part: str, timeout_s: float = 20.0) -> None:
+    def wait_for_text(self, selector: str, part: str, timeout_s: float = 40.0) -> None:
         """Wait until an element's text has a part."""
         self.wait_for(
             f"(document.querySelector({json.dumps(selector)})?.textContent ?? '').includes({json.dumps(part)})",

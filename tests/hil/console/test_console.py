@@ -296,7 +296,7 @@ def test_an_operator_at_work(browser: Browser, tiny_bundle: Path, tmp_path: Path
                     camera.send(body_frame(120, 160, 20 + 5 * number), centered=False)
                     time.sleep(0.3)
             browser.wait_for_text("#map-title", "navcam, epoch 1, frame 5")
-            browser.wait_for("!document.getElementById('map-note').textContent")
+            browser.wait_for_text("#map-facts", "± ")
             look_at_the_map(browser)
             set_a_parameter(browser, service)
             change_the_bundle(browser)

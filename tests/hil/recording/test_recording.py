@@ -171,7 +171,7 @@ def test_a_recorder_that_cannot_keep_up_holds_nobody_up(tmp_path: Path) -> None:
         began = time.monotonic()
         for _ in range(30):
             recorder.add("frame", parts)
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < 5.0
     assert recorder.failure is None
     assert 1 <= recorder.counts["frame"] < 30
     assert recorder.counts["frame"] + recorder.left_out["frame"] == 30

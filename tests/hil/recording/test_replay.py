@@ -63,7 +63,7 @@ def recording(
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == f"recording: {path}\n"
-        time.sleep(0.3)  # its subscriptions take a moment to reach the service
+        time.sleep(1.2)  # its subscriptions take a moment to reach the service; housekeeping comes every second
         yield process, frames, commands
     finally:
         process.kill()
@@ -93,7 +93,6 @@ def test_a_recording_is_replayed_bit_by_bit(
     path, report = tmp_path / "flyby.mcap", tmp_path / "report.json"
     with running_service(tmp_path, tiny_bundle) as service:
         with recording(service, path) as (process, frames, commands):
-            time.sleep(1.2)  # housekeeping, with the parameters, comes every second
             stream(service, frames, "navcam")
             with Commander(commands) as commander:
                 commander.send("set_parameter", name="gamma", value=2.5)

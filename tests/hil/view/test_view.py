@@ -58,6 +58,7 @@ def test_a_running_service_is_shown(tiny_bundle: Path, tmp_path: Path) -> None:
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "receiving\n"
+            time.sleep(1.0)  # its subscriptions take a moment to reach the service
             with service.subscriber("map.hazard") as products, FrameSender(relay, "navcam", epoch=1) as camera:
                 camera.send(body_frame(40, 60, 14), centered=True)
                 assert products.receive(20) is not None
