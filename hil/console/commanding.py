@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from flight.client import Commander, CommandFailed
+from flight.client import Commander, CommandFailed, ConnectionClosed
 from flight.icd.catalogue import COMMANDS, check_arguments
 from flight.icd.packing import PackingError
 from flight.keys import load_client_keys
@@ -35,6 +35,7 @@ class CommandDesk:
         self._keys = keys
         if keys is not None:
             load_client_keys(keys)  # what is wrong with them is said now
+        self._open: set[Commander] = set()
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="rubblemap-commands")
 
     async def send(self, name: Any, arguments: Any) -> dict[str, Any]:
@@ -54,14 +55,20 @@ class CommandDesk:
                 raise ValueError(f"{name}.arguments: expected a map, got {format_value(arguments)}")
             check_arguments(name, arguments)
             return await asyncio.get_running_loop().run_in_executor(self._threads, self._exchange, name, arguments)
-        except (ValueError, SchemaError, PackingError, CommandFailed, TimeoutError, OSError) as error:
+        except (ValueError, SchemaError, PackingError, CommandFailed, ConnectionClosed, TimeoutError, OSError) as error:
             return {"error": str(error)}
 
     def _exchange(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         timeout_s = _LONG_TIMEOUT_S if COMMANDS[name].takes_time else _TIMEOUT_S
         with Commander(self._endpoint, timeout_s, self._keys) as commander:
-            return {"result": commander.send(name, **arguments)}
+            self._open.add(commander)
+            try:
+                return {"result": commander.send(name, **arguments)}
+            finally:
+                self._open.discard(commander)
 
     def close(self) -> None:
-        """Do not wait for commands that are under way."""
+        """Give up waiting for the replies to commands that are under way."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+        for commander in list(self._open):
+            commander.close()

@@ -384,3 +384,15 @@ def test_what_is_wrong_with_keys_is_said_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "keys").mkdir()
     with pytest.raises(ValueError, match=r"client\.key"):
         CommandDesk("tcp://127.0.0.1:5604", tmp_path / "keys")
+
+
+def test_who_ends_the_console_does_not_wait_for_replies(tmp_path: Path) -> None:
+    desk = CommandDesk(f"ipc://{tmp_path}/nobody", None)
+
+    async def send_and_close() -> dict[str, Any]:
+        reply = asyncio.create_task(desk.send("validate_bundle", {}))
+        await asyncio.sleep(0.3)
+        desk.close()
+        return await asyncio.wait_for(reply, 10)
+
+    assert asyncio.run(send_and_close()) == {"error": "Commander: closed"}
