@@ -1,4 +1,4 @@
-"""`hil`: segment, stream, watch, demo, metrics, board, deploy."""
+"""`hil`: segment, stream, watch, demo, metrics, record, play, console, view, board, deploy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from flight.icd.limits import DEFAULT_ENDPOINTS, PRODUCT_TOPICS, TOPIC_HAZARD, T
 from flight.option_types import endpoint, existing_folder, existing_path, integer, number_above, output_folder
 from flight.segment import SEGMENT_FILES, add_bit_depth, add_segment_options
 from hil.board.commands import add_board, run_board
+from hil.console.commands import add_console, run_console
 from hil.deploy.commands import add_deploy, run_deploy
+from hil.recording.commands import add_play, add_record, run_play, run_record
+from hil.view.commands import add_view, run_view
 
 if TYPE_CHECKING:
     from flight.client import SubscriberStatistics
@@ -25,6 +28,9 @@ _PROGRAM_EXAMPLES = {
     "hil watch": "receive maps as a consumer",
     "hil segment --bundle models/unet_h --out out/maps DIR": "without sockets",
     "hil metrics": "its telemetry for Prometheus",
+    "hil record flyby.mcap": "what the service publishes, as a file; `hil play` sends it again",
+    "hil console": "a web page for operators",
+    "hil view": "frames and maps in Rerun's viewer",
     "hil board up": "a virtual aarch64 board",
     "hil deploy pi@raspberrypi.local": "the service onto a board",
 }
@@ -76,6 +82,10 @@ def build_parser() -> CommandParser:
     _add_demo(commands)
     _add_segment(commands)
     _add_metrics(commands)
+    add_record(commands)
+    add_play(commands)
+    add_console(commands)
+    add_view(commands)
     add_board(commands)
     add_deploy(commands)
     return parser
@@ -318,6 +328,10 @@ def main(argv: list[str] | None = None) -> int:
         "demo": _demo,
         "segment": _segment,
         "metrics": _metrics,
+        "record": run_record,
+        "play": run_play,
+        "console": run_console,
+        "view": run_view,
         "board": run_board,
         "deploy": run_deploy,
     }

@@ -80,6 +80,8 @@ SLOW_FILES = (
     "tests/ground_tools/training/test_compare.py",
     "tests/ground_tools/training/test_chain.py",
     "tests/ground_tools/training/test_chain_augmentation.py",
+    "tests/hil/console/",
+    "tests/hil/recording/test_replay.py",
     "tests/reliability/",
 )
 

@@ -1,0 +1,1 @@
+"""Recordings of the service's traffic as MCAP files, and their replay."""

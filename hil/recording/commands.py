@@ -1,0 +1,199 @@
+"""`hil record` and `hil play`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import math
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from flight.command_line import CommandParser, examples
+from flight.files import write_whole
+from flight.icd.limits import DEFAULT_ENDPOINTS
+from flight.option_types import endpoint, existing_file, existing_folder, number_above, output_file
+from flight.schema import format_text
+
+if TYPE_CHECKING:
+    from hil.recording.player import Replay
+    from hil.recording.recorder import Recorder
+
+_RECORD_EXAMPLES = """examples:
+  hil record flyby.mcap                       products and telemetry, until Ctrl-C
+  hil record flyby.mcap --relay-frames tcp://127.0.0.1:5611
+      with the frames: the camera sends there, as `hil stream --endpoint tcp://127.0.0.1:5611` does, and the recorder
+      hands them on to the service
+  hil record flyby.mcap --relay-frames tcp://127.0.0.1:5611 --relay-commands tcp://127.0.0.1:5614
+      with commands and their replies: `flight command --endpoint tcp://127.0.0.1:5614 no_op`
+"""
+_PLAY_EXAMPLES = {
+    "hil play flyby.mcap": "as it was recorded",
+    "hil play flyby.mcap --speed 4": "in a quarter of the time",
+    "hil play flyby.mcap --step --report out/replay.json": "frame after frame, and which products are bit-identical",
+    "hil play flyby.mcap --contents": "what is in it",
+}
+
+
+def _add_socket(command: CommandParser, name: str) -> None:
+    command.add_argument(
+        f"--{name}",
+        type=endpoint,
+        default=DEFAULT_ENDPOINTS[name],
+        metavar="ENDPOINT",
+        help=f"the service's {name} socket",
+    )
+
+
+def _add_keys(command: CommandParser, roles: str) -> None:
+    command.add_argument(
+        "--keys",
+        type=existing_folder,
+        metavar="DIR",
+        help=f"keys with the roles {roles}, if the service has keys (default: none)",
+    )
+
+
+def add_record(commands: Any) -> None:
+    """Add `record` to the commands of `hil`."""
+    record = commands.add_parser("record", help="record the service's traffic as MCAP", epilog=_RECORD_EXAMPLES)
+    record.set_defaults(extra="record")
+    record.add_argument("file", type=output_file, metavar="FILE", help="recording to write; it must not be there yet")
+    for name in ("products", "telemetry"):
+        _add_socket(record, name)
+    for name, client in (("frames", "the camera"), ("commands", "the commander")):
+        record.add_argument(
+            f"--relay-{name}",
+            type=endpoint,
+            metavar="ENDPOINT",
+            help=f"bind here, on loopback, for {client}, record what it sends and hand it on (default: no {name} are "
+            "recorded)",
+        )
+        _add_socket(record, name)
+    record.add_argument(
+        "--duration", type=number_above(0.0), metavar="S", help="stop after so many seconds (default: at Ctrl-C)"
+    )
+    record.add_argument(
+        "--no-pictures", action="store_true", help="leave out what Foxglove and Rerun show; `hil play` does without"
+    )
+    _add_keys(record, "consumer, and camera or commander for relays")
+
+
+def add_play(commands: Any) -> None:
+    """Add `play` to the commands of `hil`."""
+    play = commands.add_parser(
+        "play", help="send a recording's frames to a service again", epilog=examples(_PLAY_EXAMPLES)
+    )
+    play.set_defaults(extra="record")
+    play.add_argument("file", type=existing_file, metavar="FILE", help="recording, by hil record")
+    pace = play.add_mutually_exclusive_group()
+    pace.add_argument("--speed", type=number_above(0.0), default=1.0, metavar="X", help="times as fast as recorded")
+    pace.add_argument("--step", action="store_true", help="send each frame when the one before is answered")
+    play.add_argument(
+        "--new-epoch",
+        action="store_true",
+        help="as cameras that have started again, for a service that had newer frames; seeds are others then",
+    )
+    play.add_argument(
+        "--report",
+        type=output_file,
+        metavar="FILE",
+        help="write as JSON how products compare; exit code 1 unless all are bit-identical, some at least (default: "
+        "none is written)",
+    )
+    play.add_argument("--contents", action="store_true", help="say what is in the recording, and send nothing")
+    for name in ("frames", "products", "telemetry"):
+        _add_socket(play, name)
+    _add_keys(play, "camera and consumer")
+
+
+def run_record(arguments: argparse.Namespace) -> int:
+    """Run `hil record`; returns the exit code."""
+    from hil.recording.connections import WireTap
+    from hil.recording.recorder import Recorder
+
+    relays = {
+        name: (bound, getattr(arguments, name)) if (bound := getattr(arguments, f"relay_{name}")) else None
+        for name in ("frames", "commands")
+    }
+    end = time.monotonic() + (arguments.duration or math.inf)
+    with WireTap(arguments.products, arguments.telemetry, relays["frames"], relays["commands"], arguments.keys) as tap:
+        recorder = Recorder(arguments.file, not arguments.no_pictures)
+        print(f"recording: {arguments.file}", flush=True)
+        failing = False
+
+        def ended() -> bool:
+            nonlocal failing
+            if recorder.failure is not None and not failing:
+                failing = True
+                goes_on = "; what is relayed goes on to the service" if any(relays.values()) else ""
+                print(f"not recorded any more: {recorder.failure}{goes_on}", file=sys.stderr, flush=True)
+            return time.monotonic() >= end or (failing and not any(relays.values()))
+
+        try:
+            with contextlib.suppress(KeyboardInterrupt):  # the usual way to end
+                tap.run_until(recorder, ended)
+        finally:
+            recorder.close()
+    return _tell_recorded(arguments, recorder)
+
+
+def _tell_recorded(arguments: argparse.Namespace, recorder: Recorder) -> int:
+    counts = ", ".join(f"{kind} {count}" for kind, count in sorted(recorder.counts.items())) or "nothing"
+    left_out = ", ".join(f"{kind} {count}" for kind, count in sorted(recorder.left_out.items()))
+    print(f"recorded: {counts}{f'; left out: {left_out}' if left_out else ''}", flush=True)
+    if recorder.failure is not None:
+        raise OSError(f"{arguments.file}: {recorder.failure}")
+    return 1 if left_out else 0
+
+
+def run_play(arguments: argparse.Namespace) -> int:
+    """Run `hil play`; returns the exit code."""
+    from hil.recording.comparison import read_contents
+    from hil.recording.player import Endpoints, play
+
+    if arguments.contents:
+        for line in read_contents(arguments.file).describe():
+            print(line)
+        return 0
+    if arguments.report is not None:
+        arguments.report.parent.mkdir(parents=True, exist_ok=True)
+    replay = play(
+        arguments.file,
+        Endpoints(arguments.frames, arguments.products, arguments.telemetry, arguments.keys),
+        speed=arguments.speed,
+        step=arguments.step,
+        new_epoch=arguments.new_epoch,
+    )
+    _tell_replay(replay)
+    comparison = replay.comparison
+    if arguments.report is None:
+        return 0
+    report = {
+        "recording": str(arguments.file),
+        "ending": replay.ending,
+        "frames_sent": replay.sent,
+        "frames_left_out": replay.left_out,
+        "frames_rejected": replay.rejected,
+        "products": comparison.report(),
+    }
+    write_whole(arguments.report, (json.dumps(report, indent=1) + "\n").encode("utf-8"))
+    return 0 if comparison.identical == comparison.recorded > 0 else 1
+
+
+def _tell_replay(replay: Replay) -> None:
+    text = f"sent {replay.sent} frames"
+    if replay.left_out:
+        text += f", left out {replay.left_out} that are none of the ICD"
+    if replay.rejected:
+        text += (
+            f"; rejected: {', '.join(f'{format_text(why)} {count}' for why, count in sorted(replay.rejected.items()))}"
+        )
+        if "not_increasing" in replay.rejected:
+            text += " (the service had newer ones: start it anew, or --new-epoch)"
+    print(text)
+    if replay.ending:
+        print(f"the recording is not whole: {replay.ending}")
+    for line in replay.comparison.describe():
+        print(line, flush=True)
