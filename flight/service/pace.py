@@ -15,13 +15,17 @@ _KEPT_BUNDLES = 8
 _QUANTILE = 0.9
 
 
-def _keep_latest() -> deque[float]:
-    return deque(maxlen=_KEPT)
+class _Durations:
+    """The latest durations of a step, seconds. usual_s: their quantile, asked for in every turn of the loop."""
 
+    def __init__(self) -> None:
+        self._latest: deque[float] = deque(maxlen=_KEPT)
+        self.usual_s = 0.0
 
-def _usual(durations: deque[float]) -> float:
-    ordered = sorted(durations)
-    return ordered[int(_QUANTILE * (len(ordered) - 1))] if ordered else 0.0
+    def append(self, seconds: float) -> None:
+        self._latest.append(seconds)
+        ordered = sorted(self._latest)
+        self.usual_s = ordered[int(_QUANTILE * (len(ordered) - 1))]
 
 
 @dataclass
@@ -34,15 +38,15 @@ class _Steps:
         rest: from the last pass to the answer.
     """
 
-    first: deque[float] = field(default_factory=_keep_latest)
-    further: deque[float] = field(default_factory=_keep_latest)
-    rest: deque[float] = field(default_factory=_keep_latest)
+    first: _Durations = field(default_factory=_Durations)
+    further: _Durations = field(default_factory=_Durations)
+    rest: _Durations = field(default_factory=_Durations)
 
     def usual_pause_s(self) -> float:
-        return max(map(_usual, (self.first, self.further, self.rest)))
+        return max(self.first.usual_s, self.further.usual_s, self.rest.usual_s)
 
     def usual_answer_s(self, passes: int) -> float:
-        return _usual(self.first) + (passes - 1) * _usual(self.further) + _usual(self.rest)
+        return self.first.usual_s + (passes - 1) * self.further.usual_s + self.rest.usual_s
 
 
 @dataclass(frozen=True)
