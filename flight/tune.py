@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +38,8 @@ RESERVE = 0.15
 _MEMORY_SHARE = 0.5
 # A shorter time than another's by less than this is none: fewer threads are better then.
 _SAME = 0.05
+# Of the cores, what other programs may use without a word.
+_QUIET = 0.25
 _MIB = 1 << 20
 
 
@@ -365,7 +368,11 @@ def run_tune(
     if workers:
         tell(f"a flight service is running (worker {workers[0]}): it takes its part of the processor, and the figures")
         tell("are those of what is left; to be undisturbed: systemctl stop rubblemap-flight")
-    machine, begin_c = describe_machine(), cpu_temperature_c()
+    machine, begin_c, load = describe_machine(), cpu_temperature_c(), os.getloadavg()[0]
+    if load > _QUIET * machine.cores:
+        tell(
+            f"programs have used {load:.1f} of {machine.cores} cores in the last minute: figures are of what they leave"
+        )
     figures = measure(bundle, mode or bundle.modes[0], threads or choose_threads(machine.cores), rounds, tell)
     proposal = propose(figures, bundle.passes, rate_hz, deadline_ms)
     throttling = read_throttling()[1]
@@ -377,6 +384,7 @@ def run_tune(
         "machine": asdict(machine) | {"features": sorted(machine.features)},
         "rounds": rounds,
         "service_running": bool(workers),
+        "load": round(load, 2),
         "temperature": {"begin_c": begin_c, "end_c": cpu_temperature_c(), "throttling": throttling},
         "engines": [each.plain(bundle.passes) for each in figures],
         "wish": {"rate_hz": rate_hz, "deadline_ms": deadline_ms},

@@ -167,6 +167,18 @@ def test_out_of_reach_is_exit_code_1_and_errors_are_one_line(
         assert error.count("\n") == 1
 
 
+def test_other_programs_that_compute_are_told_of(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quick = ["tune", "--bundle", str(tiny_bundle), "--rounds", "1", "--threads", "1", "--json", "-"]
+    for load, said in ((0.0, False), (64.0, True)):
+        monkeypatch.setattr(tune.os, "getloadavg", lambda load=load: (load, 0.0, 0.0))
+        assert main(quick) == 0
+        written = capsys.readouterr()
+        assert ("programs have used 64.0 of" in written.err) is said
+        assert json.loads(written.out)["load"] == load
+
+
 def test_a_service_that_runs_is_named_and_left_alone(
     tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
