@@ -1,4 +1,4 @@
-"""`flight`: serve, segment, check, doctor, command, keys."""
+"""`flight`: serve, segment, check, doctor, tune, command, keys."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from flight import __version__
 from flight.command_line import CommandParser, examples, run_program
 from flight.icd.limits import DEFAULT_ENDPOINTS
 from flight.keys import ROLES
-from flight.option_types import endpoint, existing_folder, number_above, output_file, output_folder
+from flight.option_types import endpoint, existing_folder, integer, number_above, output_file, output_folder
 from flight.segment import SEGMENT_FILES, add_segment_options
 from flight.service.fields import SECTIONS, help_text
 
@@ -36,6 +36,7 @@ _PROGRAM_EXAMPLES = {
     "flight serve --bundle models/unet_h": "the service",
     "flight command get_status": "talk to it",
     "flight doctor": "what is wrong with this board",
+    "flight tune --bundle models/unet_h --rate 2": "which parameters give 2 frames/s here",
     "flight segment --bundle models/unet_h --out out/maps frame.png": "without sockets",
 }
 _CHECK_EXAMPLES = {
@@ -46,6 +47,14 @@ _DOCTOR_EXAMPLES = {
     "flight doctor": "of an installed service",
     "flight doctor --report report.txt": "a report to send to whoever helps",
 }
+_TUNE_EXAMPLES = {
+    "flight tune --bundle models/unet_h": "how long frames take here, and how many threads are best",
+    "flight tune --bundle models/unet_h --rate 2": "as many passes as 2 frames/s allow",
+    "flight tune --bundle models/unet_h --deadline 800 --mode UNetS": "maps 800 ms after a frame, by one network",
+    "flight tune --bundle models/unet_h --rounds 10 --json tune.json": "closer figures, for programs, too",
+}
+_TUNE_NOTE = """Frames go through the engine itself, without sockets. A service that runs is left alone, and takes its
+part of the processor. Exit code 1: what is wanted is out of reach of this board."""
 _COMMAND_EXAMPLES = {
     "flight command get_status": "",
     "flight command set_parameter name=passes value=10": "",
@@ -93,6 +102,7 @@ def build_parser() -> CommandParser:
     )
 
     _add_doctor(commands)
+    _add_tune(commands)
     command = commands.add_parser(
         "command", help="send a command to a running service", epilog=examples(_COMMAND_EXAMPLES)
     )
@@ -136,6 +146,41 @@ def _add_doctor(commands: Any) -> None:
     doctor.add_argument(
         "--report", type=output_file, metavar="FILE", help="write it to a file, too (default: not written)"
     )
+
+
+def _add_tune(commands: Any) -> None:
+    tune = commands.add_parser(
+        "tune",
+        help="measure engines and threads on this board, and propose parameters",
+        epilog=examples(_TUNE_EXAMPLES, _TUNE_NOTE),
+    )
+    tune.add_argument("--bundle", type=existing_folder, required=True, metavar="DIR", help="the model bundle")
+    tune.add_argument("--rate", type=number_above(0.0), metavar="HZ", help="frames per second wanted (default: none)")
+    tune.add_argument(
+        "--deadline",
+        type=number_above(0.0),
+        metavar="MS",
+        help="time wanted from a frame's arrival to its maps (default: none)",
+    )
+    tune.add_argument("--mode", help="network or fusion that processes the frames (default: the bundle's first)")
+    tune.add_argument(
+        "--threads",
+        type=integer(1, 64),
+        action="append",
+        metavar="N",
+        help="number of threads to try, repeat for more (default: 1, 2, 4, ... and as many as there are cores)",
+    )
+    tune.add_argument("--rounds", type=integer(1, 1000), default=5, metavar="N", help="frames of each kind, in turn")
+    tune.add_argument(
+        "--json",
+        type=_output_file_or_dash,
+        metavar="FILE",
+        help="write the figures for programs, too; - for the standard output instead of tables (default: not written)",
+    )
+
+
+def _output_file_or_dash(text: str) -> Path:
+    return Path(text) if text == "-" else output_file(text)
 
 
 def _add_keys(commands: Any) -> None:
@@ -237,6 +282,25 @@ def _doctor(arguments: argparse.Namespace) -> int:
     return 1 if any(finding.problem for finding in findings) else 0
 
 
+def _tune(arguments: argparse.Namespace) -> int:
+    from flight.bundle import load_bundle
+    from flight.libraries import explain_failure
+
+    with explain_failure("libraries of the engine"):
+        from flight.tune import run_tune
+
+    return run_tune(
+        load_bundle(arguments.bundle),
+        arguments.mode,
+        arguments.threads,
+        arguments.rounds,
+        arguments.rate,
+        arguments.deadline,
+        arguments.json,
+        lambda text: print(text, file=sys.stderr, flush=True),
+    )
+
+
 def _command(arguments: argparse.Namespace) -> None:
     from flight.client import Commander
 
@@ -264,6 +328,7 @@ def main(argv: list[str] | None = None) -> int:
         "segment": _segment,
         "check": _check,
         "doctor": _doctor,
+        "tune": _tune,
         "command": _command,
         "keys": _keys,
     }

@@ -69,6 +69,7 @@ SLOW_FILES = (
     "tests/flight/service/test_own_copy.py",
     "tests/flight/service/test_security.py",
     "tests/flight/service/test_silence.py",
+    "tests/flight/service/test_slow_boards.py",
     "tests/flight/service/test_state_folder.py",
     "tests/flight/service/test_systemd.py",
     "tests/ground_tools/export/",

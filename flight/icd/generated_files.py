@@ -11,6 +11,23 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
+def replace_between(text: str, begin: str, end: str, content: str) -> str:
+    """Replace what stands between two marks, a blank line on either side.
+
+    Args:
+        text: of a page in Markdown.
+        begin, end: the marks, lines of their own.
+        content: what is to stand there.
+
+    Raises:
+        ValueError: the text does not have each mark once, in this order.
+    """
+    before, _, rest = text.partition(begin)
+    if text.count(begin) != 1 or text.count(end) != 1 or end not in rest:
+        raise ValueError(f"expected once each: {begin} and {end}")
+    return f"{before}{begin}\n\n{content.strip()}\n\n{end}{rest.partition(end)[2]}"
+
+
 def write_or_compare(
     program: str, description: str, files: Mapping[Path, str], arguments: Sequence[str] | None = None
 ) -> int:

@@ -86,6 +86,9 @@ class Engine:
         BundleError: a file of the bundle is not the network that the manifest describes, or not compiled for the
             accelerator. Whole networks of a bundle in closed form are loaded when first needed, and it is raised then.
         LibraryError: the TFLite runtime or the accelerator does not work here.
+
+    Attributes:
+        engine_used: what the latest passes ran with, as of Maps.engine; "" before the first.
     """
 
     def __init__(self, bundle: Bundle, threads: int = 2, accelerator: str | None = None) -> None:
@@ -108,6 +111,7 @@ class Engine:
         self._used: list[Network] | list[ClosedFormNetwork] = []
         self._pool = ThreadPoolExecutor(count if self._parallel else 1, thread_name_prefix="network")
         self._pass_seconds = 0.0
+        self.engine_used = ""
 
     def close(self) -> None:
         """Stop the engine's threads."""
@@ -257,6 +261,7 @@ class Engine:
         if progress is not None:
             progress(0)
         self._used = plan.networks
+        self.engine_used = "closed_form" if plan.samples else "passes"
         for network in plan.networks:
             network.begin(plan.image.image, seed, plan.passes)
         if plan.samples:
@@ -265,13 +270,15 @@ class Engine:
         noise = self._noise.frame_arrays if self._noise is not None and plan.samples else []
         checksum = ArrayChecksum([plan.weights, plan.image.seen, *used, *noise], "what the passes use")
         accumulator = Accumulator((len(self.bundle.classes), self.bundle.height, self.bundle.width))
-        fuse_seconds, number = 0.0, 0
+        fuse_seconds, number, ended = 0.0, 0, time.perf_counter()
         pending = self._submit_pass(plan.networks, 0)
         try:
             for number in range(plan.passes):
-                pass_began = time.perf_counter()
                 scores = [future.result() for future in pending]
-                self._pass_seconds = time.perf_counter() - pass_began
+                # From the end of one pass to that of the next: on a processor of one core the fusion of the last one
+                # takes its time from it.
+                began, ended = ended, time.perf_counter()
+                self._pass_seconds = ended - began
                 last = number + 1 == plan.passes or self._would_overrun(settings, number + 1, started)
                 if not last:
                     pending = self._submit_pass(plan.networks, number + 1)
@@ -342,7 +349,7 @@ class Engine:
             enhanced_class_map=enhanced_class_map,
             map_to_sensor=plan.image.map_to_sensor,
             passes_used=passes,
-            engine="closed_form" if plan.samples else "passes",
+            engine=self.engine_used,
             flags=tuple(flags),
             timing_ms={},
         )
@@ -368,7 +375,7 @@ class Engine:
         return [self._pool.submit(network.run, number) for network in networks]
 
     def _would_overrun(self, settings: Settings, done: int, started: float | None) -> bool:
-        """Whether one more pass, as long as the last, would end after the deadline."""
+        """Whether one more pass, as long as from the last one but one to the last, would end after the deadline."""
         if settings.deadline_ms == 0 or started is None or done < min(settings.minimum_passes, settings.passes):
             return False
         return time.monotonic() - started + self._pass_seconds > settings.deadline_ms * 1e-3

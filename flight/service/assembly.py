@@ -19,6 +19,7 @@ from flight.service.file_check import FileCheck
 from flight.service.folder_lock import FolderLock
 from flight.service.frame_line import FrameLine
 from flight.service.housekeeping import Housekeeping
+from flight.service.pace import Pace
 from flight.service.parameters import ParameterTable
 from flight.service.publisher import Publisher
 from flight.service.rate_limit import RateLimit
@@ -146,16 +147,16 @@ def build_parts(
     frame_limit, base_seed = RateLimit(limits.frames_per_second), configuration.inference.base_seed
     frame_line = FrameLine(sockets["frames"], frame_limit, base_seed, publisher, serving, parameters, state, counters)
     self_tests = SelfTests(records, parameters, state.events, counters)
-    make_worker = partial(Worker, context, configuration.inference.threads, configuration.worker, RunningClock())
+    threads, clock, pace = configuration.inference.threads, RunningClock(), Pace()
+    make_worker = partial(Worker, context, threads, configuration.worker, clock, pace)
     candidate = CandidateSlot(make_worker, self_tests)
     worker_care = WorkerCare(
         make_worker, configuration.worker, candidate, serving, frame_line, self_tests, notifier, state, counters
     )
     bundles = configuration.storage.bundles
     bundle_care = BundleCare(bundles, store, thread, file_check, candidate, serving, worker_care, state, counters)
-    telemetry = sockets["telemetry"]
     housekeeping = Housekeeping(
-        *(telemetry, state, counters, frame_line.cameras, latencies, worker_care, serving, bundle_care),
+        *(sockets["telemetry"], state, counters, frame_line.cameras, latencies, worker_care, serving, bundle_care),
         *(self_tests, parameters, records),
     )
     state.call_on_change(housekeeping.send)

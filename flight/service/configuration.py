@@ -27,7 +27,12 @@ class InferenceSection:
 
 @dataclass(frozen=True)
 class WorkerSection:
-    """[worker]. accelerator: "none" for the processor."""
+    """[worker].
+
+    Attributes:
+        accelerator: "none" for the processor.
+        configured: names of the fields that the file gives; the others are defaults.
+    """
 
     start_timeout_s: float
     answer_timeout_s: float
@@ -37,6 +42,7 @@ class WorkerSection:
     restart_window_s: float
     memory_check_share: float
     accelerator: str
+    configured: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -131,7 +137,7 @@ def _build_configuration(table: dict[str, dict[str, Any]], where: str) -> Config
         endpoints=filled["endpoints"],
         parameters=table.get("parameters", {}),
         inference=InferenceSection(**filled["inference"]),
-        worker=WorkerSection(**filled["worker"]),
+        worker=WorkerSection(**filled["worker"], configured=frozenset(table.get("worker", {}))),
         storage=StorageSection(**folders),
         security=SecuritySection(None if keys is None else _load_keys(where, Path(keys))),
         limits=LimitsSection(**filled["limits"]),

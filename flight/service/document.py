@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from flight.icd.generated_files import ROOT, write_or_compare
+from flight.icd.generated_files import ROOT, replace_between, write_or_compare
 from flight.service.fields import format_fields
 from flight.service.state import format_transitions
 
@@ -29,10 +29,7 @@ def fill_in(text: str) -> str:
     """
     for name, format_part in _PARTS.items():
         begin, end = f"<!-- {name}: written by python -m flight.service.document -->", f"<!-- end of {name} -->"
-        if text.count(begin) != 1 or text.count(end) != 1:
-            raise ValueError(f"document: expected once each: {begin} and {end}")
-        before, _, rest = text.partition(begin)
-        text = f"{before}{begin}\n\n{format_part()}\n\n{end}{rest.partition(end)[2]}"
+        text = replace_between(text, begin, end, format_part())
     return text
 
 

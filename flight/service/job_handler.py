@@ -122,6 +122,11 @@ class JobHandler:
         self._digest, self._passes_digest = "", ""
         self._check_s = 0.0
 
+    @property
+    def engine_used(self) -> str:
+        """What the latest passes ran with, as of MapsAnswer; "" before the first."""
+        return self._engine.engine_used
+
     def start(self, engine: str = "auto", full_test: bool = False) -> Ready:
         """Run the self-test, which also warms the engine up, and learn which of the memory stays the same.
 

@@ -41,6 +41,7 @@ _NUMBER = {"type": "integer", "minimum": 0, "maximum": 2**64 - 1}
 _SHA256 = {"type": "string", "pattern": "^[0-9a-f]{64}$", "maxLength": 64}
 _SHA256_OR_NONE = {"type": "string", "pattern": "^([0-9a-f]{64})?$", "maxLength": 64}
 _TEXT = {"type": "string", "maxBytes": 1024}
+_ENGINE_OR_NONE = {"enum": ["", *_MAP["engine"]["enum"]]}
 _FRACTION = {"type": "number", "minimum": 0, "maximum": 1}
 _TIME = {"type": "number", "minimum": 0, "maximum": 1e12}
 _TIMING = _make_map_schema({stage: _MAP["timing_ms"]["properties"][stage] for stage in _STAGES})
@@ -208,10 +209,16 @@ class Alive:
 
 @dataclass(frozen=True)
 class Progress:
-    """A heartbeat while busy. passes: dropout passes done; 0 when the frame is centred."""
+    """A heartbeat while busy.
+
+    Attributes:
+        passes: dropout passes done; 0 when the frame is centred, or a step without passes is done.
+        engine: that ran them, as of MapsAnswer; "" before the first.
+    """
 
     KIND: ClassVar = "progress"
     passes: int = field(metadata=_NUMBER)
+    engine: str = field(default="", metadata=_ENGINE_OR_NONE)
 
 
 Job = FrameJob | SelfTestJob | Ping

@@ -7,6 +7,9 @@ from collections import deque
 # After a loss the next worker starts at once; further losses without an answer between them wait longer.
 _FIRST_WAIT_S = 0.5
 _MAX_WAIT_S = 10.0
+# The window holds at least so many times what the allowed restarts take: on a board that needs minutes for a start,
+# workers that never last would otherwise be started for ever.
+_STARTS_IN_WINDOW = 3.0
 
 
 class Restarts:
@@ -25,14 +28,19 @@ class Restarts:
 
         Args:
             limit: restarts that are allowed within the window, and workers in a row that may fail to become ready.
-            window_s: length of the window, seconds.
+            window_s: length of the window, seconds, unless starts are slow.
         """
         self._limit = limit
-        self._window_s = window_s
+        self._shortest_window_s = self._window_s = window_s
         self._times: deque[float] = deque(maxlen=limit)
         self._failures = 0
         self._never_ready = 0
         self.unready_workers: int | None = None
+
+    @property
+    def window_s(self) -> float:
+        """Length of the window, seconds."""
+        return self._window_s
 
     def plan_start(self, now: float) -> float | None:
         """Count a lost worker.
@@ -54,9 +62,10 @@ class Restarts:
         self._times.append(now + wait)
         return now + wait
 
-    def note_ready(self) -> None:
-        """Count a worker that became ready."""
+    def note_ready(self, start_s: float = 0.0) -> None:
+        """Count a worker that became ready. start_s: that its start took, by which the window may grow."""
         self._never_ready = 0
+        self._window_s = max(self._shortest_window_s, _STARTS_IN_WINDOW * self._limit * start_s)
 
     def note_answer(self) -> None:
         """Count a frame that was answered: after the next loss a worker starts at once again."""

@@ -14,6 +14,9 @@ from flight.service.statistics import Counters
 
 # Of the latest bundles and environments; a record can hold more than this.
 _REFERENCES_KEPT = 100
+# Of the time, that tests after so many frames may take. With a deadline a slow board answers frames in less passes than
+# a test has, so that a number of frames alone would leave it little else to do than to test itself.
+_LARGEST_SHARE = 0.05
 
 
 class SelfTests:
@@ -38,6 +41,9 @@ class SelfTests:
         self._passes_ready = True
         self._engine_tested = "auto"
         self._frames_since = 0
+        self._began = 0.0
+        # Before this the next test by the number of frames is not due, monotonic clock.
+        self._earliest = 0.0
         self.passed: bool | None = None
         self.time_ns = 0
         self.requested = False
@@ -47,16 +53,19 @@ class SelfTests:
 
         Args:
             idle: no frame waits. A requested test is due at any time, and so is the first one of whole passes before
-                they answer a frame; one after so many frames only when idle, and after twice as many in any case.
+                they answer a frame; one after so many frames only when idle, and after twice as many in any case, but
+                not so soon that tests take more than their share of the time.
         """
         interval = self._parameters.current.self_test_interval
         waited = interval > 0 and self._frames_since >= (interval if idle else 2 * interval)
+        waited = waited and time.monotonic() >= self._earliest
         loads_passes = self._parameters.current.engine == "passes" and not self._passes_ready
         return self.requested or waited or loads_passes
 
     def choose_engine(self) -> str:
         """The parameter `engine`, for the worker that starts now, or the test that begins."""
         self._engine_tested = self._parameters.current.engine
+        self._began = time.monotonic()
         return self._engine_tested
 
     def note_replacement(self) -> None:
@@ -88,6 +97,8 @@ class SelfTests:
         fresh = isinstance(answer, Ready)
         if not fresh:
             self.requested = False
+            now = time.monotonic()
+            self._earliest = now + (now - self._began) / _LARGEST_SHARE
         self._restart_count()
         key = f"{bundle.sha256} {answer.environment}"
         # By what is tested: its digest, and what the comparison says.

@@ -163,7 +163,8 @@ class Service:
             return
         # In the safe state there is no worker on purpose, and the service must go on for the operator. A worker on its
         # way is this service's own affair, with limits of its own.
-        living = care.responsive or care.replacing or self._state.safe
-        if notifier.interval_s is not None and now >= self._next_watchdog and living:
+        if notifier.interval_s is None or now < self._next_watchdog:
+            return
+        if care.responsive or care.replacing or self._state.safe:
             notifier.report_alive()
             self._next_watchdog = now + notifier.interval_s

@@ -15,6 +15,8 @@ _LATE_S = 0.2
 _LOOK_S = 0.25
 # However little of the processor a process gets, in this many times its limit it must have said something.
 _MOST_TIMES = 10.0
+# A process that ran for this share of its silence is at work, and not waiting for something.
+_AT_WORK = 0.5
 
 
 class RunningClock:
@@ -55,7 +57,6 @@ class SilenceTimer:
     def __init__(self, clock: RunningClock) -> None:
         """Start counting now. clock: of the service."""
         self._clock = clock
-        self._waits = 0.0
         self.begin_job()
 
     def begin_job(self) -> None:
@@ -65,7 +66,7 @@ class SilenceTimer:
 
     def begin_silence(self) -> None:
         """Count silence from now on: the process has said something, or was given something to answer."""
-        self._heard, self._waits = self._clock.read(), 0.0
+        self._heard, self._waits, self._ran = self._clock.read(), 0.0, 0.0
         self._looked: tuple[float, dict[str, _Thread]] | None = None
 
     def look(self, pid: int) -> None:
@@ -76,11 +77,18 @@ class SilenceTimer:
         threads = _read_threads(pid)
         if self._looked is not None:
             before, known = self._looked
-            waits = (_find_wait(known[name], thread, now - before) for name, thread in threads.items() if name in known)
+            pairs = [(known[name], thread) for name, thread in threads.items() if name in known]
+            waits = (_find_wait(first, second, now - before) for first, second in pairs)
             wait = min(max(waits, default=0.0), now - before)
             self._waits += wait
             self._job_waits += wait
+            self._ran += min(max((second.ran_s - first.ran_s for first, second in pairs), default=0.0), now - before)
         self._looked = now, threads
+
+    @property
+    def at_work(self) -> bool:
+        """Whether the process ran for most of its silence, as far as it was looked at, and of what it did not wait."""
+        return self._looked is not None and self._ran > _AT_WORK * (self.silence_s() - self._waits)
 
     def silence_s(self, limit_s: float = 0.0) -> float:
         """How long the process has been silent, seconds. limit_s: that this is compared with."""

@@ -101,12 +101,12 @@ def resident_memory_bytes(pid: int | str = "self") -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def cpu_temperature_c() -> float | None:
-    """Temperature of the hottest thermal zone, degrees Celsius; None if the board has none."""
+def cpu_temperature_c(root: Path = Path("/")) -> float | None:
+    """Temperature of the hottest thermal zone, degrees Celsius; None if the board has none. root: of system's files."""
     readings = []
     # Listing the folder fails too when connections use up all file handles, which must not end the service.
     with contextlib.suppress(OSError):
-        for zone in Path("/sys/class/thermal").glob("thermal_zone*/temp"):
+        for zone in (root / "sys/class/thermal").glob("thermal_zone*/temp"):
             with contextlib.suppress(OSError, ValueError):
                 readings.append(int(zone.read_text(encoding="ascii")) / 1000.0)
     plausible = [reading for reading in readings if -100.0 <= reading <= 300.0]

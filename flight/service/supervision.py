@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import zmq
 from flight.endpoints import make_socket_folder
 from flight.service.configuration import WorkerSection
 from flight.service.events import Event
+from flight.service.pace import Course, Pace
 from flight.service.protocol import (
     Alive,
     Answer,
@@ -36,14 +36,12 @@ from flight.service.protocol import (
     parse_answer,
 )
 from flight.service.silence import RunningClock, SilenceTimer
+from flight.service.worker_limits import Limit, WorkerLimits
 
 # An idle worker is asked for a heartbeat this often.
 _PING_S = 0.5
-# Before the first pass a large frame is centred, which takes longer for every million pixels.
-_S_PER_MEGAPIXEL = 0.5
 # After this long without a heartbeat, or the usual pause if longer, the worker does not count as responsive.
 _RESPONSIVE_S = 1.0
-_GAPS_KEPT = 50
 # Digits of the number of a worker's socket.
 _LONGEST_NAME = 10
 
@@ -59,29 +57,37 @@ class Worker:
     """
 
     def __init__(
-        self, context: zmq.Context[zmq.Socket[bytes]], threads: int, timeouts: WorkerSection, clock: RunningClock
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        threads: int,
+        section: WorkerSection,
+        clock: RunningClock,
+        pace: Pace,
     ) -> None:
         """Prepare a worker that is not started.
 
         Args:
             context: for the private sockets.
             threads: processor cores that the worker may use.
-            timeouts: how long to wait for it.
+            section: [worker] of the configuration.
             clock: of the service, in whose time it waits.
+            pace: what steps take on this machine, which this worker goes by and adds to.
 
         Raises:
             OSError: no temporary folder for the socket can be made.
         """
         self._context = context
         self._threads = threads
-        self._timeouts = timeouts
+        self._section = section
+        self._pace = pace
+        self._limits = WorkerLimits(section, pace)
         self._timer = SilenceTimer(clock)
         self._folder = make_socket_folder("rubblemap_", _LONGEST_NAME)
         self._generation = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._sha256 = ""
         self._dying: list[subprocess.Popen[bytes]] = []
-        self._gaps: deque[float] = deque(maxlen=_GAPS_KEPT)
+        self._longest_pause_s = 0.0
         self._megapixels = 0.0
         self._pinged = False
         self.socket: zmq.Socket[bytes] | None = None
@@ -93,6 +99,12 @@ class Worker:
     def pid(self) -> int | None:
         """Id of the process, None without one."""
         return self._process.pid if self._process else None
+
+    @property
+    def start_s(self) -> float:
+        """How long the last good start over its bundle took, seconds; 0 before the first."""
+        course = self._pace.find_course(self._sha256, "start")
+        return 0.0 if course is None else course.total_s
 
     def start(self, folder: Path, sha256: str, engine: str, full_test: bool = False) -> None:
         """Start a new process on a new socket.
@@ -125,15 +137,14 @@ class Worker:
                 str(folder),
                 str(self._threads),
                 sha256,
-                str(self._timeouts.memory_check_share),
-                self._timeouts.accelerator,
+                str(self._section.memory_check_share),
+                self._section.accelerator,
                 engine,
                 "full" if full_test else "short",
             ],
             stdin=subprocess.PIPE,
             env={**environment, "PYTHONUNBUFFERED": "1"},
         )
-        self._gaps.clear()
         self._enter("starting")
 
     def dispatch(self, job: FrameJob | SelfTestJob) -> None:
@@ -188,53 +199,49 @@ class Worker:
 
     def _find_timeout(self) -> Event | None:
         """Find out whether the start or the job takes too long, or heartbeats are missing."""
-        elapsed = None
         if self.state != "idle":
-            field = "start_timeout_s" if self.state == "starting" else "answer_timeout_s"
-            limit = float(getattr(self._timeouts, field))
-            elapsed = self._timer.job_s(limit)
-        if elapsed is None or (self.state == "busy" and elapsed <= limit):
-            field, limit, elapsed = "hang_timeout_s", self.hang_limit_s, None
-        quiet = self._timer.silence_s(limit)
-        if (quiet if elapsed is None else elapsed) <= limit:
-            return None
+            limit = self._limits.find_whole(self._sha256, self.job)
+            elapsed = self._timer.job_s(limit.seconds)
+            if elapsed > limit.seconds:
+                quiet = self._timer.silence_s(limit.seconds)
+                return self._describe_timeout(limit.seconds, limit.field, quiet, elapsed)
+        limit = self._find_silence_limit()
+        quiet = self._timer.silence_s(limit.seconds)
+        return None if quiet <= limit.seconds else self._describe_timeout(limit.seconds, limit.field, quiet, None)
+
+    def _describe_timeout(self, limit_s: float, field: str, quiet_s: float, elapsed_s: float | None) -> Event:
         return Event(
             "worker_timeout",
             pid=self.pid,
             state=self.state,
-            elapsed_s=elapsed,
-            quiet_s=quiet,
-            limit_s=limit,
+            elapsed_s=elapsed_s,
+            quiet_s=quiet_s,
+            limit_s=limit_s,
             limit_field=field,
         )
 
-    @property
-    def hang_limit_s(self) -> float:
-        """How long the present job may go on without a heartbeat, seconds."""
-        return self._hang_limit(self._timeouts.hang_timeout_s)
+    def _find_silence_limit(self, minimum_s: float | None = None) -> Limit:
+        """How long the present job may go on without a heartbeat. minimum_s: in place of hang_timeout_s."""
+        return self._limits.find_silence(
+            self._sha256,
+            self.job,
+            starting=self.state == "starting",
+            megapixels=self._megapixels,
+            computing=self._timer.at_work,
+            minimum_s=minimum_s,
+        )
 
     @property
     def responsive(self) -> bool:
         """Whether the worker runs and its heartbeats come in time.
 
-        This is false long before hang_limit_s, which may be set to a minute, and true again with the next heartbeat.
+        This is false long before hang_timeout_s, which may be set to a minute, and true again with the next heartbeat.
         """
         if self.state not in ("idle", "busy") or self.find_problem() is not None:
             return False
         due = self.state == "busy" or self._pinged
-        limit = self._hang_limit(_RESPONSIVE_S)
-        return not due or self._timer.silence_s(limit) <= limit
-
-    def _hang_limit(self, minimum_s: float) -> float:
-        """Extend a limit on silence for the present frame and the latest pauses between heartbeats.
-
-        Args:
-            minimum_s: limit for a small frame on a fast machine, seconds.
-        """
-        # Not the longest pause: one stop of the whole machine must not raise the limit for long.
-        ordered = sorted(self._gaps) or [0.0]
-        usual = self._timeouts.hang_factor * ordered[int(0.9 * (len(ordered) - 1))]
-        return max(minimum_s, usual) + self._megapixels * _S_PER_MEGAPIXEL
+        limit_s = self._find_silence_limit(_RESPONSIVE_S).seconds
+        return not due or self._timer.silence_s(limit_s) <= limit_s
 
     def kill(self) -> None:
         """Kill the process and close its socket.
@@ -267,6 +274,7 @@ class Worker:
 
     def _enter(self, state: str) -> None:
         self.state, self.job, self._pinged = state, None, False
+        self._longest_pause_s = 0.0
         self._timer.begin_job()
 
     def _check_due(self, answer: Answer) -> None:
@@ -285,10 +293,9 @@ class Worker:
             raise ProtocolError(f"answer.{answer.KIND}.sha256: expected {expected}..., got {got}...: another bundle")
 
     def _note_heartbeat(self, answer: Answer) -> None:
+        self._note_pace(answer)
         if isinstance(answer, Progress):
             # Until 0 passes are reported the worker is centering, which takes as long as the frame is large.
-            if answer.passes > 0:
-                self._gaps.append(self._timer.silence_s())
             self._megapixels = 0.0
         elif isinstance(answer, Alive):
             self._pinged = False
@@ -296,6 +303,21 @@ class Worker:
             self.last_answer = time.monotonic()
             self._enter("idle")
         self._timer.begin_silence()
+
+    def _note_pace(self, answer: Answer) -> None:
+        """Note what has been done since the last heartbeat, and how long it took."""
+        pause_s = self._timer.silence_s()
+        self._longest_pause_s = max(self._longest_pause_s, pause_s)
+        course = Course(self._longest_pause_s, self._timer.job_s(0.0))
+        match answer:
+            case Progress() if answer.passes > 0 and answer.engine:
+                self._pace.note_pass(self._sha256, answer.engine, answer.passes, pause_s)
+            case MapsAnswer():
+                self._pace.note_rest(self._sha256, answer.engine, pause_s)
+            case Ready():
+                self._pace.note_course(self._sha256, "start", course)
+            case SelfTestAnswer():
+                self._pace.note_course(self._sha256, "self_test", course)
 
 
 def _describe_exit(status: int) -> str:

@@ -1,8 +1,8 @@
 """The worker process: holds the engine, answers one job at a time, and knows no public socket.
 
 The service starts it as `python -m flight.service.worker`. It ends when its standard input closes, so that it never
-outlives the service, however that ended. It sends a heartbeat after every dropout pass while busy, and when it is
-pinged while idle. No answer to a frame leaves it before its memory is checked.
+outlives the service, however that ended. It sends a heartbeat after every step of its start and every dropout pass
+while busy, and when it is pinged while idle. No answer to a frame leaves it before its memory is checked.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import zmq
 
 from flight.bundle import BundleError
 from flight.libraries import LibraryError, describe_failure, explain_failure
-from flight.service.protocol import Answer, Progress, StartFailed, encode, parse_job
+from flight.service.protocol import Alive, Answer, Progress, StartFailed, encode, parse_job
 from flight.service.resident_memory import limit_allocator
 
 if TYPE_CHECKING:
@@ -59,16 +59,20 @@ def main(arguments: list[str]) -> int:
         socket.send_multipart(encode(answer))
 
     def progress(passes: int) -> None:
-        send(Progress(passes))
+        send(Progress(passes, handler.engine_used))
 
     def make_handler() -> JobHandler:
+        send(Alive())
         # Only now, where the service can be told of a library that cannot be loaded.
         with explain_failure("libraries of the engine"):
             from flight.inference.engine import Engine
             from flight.service.bundle_store import load_this_bundle
             from flight.service.job_handler import JobHandler
+        send(Alive())
         bundle = load_this_bundle(Path(folder), sha256)
+        send(Alive())
         engine = Engine(bundle, int(threads), None if accelerator == "none" else accelerator)
+        send(Alive())
         return JobHandler(engine, float(check_share), progress)
 
     try:

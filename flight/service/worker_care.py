@@ -252,7 +252,8 @@ class WorkerCare:
                 Event("self_test_failed", problem="self-test digest of a fresh worker differs from the reference")
             )
             return
-        self._restarts.note_ready()
+        window_is_set = "restart_window_s" in self._configuration.configured
+        self._restarts.note_ready(0.0 if window_is_set else self._worker.start_s)
         self._state.apply(Trigger.WORKER_READY)
         self._notifier.report_ready(f"serving {bundle.name} {bundle.version}")
         self._events.send("worker_ready", pid=self._worker.pid)
@@ -279,7 +280,7 @@ class WorkerCare:
             "safe_state_entered",
             unready_workers=self._restarts.unready_workers,
             restart_limit=self._configuration.restart_limit,
-            restart_window_s=self._configuration.restart_window_s,
+            restart_window_s=self._restarts.window_s,
             problem=self._refusal or loss.message,
         )
         self._notifier.report_ready("safe state, waiting for a command")

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
+from flight.icd.generated_files import replace_between
 from ground_tools.foundation.files import write_whole
 from ground_tools.foundation.json_records import json_bytes
 
 
 def check_section(page: Path, name: str) -> None:
-    """Raise ValueError unless the page has the marks `<!-- NAME: begin -->` and `<!-- NAME: end -->`."""
-    if not page.is_file() or not _part(name).search(page.read_text(encoding="utf-8")):
-        raise ValueError(f"{page}: expected the lines <!-- {name}: begin --> and <!-- {name}: end -->")
+    """Raise ValueError unless the page has the marks `<!-- NAME: begin -->` and `<!-- NAME: end -->`, once each."""
+    _fill(page, name, "")
 
 
 def write_section(page: Path, name: str, text: str, record: Any, record_file: Path) -> None:
@@ -22,11 +21,15 @@ def write_section(page: Path, name: str, text: str, record: Any, record_file: Pa
 
     Raises ValueError, with nothing written, where the page lacks the marks.
     """
-    check_section(page, name)
+    filled = _fill(page, name, text)
     write_whole(record_file, json_bytes(record))
-    before = page.read_text(encoding="utf-8")
-    write_whole(page, _part(name).sub(lambda match: f"{match[1]}\n{text.strip()}\n\n{match[2]}", before).encode())
+    write_whole(page, filled.encode())
 
 
-def _part(name: str) -> re.Pattern[str]:
-    return re.compile(rf"(<!-- {re.escape(name)}: begin -->\n).*(<!-- {re.escape(name)}: end -->)", re.DOTALL)
+def _fill(page: Path, name: str, text: str) -> str:
+    """The page with a text between its marks."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    try:
+        return replace_between(page.read_text(encoding="utf-8") if page.is_file() else "", begin, end, text)
+    except ValueError as error:
+        raise ValueError(f"{page}: expected the lines {begin} and {end}") from error

@@ -1,4 +1,4 @@
-"""`hil board`: up, status, shell, power-cut, down."""
+"""`hil board`: up, status, shell, power-cut, down, measure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flight.command_line import examples
-from flight.option_types import integer, number_above, output_folder
+from flight.option_types import existing_file, existing_folder, integer, number_above, output_file, output_folder
 from hil.board.folders import CACHE_VARIABLE, STATE_VARIABLE, Board, default_cache, default_state
 
 _EXAMPLES = {
@@ -18,7 +18,16 @@ _EXAMPLES = {
     "hil board shell": "log in",
     "hil board power-cut": "as pulling the plug",
     "hil board down": "shut down; the disk is kept",
+    "hil board measure pi@raspberrypi.local": "what this or any board takes for a frame",
 }
+_MEASURE_EXAMPLES = {
+    "hil board measure pi@raspberrypi.local": "after `hil deploy pi@raspberrypi.local`",
+    "hil board measure pi@raspberrypi.local --json board.json --note 'with a fan'": "a file to send",
+    "hil board measure virtual --rounds 2 --write docs": "and into docs/boards.md",
+    "hil board measure --row board.json --write docs": "a file that somebody sent",
+}
+_MEASURE_NOTE = """The service stands still for as long as the engines are measured, and starts again. Nothing of its
+configuration, its parameters or its state changes."""
 _UP_EXAMPLES = {
     "hil board up": "",
     "hil board up --fresh --cpus 2 --memory 2048": "a new disk, larger hardware",
@@ -61,8 +70,44 @@ def add_board(commands: Any) -> None:
         epilog=examples({"hil board down": "", "hil board down --discard": "and forget its disk"}),
     )
     down.add_argument("--discard", action="store_true", help="remove the board's disk")
-    for action in (up, status, shell, cut, down):
+    for action in (up, status, shell, cut, down, _add_measure(actions)):
         add_folders(action)
+
+
+def _add_measure(actions: Any) -> Any:
+    measure = actions.add_parser(
+        "measure",
+        help="measure a board with a deployed service: engines, memory, start",
+        epilog=examples(_MEASURE_EXAMPLES, _MEASURE_NOTE),
+    )
+    measure.add_argument("target", nargs="?", metavar="TARGET", help='the board as ssh takes it, or "virtual"')
+    measure.add_argument(
+        "--row", type=existing_file, metavar="FILE", help="take figures that somebody sent (default: none)"
+    )
+    measure.add_argument(
+        "--rounds", type=integer(1, 1000), default=5, metavar="N", help="frames of each kind through each engine"
+    )
+    measure.add_argument(
+        "--frames", type=integer(1, 1000), default=10, metavar="N", help="frames through the running service"
+    )
+    measure.add_argument(
+        "--timeout",
+        type=number_above(0.0),
+        default=3600.0,
+        metavar="S",
+        help="wait so many seconds for the engines, for the start, and for each frame",
+    )
+    measure.add_argument(
+        "--note", default="", metavar="TEXT", help="what else is to be known of the board (default: nothing)"
+    )
+    measure.add_argument("--json", type=output_file, metavar="FILE", help="write the figures (default: not written)")
+    measure.add_argument(
+        "--write",
+        type=existing_folder,
+        metavar="DOCS",
+        help="put them into DOCS/boards.json and DOCS/boards.md (default: print tables only)",
+    )
+    return measure
 
 
 def add_folders(command: Any) -> None:
@@ -89,6 +134,8 @@ def chosen_board(arguments: argparse.Namespace) -> Board:
 
 def run_board(arguments: argparse.Namespace) -> int:
     """Carry out an action of `hil board`; returns the exit code."""
+    if arguments.action == "measure":
+        return _measure(arguments)
     from hil.board.machine import Machine
 
     machine = Machine(chosen_board(arguments))
@@ -160,4 +207,32 @@ def _down(machine: Any, arguments: argparse.Namespace) -> int:
         disk: Path = machine.board.disk
         machine.discard_disk()
         print(f"{disk}: removed")
+    return 0
+
+
+def _measure(arguments: argparse.Namespace) -> int:
+    from flight.files import write_whole
+    from hil.board.boards_page import check_page, check_row, format_table, read_row, write_row
+    from hil.board.folders import BoardError
+    from hil.board.measure import Extent, measure_board
+    from hil.board.progress import Progress
+    from hil.deploy.commands import command_to
+    from hil.deploy.connection import Link
+
+    if (arguments.target is None) == (arguments.row is None):
+        raise BoardError("expected TARGET or --row FILE, one of them")
+    if arguments.write is not None:
+        check_page(arguments.write)
+    if arguments.row is not None:
+        row = read_row(arguments.row)
+    else:
+        extent = Extent(arguments.rounds, arguments.frames, arguments.timeout, arguments.note)
+        with Link(command_to(arguments.target, chosen_board(arguments))) as link:
+            row = measure_board(link, extent, Progress())
+        check_row(row)
+    print(format_table([row]))
+    if arguments.json is not None:
+        write_whole(arguments.json, (json.dumps(row, indent=1) + "\n").encode())
+    if arguments.write is not None:
+        write_row(arguments.write, row)
     return 0

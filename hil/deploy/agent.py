@@ -1,5 +1,5 @@
 """What runs on the board during a deploy: sent over ssh as text, gone when the link closes. Standard library only, but
-for board_files, which is sent along.
+for board_files and board_figures, which are sent along.
 
 Standard input brings commands, one JSON object a line, in places followed by the bytes of a file; standard output gives
 one JSON object a line: {"ok": result} or {"error": text}. The lock is held from `begin` to the end. When the link
@@ -29,6 +29,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from hil.deploy.board_figures import CONFIGURATION, UNIT, USER, Measuring
 from hil.deploy.board_files import (
     AgentError,
     describe_system,
@@ -42,16 +43,13 @@ from hil.deploy.board_files import (
     write_synced,
 )
 
-UNIT = "rubblemap-flight.service"
-USER = "rubblemap"
-CONFIGURATION = "flight.toml"
 MARGIN_BYTES = 64 << 20
 CHUNK_BYTES = 1 << 20
 KEPT_RELEASES = MOST_RESTARTS = 3
 DEFAULT_START_TIMEOUT_S = 60.0
 
 
-class Agent:
+class Agent(Measuring):
     """One deploy's hands on the board. root: "/"; another folder stands in for it in tests."""
 
     def __init__(self, root: str = "/") -> None:
@@ -311,7 +309,7 @@ class Agent:
 
     def start(self, timeout_s: float) -> dict[str, Any]:
         """Start what the link names, and wait until it is ready; returns the seconds that it took."""
-        began = time.monotonic()
+        began, self.halted = time.monotonic(), False
         run("systemctl", "reset-failed", UNIT, check=False)
         run("systemctl", "enable", "--quiet", UNIT)
         run("systemctl", "restart", "--no-block", UNIT)
@@ -335,14 +333,14 @@ class Agent:
             # Asking is not to take the time that the start needs.
             time.sleep(max(0.5, 4.0 * (now - asked)))
 
-    def health(self, id: str, script: str, secured: bool, timeout_s: float) -> dict[str, Any]:
-        """Send a frame through the running service, and wait for its product."""
+    def health(self, id: str, script: str, secured: bool, timeout_s: float, frames: int = 1) -> Any:
+        """Send frames through the running service, and wait for their products, so long for each."""
         release = self.releases / id
         keys = [self.etc / "deploy_keys"] if secured else []
         python = release / "bin/python3"
         said = run(
             *(python, "-c", script, self.etc / CONFIGURATION, release / "bundle", timeout_s, *keys),
-            timeout_s=timeout_s + 60.0,
+            timeout_s=frames * timeout_s + 60.0,
         )
         return json.loads(said.splitlines()[-1])
 
@@ -404,21 +402,8 @@ class Agent:
 
 
 COMMANDS = (
-    *(
-        "probe",
-        "list",
-        "begin",
-        "offer",
-        "append",
-        "install",
-        "prepare",
-        "check",
-        "switch",
-        "admit",
-        "secured",
-        "start",
-    ),
-    *("health", "confirm", "undo", "recall", "uninstall"),
+    *("probe", "list", "begin", "offer", "append", "install", "prepare", "check", "switch", "admit", "secured"),
+    *("start", "health", "confirm", "undo", "recall", "uninstall", "halt", "tune", "memory"),
 )
 
 
@@ -445,6 +430,7 @@ def main() -> None:
     except (EOFError, BrokenPipeError):
         pass  # the link is gone
     finally:
+        agent.resume()
         # Whoever deploys is gone before having confirmed.
         if agent.lock is not None and agent.journal.exists():
             agent.undo()

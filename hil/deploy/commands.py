@@ -12,6 +12,7 @@ from flight.option_types import existing_file, existing_folder, number_above
 from hil.board.commands import add_folders, chosen_board
 
 if TYPE_CHECKING:
+    from hil.board.folders import Board
     from hil.deploy.connection import Link
 
 VIRTUAL = "virtual"
@@ -62,23 +63,38 @@ def add_deploy(commands: Any) -> None:
     add_folders(deploy)
 
 
-def run_deploy(arguments: argparse.Namespace) -> int:
-    """Carry out `hil deploy`; returns the exit code."""
+def command_to(target: str, board: Board) -> list[str]:
+    """The command line that runs something on a board.
+
+    Args:
+        target: as ssh takes it, or VIRTUAL.
+        board: the virtual board that is meant then.
+
+    Raises:
+        BoardError: the virtual board is off.
+        DeployError: see ssh_command.
+    """
     from hil.board.folders import BoardError
     from hil.board.machine import Machine
+    from hil.deploy.connection import ssh_command
+
+    if target != VIRTUAL:
+        return ssh_command(target)
+    if not Machine(board).is_on():
+        raise BoardError(f"{board.state}: the virtual board is off: `hil board up`")
+    return ssh_command("board", ["-F", str(board.ssh_config)])
+
+
+def run_deploy(arguments: argparse.Namespace) -> int:
+    """Carry out `hil deploy`; returns the exit code."""
     from hil.board.progress import Progress
     from hil.demo import SHIPPED_BUNDLE
     from hil.deploy.archive import choose_target
-    from hil.deploy.connection import Link, ssh_command
+    from hil.deploy.connection import Link
     from hil.deploy.deploy import Wishes, deploy, describe_plan, roll_back
 
     board = chosen_board(arguments)
-    if arguments.target == VIRTUAL:
-        if not Machine(board).is_on():
-            raise BoardError(f"{board.state}: the virtual board is off: `hil board up`")
-        command = ssh_command("board", ["-F", str(board.ssh_config)])
-    else:
-        command = ssh_command(arguments.target)
+    command = command_to(arguments.target, board)
     wishes = Wishes(
         (arguments.bundle or SHIPPED_BUNDLE).resolve(),
         arguments.config.read_text(encoding="utf-8") if arguments.config else None,

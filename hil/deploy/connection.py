@@ -24,7 +24,7 @@ class LinkError(DeployError):
 
 
 # What is sent to the board, in the order of dependence; the last has `main`.
-_AGENT_MODULES = ("board_files", "agent")
+_AGENT_MODULES = ("board_files", "board_figures", "agent")
 _BOOT = """import sys, types
 for name, text in {modules}:
     module = types.ModuleType(name)

@@ -44,7 +44,9 @@ elif verb == "disable":
     stop()
 elif verb == "is-enabled":
     print("enabled" if (home / "enabled").exists() else "disabled")
-elif verb == "restart":
+elif verb == "stop":
+    stop()
+elif verb in ("start", "restart"):
     stop()
     (line,) = re.findall("^ExecStart=(.*)$", unit.read_text(), re.M)
     command = [str(root) + word if word.startswith("/") else word for word in line.split()]
@@ -53,6 +55,8 @@ elif verb == "restart":
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
     pid.write_text(str(process.pid))
+elif verb == "show" and "MainPID" in sys.argv:
+    print("MainPID=" + (pid.read_text() if alive() else "0"))
 elif verb == "show":
     ready = log.exists() and b"worker_ready" in log.read_bytes()
     print("ActiveState=" + ("failed" if not alive() else "active" if ready else "activating"))
