@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -206,7 +207,7 @@ class Machine:
         return False
 
     def ssh(
-        self, command: list[str], timeout_s: float = 120.0, data: bytes = b""
+        self, command: list[str], timeout_s: float = 120.0, data: bytes = b"", options: Sequence[str] = ()
     ) -> subprocess.CompletedProcess[bytes]:
         """Run a command of the board's shell there, as its user.
 
@@ -214,9 +215,10 @@ class Machine:
             command: words, joined by blanks as ssh does.
             timeout_s: of all of it.
             data: its standard input.
+            options: more of ssh's options.
         """
         return subprocess.run(
-            ["ssh", "-F", str(self.board.ssh_config), "board", *command],
+            ["ssh", "-F", str(self.board.ssh_config), *options, "board", *command],
             input=data,
             capture_output=True,
             check=False,

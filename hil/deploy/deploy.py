@@ -66,10 +66,10 @@ def start_timeout_s(check_s: float) -> float:
     """The time that a worker of a board may take to start, seconds: longer where `flight check` took long.
 
     Args:
-        check_s: that `flight check` took, which loads the bundle and tests it twice; a worker loads it, tests it and
-            runs a few frames.
+        check_s: that `flight check --short` took, which loads the bundle and tests it; a worker does so, too, runs a
+            few frames, and shares the processor with the service.
     """
-    return max(_START_TIMEOUT_S, min(_LONGEST_START_S, 10.0 * math.ceil(0.2 * check_s)))
+    return max(_START_TIMEOUT_S, min(_LONGEST_START_S, 10.0 * math.ceil(0.4 * check_s)))
 
 
 def default_configuration(cpus: int, secured: bool, start_timeout: float) -> str:

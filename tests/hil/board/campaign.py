@@ -10,7 +10,9 @@ import select
 import shutil
 import subprocess
 import tarfile
+import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -40,18 +42,20 @@ class Extent:
         cuts: power cuts.
         frames: of the flyby and of real bodies each, compared between processors.
         real: folder of images of real bodies; None for none.
+        flight_bundle: that answers the flyby's frames; None for the tiny one.
     """
 
     cuts: int
     frames: int
-    real: Path | None
+    real: Path | None = None
+    flight_bundle: Path | None = None
 
 
 class Relay:
     """Carries commands to the service over ssh, one at a time; see on_board_commands.py."""
 
-    def __init__(self, ssh_config: Path) -> None:
-        command = ["ssh", "-F", str(ssh_config), "board", f"sudo {PYTHON} -u on_board_commands.py"]
+    def __init__(self, ssh: Sequence[str]) -> None:
+        command = [*ssh, f"sudo {PYTHON} -u on_board_commands.py"]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         self._rest = b""
 
@@ -120,6 +124,10 @@ class Campaign:
         self.unet_s = ROOT / "models/unet_s"
         self.tiny = self.make_tiny("tiny", ("Tiny",))
         self._deployed = work / "deployed.json"
+        # One login for all that is asked between power-on and power-off: each takes seconds of the board's processor.
+        self._folder = tempfile.TemporaryDirectory(prefix="rubblemap_")
+        self._line = Path(self._folder.name) / "line"
+        self._master: subprocess.Popen[bytes] | None = None
 
     def make_tiny(self, name: str, networks: tuple[str, ...]) -> Path:
         """A bundle of tiny networks, made once."""
@@ -136,19 +144,46 @@ class Campaign:
         return round(self.machine.power_on(hardware or Hardware(), None, self.progress, BOOT_S), 1)
 
     def power_off(self) -> None:
-        """Shut down, if it is on."""
+        """Shut down, if it is on, and log out."""
         if self.machine.is_on():
             self.machine.power_off()
+        self.log_out()
+
+    @property
+    def ssh(self) -> list[str]:
+        """The command that logs in; over the line that is open already, if it is."""
+        return ["ssh", "-F", str(self.board.ssh_config), *self._log_in(), "board"]
+
+    def _log_in(self) -> list[str]:
+        """Options of ssh; opens the line that they name."""
+        if self._master is not None and self._master.poll() is not None:
+            self._line.unlink(missing_ok=True)  # the power was cut, or the board was booted again
+            self._master = None
+        if self._master is None:
+            command = ["ssh", "-F", str(self.board.ssh_config), "-M", "-S", str(self._line), "-N", "board"]
+            self._master = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            deadline = time.monotonic() + 60.0
+            while not self._line.exists() and self._master.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.2)
+        return ["-o", f"ControlPath={self._line}"]
+
+    def log_out(self) -> None:
+        """Close the line."""
+        if self._master is not None:
+            self._master.kill()
+            self._master.wait()
+            self._master = None
+        self._line.unlink(missing_ok=True)
 
     def shell(self, command: str, timeout_s: float = 600.0, data: bytes = b"") -> str:
         """Run a shell command on the board; returns its output."""
-        done = self.machine.ssh([command], timeout_s=timeout_s, data=data)
+        done = self.machine.ssh([command], timeout_s=timeout_s, data=data, options=self._log_in())
         return done.stdout.decode("utf-8", "replace").strip()
 
     def shell_or_none(self, command: str) -> str | None:
         """The same of a board that may not answer; None if it does not."""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            done = self.machine.ssh([command], timeout_s=30.0)
+            done = self.machine.ssh([command], timeout_s=30.0)  # a login of its own: the line may be broken
             return done.stdout.decode("utf-8", "replace").strip() if done.returncode == 0 else None
         return None
 
@@ -162,7 +197,7 @@ class Campaign:
 
     def relay(self) -> Relay:
         """A line for commands."""
-        return Relay(self.board.ssh_config)
+        return Relay(self.ssh)
 
     # --- the service ----------------------------------------------------------------------------------------------
 
@@ -193,7 +228,7 @@ class Campaign:
     def deploy(self, bundle: Path, configuration: str | None = None) -> dict[str, Any]:
         """Deploy as `hil deploy` does without options."""
         wishes = Wishes(bundle, configuration, None, self.board.cache)
-        with Link(ssh_command("board", ["-F", str(self.board.ssh_config)])) as link:
+        with Link(ssh_command("board", ["-F", str(self.board.ssh_config), *self._log_in()])) as link:
             result = deploy(link, wishes, self.progress)
         self._deployed.write_text(json.dumps({"bundle": bundle.name, "of": _source_hash(), **result}))
         self.send(HERE / "on_board_commands.py")
@@ -213,7 +248,7 @@ class Campaign:
 
     def answer_frame(self) -> dict[str, Any]:
         """Send a frame through the running service, as a deploy does; returns what came back."""
-        with Link(ssh_command("board", ["-F", str(self.board.ssh_config)])) as link:
+        with Link(ssh_command("board", ["-F", str(self.board.ssh_config), *self._log_in()])) as link:
             script = read_source("health") + "\nmain()\n"
             release = link.ask("list")["current"]
             return link.ask("health", id=release, script=script, secured=False, timeout_s=READY_S)

@@ -17,17 +17,20 @@ FRAMES = 6
 DISTURBED = 2
 PASSES = 4
 EPOCH = 1
-# Of the pixels, on the mean of all frames.
+# Of the pixels, on the mean of all frames; of a shipped bundle's maps, others do not know the flyby's classes.
 LEAST_AS_TRUTH = 0.9
 
 
 def flyby(campaign: Campaign) -> dict[str, Any]:
     """Run the scenarios. The same frames with the same seed must give the same maps, whatever happens in between."""
-    campaign.serve(campaign.unet_s)
+    bundle = campaign.extent.flight_bundle or campaign.tiny
+    campaign.serve(bundle)
     _send_frames(campaign)
     with campaign.relay() as relay:
         relay.ask("set_parameters", values={"passes": PASSES})
     nominal = _nominal(campaign)
+    if bundle.parent == ROOT / "models":
+        nominal["passed"] = nominal["passed"] and (nominal["as_truth"] or 0.0) >= LEAST_AS_TRUTH
     scenarios = {"nominal": nominal}
     scenarios["worker_crash"] = _worker_crash(campaign, nominal["maps"])
     scenarios["power_cut"] = _power_cut(campaign, nominal["maps"])
@@ -38,7 +41,7 @@ def flyby(campaign: Campaign) -> dict[str, Any]:
             for name, scenario in scenarios.items()
         },
         "scenario_frames": FRAMES,
-        "scenario_bundle": campaign.unet_s.name,
+        "scenario_bundle": bundle.name,
     }
 
 
@@ -62,7 +65,7 @@ def _restart(campaign: Campaign) -> None:
 def _command(campaign: Campaign, first: int, count: int, kill_at: int = -1) -> list[str]:
     words = [*map(str, ("flyby", EPOCH, first, count, kill_at))]
     remote = f"sudo {PYTHON} -u on_board_flyby.py {shlex.join(words)}"
-    return ["ssh", "-F", str(campaign.board.ssh_config), "board", remote]
+    return [*campaign.ssh, remote]
 
 
 def _fly(campaign: Campaign, first: int, count: int, kill_at: int = -1) -> list[dict[str, Any]]:
@@ -100,13 +103,13 @@ def judge(answers: list[dict[str, Any]], expected: list[str] | None) -> dict[str
     """
     mapped = [answer for answer in answers if answer["status"] in ("valid", "degraded")]
     maps = [answer.get("sha256", "") for answer in answers]
-    truth = sum(answer["as_truth"] for answer in mapped) / max(1, len(mapped))
+    truths = [answer["as_truth"] for answer in mapped if "as_truth" in answer]
     same = len(maps) if expected is None else sum(a == b for a, b in zip(maps, expected, strict=False))
     return {
-        "passed": len(mapped) == FRAMES and same == FRAMES and truth >= LEAST_AS_TRUTH,
+        "passed": len(mapped) == FRAMES and same == FRAMES,
         "frames_answered": len(mapped),
         "maps_as_undisturbed": same,
-        "as_truth": round(truth, 4),
+        "as_truth": round(sum(truths) / len(truths), 4) if truths else None,
         "longest_answer_s": max((answer["seconds"] for answer in mapped), default=None),
         "maps": maps,
     }

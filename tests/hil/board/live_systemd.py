@@ -51,7 +51,9 @@ def hardening(campaign: Campaign) -> dict[str, Any]:
     unit = campaign.shell(f"cat /etc/systemd/system/{UNIT}.service")
     text = probe_unit(unit, f"{PYTHON} /srv/rubblemap/probe.py")
     campaign.shell(f"sudo tee /run/systemd/system/{PROBE}.service", data=text.encode("utf-8"))
-    outside = json.loads(campaign.shell(f"sudo {PYTHON} /srv/rubblemap/probe.py").splitlines()[-1])
+    # sudo itself allows no core.
+    control = f"sudo sh -c 'ulimit -c unlimited; {PYTHON} /srv/rubblemap/probe.py'"
+    outside = json.loads(campaign.shell(control).splitlines()[-1])
     campaign.shell(f"sudo systemctl daemon-reload; sudo systemctl start {PROBE}")
     said = campaign.shell(f"sudo journalctl -b -u {PROBE} -o cat --no-pager | grep '^{{' | tail -1")
     inside = json.loads(said)

@@ -22,23 +22,21 @@ UPLINK = "/srv/rubblemap/uplink"
 MOST_OF_A_COMMAND = 1.3
 # Of what serves after the campaign.
 _AFTERWARDS = {"passes": 4, "gamma": 2.0}
-_DAMAGE = (
-    "^[a-z_]+ +(record_lost|record_copy_damaged|record_not_written|bundle_refused|bundle_damaged|bundle_fell_back)"
-)
 
 
 def power_cuts(campaign: Campaign) -> dict[str, Any]:
-    """Cut so often, in the middle of the three kinds of commands in turn; what was done before is gone on with."""
+    """Cut so often, in the middle of the three kinds of commands in turn; what was cut before counts."""
     log = campaign.work / "power_cuts.jsonl"
     cuts = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    if len(cuts) >= campaign.extent.cuts:
+        return summarise(cuts)
     campaign.serve(campaign.tiny)
     names = _put_into_uplink(campaign)
     relay = campaign.relay()
     try:
-        before = _observe(campaign, relay)
-        durations = _time_commands(relay, names, before)
+        durations = _time_commands(relay, names, _observe(relay)["active"])
+        before = _observe(relay)
         while len(cuts) < campaign.extent.cuts:
-            before = _observe(campaign, relay)
             chosen = random.Random(len(cuts))
             cut = _cut(campaign, relay, KINDS[len(cuts) % len(KINDS)], names, before, durations, chosen)
             relay.close()
@@ -47,15 +45,15 @@ def power_cuts(campaign: Campaign) -> dict[str, Any]:
             relay = campaign.relay()
             relay.wait_ready()
             ready_s = round(time.monotonic() - began, 1)
-            after = _observe(campaign, relay)
-            cut |= {"boot_to_ssh_s": boot_s, "power_on_to_ready_s": ready_s, **_look_back(campaign), **after}
+            after = _observe(relay)
+            cut |= {"boot_to_ssh_s": boot_s, "power_on_to_ready_s": ready_s, **relay.ask("look_back"), **after}
             cut |= judge(cut, before, after)
             cuts.append(cut)
+            before = after
             with log.open("a") as file:
                 file.write(json.dumps(cut) + "\n")
             print(f"cut {len(cuts)}: {json.dumps(cut)}", flush=True)
         relay.ask("set_parameters", values=_AFTERWARDS)
-        log.replace(campaign.work / "power_cuts_done.jsonl")
     finally:
         relay.close()
     return summarise(cuts)
@@ -73,7 +71,7 @@ def _manifest_hash(folder: Path) -> str:
     return hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()
 
 
-def _observe(campaign: Campaign, relay: Relay) -> dict[str, Any]:
+def _observe(relay: Relay) -> dict[str, Any]:
     """What survives a restart, as the service tells it, and as it lies on the storage."""
     status = relay.ask("get_status")
     values = status["parameters"]
@@ -82,14 +80,7 @@ def _observe(campaign: Campaign, relay: Relay) -> dict[str, Any]:
         "active": status["bundle"]["sha256"],
         "record_copies": status["record_copies"],
         "bundles": relay.ask("read_bundles"),
-        "restarts": int(campaign.show("NRestarts")),
     }
-
-
-def _look_back(campaign: Campaign) -> dict[str, Any]:
-    """What service and kernel said since the power came back."""
-    recoveries = campaign.shell("sudo dmesg | grep -c 'EXT4-fs.*recovery complete'")
-    return {"damage_told": campaign.journal(_DAMAGE), "file_system_recovered": int(recoveries or 0) > 0}
 
 
 def _other(names: dict[str, str], active: str) -> str:
@@ -101,9 +92,9 @@ def _pair(number: int) -> dict[str, Any]:
     return {"passes": 1 + number % 100, "gamma": round(1.0 + (number % 90) / 10, 2)}
 
 
-def _time_commands(relay: Relay, names: dict[str, str], before: dict[str, Any]) -> dict[str, float]:
+def _time_commands(relay: Relay, names: dict[str, str], active: str) -> dict[str, float]:
     """How long the commands take when nothing comes between."""
-    other = _other(names, before["active"])
+    other = _other(names, active)
     calls: list[tuple[str, dict[str, Any]]] = [
         ("set_parameters", {"values": _pair(0)}),
         ("set_parameters", {"values": _pair(1)}),
@@ -197,7 +188,7 @@ def summarise(cuts: list[dict[str, Any]]) -> dict[str, Any]:
         "carried_out_unconfirmed": count("took_effect"),
         "ready_after_every_cut": all(cut["restarts"] == 0 for cut in cuts),
         "record_copies_after": sorted({cut["record_copies"] for cut in cuts}),
-        "damage_told_by_the_service": sum(cut["damage_told"] for cut in cuts),
+        "damage_told_by_the_service": [text for cut in cuts for text in cut["damage_told"]],
         "file_systems_recovered": count("file_system_recovered"),
         "unfinished_bundles_left": sum(len(cut["bundles"]["unfinished"]) for cut in cuts),
         "power_on_to_ready_s": {"median": statistics.median(ready), "longest": max(ready)},

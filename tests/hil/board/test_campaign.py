@@ -52,7 +52,7 @@ def test_what_a_power_cut_may_leave(
 
 
 def test_the_figures_of_power_cuts() -> None:
-    common = {"mixture": False, "took_effect": False, "restarts": 0, "damage_told": 0, "bundles": WHOLE}
+    common = {"mixture": False, "took_effect": False, "restarts": 0, "damage_told": [], "bundles": WHOLE}
     common |= {"record_copies": 2, "file_system_recovered": True}
     cuts = [
         {**common, "kind": kind, "confirmed": False, "lost_write": False, "power_on_to_ready_s": 60.0} for kind in KINDS
@@ -77,7 +77,8 @@ def test_the_verdict_on_a_flight() -> None:
     assert not judge_flight(other, undisturbed["maps"])["passed"]
     assert not judge_flight(answers[:-1], undisturbed["maps"])["passed"]
     assert not judge_flight([*answers[:-1], {"frame": FRAMES - 1, "status": "invalid"}], None)["passed"]
-    assert not judge_flight([{**answer, "as_truth": 0.5} for answer in answers], None)["passed"]
+    assert judge_flight(answers, None)["as_truth"] == 0.95
+    assert judge_flight([{**answer, "status": "invalid"} for answer in answers], None)["as_truth"] is None
 
 
 def test_maps_of_two_processors_are_compared() -> None:
@@ -132,15 +133,15 @@ def answering(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
 
 
-def test_commands_go_to_the_board_one_at_a_time(answering: None, tmp_path: Path) -> None:
-    with Relay(tmp_path / "ssh_config") as relay:
+def test_commands_go_to_the_board_one_at_a_time(answering: None) -> None:
+    with Relay(["ssh", "board"]) as relay:
         assert relay.ask("set_parameters", values={"passes": 3}) == {"values": {"passes": 3}}
         assert relay.wait_ready() == {"state": "ready"}
         with pytest.raises(RuntimeError, match=r"^wrong: rejected$"):
             relay.ask("wrong")
         relay.begin("slow")
         assert relay.answer(0.1) is None
-    with Relay(tmp_path / "ssh_config") as relay:
+    with Relay(["ssh", "board"]) as relay:
         relay.begin("end")
         assert relay.answer(10.0) is None
 
@@ -168,7 +169,16 @@ def parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, int]:
 
 
 def arguments(out: Path, **changes: Any) -> argparse.Namespace:
-    values = {"cuts": 20, "frames": 8, "real": None, "only": None, "again": False, "out": out, "write": out.parent}
+    values = {
+        "cuts": 20,
+        "frames": 8,
+        "real": None,
+        "flight_bundle": None,
+        "only": None,
+        "again": False,
+        "out": out,
+        "write": out.parent,
+    }
     return argparse.Namespace(**{**values, **changes})
 
 
@@ -203,7 +213,7 @@ def test_bundles_of_the_campaign_are_made_once(parts: dict[str, int], tmp_path: 
     from hil.board.folders import Board
 
     board = Board(tmp_path / "state", tmp_path / "cache")
-    first = Campaign(board, tmp_path / "work", Extent(1, 1, None))
+    first = Campaign(board, tmp_path / "work", Extent(1, 1))
     made = (first.tiny / "SHA256SUMS").stat().st_mtime_ns
-    assert Campaign(board, tmp_path / "work", Extent(1, 1, None)).tiny == first.tiny
+    assert Campaign(board, tmp_path / "work", Extent(1, 1)).tiny == first.tiny
     assert (first.tiny / "SHA256SUMS").stat().st_mtime_ns == made

@@ -256,7 +256,7 @@ def test_wheels_are_chosen_for_the_boards_processor_python_and_c_library() -> No
 
 def test_a_slow_board_gets_the_time_that_it_needs() -> None:
     assert start_timeout_s(3.0) == 60.0
-    assert start_timeout_s(40.0) == 80.0
+    assert start_timeout_s(40.0) == 160.0
     assert start_timeout_s(1e6) == 600.0
     assert "[worker]" not in default_configuration(4, False, 60.0)
     assert "start_timeout_s = 80\n" in default_configuration(1, False, 80.0)
