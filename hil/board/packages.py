@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
 from hil.board import recipe
@@ -115,23 +114,18 @@ Dir::Etc::preferencesparts "-";
             raise BoardError(f"{recipe.KERNEL}: expected to depend on a kernel, got {depends.strip()!r}")
         return found[1]
 
-    def download(self, progress: Progress, log: Path, packages: Sequence[str] = recipe.PACKAGES) -> list[Path]:
-        """Fetch packages and all that they depend on; what is there already is not fetched again.
-
-        Args:
-            progress: kept up to date meanwhile.
-            log: what apt says is appended there.
-            packages: names; those of the recipe by default.
+    def download(self, progress: Progress, log: Path) -> list[Path]:
+        """Fetch what the recipe names and all that it depends on; what is there already is not fetched again.
 
         Returns:
             The packages' files, without the kernel's.
         """
         options = ("install", "--yes", "--download-only", "--no-install-recommends")
-        wanted = self._answer("apt-get", *options, "--print-uris", *packages)
+        wanted = self._answer("apt-get", *options, "--print-uris", *recipe.PACKAGES)
         count = len(set(re.findall(r"^'[^']+' (\S+\.deb)", wanted, re.MULTILINE)))
         already = len(list(self.archives.glob("*.deb")))
         run_step(
-            self._command("apt-get", *options, *packages),
+            self._command("apt-get", *options, *recipe.PACKAGES),
             progress,
             log,
             lambda: f"{len(list(self.archives.glob('*.deb'))) - already} of {count}",

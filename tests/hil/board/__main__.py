@@ -26,7 +26,6 @@ from hil.board.machine import CACHE_MODE, Machine
 from hil.deploy.connection import DeployError
 from tests.hil.board import live_systemd
 from tests.hil.board.campaign import ROOT, UNIT, Campaign, Extent
-from tests.hil.board.cpp_client import cpp_client
 from tests.hil.board.equality import equality
 from tests.hil.board.flyby import flyby
 from tests.hil.board.power_cuts import power_cuts
@@ -76,7 +75,6 @@ PARTS: dict[str, Callable[[Campaign], dict[str, Any]]] = {
     "power_cuts": power_cuts,
     "equality": equality,
     "rollback": rollback,
-    "cpp_client": cpp_client,
 }
 
 
