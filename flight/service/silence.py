@@ -11,8 +11,10 @@ from pathlib import Path
 # The loop turns at least this often; more than a few of these between two readings of the clock is a standstill.
 _TURN_S = 0.05
 _LATE_S = 0.2
-# A process is looked at in /proc once it has been silent for this long.
+# A process is looked at in /proc once it has been silent for this long, and then not so often that it takes more than
+# this share of the time: on a slow board with one processor it is the process's own.
 _LOOK_S = 0.25
+_LOOK_SHARE = 0.05
 # However little of the processor a process gets, in this many times its limit it must have said something.
 _MOST_TIMES = 10.0
 # A process that ran for this share of its silence is at work, and not waiting for something.
@@ -57,6 +59,7 @@ class SilenceTimer:
     def __init__(self, clock: RunningClock) -> None:
         """Start counting now. clock: of the service."""
         self._clock = clock
+        self._next_look = 0.0  # monotonic clock
         self.begin_job()
 
     def begin_job(self) -> None:
@@ -72,9 +75,12 @@ class SilenceTimer:
     def look(self, pid: int) -> None:
         """Find out how long a silent process has waited for a processor since the last look."""
         now = self._clock.read()
-        if now - self._heard < _LOOK_S:
+        began = time.monotonic()
+        if now - self._heard < _LOOK_S or began < self._next_look:
             return
         threads = _read_threads(pid)
+        ended = time.monotonic()
+        self._next_look = ended + (ended - began) / _LOOK_SHARE
         if self._looked is not None:
             before, known = self._looked
             pairs = [(known[name], thread) for name, thread in threads.items() if name in known]

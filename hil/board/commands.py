@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from flight.command_line import examples
 from flight.option_types import existing_file, existing_folder, integer, number_above, output_file, output_folder
 from hil.board.folders import CACHE_VARIABLE, STATE_VARIABLE, Board, default_cache, default_state
 
+_CLOCK_FORMAT = "%Y-%m-%dT%H:%M:%S"
 _EXAMPLES = {
     "hil board up": "make the image the first time (minutes), power on, wait for ssh",
     "hil board shell": "log in",
@@ -32,6 +34,7 @@ _UP_EXAMPLES = {
     "hil board up": "",
     "hil board up --fresh --cpus 2 --memory 2048": "a new disk, larger hardware",
     "hil board up --append cgroup_disable=memory": "as on Raspberry Pi images: without limits of memory",
+    "hil board up --clock 1970-01-01T00:00:00": "as a board whose clock was never set",
 }
 _SHELL_EXAMPLES = {
     "hil board shell": "log in",
@@ -51,6 +54,13 @@ def add_board(commands: Any) -> None:
     up.add_argument("--cpus", type=integer(1, 16), default=1, metavar="N", help="processors")
     up.add_argument("--memory", type=integer(512, 65536), default=1024, metavar="MIB", help="memory in MiB")
     up.add_argument("--append", default="", metavar="ARGUMENTS", help="more arguments of the kernel (default: none)")
+    up.add_argument(
+        "--clock",
+        type=clock_time,
+        metavar="TIME",
+        help="of its clock, as 1970-01-01T00:00:00 (default: now)",
+    )
+    up.add_argument("--no-network", action="store_true", help="without a network: its console is STATE/serial.log")
     up.add_argument(
         "--mirror", metavar="URL", help="Debian mirror to fetch packages from (default: that of the apt sources here)"
     )
@@ -110,6 +120,15 @@ def _add_measure(actions: Any) -> Any:
     return measure
 
 
+def clock_time(text: str) -> str:
+    """Check a time of the board's clock. Raises argparse.ArgumentTypeError."""
+    try:
+        datetime.strptime(text, _CLOCK_FORMAT)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a time as 1970-01-01T00:00:00, got {text!r}") from None
+    return text
+
+
 def add_folders(command: Any) -> None:
     """Add the options that say which virtual board is meant."""
     command.add_argument(
@@ -149,8 +168,18 @@ def _up(machine: Any, arguments: argparse.Namespace) -> int:
 
     if arguments.fresh:
         machine.discard_disk()
-    hardware = Hardware(arguments.cpu, arguments.cpus, arguments.memory, arguments.append)
+    hardware = Hardware(
+        arguments.cpu,
+        arguments.cpus,
+        arguments.memory,
+        arguments.append,
+        arguments.clock or "",
+        not arguments.no_network,
+    )
     seconds = machine.power_on(hardware, arguments.mirror, Progress(), arguments.timeout)
+    if not hardware.network:
+        print(f"the board is on, without a network; its console: {machine.board.serial_log}")
+        return 0
     print(f"the board is on, ssh answered after {seconds:.0f} s: `hil board shell`, or")
     print(f"  ssh -F {machine.board.ssh_config} board")
     return 0

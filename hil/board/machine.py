@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -37,19 +38,25 @@ class Hardware:
         cpus: processors. More than this computer can spare make it slower.
         memory_mib: memory.
         append: more arguments of the kernel, `cgroup_disable=memory` for example.
+        clock: time of the board's clock at power-on, YYYY-MM-DDTHH:MM:SS in UTC; "" for that of this computer.
+        network: whether it has a network; without one nobody can log in, and its console alone says how it is.
     """
 
     cpu: str = "cortex-a76"
     cpus: int = 1
     memory_mib: int = 1024
     append: str = ""
+    clock: str = ""
+    network: bool = True
 
     def command(self) -> list[str]:
         """QEMU's command line without kernel, disk, network and console. It yields to everything else here."""
+        clock = ["-rtc", f"base={self.clock}"] if self.clock else []
         return [
             *("nice", "-n", "10", find_tool("qemu-system-aarch64"), "-M", "virt", "-cpu", self.cpu),
             *("-smp", str(self.cpus), "-m", f"{self.memory_mib}M", "-accel", "tcg,thread=multi,tb-size=512"),
             *("-display", "none", "-monitor", "none", "-device", "virtio-rng-pci"),
+            *clock,
         ]
 
 
@@ -105,7 +112,7 @@ class Machine:
         """Make the image if need be, power the board on, and wait until it can be logged into.
 
         Returns:
-            Seconds from power-on until ssh answered.
+            Seconds from power-on until ssh answered; 0 at once for a board without a network.
 
         Raises:
             BoardError: it is on already, or cannot be powered on; says why. Nothing is left running then.
@@ -121,6 +128,9 @@ class Machine:
             progress.begin("power on")
             began = time.monotonic()
             process = self._start(image, hardware)
+            if not hardware.network:
+                progress.end(f"no network: {self.board.serial_log} is its console")
+                return 0.0
             try:
                 self._await_login(process, progress, timeout_s)
             except BaseException:
@@ -161,9 +171,7 @@ class Machine:
             *("-serial", f"file:{self.board.serial_log}", "-kernel", str(image.kernel)),
             *("-append", f"{recipe.KERNEL_ARGUMENTS} {hardware.append}".strip()),
             *("-drive", drive, "-device", "nvme,serial=board,drive=disk"),
-            # No way out: what is deployed has to bring everything.
-            *("-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22"),
-            *("-device", "virtio-net-pci,netdev=net,romfile="),
+            *(_network_devices(port) if hardware.network else ("-nic", "none")),
         ]
 
     def _write_ssh_files(self, image: Image, port: int) -> None:
@@ -199,7 +207,7 @@ class Machine:
         return False
 
     def ssh(
-        self, command: list[str], timeout_s: float = 120.0, data: bytes = b""
+        self, command: list[str], timeout_s: float = 120.0, data: bytes = b"", options: Sequence[str] = ()
     ) -> subprocess.CompletedProcess[bytes]:
         """Run a command of the board's shell there, as its user.
 
@@ -207,9 +215,10 @@ class Machine:
             command: words, joined by blanks as ssh does.
             timeout_s: of all of it.
             data: its standard input.
+            options: more of ssh's options.
         """
         return subprocess.run(
-            ["ssh", "-F", str(self.board.ssh_config), "board", *command],
+            ["ssh", "-F", str(self.board.ssh_config), *options, "board", *command],
             input=data,
             capture_output=True,
             check=False,
@@ -264,6 +273,12 @@ class Machine:
         if self.is_on():
             raise BoardError(f"{self.board.state}: the board is on: `hil board down` first")
         self.board.disk.unlink(missing_ok=True)
+
+
+def _network_devices(port: int) -> list[str]:
+    # No way out: what is deployed has to bring everything.
+    user = f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22"
+    return ["-netdev", user, "-device", "virtio-net-pci,netdev=net,romfile="]
 
 
 def _free_port() -> int:

@@ -47,6 +47,8 @@ MARGIN_BYTES = 64 << 20
 CHUNK_BYTES = 1 << 20
 KEPT_RELEASES = MOST_RESTARTS = 3
 DEFAULT_START_TIMEOUT_S = 60.0
+# A board that needs longer than this to check a bundle is of no use.
+CHECK_S = 3600.0
 
 
 class Agent(Measuring):
@@ -213,8 +215,7 @@ class Agent(Measuring):
             write_synced(folder / name, content.encode("utf-8"), 0o600)
         for path in (folder, *folder.glob("*/")) if keys else ():
             path.chmod(0o700)
-        limit = chosen.get("worker", {}).get("start_timeout_s", DEFAULT_START_TIMEOUT_S)
-        return {"secured": bool(secured), "start_timeout_s": limit}
+        return self._describe(chosen)
 
     def _make_user(self) -> None:
         (self.root / "srv/rubblemap/uplink").mkdir(parents=True, exist_ok=True)
@@ -228,7 +229,8 @@ class Agent(Measuring):
         release = self.releases / id
         self._make_user()
         began = time.monotonic()
-        said = run("runuser", "-u", USER, "--", release / "bin/flight", "check", "--bundle", release / "bundle")
+        command = (release / "bin/flight", "check", "--short", "--bundle", release / "bundle")
+        said = run("runuser", "-u", USER, "--", *command, timeout_s=CHECK_S)
         return {"said": said.splitlines()[-1], "seconds": time.monotonic() - began}
 
     def switch(self, id: str) -> dict[str, Any]:
@@ -302,10 +304,14 @@ class Agent(Measuring):
         run("chown", "-R", f"{USER}:", keys)
         return {}
 
-    def secured(self) -> dict[str, Any]:
-        """Whether the configuration in place has keys."""
-        text = (read_or_none(self.etc / CONFIGURATION) or b"").decode("utf-8")
-        return {"secured": bool(read_toml(CONFIGURATION, text).get("security", {}).get("keys"))}
+    def chosen(self) -> dict[str, Any]:
+        """Whether the configuration in place has keys, and how long a worker may take to start."""
+        return self._describe(read_toml(CONFIGURATION, (read_or_none(self.etc / CONFIGURATION) or b"").decode("utf-8")))
+
+    @staticmethod
+    def _describe(configuration: dict[str, Any]) -> dict[str, Any]:
+        limit = configuration.get("worker", {}).get("start_timeout_s", DEFAULT_START_TIMEOUT_S)
+        return {"secured": bool(configuration.get("security", {}).get("keys")), "start_timeout_s": limit}
 
     def start(self, timeout_s: float) -> dict[str, Any]:
         """Start what the link names, and wait until it is ready; returns the seconds that it took."""
@@ -402,7 +408,7 @@ class Agent(Measuring):
 
 
 COMMANDS = (
-    *("probe", "list", "begin", "offer", "append", "install", "prepare", "check", "switch", "admit", "secured"),
+    *("probe", "list", "begin", "offer", "append", "install", "prepare", "check", "switch", "admit", "chosen"),
     *("start", "health", "confirm", "undo", "recall", "uninstall", "halt", "tune", "memory"),
 )
 

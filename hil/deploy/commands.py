@@ -49,10 +49,16 @@ def add_deploy(commands: Any) -> None:
         help="keys made by `flight keys service` (default: the board's own, if it has some)",
     )
     deploy.add_argument(
-        "--start-timeout", type=number_above(0.0), default=180.0, metavar="S", help="seconds until it must be ready"
+        "--start-timeout",
+        type=number_above(0.0),
+        metavar="S",
+        help="seconds until it must be ready (default: 180, more on a slow board)",
     )
     deploy.add_argument(
-        "--health-timeout", type=number_above(0.0), default=120.0, metavar="S", help="seconds for the first map"
+        "--health-timeout",
+        type=number_above(0.0),
+        metavar="S",
+        help="seconds for the first map (default: 120, more on a slow board)",
     )
     instead = deploy.add_mutually_exclusive_group()
     instead.add_argument("--list", action="store_true", help="only say what is installed")

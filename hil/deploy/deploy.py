@@ -16,6 +16,8 @@ _MOST_THREADS = 4
 # Of worker.start_timeout_s: the default, and the most.
 _START_TIMEOUT_S = 60.0
 _LONGEST_START_S = 600.0
+# Of the whole service, on a board that is not slow.
+_READY_S, _HEALTH_S = 180.0, 120.0
 
 
 @dataclass(frozen=True)
@@ -27,26 +29,47 @@ class Wishes:
         configuration: text of flight.toml; None to keep the board's, or else the default.
         keys: folder of the service's keys, None to keep the board's.
         cache: folder for wheels and archives.
-        start_timeout_s: within which the service must be ready.
-        health_timeout_s: within which a frame must be answered.
+        start_timeout_s: within which the service must be ready; None for what the board needs, see Limits.
+        health_timeout_s: within which a frame must be answered; None likewise.
     """
 
     bundle: Path
     configuration: str | None
     keys: Path | None
     cache: Path
-    start_timeout_s: float = 180.0
-    health_timeout_s: float = 120.0
+    start_timeout_s: float | None = None
+    health_timeout_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long a deploy waits for a board: at least as long as is enough for most, longer where the board is slow.
+
+    Attributes:
+        start_s: until the service is ready, seconds.
+        health_s: until a frame is answered, seconds.
+    """
+
+    start_s: float
+    health_s: float
+
+    @staticmethod
+    def choose(wishes: Wishes, worker_s: float) -> Limits:
+        """The limits of a board on which a worker may take worker_s to start, unless others are wished."""
+        # A worker that fails at its start is followed by another one: the second may still make it.
+        start_s = max(_READY_S, _READY_S + 2.0 * (worker_s - _START_TIMEOUT_S))
+        health_s = max(_HEALTH_S, 2.0 * worker_s)
+        return Limits(wishes.start_timeout_s or start_s, wishes.health_timeout_s or health_s)
 
 
 def start_timeout_s(check_s: float) -> float:
     """The time that a worker of a board may take to start, seconds: longer where `flight check` took long.
 
     Args:
-        check_s: that `flight check` took, which loads the bundle and tests it twice; a worker loads it, tests it and
-            runs a few frames.
+        check_s: that `flight check --short` took, which loads the bundle and tests it; a worker does so, too, runs a
+            few frames, and shares the processor with the service.
     """
-    return max(_START_TIMEOUT_S, min(_LONGEST_START_S, 10.0 * math.ceil(0.2 * check_s)))
+    return max(_START_TIMEOUT_S, min(_LONGEST_START_S, 10.0 * math.ceil(0.4 * check_s)))
 
 
 def default_configuration(cpus: int, secured: bool, start_timeout: float) -> str:
@@ -115,7 +138,8 @@ def deploy(link: Link, wishes: Wishes, progress: Progress) -> dict[str, Any]:
         progress.begin(f"worker.start_timeout_s is {prepared['start_timeout_s']:g}: this board may need {needed_s:g}")
         progress.end()
     previous = link.ask("switch", id=archive.release)["previous"]
-    started, health = _prove(link, archive.release, prepared["secured"], wishes, progress, "[4/6]", "[5/6]")
+    limits = Limits.choose(wishes, max(needed_s, prepared["start_timeout_s"]))
+    started, health = _prove(link, archive.release, prepared["secured"], limits, progress, "[4/6]", "[5/6]")
     progress.begin("[6/6] confirmed")
     removed = link.ask("confirm")["removed"]
     progress.end(f"removed {', '.join(removed)}" if removed else "")
@@ -137,14 +161,14 @@ def _copy(link: Link, archive: Archive, progress: Progress) -> None:
 
 
 def _prove(
-    link: Link, release: str, secured: bool, wishes: Wishes, progress: Progress, first: str, second: str
+    link: Link, release: str, secured: bool, limits: Limits, progress: Progress, first: str, second: str
 ) -> tuple[float, dict[str, Any]]:
     """Start what was switched to, and send a frame through it; back to what served before if that fails."""
     try:
         progress.begin(f"{first} start")
         if secured:
             link.ask("admit", id=release)
-        ready = link.ask("start", timeout_s=wishes.start_timeout_s)
+        ready = link.ask("start", timeout_s=limits.start_s)
         started = float(ready["seconds"])
         # Without the kernel's memory controller MemoryHigh and MemoryMax do nothing.
         void = "" if ready["memory_limited"] else "; the unit's limits of memory are void: docs/hil.md"
@@ -155,7 +179,7 @@ def _prove(
             id=release,
             script=read_source("health") + "\nmain()\n",
             secured=secured,
-            timeout_s=wishes.health_timeout_s,
+            timeout_s=limits.health_s,
         )
         progress.end(f"a {health['status']} product after {health['seconds']} s")
     except DeployError as error:
@@ -175,7 +199,8 @@ def roll_back(link: Link, wishes: Wishes, progress: Progress) -> dict[str, Any]:
     link.ask("begin")
     release = link.ask("recall")["id"]
     link.ask("switch", id=release)
-    secured = bool(link.ask("secured")["secured"])
-    started, health = _prove(link, release, secured, wishes, progress, "[1/2]", "[2/2]")
+    chosen = link.ask("chosen")
+    limits = Limits.choose(wishes, chosen["start_timeout_s"])
+    started, health = _prove(link, release, chosen["secured"], limits, progress, "[1/2]", "[2/2]")
     link.ask("confirm")
     return {"release": release, "start_s": started, "health": health}

@@ -127,6 +127,9 @@ def test_check(tiny_bundle: Path, tmp_path: Path, capsys) -> None:
     assert "First.tflite: sha256: expected" in capsys.readouterr().err
 
 
-def test_check_of_the_shipped_bundle(shipped_bundle: Path, capsys) -> None:
-    assert main(["check", "--bundle", str(shipped_bundle)]) == 0
-    assert "modes UNetH, UNetS, UNetAS" in capsys.readouterr().out
+@pytest.mark.parametrize("options", [[], ["--short"]])
+def test_check_of_the_shipped_bundle(options: list[str], shipped_bundle: Path, capsys) -> None:
+    assert main(["check", "--bundle", str(shipped_bundle), *options]) == 0
+    said = capsys.readouterr().out
+    assert "self-test passed: 100.00 %" in said
+    assert "modes UNetH, UNetS, UNetAS" in said

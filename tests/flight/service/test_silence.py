@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from types import SimpleNamespace
 
 import pytest
@@ -112,6 +113,26 @@ def test_waits_are_estimated_where_the_kernel_does_not_count_them(
         fake_time.now += 0.1
         timer.look(1)
     assert timer.silence_s(60.0) == pytest.approx(0.3 + 0.1 * 9.7 + 2.0)
+
+
+def test_looking_takes_a_small_share_of_a_slow_processor(fake_time: Time, monkeypatch: pytest.MonkeyPatch) -> None:
+    thread = {"runnable": True, "ran_s": 5.0, "waited_s": 1.0}
+    looks = []
+
+    def read_slowly(_: int) -> dict[str, Any]:
+        looks.append(fake_time.now)
+        fake_time.now += 0.1
+        return {"1": silence._Thread(**thread)}
+
+    monkeypatch.setattr(silence, "_read_threads", read_slowly)
+    timer = SilenceTimer(RunningClock())
+    began = fake_time.now
+    while fake_time.now < began + 60.0:
+        fake_time.now += 0.05
+        timer.look(1)
+    assert 20 <= len(looks) <= 0.06 * 60.0 / 0.1
+    # All the same what it waited is known: all of it, but before the first look and since the last one.
+    assert timer.silence_s(60.0) < 0.3 + 2.5
 
 
 @pytest.mark.parametrize("text", [None, "0 0 0\n", "nonsense"])

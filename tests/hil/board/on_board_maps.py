@@ -15,6 +15,7 @@ import numpy as np
 
 from flight.bundle import load_bundle
 from flight.inference.engine import Engine
+from flight.inference.self_test import describe_environment
 from flight.settings import default_settings
 
 PASSES = 4
@@ -36,7 +37,13 @@ def main() -> None:
         classes.append(maps.class_map)
         entropies.append(maps.predictive_entropy)
     engine.close()
-    np.savez_compressed(out, class_map=np.stack(classes), entropy=np.stack(entropies), seconds=seconds)
+    np.savez_compressed(
+        out,
+        class_map=np.stack(classes),
+        entropy=np.stack(entropies),
+        seconds=seconds,
+        environment=describe_environment(1),
+    )
 
 
 main()

@@ -110,6 +110,27 @@ def test_nothing_is_left_running_when_a_board_does_not_answer(machine: Machine, 
     assert not machine.is_on()
 
 
+def test_a_board_without_network_or_clock(machine: Machine, tmp_path: Path) -> None:
+    (tmp_path / "answers").unlink()
+    hardware = Hardware(network=False, clock="1970-01-01T00:00:00")
+    assert machine.power_on(hardware, None, Progress(io.StringIO()), 1.0) == 0.0  # nobody can log in
+    assert machine.is_on()
+    said = (tmp_path / "qemu_arguments").read_text()
+    assert "-nic none" in said
+    assert "hostfwd" not in said
+    assert "-rtc base=1970-01-01T00:00:00" in said
+
+
+def test_a_clock_that_is_no_time_is_refused(machine: Machine) -> None:
+    folders = ["--state", str(machine.board.state), "--cache", str(machine.board.cache)]
+    done = run_hil("up", "--clock", "yesterday", *folders)
+    assert done.returncode == 2
+    assert "--clock: expected a time as 1970-01-01T00:00:00, got 'yesterday'" in done.stderr
+    done = run_hil("up", "--clock", "1970-01-01T00:00:00", "--no-network", *folders)
+    assert done.returncode == 0, done.stderr
+    assert "without a network; its console: " in done.stdout
+
+
 def test_what_qemu_says_is_told(machine: Machine, programs: Path) -> None:
     write_program(programs / "qemu-system-aarch64", "#!/bin/sh\necho no such cpu >&2\nexit 1\n")
     with pytest.raises(BoardError, match=r"^QEMU: no such cpu$"):

@@ -15,7 +15,7 @@ from flight.keys import make_service_keys
 from hil.board.progress import Progress
 from hil.deploy.archive import Archive, choose_target, make_archive, read_keys
 from hil.deploy.connection import DeployError, Link, LinkError, ssh_command
-from hil.deploy.deploy import default_configuration, deploy, describe_plan, roll_back, start_timeout_s
+from hil.deploy.deploy import Limits, Wishes, default_configuration, deploy, describe_plan, roll_back, start_timeout_s
 from tests.hil.deploy.fake_board import FakeBoard
 from tests.tiny_bundle import write_tiny_bundle
 
@@ -256,10 +256,22 @@ def test_wheels_are_chosen_for_the_boards_processor_python_and_c_library() -> No
 
 def test_a_slow_board_gets_the_time_that_it_needs() -> None:
     assert start_timeout_s(3.0) == 60.0
-    assert start_timeout_s(40.0) == 80.0
+    assert start_timeout_s(40.0) == 160.0
     assert start_timeout_s(1e6) == 600.0
     assert "[worker]" not in default_configuration(4, False, 60.0)
     assert "start_timeout_s = 80\n" in default_configuration(1, False, 80.0)
+
+
+def test_a_deploy_waits_as_long_as_the_board_needs(board: FakeBoard, bundle: Path) -> None:
+    wishes = Wishes(bundle, None, None, board.cache)
+    assert Limits.choose(wishes, 60.0) == Limits(180.0, 120.0)
+    assert Limits.choose(wishes, 600.0) == Limits(1260.0, 1200.0)
+    assert Limits.choose(board.wishes(bundle, None), 600.0) == Limits(60.0, 30.0)
+    text = default_configuration(1, False, 300.0)
+    with board.link() as link:
+        link.ask("begin")
+        prepared = link.ask("prepare", configuration=text, default_configuration="", keys=None)
+    assert prepared == {"secured": False, "start_timeout_s": 300.0}
 
 
 def test_keys_need_a_configuration_that_names_them(board: FakeBoard, bundle: Path, tmp_path: Path) -> None:
