@@ -1,4 +1,4 @@
-"""`hil`: segment, stream, watch, demo, metrics, board, deploy."""
+"""`hil`: run, compare, segment, stream, watch, demo, metrics, board, deploy."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from flight.option_types import endpoint, existing_folder, existing_path, intege
 from flight.segment import SEGMENT_FILES, add_bit_depth, add_segment_options
 from hil.board.commands import add_board, run_board
 from hil.deploy.commands import add_deploy, run_deploy
+from hil.runs.commands import add_compare, add_run, run_compare, run_run
 
 if TYPE_CHECKING:
     from flight.client import SubscriberStatistics
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _PROGRAM_EXAMPLES = {
     "hil demo": "service, camera and consumer together",
+    "hil run nominal_flyby": "a scenario, with a verdict",
+    "hil compare A B": "two results side by side",
     "hil stream --source DIR --rate 2": "send frames to a running service as a camera",
     "hil watch": "receive maps as a consumer",
     "hil segment --bundle models/unet_h --out out/maps DIR": "without sockets",
@@ -76,6 +79,8 @@ def build_parser() -> CommandParser:
     _add_demo(commands)
     _add_segment(commands)
     _add_metrics(commands)
+    add_run(commands)
+    add_compare(commands)
     add_board(commands)
     add_deploy(commands)
     return parser
@@ -318,6 +323,8 @@ def main(argv: list[str] | None = None) -> int:
         "demo": _demo,
         "segment": _segment,
         "metrics": _metrics,
+        "run": run_run,
+        "compare": run_compare,
         "board": run_board,
         "deploy": run_deploy,
     }
