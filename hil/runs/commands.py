@@ -48,7 +48,7 @@ def add_run(commands: Any) -> None:
         "--write",
         type=existing_folder,
         metavar="DIR",
-        help="write the table of verdicts into hil.md there (default: no)",
+        help="write verdicts into the table of hil.md there (default: no)",
     )
 
 
@@ -82,25 +82,26 @@ def run_run(arguments: argparse.Namespace) -> int:
 
 def _run_many(paths: list[Path], arguments: argparse.Namespace) -> int:
     """Run scenarios one after the other; one that cannot be run does not keep the others from it."""
-    from hil.scenarios.table import write_verdicts
+    from hil.scenarios.scenario import read_scenario
+    from hil.scenarios.table import VerdictRow, write_verdicts
 
-    rows: list[tuple[str, str, str, str]] = []
+    rows: list[VerdictRow] = []
     worst = 0
     for path in paths:
         try:
             run, code = _run_one(path, arguments)
-            kept = sum(outcome.passed for outcome in run.outcomes)
+            broken = [f"{outcome.criterion}: {outcome.got}" for outcome in run.outcomes if not outcome.passed]
+            detail = "; ".join([f"{len(run.outcomes) - len(broken)} of {len(run.outcomes)}", *broken])
             verdict = "passed" if run.passed else "failed"
-            rows.append((path.stem, run.record.title, verdict, f"{kept} of {len(run.outcomes)}"))
         except (ValueError, OSError, RuntimeError) as error:
             print(f"{path.stem}: not run: {error}", file=sys.stderr, flush=True)
-            rows.append((path.stem, "", "not run", " ".join(str(error).split())))
-            code = FAILED
+            verdict, detail, code = "not run", " ".join(str(error).split()), FAILED
+        rows.append(VerdictRow(path.stem, read_scenario(path).title, arguments.short, verdict, detail))
         worst = max(worst, code)
-    for name, _, verdict, detail in rows:
-        print(f"{verdict:8} {name:26} {detail}")
+    for row in rows:
+        print(f"{row.verdict:8} {row.name:26} {row.detail}")
     if arguments.write:
-        write_verdicts(arguments.write / "hil.md", rows, arguments.short)
+        write_verdicts(arguments.write / "hil.md", rows)
     return worst
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,10 @@ from pathlib import Path
 from hil.scenarios.fault_tables import LinkImpaired
 
 _PREFIX = "rmhil"
-# Of a documentation range (RFC 5737): no real network has it.
-_OUR_ADDRESS, _SERVICE_ADDRESS = "192.0.2.1", "192.0.2.2"
+# For measurements between devices (RFC 2544): no network of the internet has it. A part of it that no route of this
+# computer leads to is taken, so that nothing else loses its way.
+_ADDRESSES = ipaddress.ip_network("198.18.0.0/15")
+_LINK_BITS = 30
 _RIGHTS = "the right to make network namespaces (root, or CAP_NET_ADMIN and CAP_SYS_ADMIN)"
 # Of tbf: what may be sent at once, and wait.
 _BURST, _WAIT = "32kbit", "400ms"
@@ -31,15 +34,12 @@ class Link:
     Attributes:
         namespace: of the service's end.
         device: our end.
+        host: the service's address.
     """
 
     namespace: str
     device: str
-
-    @property
-    def host(self) -> str:
-        """The service's address."""
-        return _SERVICE_ADDRESS
+    host: str
 
     def command(self, command: list[str]) -> list[str]:
         """A command line that runs a program behind the link."""
@@ -104,20 +104,50 @@ def open_link() -> Iterator[Link]:
     """
     remove_abandoned()
     name = f"{_PREFIX}{os.getpid()}"
-    link = Link(name, f"{name[:13]}v")
+    ours, theirs = choose_addresses(_list_networks(), os.getpid())
+    link = Link(name, f"{name[:13]}v", theirs)
     try:
         _run("ip", "netns", "add", name)
         # Both ends have one name, each in its namespace.
         _run("ip", "link", "add", link.device, "type", "veth", "peer", "name", link.device, "netns", name)
-        _run("ip", "addr", "add", f"{_OUR_ADDRESS}/30", "dev", link.device)
+        _run("ip", "addr", "add", f"{ours}/{_LINK_BITS}", "dev", link.device)
         _run("ip", "link", "set", link.device, "up")
         inside = ["ip", "-n", name]
-        _run(*inside, "addr", "add", f"{_SERVICE_ADDRESS}/30", "dev", link.device)
+        _run(*inside, "addr", "add", f"{theirs}/{_LINK_BITS}", "dev", link.device)
         _run(*inside, "link", "set", link.device, "up")
         _run(*inside, "link", "set", "lo", "up")
         yield link
     finally:
         _remove(name, link.device)
+
+
+def choose_addresses(taken: Sequence[ipaddress.IPv4Network], number: int) -> tuple[str, str]:
+    """Addresses for the two ends of a link, ours first.
+
+    Args:
+        taken: networks that this computer has addresses in or routes to.
+        number: of the process: two at once try different ones first.
+
+    Raises:
+        LinkError: all are taken.
+    """
+    parts = list(_ADDRESSES.subnets(new_prefix=_LINK_BITS))
+    for offset in range(len(parts)):
+        part = parts[(number + offset) % len(parts)]
+        if not any(part.overlaps(network) for network in taken):
+            ours, theirs = part.hosts()
+            return str(ours), str(theirs)
+    raise LinkError(f"link: expected free addresses in {_ADDRESSES}, got none")
+
+
+def _list_networks() -> list[ipaddress.IPv4Network]:
+    """The networks that this computer has addresses in or routes to, but for the default route."""
+    words = f"{_run('ip', '-o', '-4', 'addr')} {_run('ip', '-4', 'route', 'show', 'table', 'all')}".split()
+    networks = []
+    for word in words:
+        with suppress(ValueError):  # another word
+            networks.append(ipaddress.IPv4Network(word, strict=False))
+    return networks
 
 
 def remove_abandoned() -> None:
@@ -136,13 +166,14 @@ def _remove(name: str, device: str) -> None:
             _run(*command)
 
 
-def _run(*command: str) -> None:
+def _run(*command: str) -> str:
+    """Run a command; returns what it wrote. Raises LinkError."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
     except FileNotFoundError as error:
         raise LinkError(f"link: expected the program {command[0]} (iproute2), got none") from error
     if done.returncode == 0:
-        return
+        return done.stdout
     said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
     if "permitted" in said or "ermission" in said or os.geteuid() != 0:
         raise LinkError(f"link: expected {_RIGHTS}, got user {os.geteuid()}: {said}")

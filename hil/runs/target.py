@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -143,7 +143,9 @@ class LocalTarget(Target):
     def __init__(self, bundle: Path, folder: Path, scenario: Scenario, link: Link | None) -> None:
         self.bundle, self.folder, self.link = bundle, folder, link
         self.uplink, self.state = folder / "uplink", folder / "state"
-        self.uplink.mkdir()
+        self._temporary = folder / "t"
+        for made in (self.uplink, self._temporary):
+            made.mkdir()
         if link is None:
             self.endpoints = {name: f"ipc://{folder}/{name}" for name in _SOCKETS}
         else:
@@ -233,7 +235,12 @@ class LocalTarget(Target):
             command = self.link.command(command)
         # A pipe, and no file: one would end at the limit of a storage that is full.
         self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            # What a service that is killed leaves goes with the folder.
+            env={**os.environ, "TMPDIR": str(self._temporary)},
         )
         self.starts += 1
         threading.Thread(target=self._listen, args=(self.process,), daemon=True).start()
@@ -314,4 +321,3 @@ def open_target(scenario: Scenario, beside: Path, where: str) -> Iterator[Target
         stack.callback(target.stop)
         target.start()
         yield target
-        shutil.rmtree(target.uplink, ignore_errors=True)

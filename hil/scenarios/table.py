@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from flight.files import write_whole
@@ -18,22 +20,48 @@ def fill_fields(text: str) -> str:
     return _put(text, _FIELDS, "fields", format_fields())
 
 
-def write_verdicts(page: Path, rows: list[tuple[str, str, str, str]], short: bool) -> None:
-    """Put the latest verdicts between their marks in a page.
+def write_verdicts(page: Path, rows: list[VerdictRow]) -> None:
+    """Put the latest verdicts between their marks in a page; rows of scenarios that were not run now stay.
 
     Args:
         page: docs/hil.md.
-        rows: name, title, verdict, and what else there is to say, of each scenario.
-        short: whether the short forms were run.
+        rows: of the scenarios that were run.
 
     Raises:
         ValueError: the page lacks the marks.
     """
-    lines = ["| scenario | what it is about | verdict | criteria |", "|---|---|---|---|"]
-    lines += [f"| `{name}` | {title} | {verdict} | {_cell(detail)} |" for name, title, verdict, detail in rows]
-    form = "short forms" if short else "whole scenarios"
-    text = _put(page.read_text(encoding="utf-8"), _VERDICTS, "verdicts", "\n".join([*lines, "", f"Of the {form}."]))
-    write_whole(page, text.encode("utf-8"))
+    text = page.read_text(encoding="utf-8")
+    known = {
+        match[1]: match[0] for match in re.finditer(r"^\| `(\w+)` \|.*$", _between(text, _VERDICTS, "verdicts"), re.M)
+    }
+    known |= {row.name: row.as_markdown() for row in rows}
+    lines = ["| scenario | what it is about | form | verdict | criteria kept |", "|---|---|---|---|---|"]
+    lines += [known[name] for name in sorted(known)]
+    write_whole(page, _put(text, _VERDICTS, "verdicts", "\n".join(lines)).encode("utf-8"))
+
+
+@dataclass(frozen=True)
+class VerdictRow:
+    """A row of the table of verdicts.
+
+    Attributes:
+        name: of the scenario.
+        title: what it is about.
+        short: whether its short form was run.
+        verdict: passed, failed, or not run.
+        detail: how many criteria hold, and which do not; or why it was not run.
+    """
+
+    name: str
+    title: str
+    short: bool
+    verdict: str
+    detail: str
+
+    def as_markdown(self) -> str:
+        """The row in Markdown."""
+        cells = (f"`{self.name}`", self.title, "short" if self.short else "whole", self.verdict, self.detail)
+        return f"| {' | '.join(map(_cell, cells))} |"
 
 
 def format_fields() -> str:
@@ -79,9 +107,20 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def _put(text: str, begin_text: str, name: str, content: str) -> str:
+def _marks(text: str, begin_text: str, name: str) -> tuple[str, str]:
+    """The marks of a part of a page. Raises ValueError where the page lacks them."""
     begin, end = f"<!-- {begin_text} -->", f"<!-- end of {name} -->"
     if text.count(begin) != 1 or text.count(end) != 1:
         raise ValueError(f"docs/hil.md: expected once each: {begin} and {end}")
+    return begin, end
+
+
+def _between(text: str, begin_text: str, name: str) -> str:
+    begin, end = _marks(text, begin_text, name)
+    return text.partition(begin)[2].partition(end)[0]
+
+
+def _put(text: str, begin_text: str, name: str, content: str) -> str:
+    begin, end = _marks(text, begin_text, name)
     before, _, rest = text.partition(begin)
     return f"{before}{begin}\n\n{content}\n\n{end}{rest.partition(end)[2]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import ipaddress
 import os
 import subprocess
 import threading
@@ -15,7 +16,7 @@ import pytest
 from hil.faults.camera import active_at, clock_error_s, spoil
 from hil.faults.memory import flip_bit, flip_random_bits
 from hil.faults.scene import Clock
-from hil.runs.link import LinkError, describe_discipline, open_link, remove_abandoned
+from hil.runs.link import LinkError, choose_addresses, describe_discipline, open_link, remove_abandoned
 from hil.scenarios.fault_tables import CameraClockSteps, CameraNoise, CameraSaturated, LinkImpaired
 
 NOISE = CameraNoise(at_s=2.0, for_s=3.0, sigma=0.1)
@@ -93,11 +94,6 @@ def test_impairments_are_tcs_words() -> None:
 
 @pytest.mark.skipif(not MAY_MAKE_NAMESPACES, reason="network namespaces need root and iproute2")
 def test_a_link_is_made_cut_restored_and_removed() -> None:
-    def replies() -> bool:
-        return (
-            subprocess.run(["ping", "-c", "1", "-W", "1", link.host], capture_output=True, check=False).returncode == 0
-        )
-
     def up() -> bool:
         return "state UP" in subprocess.run(["ip", "link", "show", link.device], capture_output=True, text=True).stdout
 
@@ -114,6 +110,16 @@ def test_a_link_is_made_cut_restored_and_removed() -> None:
         link.restore()
     assert link.namespace not in namespaces()
     assert not Path("/sys/class/net", link.device).exists()
+
+
+def test_a_link_takes_no_address_that_leads_elsewhere() -> None:
+    free = choose_addresses([], 0)
+    assert free == ("198.18.0.1", "198.18.0.2")
+    assert choose_addresses([], 1) == ("198.18.0.5", "198.18.0.6")
+    routed = [ipaddress.IPv4Network("198.18.0.0/24"), ipaddress.IPv4Network("198.18.1.1/32")]
+    assert choose_addresses(routed, 0) == ("198.18.1.5", "198.18.1.6")
+    with pytest.raises(LinkError, match="expected free addresses"):
+        choose_addresses([ipaddress.IPv4Network("198.18.0.0/15")], 7)
 
 
 @pytest.mark.skipif(not MAY_MAKE_NAMESPACES, reason="network namespaces need root and iproute2")
