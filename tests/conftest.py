@@ -80,6 +80,7 @@ SLOW_FILES = (
     "tests/ground_tools/training/test_compare.py",
     "tests/ground_tools/training/test_chain.py",
     "tests/ground_tools/training/test_chain_augmentation.py",
+    "tests/hil/runs/test_run.py",
     "tests/reliability/",
 )
 

@@ -17,7 +17,7 @@ _TOP, _BOTTOM, _HEIGHT = 8, 24, 150
 _RIBBON = 22
 # Points of a line, and marks of a kind.
 _MOST_POINTS, _MOST_MARKS = 1200, 400
-_TICKS = 5
+_TICKS, _TIME_TICKS = 5, 8
 
 
 @dataclass(frozen=True)
@@ -186,10 +186,12 @@ def _draw_series(series: Series, span: tuple[float, float], high: float) -> str:
 
 def _draw_time_axis(span: tuple[float, float], y: float) -> list[str]:
     parts = []
-    for number in range(7):
-        at = span[0] + (span[1] - span[0]) * number / 6
-        anchor = "end" if number == 6 else "middle"
-        unit = " s" if number == 6 else ""
+    step = _round_up(max(span[1] - span[0], 1e-9) / _TIME_TICKS)
+    count = int((span[1] - span[0]) / step + 1e-9)
+    for number in range(count + 1):
+        at = span[0] + step * number
+        anchor = "end" if _x(at, span) > WIDTH - RIGHT - 20 else "middle"
+        unit = " s" if number == count else ""
         parts.append(
             f'<text class="tick" x="{_x(at, span):.1f}" y="{y + 16}" text-anchor="{anchor}">{_format(at)}{unit}</text>'
         )

@@ -62,6 +62,7 @@ class DrawnSource:
     boulders: int = entry("on the whole body", 250, low=0, high=5000)
     smallest_boulder: float = entry("radius of the smallest boulders over the body's", 0.015, low=0.001, high=0.1)
     second_body: float = entry("diameter of a second body over the first one's; 0: none", 0.0, low=0, high=1)
+    second_gap: float = entry("gap between the two bodies over the first one's radius", 1.0, low=0, high=20)
     seed: int = entry("of the body's relief", 1, low=0, high=1_000_000)
 
     def __post_init__(self) -> None:

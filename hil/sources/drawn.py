@@ -32,8 +32,6 @@ _TEXTURE = (512, 1024)
 # Over the body's radius.
 _CRATER_RADII, _LARGEST_BOULDER = (0.05, 0.3), 0.1
 _SECOND_AT_DEG = 25.0
-# Gap between the two bodies, radii of the first.
-_GAP = 0.35
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ class DrawnFrames(FrameStream):
         spin = math.radians(source.spin_deg * progress)
         canvas = _Canvas(np.zeros((side, side), np.float32), np.zeros((side, side), np.uint8))
         if source.second_body:
-            away = radius * (1.0 + _GAP + source.second_body)
+            away = radius * (1.0 + source.second_gap + source.second_body)
             angle = math.radians(_SECOND_AT_DEG)
             at = (x + away * math.cos(angle), y + away * math.sin(angle))
             _draw_body(canvas, self._second, at, radius * source.second_body, sun, -spin)

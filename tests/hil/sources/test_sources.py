@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ import pytest
 
 from hil.runs.measures import outline_centroid
 from hil.scenarios.source_tables import DatasetSource, DrawnSource, FlybySource, FolderSource, RecordingSource
-from hil.sources.frames import TRUTH_CLASSES, Frame, spread
+from hil.sources.frames import TRUTH_CLASSES, spread
 from hil.sources.registry import SourceError, open_frames
 
 
@@ -82,10 +82,13 @@ def test_a_rendered_set_is_read_without_the_ground_tools(tmp_path: Path) -> None
 
 def test_a_recording_gives_its_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reader = ModuleType("hil.recording.reader")
-    reader.read_frames = lambda path: [Frame(np.full((20, 20), level, np.uint8), 8) for level in (1, 2, 3)]
+    header = {"capture_time_ns": 5_000_000_000, "range_km": 7.0, "source": "navcam"}
+    frames = [SimpleNamespace(pixels=np.full((20, 20), level), bit_depth=8, header=header) for level in (1, 2, 3)]
+    reader.read_frames = lambda path: iter(frames)
     monkeypatch.setitem(sys.modules, "hil.recording.reader", reader)
     stream = open_frames(RecordingSource(path="a.mcap"), tmp_path, 3)
     assert [frame.pixels[0, 0] for frame in stream] == [1, 2, 3]
+    assert (stream.frame(0).time_s, stream.frame(0).geometry) == (5.0, {"range_km": 7.0})
 
 
 def test_what_reads_a_source_and_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +138,7 @@ def test_drawn_features_are_in_image_and_truth_and_the_same_again() -> None:
 
 
 def test_a_second_drawn_body_stands_apart() -> None:
-    truth = open_frames(DrawnSource(range_d0=(3.0, 3.0), second_body=0.4), Path(), 1).frame(0).truth
+    truth = open_frames(DrawnSource(range_d0=(4.0, 4.0), second_body=0.4), Path(), 1).frame(0).truth
     count, _, statistics, _ = cv2.connectedComponentsWithStats((truth > 0).astype(np.uint8), connectivity=8)
     assert count == 3
     small, large = sorted(statistics[1:, cv2.CC_STAT_AREA])
