@@ -87,6 +87,13 @@ class Observer:
         for thread in self._threads:
             thread.start()
 
+    def begin(self) -> None:
+        """The run begins now: what was heard before is not its own, but for the state."""
+        self.began = time.monotonic()
+        self.record.events.clear()
+        self.record.housekeeping.clear()
+        self.record.states[:] = [(0.0, self.state)] if self.state else []
+
     def stop(self) -> None:
         """End listening. Raises what a thread ended by."""
         self._ending.set()

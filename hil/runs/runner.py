@@ -215,7 +215,7 @@ def _stream_frames(
         first_epoch = sender.epoch
         frames = [feed.make_record(index, first_epoch) for index in range(scenario.frames)]
         feed.shoot(0)
-        observer.began = time.monotonic()
+        observer.begin()
         clock.start()
         cpu = time.process_time()
         driver.start(scenario.faults, scenario.commands)

@@ -28,7 +28,7 @@ _DISPLAY_GAMMA = 2.2
 _SMALL_PX, _OVERSAMPLING = 12.0, 8
 # Half the width of the terminator's region, pixels; and its limits over the body's radius.
 _TERMINATOR_PX, _LEAST_BAND, _MOST_BAND = 4.0, 0.02, 0.2
-_TEXTURE = (512, 1024)
+_TEXTURE, _TEXTURE_PAD = (512, 1024), 64
 # Over the body's radius.
 _CRATER_RADII, _LARGEST_BOULDER = (0.05, 0.3), 0.1
 _SECOND_AT_DEG = 25.0
@@ -122,7 +122,10 @@ def _make_relief(source: DrawnSource, seed: int) -> _Relief:
         return least * most / (most - share * (most - least))
 
     grain = generator.normal(0.0, 1.0, _TEXTURE).astype(np.float32)
-    texture = sum(cv2.GaussianBlur(grain, (0, 0), sigma) * sigma for sigma in (1.0, 4.0, 16.0))
+    # Longitudes go round: what is blurred has its other end beside it.
+    around = np.pad(grain, ((0, 0), (_TEXTURE_PAD, _TEXTURE_PAD)), mode="wrap")
+    texture = sum(cv2.GaussianBlur(around, (0, 0), sigma) * sigma for sigma in (1.0, 4.0, 16.0))
+    texture = np.asarray(texture)[:, _TEXTURE_PAD:-_TEXTURE_PAD]
     texture = np.clip(1.0 + 0.12 * texture, 0.5, 1.5).astype(np.float32)
     return _Relief(
         directions(source.craters),
