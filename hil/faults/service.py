@@ -77,9 +77,9 @@ def update_bundle(fault: BundleUpdated, scene: Scene) -> str:
         try:
             commander.send("load_bundle", path=folder.name)
         except CommandFailed as error:
-            if fault.broken:
+            if fault.broken and error.code == "not_valid":
                 return f"rejected: {error}"
-            raise
+            raise  # a command that was busy, say, has not looked at it
         if fault.broken:
             raise FaultFailed("load_bundle took a bundle with a damaged file")
         scene.bundles.append(folder)

@@ -16,7 +16,7 @@ from hil.scenarios.fault_tables import LinkImpaired
 _PREFIX = "rmhil"
 # For measurements between devices (RFC 2544): no network of the internet has it. A part of it that no route of this
 # computer leads to is taken, so that nothing else loses its way.
-_ADDRESSES = ipaddress.ip_network("198.18.0.0/15")
+_ADDRESSES = ipaddress.IPv4Network("198.18.0.0/15")
 _LINK_BITS = 30
 _RIGHTS = "the right to make network namespaces (root, or CAP_NET_ADMIN and CAP_SYS_ADMIN)"
 # Of tbf: what may be sent at once, and wait.
@@ -46,12 +46,12 @@ class Link:
         return ["ip", "netns", "exec", self.namespace, *command]
 
     def cut(self) -> None:
-        """Take the link down."""
-        _run("ip", "link", "set", self.device, "down")
+        """Take the link down: at its far end, as without ours packets would find another way."""
+        _run("ip", "-n", self.namespace, "link", "set", self.device, "down")
 
     def restore(self) -> None:
         """Bring the link up again, without impairments."""
-        _run("ip", "link", "set", self.device, "up")
+        _run("ip", "-n", self.namespace, "link", "set", self.device, "up")
         with suppress(LinkError):  # there is none to remove
             _run("tc", "qdisc", "del", "dev", self.device, "root")
         with suppress(LinkError):
@@ -131,9 +131,10 @@ def choose_addresses(taken: Sequence[ipaddress.IPv4Network], number: int) -> tup
     Raises:
         LinkError: all are taken.
     """
-    parts = list(_ADDRESSES.subnets(new_prefix=_LINK_BITS))
-    for offset in range(len(parts)):
-        part = parts[(number + offset) % len(parts)]
+    size = 1 << (_ADDRESSES.max_prefixlen - _LINK_BITS)
+    count = _ADDRESSES.num_addresses // size
+    for offset in range(count):
+        part = ipaddress.IPv4Network((int(_ADDRESSES[0]) + size * ((number + offset) % count), _LINK_BITS))
         if not any(part.overlaps(network) for network in taken):
             ours, theirs = part.hosts()
             return str(ours), str(theirs)

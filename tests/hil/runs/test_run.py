@@ -178,7 +178,7 @@ def test_service_storage_bundle_and_peers_go_wrong(tiny_bundle: Path, tmp_path: 
     assert code == 0
     assert result["service_starts"] == 2
     notes = {fault["kind"]: fault["note"] for fault in result["faults"]}
-    assert notes["bundle_updated"].startswith("rejected: load_bundle: ")
+    assert notes["bundle_updated"].startswith("rejected: load_bundle: not_valid: ")
     assert notes["commander_with_wrong_key"].startswith("turned away ")
 
 
@@ -300,7 +300,7 @@ def test_scenarios_are_listed_and_several_are_run(tiny_bundle: Path, tmp_path: P
     assert "-->\nold" not in page
 
 
-@pytest.mark.parametrize("name", ["night_side", "two_bodies"])
+@pytest.mark.parametrize("name", ["two_bodies"])
 def test_shipped_scenarios_pass_in_short(name: str, tmp_path: Path) -> None:
     assert main(["run", name, "--short", "--out", str(tmp_path)]) == 0
     result = json.loads((tmp_path / name / "result.json").read_text())
