@@ -352,6 +352,8 @@ def _describe_environment(target: Target, scenario: Scenario) -> dict[str, str]:
         "source": scenario.source.kind,
         "frames": f"{scenario.frames} at {scenario.rate_hz:g} Hz of scenario time, speed {scenario.speed:g}",
         "processor": f"{platform.machine()}, {os.cpu_count()} cores",
+        # Of other programs too: what a latency is to be read with.
+        "load": f"{os.getloadavg()[0]:.1f} processes at the end, mean over a minute",
         "system": platform.platform(),
         "Python": platform.python_version(),
     }
