@@ -97,11 +97,11 @@ def _run_many(paths: list[Path], arguments: argparse.Namespace) -> int:
             print(f"{path.stem}: not run: {error}", file=sys.stderr, flush=True)
             verdict, detail, code = "not run", " ".join(str(error).split()), FAILED
         rows.append(VerdictRow(path.stem, read_scenario(path).title, arguments.short, verdict, detail))
+        if arguments.write:  # at once: the next one may be interrupted
+            write_verdicts(arguments.write / "hil.md", rows[-1:])
         worst = max(worst, code)
     for row in rows:
         print(f"{row.verdict:8} {row.name:26} {row.detail}")
-    if arguments.write:
-        write_verdicts(arguments.write / "hil.md", rows)
     return worst
 
 

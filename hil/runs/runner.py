@@ -118,17 +118,28 @@ def run_scenario(
         parameters += _commanded_parameters(parameters[0], scenario)
         if isinstance(target, LocalTarget):
             target.stop()
-        compare = [c.frames for c in scenario.criteria if isinstance(c, tables.NoWrongMap)]
-        if compare and target.bundle is not None:
-            bundles = [target.bundle, *(Path(str(folder)) for folder in scene.bundles)]
-            threads = int((scenario.target.configuration or {}).get("inference", {}).get("threads", 2))
-            record.comparisons = compare_products(
-                observer, feed, record, bundles, parameters, threads, max(compare), tell
-            )
+        bundles = [Path(str(folder)) for folder in (target.bundle, *scene.bundles) if folder is not None]
+        _compare(scenario, observer, feed, bundles, parameters, tell)
     outcomes = [judge(criterion, record) for criterion in scenario.criteria]
     if scenario.faults:
         outcomes.append(judge_faults(record))
     return Run(scenario, record, outcomes, observer, feed)
+
+
+def _compare(
+    scenario: Scenario,
+    observer: Observer,
+    feed: Feed,
+    bundles: list[Path],
+    parameters: list[dict[str, Any]],
+    tell: Tell,
+) -> None:
+    """Compare products with the offline answers, if the scenario asks for it."""
+    most = [c.frames for c in scenario.criteria if isinstance(c, tables.NoWrongMap)]
+    if most and bundles:
+        threads = int((scenario.target.configuration or {}).get("inference", {}).get("threads", 2))
+        record = observer.record
+        record.comparisons = compare_products(observer, feed, record, bundles, parameters, threads, max(most), tell)
 
 
 def feed_frame(scenario: Scenario, stream: FrameStream) -> Any:
