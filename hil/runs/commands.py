@@ -91,7 +91,9 @@ def _run_many(paths: list[Path], arguments: argparse.Namespace) -> int:
         try:
             run, code = _run_one(path, arguments)
             broken = [f"{outcome.criterion}: {outcome.got}" for outcome in run.outcomes if not outcome.passed]
-            detail = "; ".join([f"{len(run.outcomes) - len(broken)} of {len(run.outcomes)}", *broken])
+            # Latencies are to be read with it.
+            told = [*broken, f"load {run.record.environment['load'].split()[0]}"] if broken else []
+            detail = "; ".join([f"{len(run.outcomes) - len(broken)} of {len(run.outcomes)}", *told])
             verdict = "passed" if run.passed else "failed"
         except (ValueError, OSError, RuntimeError) as error:
             print(f"{path.stem}: not run: {error}", file=sys.stderr, flush=True)
