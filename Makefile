@@ -6,7 +6,7 @@ OUT ?= out/demo
 FLIGHT := .venv/bin
 DEV := .venv-dev/bin
 
-.PHONY: help demo test test-fast check check-cpp docs unit benchmark benchmark-rendering benchmark-gnc reliability datasets clean test-board
+.PHONY: help demo test test-fast check check-cpp docs unit benchmark benchmark-rendering benchmark-gnc reliability datasets clean test-board test-hil
 
 help:
 	@echo "make demo               service, camera and consumer on this computer; pictures in $(OUT)"
@@ -15,6 +15,7 @@ help:
 	@echo "make test               the full development environment, and every test"
 	@echo "make test-fast          what takes moments: no rendering, training, C++ build, few processes"
 	@echo "make test-board         the service on a virtual aarch64 board: deploy, systemd, power cuts, maps; needs QEMU"
+	@echo "make test-hil           all scenarios of docs/hil.md whole, with their verdicts"
 	@echo "make check              ruff, mypy, clang-format and clang-tidy only; make check-cpp: the last two"
 	@echo "make docs               write the parts of docs/ and the C++ header that are made from the code"
 	@echo "make benchmark          engines at equal error, the service, costs: half an hour on a quiet computer"
@@ -48,9 +49,14 @@ test-fast: .venv-dev/ready
 test-board: .venv-dev/ready
 	$(DEV)/python -m tests.hil.board --write docs
 
+# Half an hour, ten minutes of it an hour of flyby at ten times its speed; the link's scenarios need root.
+test-hil: .venv-dev/ready
+	$(DEV)/hil run --all --write docs
+
 docs: .venv-dev/ready
 	$(DEV)/python -m flight.icd.document --write
 	$(DEV)/python -m flight.service.document --write
+	$(DEV)/python -m hil.scenarios.document --write
 	$(DEV)/python -m tests.ground_tools.test_field_tables
 
 benchmark: .venv-dev/ready

@@ -1,4 +1,4 @@
-"""`hil`: segment, stream, watch, demo, metrics, record, play, console, view, board, deploy."""
+"""`hil`: run, compare, segment, stream, watch, demo, metrics, record, play, console, view, board, deploy."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from hil.board.commands import add_board, run_board
 from hil.console.commands import add_console, run_console
 from hil.deploy.commands import add_deploy, run_deploy
 from hil.recording.commands import add_play, add_record, run_play, run_record
+from hil.runs.commands import add_compare, add_run, run_compare, run_run
 from hil.view.commands import add_view, run_view
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _PROGRAM_EXAMPLES = {
     "hil demo": "service, camera and consumer together",
+    "hil run nominal_flyby": "a scenario, with a verdict",
+    "hil compare A B": "two results side by side",
     "hil stream --source DIR --rate 2": "send frames to a running service as a camera",
     "hil watch": "receive maps as a consumer",
     "hil segment --bundle models/unet_h --out out/maps DIR": "without sockets",
@@ -82,6 +85,8 @@ def build_parser() -> CommandParser:
     _add_demo(commands)
     _add_segment(commands)
     _add_metrics(commands)
+    add_run(commands)
+    add_compare(commands)
     add_record(commands)
     add_play(commands)
     add_console(commands)
@@ -328,6 +333,8 @@ def main(argv: list[str] | None = None) -> int:
         "demo": _demo,
         "segment": _segment,
         "metrics": _metrics,
+        "run": run_run,
+        "compare": run_compare,
         "record": run_record,
         "play": run_play,
         "console": run_console,

@@ -24,6 +24,7 @@ PROGRAMS = {module.build_parser().prog: module for module in (flight.cli, ground
 OTHER_ENTRIES = {
     "flight/service/worker.py": "a process of the service, which starts it",
     "flight/icd/document.py": "writes generated files of the source tree, after a change of the code",
+    "hil/scenarios/document.py": "writes generated files of the source tree, after a change of the code",
     "flight/service/document.py": "writes generated files of the source tree, after a change of the code",
 }
 # Parsers that a command or an entry takes from elsewhere: options that commands share, and the one of both documents.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from flight.bundle import load_bundle
-from flight.icd.products import Product
 from flight.inference.engine import Engine, Maps
 from flight.inference.planes import topic_planes
+from flight.recomputation import planes_digest, product_digest
 from flight.service.statistics import resident_memory_bytes
 from flight.settings import default_settings
+
+__all__ = ["OfflineAnswers", "open_descriptors", "percentile", "planes_digest", "product_digest", "resident_bytes"]
 
 
 class OfflineAnswers:
@@ -35,20 +36,6 @@ class OfflineAnswers:
         maps = self._latest[1]
         planes = topic_planes(maps, self._engine.bundle.classes, topic, self._settings)
         return planes_digest({name: plane for name, plane, _ in planes}, list(maps.map_to_sensor))
-
-
-def product_digest(product: Product) -> str:
-    """The same of a product that came."""
-    return planes_digest(product.planes, product.header["map_to_sensor"])
-
-
-def planes_digest(planes: dict[str, Any], affine: list[float]) -> str:
-    """SHA-256 over planes and affine."""
-    digest = hashlib.sha256(repr([float(value) for value in affine]).encode("ascii"))
-    for name in sorted(planes):
-        digest.update(name.encode("ascii"))
-        digest.update(planes[name].tobytes())
-    return digest.hexdigest()
 
 
 def resident_bytes(*pids: int) -> int:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import random
-import struct
 import time
 from collections import Counter
 from pathlib import Path
@@ -15,11 +13,11 @@ from tqdm import tqdm
 
 from flight.client import Commander, CommandFailed
 from flight.icd.products import Product
+from hil.faults.memory import PAGE_BYTES, flip_bit, writable_pages
 from hil.sources.folder import open_source
 from tests.flight.service_process import RunningService, running_service
 from tests.reliability.common import OfflineAnswers, product_digest
 
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 _PASSES = 2
 # Upsets without effect stay in the worker; after so many it is replaced, so that they do not add up for ever.
 _PER_WORKER = 20
@@ -33,51 +31,6 @@ OUTCOMES = (
     "wrong map before",
     "wrong after",
 )
-
-
-class _Vector(ctypes.Structure):
-    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
-
-
-_LIBC = ctypes.CDLL(None, use_errno=True)
-
-
-def _transfer(call: Any, pid: int, address: int, buffer: Any) -> None:
-    local = _Vector(ctypes.addressof(buffer), ctypes.sizeof(buffer))
-    remote = _Vector(address, ctypes.sizeof(buffer))
-    done = call(pid, ctypes.byref(local), 1, ctypes.byref(remote), 1, 0)
-    if done != ctypes.sizeof(buffer):
-        raise OSError(ctypes.get_errno(), f"process memory at {address:#x}")
-
-
-def flip_bit(pid: int, address: int, bit: int) -> None:
-    """Flip one bit of another process's memory. Raises OSError."""
-    byte = (ctypes.c_ubyte * 1)()
-    _transfer(_LIBC.process_vm_readv, pid, address, byte)
-    byte[0] ^= 1 << bit
-    _transfer(_LIBC.process_vm_writev, pid, address, byte)
-
-
-def writable_pages(pid: int) -> list[tuple[int, str]]:
-    """The resident pages of all writable mappings: address, and what is mapped there.
-
-    Not the pages that the guard finds for itself: those that it leaves out must be hit, too.
-    """
-    pages = []
-    with Path(f"/proc/{pid}/pagemap").open("rb", buffering=0) as pagemap:
-        for line in Path(f"/proc/{pid}/maps").read_text(encoding="utf-8", errors="replace").splitlines():
-            span, permissions, _, _, _, *named = line.split(maxsplit=5)
-            what = Path(named[0]).name if named else "anonymous"
-            if not permissions.startswith("rw"):
-                continue
-            start, end = (int(side, 16) for side in span.split("-"))
-            count = (end - start) // _PAGE
-            pagemap.seek(8 * (start // _PAGE))
-            entries = pagemap.read(8 * count)
-            for index, (entry,) in enumerate(struct.iter_unpack("<Q", entries)):
-                if entry >> 63:
-                    pages.append((start + index * _PAGE, what))
-    return pages
 
 
 def run(folder: Path, bundle: Path, upsets: int) -> dict[str, Any]:
@@ -108,7 +61,7 @@ def run(folder: Path, bundle: Path, upsets: int) -> dict[str, Any]:
             while events.receive(0.0) is not None:
                 pass
             page, what = generator.choice(writable_pages(pid))
-            flip_bit(pid, page + generator.randrange(_PAGE), generator.randrange(8))
+            flip_bit(pid, page + generator.randrange(PAGE_BYTES), generator.randrange(8))
             frame = frames[number % len(frames)]
             wrong_before = _wrong(camera, products, answers, frame)
             passed = _self_test(service)

@@ -1,0 +1,1 @@
+"""Carrying out the faults of a scenario."""

@@ -1,0 +1,1 @@
+"""What a run leaves for people and programs: one HTML file, JSON, JUnit XML."""

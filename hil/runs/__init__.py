@@ -1,0 +1,1 @@
+"""Running a scenario: the target, the pace, what is observed, and the verdict."""
