@@ -334,6 +334,15 @@ def table(figures: Sequence[Figures], passes: int) -> Iterator[str]:
         yield "  ".join(cells)
 
 
+def _tell_disturbances(workers: list[int], load: float, cores: int, tell: Callable[[str], None]) -> None:
+    """Say what else takes the processor. workers: of services that run. load: programs in the last minute."""
+    if workers:
+        tell(f"a flight service is running (worker {workers[0]}): it takes its part of the processor, and the figures")
+        tell("are those of what is left; to be undisturbed: systemctl stop rubblemap-flight")
+    if load > _QUIET * cores:
+        tell(f"programs have used {load:.1f} of {cores} cores in the last minute: figures are of what they leave")
+
+
 def run_tune(
     bundle: Bundle,
     mode: str | None,
@@ -365,14 +374,8 @@ def run_tune(
     """
     check(mode or bundle.modes[0], {"enum": list(bundle.modes)}, "--mode")
     workers = find_workers()
-    if workers:
-        tell(f"a flight service is running (worker {workers[0]}): it takes its part of the processor, and the figures")
-        tell("are those of what is left; to be undisturbed: systemctl stop rubblemap-flight")
     machine, begin_c, load = describe_machine(), cpu_temperature_c(), os.getloadavg()[0]
-    if load > _QUIET * machine.cores:
-        tell(
-            f"programs have used {load:.1f} of {machine.cores} cores in the last minute: figures are of what they leave"
-        )
+    _tell_disturbances(workers, load, machine.cores, tell)
     figures = measure(bundle, mode or bundle.modes[0], threads or choose_threads(machine.cores), rounds, tell)
     proposal = propose(figures, bundle.passes, rate_hz, deadline_ms)
     throttling = read_throttling()[1]

@@ -234,14 +234,17 @@ class Campaign:
         self.send(HERE / "on_board_commands.py")
         return result
 
+    def has_deployed(self, bundle: Path) -> bool:
+        """Whether the last deploy brought this bundle and the present sources."""
+        known = json.loads(self._deployed.read_text()) if self._deployed.exists() else {}
+        return known.get("bundle") == bundle.name and known.get("of") == _source_hash()
+
     def serve(self, bundle: Path) -> None:
         """Let the board be on and a bundle serve: by a deploy, unless an earlier one has left it so."""
         if not self.machine.is_on():
             self.power_on()
-        known = json.loads(self._deployed.read_text()) if self._deployed.exists() else {}
         current = self.shell("readlink /opt/rubblemap/venv").rpartition("/")[2]
-        same = known.get("bundle") == bundle.name and known.get("of") == _source_hash()
-        if not same or known.get("release") != current:
+        if not self.has_deployed(bundle) or json.loads(self._deployed.read_text())["release"] != current:
             self.deploy(bundle)
         self.shell(f"sudo systemctl start {UNIT}", timeout_s=READY_S)
         self.wait_active()
