@@ -58,7 +58,7 @@ def add_board(commands: Any) -> None:
         "--clock",
         type=clock_time,
         metavar="TIME",
-        help="its clock at power-on, as 1970-01-01T00:00:00 (default: now)",
+        help="time that its clock shows, as 1970-01-01T00:00:00 (default: now)",
     )
     up.add_argument("--no-network", action="store_true", help="without a network: its console is STATE/serial.log")
     up.add_argument(
