@@ -75,12 +75,12 @@ class SilenceTimer:
     def look(self, pid: int) -> None:
         """Find out how long a silent process has waited for a processor since the last look."""
         now = self._clock.read()
-        began = time.monotonic()
-        if now - self._heard < _LOOK_S or began < self._next_look:
+        if now - self._heard < _LOOK_S or time.monotonic() < self._next_look:
             return
+        began = time.thread_time()
         threads = _read_threads(pid)
-        ended = time.monotonic()
-        self._next_look = ended + (ended - began) / _LOOK_SHARE
+        # Of the processor's time alone: on a busy computer a look waits for a processor itself, and takes none.
+        self._next_look = time.monotonic() + (time.thread_time() - began) / _LOOK_SHARE
         if self._looked is not None:
             before, known = self._looked
             pairs = [(known[name], thread) for name, thread in threads.items() if name in known]

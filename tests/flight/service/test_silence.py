@@ -34,11 +34,12 @@ STANDSTILL_S = 2.5
 
 
 class Time:
-    """In place of the monotonic clock."""
+    """In place of the monotonic clock, and of that of the processor's time."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 100.0
-        monkeypatch.setattr(silence, "time", SimpleNamespace(monotonic=lambda: self.now))
+        self.now, self.spent = 100.0, 0.0
+        clocks = SimpleNamespace(monotonic=lambda: self.now, thread_time=lambda: self.spent)
+        monkeypatch.setattr(silence, "time", clocks)
 
 
 @pytest.fixture
@@ -122,6 +123,7 @@ def test_looking_takes_a_small_share_of_a_slow_processor(fake_time: Time, monkey
     def read_slowly(_: int) -> dict[str, Any]:
         looks.append(fake_time.now)
         fake_time.now += 0.1
+        fake_time.spent += 0.1
         return {"1": silence._Thread(**thread)}
 
     monkeypatch.setattr(silence, "_read_threads", read_slowly)
