@@ -104,7 +104,7 @@ def read_toml(name: str, text: str) -> dict[str, Any]:
 def last_words(unit: str) -> str:
     """What a service said last, in the journal; not what systemd said of it."""
     said = run("journalctl", "-u", unit, "-n", "30", "-o", "cat", "--no-pager", check=False).splitlines()
-    own = [line for line in said if not line.startswith((unit, "Start", "Stopp", "Scheduled"))]
+    own = [line for line in said if not line.startswith((unit, "Start", "Stopp", "Scheduled", "Failed to start"))]
     return (own or said or ["nothing in the journal"])[-1]
 
 
