@@ -144,6 +144,8 @@ def test_a_camera_learns_what_became_of_its_frames(
         # Two cameras of one name: the older one is told, and does not take turns with the newer one.
         with opened(service, "twin") as older, opened(service, "twin") as newer:
             older.send(FRAME)
+            # On sockets of their own, one may overtake the other.
+            wait_for_report(older, CameraReport(1, {}, older.epoch))
             newer.send(FRAME)
             wait_for_report(older, CameraReport(1, {}, newer.epoch))
             for _ in range(2):

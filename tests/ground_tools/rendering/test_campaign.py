@@ -246,7 +246,7 @@ def test_some_splits_are_rendered_and_the_others_later(lone: Path, lone_file: Pa
     ("arguments", "message"),
     [
         (["--campaign", "d1"], "its shape model 67p.ply is not part of the project"),
-        (["--campaign", "nothing"], "shipped with the project: d1, d2a, d2b, d3, procedural"),
+        (["--campaign", "nothing"], "shipped with the project: d1, d2a, d2b, d3, d5, procedural"),
         (["--campaign", "d1", "d1.toml"], "expected different campaigns, got d1, d1"),
         (["--flyby", "ceres"], "unknown body ceres"),
         (["--flyby", "bennu", "--splits", "test"], "--splits: expected with --campaign, got it with --flyby"),
