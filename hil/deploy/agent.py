@@ -46,7 +46,6 @@ from hil.deploy.board_files import (
 MARGIN_BYTES = 64 << 20
 CHUNK_BYTES = 1 << 20
 KEPT_RELEASES = MOST_RESTARTS = 3
-DEFAULT_START_TIMEOUT_S = 60.0
 # A board that needs longer than this to check a bundle is of no use.
 CHECK_S = 3600.0
 
@@ -305,12 +304,12 @@ class Agent(Measuring):
         return {}
 
     def chosen(self) -> dict[str, Any]:
-        """Whether the configuration in place has keys, and how long a worker may take to start."""
+        """Whether the configuration in place has keys, and how long it lets a worker take to start, if it says so."""
         return self._describe(read_toml(CONFIGURATION, (read_or_none(self.etc / CONFIGURATION) or b"").decode("utf-8")))
 
     @staticmethod
     def _describe(configuration: dict[str, Any]) -> dict[str, Any]:
-        limit = configuration.get("worker", {}).get("start_timeout_s", DEFAULT_START_TIMEOUT_S)
+        limit = configuration.get("worker", {}).get("start_timeout_s")
         return {"secured": bool(configuration.get("security", {}).get("keys")), "start_timeout_s": limit}
 
     def start(self, timeout_s: float) -> dict[str, Any]:

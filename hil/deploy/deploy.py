@@ -72,15 +72,12 @@ def start_timeout_s(check_s: float) -> float:
     return max(_START_TIMEOUT_S, min(_LONGEST_START_S, 10.0 * math.ceil(0.4 * check_s)))
 
 
-def default_configuration(cpus: int, secured: bool, start_timeout: float) -> str:
+def default_configuration(cpus: int, secured: bool) -> str:
     """The configuration of a board that has none: what survives a restart is stored, and its processors are used."""
     text = (
         '[storage]\nstate = "/var/lib/rubblemap"\nbundles = "/srv/rubblemap/uplink"\n'
         f"[inference]\nthreads = {max(1, min(cpus, _MOST_THREADS))}\n"
     )
-    if start_timeout > _START_TIMEOUT_S:
-        text += f"# This board is slow: flight check took long.\n[worker]\nstart_timeout_s = {start_timeout:g}\n"
-        text += f"answer_timeout_s = {start_timeout:g}\n"
     return text + ('[security]\nkeys = "/etc/rubblemap/keys"\n' if secured else "")
 
 
@@ -131,14 +128,16 @@ def deploy(link: Link, wishes: Wishes, progress: Progress) -> dict[str, Any]:
     prepared = link.ask(
         "prepare",
         configuration=wishes.configuration,
-        default_configuration=default_configuration(probe["cpus"], keys is not None, needed_s),
+        default_configuration=default_configuration(probe["cpus"], keys is not None),
         keys=keys,
     )
-    if prepared["start_timeout_s"] < needed_s:
-        progress.begin(f"worker.start_timeout_s is {prepared['start_timeout_s']:g}: this board may need {needed_s:g}")
+    configured_s = prepared["start_timeout_s"]
+    # Unless it is configured, the service finds out itself.
+    if configured_s is not None and configured_s < needed_s:
+        progress.begin(f"worker.start_timeout_s is {configured_s:g}: this board may need {needed_s:g}")
         progress.end()
     previous = link.ask("switch", id=archive.release)["previous"]
-    limits = Limits.choose(wishes, max(needed_s, prepared["start_timeout_s"]))
+    limits = Limits.choose(wishes, max(needed_s, configured_s or 0.0))
     started, health = _prove(link, archive.release, prepared["secured"], limits, progress, "[4/6]", "[5/6]")
     progress.begin("[6/6] confirmed")
     removed = link.ask("confirm")["removed"]
@@ -200,7 +199,7 @@ def roll_back(link: Link, wishes: Wishes, progress: Progress) -> dict[str, Any]:
     release = link.ask("recall")["id"]
     link.ask("switch", id=release)
     chosen = link.ask("chosen")
-    limits = Limits.choose(wishes, chosen["start_timeout_s"])
+    limits = Limits.choose(wishes, chosen["start_timeout_s"] or _LONGEST_START_S)
     started, health = _prove(link, release, chosen["secured"], limits, progress, "[1/2]", "[2/2]")
     link.ask("confirm")
     return {"release": release, "start_s": started, "health": health}

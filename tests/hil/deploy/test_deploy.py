@@ -258,8 +258,8 @@ def test_a_slow_board_gets_the_time_that_it_needs() -> None:
     assert start_timeout_s(3.0) == 60.0
     assert start_timeout_s(40.0) == 160.0
     assert start_timeout_s(1e6) == 600.0
-    assert "[worker]" not in default_configuration(4, False, 60.0)
-    assert "start_timeout_s = 80\n" in default_configuration(1, False, 80.0)
+    # The service finds out itself how long its workers may take there.
+    assert "[worker]" not in default_configuration(1, False)
 
 
 def test_a_deploy_waits_as_long_as_the_board_needs(board: FakeBoard, bundle: Path) -> None:
@@ -267,11 +267,13 @@ def test_a_deploy_waits_as_long_as_the_board_needs(board: FakeBoard, bundle: Pat
     assert Limits.choose(wishes, 60.0) == Limits(180.0, 120.0)
     assert Limits.choose(wishes, 600.0) == Limits(1260.0, 1200.0)
     assert Limits.choose(board.wishes(bundle, None), 600.0) == Limits(60.0, 30.0)
-    text = default_configuration(1, False, 300.0)
+    text = default_configuration(1, False) + "[worker]\nstart_timeout_s = 300\n"
     with board.link() as link:
         link.ask("begin")
         prepared = link.ask("prepare", configuration=text, default_configuration="", keys=None)
-    assert prepared == {"secured": False, "start_timeout_s": 300.0}
+        unset = link.ask("prepare", configuration=default_configuration(1, False), default_configuration="", keys=None)
+    assert prepared == {"secured": False, "start_timeout_s": 300}
+    assert unset == {"secured": False, "start_timeout_s": None}
 
 
 def test_keys_need_a_configuration_that_names_them(board: FakeBoard, bundle: Path, tmp_path: Path) -> None:
@@ -280,7 +282,7 @@ def test_keys_need_a_configuration_that_names_them(board: FakeBoard, bundle: Pat
     assert set(keys) >= {"service.key", "service.key_secret"}
     with pytest.raises(DeployError, match="--keys: expected a folder made by `flight keys service`"):
         read_keys(bundle)
-    arguments = {"default_configuration": default_configuration(4, True, 60.0), "keys": keys}
+    arguments = {"default_configuration": default_configuration(4, True), "keys": keys}
     with board.link() as link:
         link.ask("begin")
         with pytest.raises(DeployError, match=r"expected security\.keys = "):
