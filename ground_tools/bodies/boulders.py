@@ -28,6 +28,13 @@ def rock(subdivisions: int, generator: np.random.Generator) -> Mesh:
     return Mesh(directions * radii[:, None] * stretch, np.asarray(sphere.faces, dtype=np.int32))
 
 
+def draw_sizes(smallest: float, largest: float, slope: float, count: int, generator: np.random.Generator) -> np.ndarray:
+    """Sizes by a power law bounded at both ends, the number larger than D falling as D^-slope; (count,) float64."""
+    low, high = smallest**-slope, largest**-slope
+    sizes: np.ndarray = (low + generator.random(count) * (high - low)) ** (-1.0 / slope)
+    return sizes
+
+
 def scatter(
     surface: Mesh, count: int, smallest: float, largest: float, subdivisions: int, generator: np.random.Generator
 ) -> tuple[Mesh, np.ndarray]:
@@ -40,9 +47,7 @@ def scatter(
     if count == 0:
         return Mesh(np.zeros((0, 3)), np.zeros((0, 3), dtype=np.int32)), np.zeros(0, dtype=np.int32)
     points, normals = random_surface_points(surface, count, generator)
-    exponent = -2.5
-    low, high = smallest**exponent, largest**exponent
-    diameters = (low + generator.random(count) * (high - low)) ** (1.0 / exponent)
+    diameters = draw_sizes(smallest, largest, 2.5, count, generator)
     first, second = tangent_frames(normals)
     turns = generator.uniform(0.0, 2.0 * np.pi, count)
     kinds = generator.integers(len(shapes), size=count)

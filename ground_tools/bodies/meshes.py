@@ -67,16 +67,19 @@ def refine(mesh: Mesh, minimum_faces: int) -> Mesh:
     return Mesh(np.asarray(vertices, dtype=np.float64), np.asarray(faces, dtype=np.int32))
 
 
+def face_normals(mesh: Mesh) -> np.ndarray:
+    """Outward normals of the faces, each as long as twice its area, (F, 3) float64."""
+    corners = mesh.vertices[mesh.faces]
+    return np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+
+
 def vertex_normals(mesh: Mesh) -> np.ndarray:
     """Area-weighted outward unit normals, (V, 3) float64."""
-    corners = mesh.vertices[mesh.faces]
-    face_normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    of_faces = face_normals(mesh)
     normals = np.zeros_like(mesh.vertices)
     for corner in range(3):
         for axis in range(3):
-            normals[:, axis] += np.bincount(
-                mesh.faces[:, corner], weights=face_normals[:, axis], minlength=len(normals)
-            )
+            normals[:, axis] += np.bincount(mesh.faces[:, corner], weights=of_faces[:, axis], minlength=len(normals))
     lengths = np.linalg.norm(normals, axis=1, keepdims=True)
     return normals / np.maximum(lengths, 1e-300)
 
@@ -87,7 +90,7 @@ def random_surface_points(mesh: Mesh, count: int, generator: np.random.Generator
     Returns two arrays (count, 3) float64.
     """
     corners = mesh.vertices[mesh.faces]
-    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    cross = face_normals(mesh)
     areas = np.linalg.norm(cross, axis=1)
     cumulative = np.cumsum(areas)
     chosen = np.searchsorted(cumulative, generator.random(count) * cumulative[-1])

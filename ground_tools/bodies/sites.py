@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ground_tools.bodies.boulders import rock
+from ground_tools.bodies.boulders import draw_sizes, rock
 from ground_tools.bodies.enhanced_body import EnhancedBody
-from ground_tools.bodies.meshes import Mesh, random_surface_points, tangent_frames, vertex_normals
+from ground_tools.bodies.meshes import Mesh, face_normals, random_surface_points, tangent_frames, vertex_normals
 from ground_tools.bodies.noise import fractal_noise
 from ground_tools.bodies.reliefs import REACH, Relief
 from ground_tools.bodies.subdivision import subdivide
@@ -107,11 +107,10 @@ def _refine(
         corners = mesh.vertices[mesh.faces]
         edges = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)
         centres = corners.mean(axis=1) - place
-        face_normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         coarse = edges > 2.0 * _FACET_PIXELS * settings.pixel_at(np.linalg.norm(centres, axis=1))
         # What lies beyond the horizon or far outside of the image stays as it is.
         near = np.linalg.norm(centres - (centres @ normal)[:, None] * normal, axis=1) < _REACH * settings.width
-        chosen = coarse & near & (face_normals @ normal > 0.0)
+        chosen = coarse & near & (face_normals(mesh) @ normal > 0.0)
         if not chosen.any():
             break
         mesh, parents, ends = subdivide(mesh, chosen)
@@ -123,13 +122,6 @@ def _refine(
         albedo = np.concatenate([albedo, 0.5 * (albedo[ends.first] + albedo[ends.second])])
     fine = fractal_noise((mesh.vertices - place) / settings.width, 3.0, 5, 0.6, generator)
     return mesh, np.clip(albedo * (1.0 + _MOTTLING * fine), 0.6, 1.5).astype(np.float32), identifiers
-
-
-def _power_law(smallest: float, largest: float, slope: float, count: int, generator: np.random.Generator) -> np.ndarray:
-    """Sizes of which the number larger than D falls as D^-slope, (count,) float64."""
-    low, high = smallest**-slope, largest**-slope
-    sizes: np.ndarray = (low + generator.random(count) * (high - low)) ** (-1.0 / slope)
-    return sizes
 
 
 def _octaves(smallest: float, largest: float) -> list[tuple[float, float]]:
@@ -151,7 +143,7 @@ class _Seen:
 
 def _find_seen(mesh: Mesh, place: np.ndarray, normal: np.ndarray, settings: SiteSettings) -> _Seen:
     corners = mesh.vertices[mesh.faces]
-    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    cross = face_normals(mesh)
     distances = np.linalg.norm(corners.mean(axis=1) - place, axis=1)
     seen = (distances < _REACH * settings.width) & (cross @ normal > 0.0)
     areas = 0.5 * np.linalg.norm(cross[seen], axis=1)
@@ -201,7 +193,7 @@ def _lay_craters(
         density = settings.crater_density * _SATURATION * (low**-slope - high**-slope)
         points, _ = _scatter(ground, settings, high, _CRATER_PIXELS, density, generator)
         points = points[: _MOST_CRATERS - laid]
-        for point, radius in zip(points, 0.5 * _power_law(low, high, slope, len(points), generator), strict=True):
+        for point, radius in zip(points, 0.5 * draw_sizes(low, high, slope, len(points), generator), strict=True):
             depth = 2.0 * radius * float(np.clip(0.13 * np.exp(0.35 * generator.standard_normal()), 0.03, 0.22))
             relief = reliefs[generator.integers(len(reliefs))]
             near = np.asarray(tree.query_ball_point(point, REACH * radius), dtype=np.int64)
@@ -259,7 +251,7 @@ def _lay_rocks(
         points, normals = _scatter(ground, settings, high, _ROCK_PIXELS, density, generator)
         points, normals = points[: _MOST_ROCKS - count], normals[: _MOST_ROCKS - count]
         level = 1 if high < 8.0 * settings.pixel else 2 if high < 24.0 * settings.pixel else 3
-        diameters = _power_law(low, high, slope, len(points), generator)
+        diameters = draw_sizes(low, high, slope, len(points), generator)
         kinds = generator.integers(_SHAPES, size=len(points))
         for kind, shape in enumerate(shapes[level]):
             own = kinds == kind

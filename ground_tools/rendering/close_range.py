@@ -9,7 +9,7 @@ import numpy as np
 from msgspec import Meta
 
 from ground_tools.bodies.enhanced_body import BodyParts, EnhancedBody
-from ground_tools.bodies.meshes import random_surface_points, tangent_frames
+from ground_tools.bodies.meshes import face_normals, random_surface_points, tangent_frames
 from ground_tools.bodies.reliefs import Relief, analytic_relief
 from ground_tools.bodies.sites import SiteSettings, make_site
 from ground_tools.foundation.expectations import format_toml_value
@@ -79,9 +79,8 @@ class Ground:
         self._body = body
         self._reliefs: list[Relief] = [relief for reliefs in parts.reliefs for relief in reliefs]
         self._scene = make_scene(body.ground, body.extent)
-        corners = body.ground.vertices[body.ground.faces]
-        self._corners = corners[:, 0]
-        self._areas = 0.5 * np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        self._corners = body.ground.vertices[body.ground.faces[:, 0]]
+        self._areas = face_normals(body.ground)
 
     def site(self, settings: CloseRange, size: int, seed: list[int]) -> Site:
         """Choose a place, make its terrain, and look at it.

@@ -48,6 +48,20 @@ def camera_axes(view: View) -> np.ndarray:
     return np.stack([x, np.cross(z, x), z])
 
 
+def pixel_directions(view: View, size: int, places: np.ndarray | float = 0.5) -> np.ndarray:
+    """Directions through the pixels of an image, body-fixed, one long along the boresight.
+
+    size: image side, pixels. places: within each pixel, right and down, 0..1: (size * size, 2), or the same for all.
+    Returns (size * size, 3) float64, row by row from the upper left pixel.
+    """
+    x, y, z = camera_axes(view)
+    row, column = np.divmod(np.arange(size**2), size)
+    half = np.tan(np.radians(FIELD_OF_VIEW_DEG) / 2.0)
+    right, down = (((np.stack([column, row], axis=1) + places) / size * 2.0 - 1.0) * half).T[..., None]
+    directions: np.ndarray = z + right * x + down * y
+    return directions
+
+
 def reference_range(extent: float, field_of_view_deg: float = FIELD_OF_VIEW_DEG) -> float:
     """D0 = Gamma / (2 tan(FOV / 2)): the range at which the largest extent fills the image, kilometres."""
     return extent / (2.0 * np.tan(np.radians(field_of_view_deg) / 2.0))

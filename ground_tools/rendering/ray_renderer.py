@@ -12,7 +12,7 @@ from embreex import rtcore_scene
 
 from ground_tools.bodies.enhanced_body import EnhancedBody
 from ground_tools.bodies.meshes import vertex_normals
-from ground_tools.rendering.geometry import FIELD_OF_VIEW_DEG, View, camera_axes
+from ground_tools.rendering.geometry import FIELD_OF_VIEW_DEG, View, pixel_directions
 from ground_tools.rendering.rays import full_model, make_scene
 
 # Angular radius of the sun at 1 au, radians.
@@ -35,6 +35,7 @@ class RayRenderer:
         """
         self._unit = body.extent
         self._size = size
+        self._pixel = 2.0 * np.tan(np.radians(FIELD_OF_VIEW_DEG) / 2.0) / size
         self._steps = int(np.ceil(np.sqrt(rays)))
         mesh = full_model(body)
         self._scene = make_scene(mesh, self._unit) if scene is None else scene
@@ -58,7 +59,8 @@ class RayRenderer:
 
     def _sample(self, view: View, shift: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """Radiance by one ray through each pixel, (size * size,) float64. shift: places within the pixels, 0..1."""
-        directions, pixel = self._directions(view, shift)
+        directions = pixel_directions(view, self._size, shift)
+        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
         origins = np.tile((view.camera / self._unit).astype(np.float32), (len(directions), 1))
         hits = self._scene.run(origins, directions.astype(np.float32), output=True)
         seen = np.flatnonzero(hits["primID"] >= 0)
@@ -72,7 +74,7 @@ class RayRenderer:
         albedo = ((1.0 - u - v) * albedo[:, :1] + u * albedo[:, 1:2] + v * albedo[:, 2:])[:, 0]
         incidence = normal @ view.sun
         emission = np.clip(-np.sum(normal * directions[seen], axis=1), 1e-3, None)
-        points = (view.camera / self._unit) + distance * directions[seen] + _LIFT_PIXELS * pixel * distance * flat
+        points = (view.camera / self._unit) + distance * directions[seen] + _LIFT_PIXELS * self._pixel * distance * flat
         lit = (incidence > 0.0) & (flat @ view.sun > 0.0)
         sunward = view.sun + _SUN_RADIUS * _in_disk(view.sun, len(seen), generator)
         shadowed = np.ones(len(seen), dtype=bool)
@@ -83,16 +85,6 @@ class RayRenderer:
         cosine = np.clip(incidence, 0.0, None)
         radiance[seen] = np.where(shadowed, 0.0, albedo * 2.0 * cosine / (cosine + emission))
         return radiance
-
-    def _directions(self, view: View, shift: np.ndarray) -> tuple[np.ndarray, float]:
-        """Unit vectors through the pixels, (size * size, 3) float64, row by row; and a pixel's angle, radians."""
-        x, y, z = camera_axes(view)
-        half = np.tan(np.radians(FIELD_OF_VIEW_DEG) / 2.0)
-        row, column = np.divmod(np.arange(self._size**2), self._size)
-        right = ((column + shift[:, 0]) / self._size * 2.0 - 1.0) * half
-        down = ((row + shift[:, 1]) / self._size * 2.0 - 1.0) * half
-        directions = z + right[:, None] * x + down[:, None] * y
-        return directions / np.linalg.norm(directions, axis=1, keepdims=True), 2.0 * half / self._size
 
     def _smooth_normals(self, face: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
         corners = self._faces[np.minimum(face, self._ground_faces - 1)]

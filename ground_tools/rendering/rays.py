@@ -12,7 +12,7 @@ from embreex.mesh_construction import TriangleMesh
 
 from ground_tools.bodies.enhanced_body import EnhancedBody
 from ground_tools.bodies.meshes import Mesh, vertex_normals
-from ground_tools.rendering.geometry import FIELD_OF_VIEW_DEG, View, camera_axes
+from ground_tools.rendering.geometry import View, pixel_directions
 
 # Rays towards the sun start so far above the surface (in extents of the body) that its facets do not shadow themselves.
 _LIFT = 2e-3
@@ -86,8 +86,5 @@ class BodyRays:
 
     def _rays(self, view: View) -> tuple[np.ndarray, np.ndarray]:
         """Origins and directions, (size * size, 3) float32, row by row from the upper left pixel."""
-        x, y, z = camera_axes(view)
-        middle = ((np.arange(self._size) + 0.5) / self._size * 2.0 - 1.0) * np.tan(np.radians(FIELD_OF_VIEW_DEG) / 2.0)
-        right, down = (axis.reshape(-1, 1) for axis in np.meshgrid(middle, middle))
-        directions = (z + right * x + down * y).astype(np.float32)
+        directions = pixel_directions(view, self._size).astype(np.float32)
         return np.tile((view.camera / self._unit).astype(np.float32), (len(directions), 1)), directions

@@ -63,14 +63,13 @@ class CloseStudio:
         self._settings = settings
         self._light_paths = rays
         self._ground = Ground(body, parts)
-        self._whole = BodyRays(body, SIZE)
         self._site: tuple[list[int], list[View], BodyRays, RayRenderer] | None = None
 
     def picture(self, seed: list[int], number: int) -> tuple[View, Picture]:
         """Picture one view of the site that a seed gives. The same body, seed and number give the same bytes."""
         if self._site is None or self._site[0] != seed:
             site = self._ground.site(self._settings, SIZE, seed)
-            rays = BodyRays(site.body, SIZE, like=self._whole)
+            rays = BodyRays(site.body, SIZE, like=None if self._site is None else self._site[2])
             self._site = (seed, site.views, rays, RayRenderer(site.body, SIZE, self._light_paths, rays.scene))
         _, views, rays, renderer = self._site
         generator = np.random.default_rng([*seed, number])

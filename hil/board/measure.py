@@ -50,7 +50,8 @@ def measure_board(link: Link, extent: Extent, progress: Progress) -> dict[str, A
         raise DeployError("expected a deployed release on the board, got none: `hil deploy TARGET` first")
     link.ask("begin")
     progress.begin(f"[1/3] engines of {release}, the service stands still")
-    secured = bool(link.ask("halt")["secured"])
+    secured = bool(link.ask("chosen")["secured"])
+    link.ask("halt")
     if secured:
         link.ask("admit", id=release)
     try:

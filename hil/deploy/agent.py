@@ -29,7 +29,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hil.deploy.board_figures import CONFIGURATION, UNIT, USER, Measuring
+from hil.deploy.board_figures import UNIT, USER, Measuring
 from hil.deploy.board_files import (
     AgentError,
     describe_system,
@@ -43,6 +43,7 @@ from hil.deploy.board_files import (
     write_synced,
 )
 
+CONFIGURATION = "flight.toml"
 MARGIN_BYTES = 64 << 20
 CHUNK_BYTES = 1 << 20
 KEPT_RELEASES = MOST_RESTARTS = 3

@@ -9,11 +9,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from hil.deploy.board_files import AgentError, read_or_none, read_toml, run
+from hil.deploy.board_files import AgentError, read_or_none, run
 
 UNIT = "rubblemap-flight.service"
 USER = "rubblemap"
-CONFIGURATION = "flight.toml"
 _MEGABYTE = 1e6
 
 
@@ -21,21 +20,18 @@ class Measuring:
     """Measures. The service that is halted for it starts again when the link is lost.
 
     Attributes:
-        etc, releases: folders, of the agent.
+        releases: folder, of the agent.
         halted: whether the service was stopped, and not started again so far.
     """
 
-    etc: Path
     releases: Path
     halted = False
 
     def halt(self) -> dict[str, Any]:
-        """Stop the service, so that it does not disturb; returns whether it has keys."""
-        text = (read_or_none(self.etc / CONFIGURATION) or b"").decode("utf-8")
-        secured = bool(read_toml(CONFIGURATION, text).get("security", {}).get("keys"))
+        """Stop the service, so that it does not disturb."""
         self.halted = True
         run("systemctl", "stop", UNIT)
-        return {"secured": secured}
+        return {}
 
     def resume(self) -> None:
         """Start the service if it is halted."""
