@@ -203,10 +203,16 @@ def _description(campaign: Campaign, parts: dict[str, BodyParts]) -> dict[str, A
             "samples": campaign.light_paths,
             "bodies": {body: list(counts) for body, counts in campaign.bodies.items()},
             "flyby": msgspec.structs.asdict(campaign.flyby) if campaign.flyby is not None else None,
-            **({"close_range": msgspec.to_builtins(campaign.close_range)} if campaign.close_range is not None else {}),
+            **({"close_range": _plain(campaign.close_range)} if campaign.close_range is not None else {}),
         },
         "bodies": {body: _body_record(body_parts) for body, body_parts in parts.items()},
     }
+
+
+def _plain(structure: msgspec.Struct) -> dict[str, Any]:
+    """A structure as dataset.json gives it back, with lists for tuples."""
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(structure))
+    return plain
 
 
 def _body_record(parts: BodyParts) -> dict[str, Any]:

@@ -81,8 +81,16 @@ def test_a_camera_stands_where_the_campaign_says_and_two_views_share_a_site(clos
 def test_a_set_from_close_by_is_reproducible_packs_and_exports(
     close_set: Path, close_file: Path, tmp_path: Path
 ) -> None:
-    done = ground_tools("render", "--campaign", close_file, "--splits", "test", "--workers", 1, "--out", tmp_path / "x")
+    command = ("render", "--campaign", close_file, "--splits", "test", "--workers", 1, "--out", tmp_path / "x")
+    done = ground_tools(*command)
     assert done.returncode == 0, done.stderr
+    # Killed, and started again.
+    (shard,) = (tmp_path / "x" / "shards").glob("*.parquet")
+    before = shard.read_bytes()
+    shard.unlink()
+    done = ground_tools(*command)
+    assert done.returncode == 0, done.stderr
+    assert shard.read_bytes() == before
     again, first = load(tmp_path / "x", "test"), load(close_set, "test")
     assert np.array_equal(again.images, first.images)
     assert np.array_equal(again.masks, first.masks)
