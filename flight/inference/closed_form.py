@@ -114,11 +114,22 @@ class ClosedFormNetwork(PassInputs):
             NetworkFaultError: the network gave what its arithmetic cannot give.
         """
         orientation = number % len(self._images)
-        interpreter = self._interpreters[1]
-        for detail, values in zip(self._of_passes, self._find_features(orientation), strict=True):
-            interpreter.set_tensor(detail["index"], values)
+        interpreter = self._set_features(orientation)
         self._set_masks(interpreter, number)
         return undo_orientation(self._invoke(interpreter, self._scores), orientation)
+
+    def run_without_dropout(self) -> NDArray[np.float32]:
+        """Run one pass with all masks 1, without the head's noise: dropout off. See Network.run_without_dropout.
+
+        Returns:
+            (K, H, W) float32 raw scores (logits), of orientation 0.
+
+        Raises:
+            NetworkFaultError: the network gave what its arithmetic cannot give.
+        """
+        interpreter = self._set_features(0)
+        self._keep_all(interpreter)
+        return self._invoke(interpreter, self._scores)
 
     def find_covariance(self) -> NDArray[np.float32]:
         """The covariance of the scores by the head's masks, from the features without dropout, of orientation 0.
@@ -134,6 +145,13 @@ class ClosedFormNetwork(PassInputs):
         for detail, values in zip(self._of_covariance, self._find_features(0), strict=True):
             interpreter.set_tensor(detail["index"], values)
         return self._invoke(interpreter, self._covariance)
+
+    def _set_features(self, orientation: int) -> Any:
+        """Give an orientation's features to the interpreter of the passes. Returns that."""
+        interpreter = self._interpreters[1]
+        for detail, values in zip(self._of_passes, self._find_features(orientation), strict=True):
+            interpreter.set_tensor(detail["index"], values)
+        return interpreter
 
     def _find_features(self, orientation: int) -> Features:
         """Those of an orientation, computed when first asked for, in the order of the file's outputs."""

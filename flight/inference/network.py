@@ -88,6 +88,12 @@ class PassInputs:
         for index, detail in enumerate(self._masks):
             self.masks.fill(index, number, interpreter.tensor(detail["index"])().reshape(-1))
 
+    def _keep_all(self, interpreter: Any) -> None:
+        """Set all masks of an interpreter to 1."""
+        for detail in self._masks:
+            ones = quantize(np.ones(detail["shape"], dtype=np.float32), detail)
+            interpreter.set_tensor(detail["index"], ones)
+
 
 class Network(PassInputs):
     """A loaded network. Not thread-safe.
@@ -189,7 +195,7 @@ class Network(PassInputs):
         Returns:
             (K, H, W) float32 raw scores (logits), of orientation 0.
         """
-        self._keep_all()
+        self._keep_all(self._interpreter)
         return self._run(0)
 
     def check_output(self, image: NDArray[np.float32]) -> None:
@@ -202,7 +208,7 @@ class Network(PassInputs):
             BundleError: they do not fit, or the network cannot be run.
         """
         self.begin(image, 0, 1)
-        self._keep_all()
+        self._keep_all(self._interpreter)
         try:
             with explain_failure("TFLite runtime"):
                 values = self._invoke(0)
@@ -228,12 +234,6 @@ class Network(PassInputs):
         self._interpreter.invoke()
         values = self._interpreter.get_tensor(self._scores["index"])
         return dequantize(values.reshape(*self._images[orientation].shape[1:3], -1), self._scores)
-
-    def _keep_all(self) -> None:
-        """Set all masks to 1."""
-        for detail in self._masks:
-            ones = quantize(np.ones(detail["shape"], dtype=np.float32), detail)
-            self._interpreter.set_tensor(detail["index"], ones)
 
 
 def load_networks(

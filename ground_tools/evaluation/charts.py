@@ -14,6 +14,7 @@ from msgspec import UNSET
 
 from flight.bundle import Bundle
 from ground_tools.evaluation.figures import result_key
+from ground_tools.evaluation.hazards import KINDS, OBJECT_SIZES
 from ground_tools.evaluation.results import DisturbanceFigures, GammaSweep, ModeFigures, ThresholdSweeps
 from ground_tools.evaluation.statistics import ImageStatistics, rock_range
 from ground_tools.metrics.calibration import CALIBRATION_BINS, expected_calibration_error
@@ -85,6 +86,34 @@ def confusion(bundle: Bundle, statistics: ImageStatistics, title: str) -> Figure
         axis.set_yticks(range(len(names)), names if number == 0 else [""] * len(names))
         axis.grid(False)
     figure.colorbar(image, ax=list(axes[0]), label="% of the true class's pixels", shrink=0.7)
+    figure.suptitle(title)
+    return figure
+
+
+@in_style
+def hazards(statistics: ImageStatistics, title: str) -> Figure:
+    """What becomes of boulders and craters by their size, and the reliability of the hazard probability."""
+    figure, axes = new_figure(2, width=4.6, height=4.0)
+    found, diagram = axes[0]
+    objects = statistics.objects.sum(axis=0)
+    for kind, of_kind, color in zip(KINDS, objects, PALETTE[:2], strict=True):
+        some = of_kind[:, 0] > 0
+        sizes = np.array(OBJECT_SIZES)[some]
+        count, called, offered = of_kind[some].T
+        found.plot(sizes, 100.0 * called / count, color=color, marker="o", label=f"{kind}, found")
+        found.plot(sizes, 100.0 * offered / count, color=color, linestyle="--", label=f"{kind}, offered as safe")
+    found.set(
+        xlabel="visible pixels, at least", ylabel="%", xlim=(4, 200), ylim=(0, 100), xscale="log", title="by size"
+    )
+    found.set_xticks(OBJECT_SIZES, [str(size) for size in OBJECT_SIZES])
+    found.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())
+    legend_below(figure, found)
+    pixels, unsafe, confidence = statistics.hazard_calibration
+    some = pixels >= 100
+    diagram.plot([0, 100], [0, 100], **CHOSEN)
+    diagram.plot(100.0 * confidence[some] / pixels[some], 100.0 * unsafe[some] / pixels[some], marker="o")
+    labels = {"xlabel": "hazard probability, %", "ylabel": "pixels that are no safe ground, %"}
+    diagram.set(**labels, xlim=(0, 100), ylim=(0, 100), title="reliability on the body")
     figure.suptitle(title)
     return figure
 

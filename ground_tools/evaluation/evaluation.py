@@ -15,6 +15,7 @@ from flight.bundle import Bundle, load_bundle
 from ground_tools.evaluation import charts
 from ground_tools.evaluation.disturbances import DISTURBANCES, disturb_frame
 from ground_tools.evaluation.figures import disturbance_figures, identity_of, mode_figures, result_key, sweep_figures
+from ground_tools.evaluation.hazard_figures import hazard_figures
 from ground_tools.evaluation.mosaics import along_time, best_middle_worst, mosaic
 from ground_tools.evaluation.passes import count_passes
 from ground_tools.evaluation.results import PictureEntry, Results, SweepFigures
@@ -103,11 +104,12 @@ def _check_modes(bundles: list[Bundle]) -> None:
 
 def _evaluate_set(bundle: Bundle, path: Path, plan: Plan, pool: ProcessPoolExecutor, results: Results) -> None:
     """Add the figures and pictures of one bundle on one set to the results."""
-    selection = select(path, plan.split, plan.images, bundle)
+    selection = select(path, plan.split, plan.images, bundle, identifiers=True)
     name = selection.label
     statistics = _run(pool, plan, bundle, selection, EVALUATION, selection.frames(), name)
     modes = {result_key(mode): mode_figures(bundle, selection, plan.passes, statistics, mode) for mode in bundle.modes}
     results.sets.setdefault(name, {}).update(modes)
+    results.hazard.setdefault(name, {})[bundle.name] = hazard_figures(bundle, selection, plan.passes, statistics)
     pictures = results.pictures.setdefault(name, [])
 
     def add(file: str, caption: str) -> None:
@@ -130,6 +132,7 @@ def _evaluate_set(bundle: Bundle, path: Path, plan: Plan, pool: ProcessPoolExecu
     draw("cumulative_iou", f"Cumulative IoU on {name}", charts.cumulative_iou(bundle, statistics, title))
     draw("confusion", f"Confusion matrices on {name}", charts.confusion(bundle, statistics, title))
     draw("calibration", f"Calibration on {name}", charts.calibration(bundle, statistics, title))
+    draw("hazards", f"Hazards on {name}, as a lander would judge the maps", charts.hazards(statistics, title))
     draw("errors", f"Detection of wrong pixels on {name}", charts.error_detection(bundle, statistics, title))
     if "validation" not in splits_of(path):
         return

@@ -86,7 +86,7 @@ def _row(values: np.ndarray) -> list[float | None]:
     return [_known(value) for value in values]
 
 
-def _provenance(bundle: Bundle, selection: Selection, passes: int) -> dict[str, Any]:
+def provenance(bundle: Bundle, selection: Selection, passes: int) -> dict[str, Any]:
     """The fields of results.Provenance."""
     return {
         "bundle": identity_of(bundle),
@@ -130,7 +130,7 @@ def mode_figures(
     flown = bool(np.isfinite(selection.samples.times_s).all())
     return ModeFigures(
         mode=mode,
-        **_provenance(bundle, selection, passes),
+        **provenance(bundle, selection, passes),
         trained_on=find_training_sets(bundle, mode),
         miou=_number(mean_iou(paper_iou(confusions))),
         miou_interval=(_known(low), _known(high)),
@@ -185,9 +185,6 @@ def _uncertainty(statistics: ImageStatistics, number: int) -> Uncertainty:
     entropy, mutual = statistics.entropy_histogram[number], statistics.mutual_histogram[number]
     marked = statistics.confusion_enhanced[:, number].sum(axis=0)
     accurate, uncertain = certainty_of_marks(statistics.confusion[:, number].sum(axis=0), marked)
-    pixels, right, confidence = calibration
-    with np.errstate(invalid="ignore", divide="ignore"):
-        bins = Reliability(pixels.astype(np.int64).tolist(), _row(right / pixels), _row(confidence / pixels))
     return Uncertainty(
         ece=_number(expected_calibration_error(calibration)),
         auroc=_known(area_under_roc(entropy)),
@@ -201,8 +198,15 @@ def _uncertainty(statistics: ImageStatistics, number: int) -> Uncertainty:
         p_uncertain_inaccurate=_known(uncertain),
         aurc=_number(area_under_risk_coverage(entropy)),
         risk={f"{coverage:g}": _number(risk_at(entropy, coverage)) for coverage in COVERAGES},
-        reliability=bins,
+        reliability=reliability(calibration),
     )
+
+
+def reliability(counts: np.ndarray) -> Reliability:
+    """The reliability diagram of calibration counts, (3, bins)."""
+    pixels, right, confidence = counts
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return Reliability(pixels.astype(np.int64).tolist(), _row(right / pixels), _row(confidence / pixels))
 
 
 def _along(names: list[str], selection: Selection, ious: np.ndarray, entropies: np.ndarray) -> list[FlybyImage]:
@@ -232,7 +236,7 @@ def sweep_figures(bundle: Bundle, selection: Selection, passes: int, statistics:
             best=max(THRESHOLDS, key=value_of.__getitem__),
         )
     return SweepFigures(
-        **_provenance(bundle, selection, passes),
+        **provenance(bundle, selection, passes),
         threshold=ThresholdSweeps(_number(bundle.uncertainty_threshold), by_threshold),
         gamma=_gamma_sweep(bundle, statistics.gamma_confusion, statistics.gamma_rocks)
         if statistics.gamma_confusion is not None and statistics.gamma_rocks is not None
@@ -281,4 +285,4 @@ def disturbance_figures(
                 high = [entropy_is_high(float(value), bundle.validation_entropy, limits) for value in entropy]
                 rows[name] = replace(rows[name], flagged_share=_number(float(np.mean(high))))
         modes[result_key(mode)] = rows
-    return DisturbanceFigures(**_provenance(bundle, selection, passes), modes=modes)
+    return DisturbanceFigures(**provenance(bundle, selection, passes), modes=modes)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from flight.bundle import Bundle
+from flight.inference.closed_form import ClosedFormNetwork, load_closed_forms
 from flight.inference.fusion import fuse, fusion_weights
+from flight.inference.head_noise import HeadNoise
 from flight.inference.network import Network, load_networks
 from flight.inference.uncertainty import Accumulator
+from flight.settings import default_settings
 from ground_tools.datasets.noise import network_inputs
 from ground_tools.foundation.progress import progress
+
+Networks = list[Network] | list[ClosedFormNetwork]
 
 
 def camera_frames(images: np.ndarray, noise: dict[str, Any] | None) -> np.ndarray:
@@ -29,56 +36,101 @@ def count_passes(bundle: Bundle, asked: int) -> int:
     return asked if any(network.dropout_masks for network in bundle.networks) else 1
 
 
-def begin_image(bundle: Bundle, networks: list[Network], frame: np.ndarray, seed: int, passes: int) -> None:
+@dataclass(frozen=True)
+class ImageScores:
+    """What the networks give of an image.
+
+    passes: (P, networks, K, H, W) float32 raw scores of every pass. covariances: of each network's head, where it is in
+    closed form, see ClosedFormNetwork.find_covariance; else empty. seed: of the head's noise. samples: draws of it per
+    pass.
+    """
+
+    passes: np.ndarray
+    covariances: tuple[np.ndarray, ...] = ()
+    seed: int = 0
+    samples: int = 0
+
+
+def load_default_networks(bundle: Bundle, threads: int) -> Networks:
+    """A bundle's networks as frames are answered by default: their heads in closed form, where all have one."""
+    return (
+        list(load_closed_forms(bundle, threads).values()) if bundle.in_closed_form else load_networks(bundle, threads)
+    )
+
+
+def begin_image(bundle: Bundle, networks: Networks, frame: np.ndarray, seed: int, passes: int) -> None:
     """Give an image to all networks. frame: (H, W) uint8, of the networks' input size. seed: of the masks."""
     image = np.repeat((frame / np.float32(255.0))[:, :, None], bundle.channels, axis=2).astype(np.float32)
     for network in networks:
         network.begin(image, seed, passes)
 
 
-def image_scores(networks: list[Network], passes: int) -> np.ndarray:
-    """Raw scores of every pass of every network on the image they were given: (P, networks, K, H, W) float32."""
-    return np.stack([[network.run(number) for network in networks] for number in range(passes)])
+def image_scores(bundle: Bundle, networks: Networks, frame: np.ndarray, seed: int, passes: int) -> ImageScores:
+    """What the networks give of an image. frame, seed: see begin_image."""
+    begin_image(bundle, networks, frame, seed, passes)
+    found = np.stack([[network.run(number) for network in networks] for number in range(passes)])
+    covariances = tuple(network.find_covariance() for network in networks if isinstance(network, ClosedFormNetwork))
+    return ImageScores(found, covariances, seed, default_settings(bundle).head_samples if covariances else 0)
+
+
+def scores_without_dropout(networks: Networks) -> ImageScores:
+    """What the networks give of the image that they were given, with dropout off."""
+    return ImageScores(np.stack([network.run_without_dropout() for network in networks])[None])
 
 
 def run_passes(
     bundle: Bundle, frames: np.ndarray, passes: int, threads: int = 2, label: str | None = None
-) -> Iterator[np.ndarray]:
-    """Raw scores of every pass of every network, image after image: (P, networks, K, H, W) float32.
+) -> Iterator[ImageScores]:
+    """Raw scores of every whole pass of every network, image after image.
 
     frames: (N, H, W) uint8, of the networks' input size. The seed of image i is i. label: of the
     progress.
     """
     networks = load_networks(bundle, threads)
     for seed, frame in enumerate(progress(frames, unit="image", label=label)):
-        begin_image(bundle, networks, frame, seed, passes)
-        yield image_scores(networks, passes)
+        yield image_scores(bundle, networks, frame, seed, passes)
 
 
 def mode_moments(
-    bundle: Bundle, scores: np.ndarray, mode: str, gamma: float
+    bundle: Bundle, scores: ImageScores, mode: str, gamma: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean probability (K, H, W), predictive entropy (H, W) and mutual information (H, W) of one image in one mode.
 
-    scores: (P, networks, K, H, W) float32, left as they are. Returns float32, entropies in nats.
+    Returns float32, entropies in nats.
     """
     roles = [network.name for network in bundle.networks]
+    chosen, weights = [roles.index(mode)] if mode in roles else [], np.ones((len(bundle.classes), 1), np.float32)
     if bundle.fusion is not None and mode == bundle.fusion.mode:
-        weights = fusion_weights(bundle.fusion, roles, gamma)
-        fused = (fuse(list(scores_of_pass), weights) for scores_of_pass in scores)
-    else:
-        fused = (scores_of_pass[roles.index(mode)] for scores_of_pass in scores)
-    _, _, classes, height, width = scores.shape
-    accumulator = Accumulator((classes, height, width))
-    for scores_of_pass in fused:
-        accumulator.add(scores_of_pass.copy())
+        chosen, weights = list(range(len(roles))), fusion_weights(bundle.fusion, roles, gamma)
+    noise = _begin_noise(scores, chosen, weights)
+    accumulator = Accumulator(scores.passes.shape[2:])
+    for number, of_pass in enumerate(scores.passes):
+        fused = fuse([of_pass[place] for place in chosen], weights) if len(chosen) > 1 else of_pass[chosen[0]]
+        if noise is None:
+            accumulator.add(fused.copy())
+            continue
+        for sample in range(scores.samples):
+            drawn = noise.draw(number, sample // 2)
+            accumulator.add(fused - drawn if sample % 2 else fused + drawn)
     return accumulator.result()
 
 
-def mode_result(bundle: Bundle, scores: np.ndarray, mode: str, gamma: float) -> tuple[np.ndarray, np.ndarray]:
-    """Class map (H, W) uint8 and predictive entropy (H, W) float32, nats, of one image in one mode.
+def _begin_noise(scores: ImageScores, chosen: list[int], weights: np.ndarray) -> HeadNoise | None:
+    """The noise of the chosen networks' heads, as flight draws it; None for whole passes."""
+    if not scores.samples:
+        return None
+    noise = _make_noise(scores.passes.shape[2:])
+    covariances = [scores.covariances[place] for place in chosen]
+    noise.begin(covariances, weights, scores.seed, len(scores.passes), scores.samples)
+    return noise
 
-    scores: (P, networks, K, H, W) float32, left as they are.
-    """
+
+@lru_cache(maxsize=2)
+def _make_noise(shape: tuple[int, int, int]) -> HeadNoise:
+    return HeadNoise(shape)
+
+
+def mode_result(bundle: Bundle, scores: ImageScores, mode: str, gamma: float) -> tuple[np.ndarray, np.ndarray]:
+    """Class map (H, W) uint8 and predictive entropy (H, W) float32, nats, of one image in one mode."""
     mean, entropy, _ = mode_moments(bundle, scores, mode, gamma)
     return mean.argmax(axis=0).astype(np.uint8), entropy

@@ -69,6 +69,7 @@ def merge(former: Results, new: Results) -> Results:
             left,
             choices=_together(former.choices, new.choices, of_choices),
             unlike_training=_together(former.unlike_training, new.unlike_training, owners),
+            hazard=_together(former.hazard, new.hazard, owners),
             pictures=_pictures_together(former.pictures, new.pictures, owners),
         )
     )

@@ -252,6 +252,40 @@ class DisturbanceFigures(Provenance):
 
 
 @dataclass(frozen=True)
+class ObjectsFound:
+    """Boulders or craters of a size. count: how many; found: of them, called a hazard; offered: of them, as safe."""
+
+    count: int
+    found: float | None
+    offered: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HazardFigures(Provenance):
+    """The default mode judged as a lander would: see evaluation.hazards.
+
+    objects: "boulders" or "craters" -> least visible pixels of a size, as text -> what became of those; empty for a set
+    without identifiers. pixels_found, pixels_right: of the pixels of hazards, those called so, by class, and the other
+    way round. circles: landing circles; unsafe: share of them that touch a hazard. lit_ground: pixels of safe ground in
+    the truth that light falls on; ground_offered: share of them that is offered as safe; ground_in_circles: share of
+    them that circles cover. offered_hazards: share of what is offered as ground to land on, or is a hazard and offered,
+    that is a hazard. reliability: of the hazard probability, on the body; ece: its expected calibration error.
+    """
+
+    objects: dict[str, dict[str, ObjectsFound]]
+    pixels_found: dict[str, float | None]
+    pixels_right: dict[str, float | None]
+    circles: int
+    unsafe: float | None
+    lit_ground: int
+    ground_offered: float | None
+    ground_in_circles: float | None
+    offered_hazards: float | None
+    reliability: Reliability
+    ece: float
+
+
+@dataclass(frozen=True)
 class PictureEntry:
     """A picture of an evaluation. file: its name in the folder of pictures."""
 
@@ -305,13 +339,14 @@ class Target:
 
 @dataclass(frozen=True)
 class Results:
-    """All figures. sets: name -> key of a mode -> figures; choices, unlike_training: name of a set -> of a bundle ->
-    figures; pictures: by set.
+    """All figures. sets: name -> key of a mode -> figures; choices, unlike_training, hazard: name of a set -> of a
+    bundle -> figures; pictures: by set.
     """
 
     sets: dict[str, dict[str, ModeFigures]] = field(default_factory=dict)
     choices: dict[str, dict[str, SweepFigures]] = field(default_factory=dict)
     unlike_training: dict[str, dict[str, DisturbanceFigures]] = field(default_factory=dict)
+    hazard: dict[str, dict[str, HazardFigures]] = field(default_factory=dict)
     pictures: dict[str, list[PictureEntry]] = field(default_factory=dict)
     uncertainty: UncertaintySummary | None = None
     targets: list[Target] = field(default_factory=list)
@@ -323,7 +358,8 @@ class Results:
                 yield name, key, figures
 
 
-_PARTS = ("choices", "unlike_training", "pictures")
+_TOLD = ("choices", "unlike_training", "hazard")
+_PARTS = (*_TOLD, "pictures")
 _CONCLUSIONS = ("uncertainty", "targets")
 
 
@@ -338,7 +374,7 @@ def read_results(path: Path) -> Results:
 def results_of(plain: dict[str, Any], where: str) -> Results:
     """Results from plain values: see `read_results`."""
     sets = {name: modes for name, modes in plain.items() if name not in (*_PARTS, *_CONCLUSIONS)}
-    parts = {"sets": sets, **{part: plain.get(part, {}) for part in ("choices", "unlike_training")}}
+    parts = {"sets": sets, **{part: plain.get(part, {}) for part in _TOLD}}
     current: dict[str, dict[str, Any]] = {}
     for part, names in parts.items():
         current[part] = {}

@@ -16,10 +16,10 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from flight.bundle import Bundle
-from flight.inference.network import Network
 from flight.inference.uncertainty import mark_uncertain
 from ground_tools.evaluation.choices import GAMMA_SWEEP, THRESHOLD_SWEEP
-from ground_tools.evaluation.passes import begin_image, image_scores, mode_moments
+from ground_tools.evaluation.hazards import KINDS, LEAST_RADIUS_PX, MOST_CIRCLES, OBJECT_SIZES, judge_hazards
+from ground_tools.evaluation.passes import ImageScores, Networks, image_scores, mode_moments, scores_without_dropout
 from ground_tools.labels.classes import BOULDER_IDENTIFIERS
 from ground_tools.metrics.boundaries import TOLERANCE, boundary_f_scores
 from ground_tools.metrics.calibration import (
@@ -33,13 +33,14 @@ from ground_tools.metrics.error_detection import BINS, LEAST_SCORE, SCORE_BINS, 
 from ground_tools.metrics.iou import confusion_matrix
 
 # Changed when the meaning of what is kept changes, so that nothing older is used.
-VERSION = 3
+VERSION = 4
 # Visible pixels of a rock: least of each size; by the label rule of rendered sets, the first are no boulders.
 ROCK_SIZES = (3, 5, 16, 50, 150)
 # What all statistics depend on beside the bundle and the images.
 SETTINGS: dict[str, Any] = {
     "version": VERSION,
     "rock_sizes": ROCK_SIZES,
+    "hazards": [KINDS, OBJECT_SIZES, MOST_CIRCLES, LEAST_RADIUS_PX],
     "thresholds": THRESHOLD_SWEEP,
     "gammas": GAMMA_SWEEP,
     "bins": BINS,
@@ -61,10 +62,11 @@ class ImageStatistics:
     confusion, confusion_deterministic: (N, M, K, K) int64 pixels, a row per true class, of the passes and of one pass
     without dropout. confusion_enhanced: (N, M, K, K + 1), with a column of those marked at the bundle's threshold.
     boundary: (N, M, K) F-scores, NaN for a class that is not there. nll, nll_deterministic, brier, brier_deterministic,
-    entropy, mutual: (N, M) means over the pixels, nats but for the Brier score.
+    entropy, mutual: (N, M) means over the pixels, nats but for the Brier score. objects, circles, ground: of the
+    default mode, see evaluation.hazards, an array a row.
 
     Sums: calibration, calibration_deterministic: (M, 3, bins), see metrics.calibration. entropy_histogram,
-    mutual_histogram, scaled_histogram: (M, 2, bins) int64, see metrics.error_detection.
+    mutual_histogram, scaled_histogram: (M, 2, bins) int64, see metrics.error_detection. hazard_calibration: (3, bins).
 
     For pictures, of the default mode: class_map, marked: (N, H, W) uint8. entropy_map: (N, H, W) uint8, 255 being ln K.
     """
@@ -79,6 +81,9 @@ class ImageStatistics:
     brier_deterministic: np.ndarray
     entropy: np.ndarray
     mutual: np.ndarray
+    objects: np.ndarray
+    circles: np.ndarray
+    ground: np.ndarray
     class_map: np.ndarray
     marked: np.ndarray
     entropy_map: np.ndarray
@@ -87,6 +92,7 @@ class ImageStatistics:
     entropy_histogram: np.ndarray = field(metadata=_SUMMED)
     mutual_histogram: np.ndarray = field(metadata=_SUMMED)
     scaled_histogram: np.ndarray = field(metadata=_SUMMED)
+    hazard_calibration: np.ndarray = field(metadata=_SUMMED)
 
 
 @dataclass(frozen=True)
@@ -128,22 +134,23 @@ class Image:
     seed: int
 
 
-def evaluate_image(bundle: Bundle, networks: list[Network], image: Image, passes: int) -> ImageStatistics:
+def evaluate_image(bundle: Bundle, networks: Networks, image: Image, passes: int) -> ImageStatistics:
     """Everything that tells how good each mode is on an image."""
-    begin_image(bundle, networks, image.frame, image.seed, passes)
-    scores = image_scores(networks, passes)
-    without = np.stack([network.run_without_dropout() for network in networks])[None]
+    scores = image_scores(bundle, networks, image.frame, image.seed, passes)
+    without = scores_without_dropout(networks)
     of_modes = [_evaluate_mode(bundle, scores, without, mode, image.truth) for mode in bundle.modes]
     arrays = {name: np.stack([values[name] for values in of_modes]) for name in of_modes[0]}
     summed = summed_fields(ImageStatistics)
     rows = {name: values if name in summed else values[None] for name, values in arrays.items()}
-    return ImageStatistics(**rows, **_maps(bundle, scores))
+    moments = mode_moments(bundle, scores, bundle.modes[0], bundle.gamma)
+    judged = judge_hazards(bundle, moments, image.frame, image.truth, image.identifiers)
+    judged = {name: values if name in summed else values[None] for name, values in judged.items()}
+    return ImageStatistics(**rows, **judged, **_maps(bundle, *moments[:2]))
 
 
-def _maps(bundle: Bundle, scores: np.ndarray) -> dict[str, np.ndarray]:
+def _maps(bundle: Bundle, mean: np.ndarray, entropy: np.ndarray) -> dict[str, np.ndarray]:
     """The default mode's maps of an image, for pictures: the last fields of the rows of ImageStatistics."""
     classes = len(bundle.classes)
-    mean, entropy, _ = mode_moments(bundle, scores, bundle.modes[0], bundle.gamma)
     class_map = mean.argmax(axis=0).astype(np.uint8)
     marked = mark_uncertain(class_map, entropy, bundle.uncertainty_threshold, classes)
     shades = np.rint(np.clip(entropy / math.log(classes), 0.0, 1.0) * 255.0).astype(np.uint8)
@@ -151,7 +158,7 @@ def _maps(bundle: Bundle, scores: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _evaluate_mode(
-    bundle: Bundle, scores: np.ndarray, without: np.ndarray, mode: str, truth: np.ndarray
+    bundle: Bundle, scores: ImageScores, without: ImageScores, mode: str, truth: np.ndarray
 ) -> dict[str, np.ndarray]:
     """The fields of ImageStatistics of one image in one mode, without the axes of images and modes."""
     classes = len(bundle.classes)
@@ -179,10 +186,9 @@ def _evaluate_mode(
     }
 
 
-def sweep_image(bundle: Bundle, networks: list[Network], image: Image, passes: int) -> SweepStatistics:
+def sweep_image(bundle: Bundle, networks: Networks, image: Image, passes: int) -> SweepStatistics:
     """What the choices on validation sets look like on an image."""
-    begin_image(bundle, networks, image.frame, image.seed, passes)
-    scores = image_scores(networks, passes)
+    scores = image_scores(bundle, networks, image.frame, image.seed, passes)
     classes = len(bundle.classes)
     by_threshold = []
     for mode in bundle.modes:
@@ -205,10 +211,9 @@ def sweep_image(bundle: Bundle, networks: list[Network], image: Image, passes: i
     return SweepStatistics(thresholds, np.stack(confusions)[None], np.array(rocks, dtype=np.int64)[None])
 
 
-def measure_entropy(bundle: Bundle, networks: list[Network], image: Image, passes: int) -> EntropyStatistics:
+def measure_entropy(bundle: Bundle, networks: Networks, image: Image, passes: int) -> EntropyStatistics:
     """How uncertain each mode is about an image, whatever it shows."""
-    begin_image(bundle, networks, image.frame, image.seed, passes)
-    scores = image_scores(networks, passes)
+    scores = image_scores(bundle, networks, image.frame, image.seed, passes)
     means = []
     for mode in bundle.modes:
         _, entropy, mutual = mode_moments(bundle, scores, mode, bundle.gamma)
@@ -221,7 +226,7 @@ def measure_entropy(bundle: Bundle, networks: list[Network], image: Image, passe
 class Job(Generic[S]):
     """What is computed of each image, and as what it is kept."""
 
-    compute: Callable[[Bundle, list[Network], Image, int], S]
+    compute: Callable[[Bundle, Networks, Image, int], S]
     kind: type[S]
 
     @property

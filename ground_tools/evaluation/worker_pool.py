@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 
 from flight.bundle import Bundle
-from flight.inference.network import Network, load_networks
+from ground_tools.evaluation.passes import Networks, load_default_networks
 from ground_tools.evaluation.statistics import SETTINGS, Image, Job, S, Statistics, arrays_of, gather
 from ground_tools.foundation.files import write_whole
 from ground_tools.foundation.progress import progress
@@ -82,7 +82,7 @@ def _start(prepare: Callable[..., None], arguments: tuple[Any, ...]) -> None:
 
 
 def _load(bundle: Bundle, passes: int) -> None:
-    _loaded.update(bundle=bundle, networks=load_networks(bundle, 1), passes=passes)
+    _loaded.update(bundle=bundle, networks=load_default_networks(bundle, 1), passes=passes)
 
 
 def _keep(function: Callable[[Any], Any]) -> None:
@@ -103,7 +103,7 @@ def _end_with_parent() -> None:
 
 def _compute_part(job: Job[S], images: list[Image]) -> S:
     bundle: Bundle = _loaded["bundle"]
-    networks: list[Network] = _loaded["networks"]
+    networks: Networks = _loaded["networks"]
     return gather(job.kind, (job.compute(bundle, networks, image, _loaded["passes"]) for image in images))
 
 

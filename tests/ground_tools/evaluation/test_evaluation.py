@@ -22,7 +22,13 @@ from ground_tools.datasets.store import (
 )
 from ground_tools.evaluation.disturbances import DISTURBANCES
 from ground_tools.evaluation.figures import result_key
-from ground_tools.evaluation.passes import begin_image, camera_frames, image_scores, mode_moments
+from ground_tools.evaluation.passes import (
+    begin_image,
+    camera_frames,
+    image_scores,
+    mode_moments,
+    scores_without_dropout,
+)
 from ground_tools.evaluation.results import results_of
 from ground_tools.evaluation.selection import select
 from ground_tools.evaluation.tables import blocks
@@ -155,14 +161,13 @@ def test_the_sweeps_are_of_validation_images_and_of_every_choice(
     for frame, place in zip(
         camera_frames(samples.images[places], read_description(sets["d1"])["noise"]), places, strict=True
     ):
-        begin_image(loaded, networks, frame, int(place), 3)
-        scores.append(image_scores(networks, 3))
+        scores.append(image_scores(loaded, networks, frame, int(place), 3))
     truths = samples.masks[places]
     for gamma, miou in zip(choices["gamma"]["gammas"], choices["gamma"]["miou"], strict=True):
         # Of the tiny bundle: class 0 of the first network, 3 of the second, 1 and 2 mixed.
         weight = math.log10(gamma)
         share = np.array([1.0, weight, weight, 0.0])[:, None, None]
-        fused = np.stack([share * s[:, 0] + (1.0 - share) * s[:, 1] for s in scores])
+        fused = np.stack([share * s.passes[:, 0] + (1.0 - share) * s.passes[:, 1] for s in scores])
         exponentials = np.exp(fused - fused.max(axis=2, keepdims=True))
         mean = (exponentials / exponentials.sum(axis=2, keepdims=True)).mean(axis=1)
         assert miou == pytest.approx(np.mean(plain_iou(truths, mean.argmax(axis=1), 4)), abs=2e-3)
@@ -190,12 +195,11 @@ def test_calibration_and_scores_of_a_set_are_those_of_all_its_pixels(
     for mode in loaded.modes:
         probabilities, mutuals, single = [], [], []
         for frame, seed in zip(chosen.frames(), chosen.positions, strict=True):
-            begin_image(loaded, networks, frame, int(seed), 3)
-            mean, _, mutual = mode_moments(loaded, image_scores(networks, 3), mode, loaded.gamma)
+            found = image_scores(loaded, networks, frame, int(seed), 3)
+            mean, _, mutual = mode_moments(loaded, found, mode, loaded.gamma)
             probabilities.append(mean)
             mutuals.append(mutual)
-            without = np.stack([network.run_without_dropout() for network in networks])[None]
-            single.append(mode_moments(loaded, without, mode, loaded.gamma)[0])
+            single.append(mode_moments(loaded, scores_without_dropout(networks), mode, loaded.gamma)[0])
         figures = record[result_key(mode)]
         area = plain_auroc(np.stack(mutuals), np.stack(probabilities).argmax(axis=1) == chosen.samples.masks)
         assert figures["uncertainty"]["auroc_mutual_information"] == pytest.approx(area, abs=1e-4)
