@@ -81,12 +81,12 @@ def scores_without_dropout(networks: Networks) -> ImageScores:
 def run_passes(
     bundle: Bundle, frames: np.ndarray, passes: int, threads: int = 2, label: str | None = None
 ) -> Iterator[ImageScores]:
-    """Raw scores of every whole pass of every network, image after image.
+    """What the networks give of each image, by the engine that answers frames by default.
 
     frames: (N, H, W) uint8, of the networks' input size. The seed of image i is i. label: of the
     progress.
     """
-    networks = load_networks(bundle, threads)
+    networks = load_default_networks(bundle, threads)
     for seed, frame in enumerate(progress(frames, unit="image", label=label)):
         yield image_scores(bundle, networks, frame, seed, passes)
 

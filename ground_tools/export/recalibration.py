@@ -12,15 +12,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from flight.inference.interpreter import make_interpreter, name_tensors
+from flight.inference.network import quantize
 from ground_tools.export.tflite_graph import Operators, Quantization, SourceGraph
 
 # Of the extremes on either side, what is tried as the range's ends.
 _SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.42, 0.35, 0.3, 0.25, 0.2)
+# Means of channels are compared over one of so many images.
+_CORRECTED_BY = 2
 # Values of one tensor that are kept of one image.
 _VALUES = 4096
 # Operators whose output has the steps of what they read.
@@ -50,12 +52,7 @@ def float_twin(content: bytes, outputs: list[int]) -> bytes:
         tensor.type, tensor.quantization = schema.TensorType.FLOAT32, None
     for index in outputs:
         graph.tensors[index].name = f"t{index}".encode()
-    graph.outputs, model.signatureDefs = outputs, []
-    needed = _operators_for(source, outputs)
-    graph.operators = [operator for operator in graph.operators if id(operator) in needed]
-    builder = flatbuffers.Builder(1 << 20)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return source.cut(outputs)
 
 
 @dataclass(frozen=True)
@@ -91,18 +88,52 @@ def recalibrate(
     seen = _observe(content, wanted, inputs)
     for group in groups:
         values = np.concatenate([seen[tensor] for tensor in group])
-        found = best_range(values)
+        found = best_range(values, _find_slope(source, group))
         for tensor in group:
             source.set_quantization(tensor, found)
     for product in products:
         of_masked = source.quantization(product.masked)
         source.set_quantization(product.output, Quantization(of_masked.scale * product.kept, of_masked.zero_point))
+    corrected: list[tuple[int, int, int, float]] = []
     for operator in source.graph.operators:
         places = _WITH_BIAS.get(source.code(operator))
         if places is None or len(operator.inputs) <= places[2] or int(operator.outputs[0]) not in wanted:
             continue
         x, kernel, bias = (int(operator.inputs[place]) for place in places)
         source.set_bias(bias, kernel, source.quantization(x).scale)
+        corrected.append((int(operator.outputs[0]), bias, kernel, source.quantization(x).scale))
+    _correct_biases(source, content, corrected, inputs[::_CORRECTED_BY])
+
+
+def _correct_biases(
+    source: SourceGraph, content: bytes, layers: list[tuple[int, int, int, float]], inputs: list[dict[str, np.ndarray]]
+) -> None:
+    """Give each channel the mean that it has in float32 (Nagel et al. 2019, bias correction), layer after layer.
+
+    Rounded weights and clipped values move a channel's mean, and every later layer passes that on.
+
+    layers: output, bias, kernel, and the input's scale of each convolution, in the graph's order.
+    """
+    expected = _find_means(float_twin(content, [layer[0] for layer in layers]), inputs)
+    for (output, bias, kernel, scale), mean in zip(layers, expected, strict=True):
+        (found,) = _find_means(source.cut([output]), inputs)
+        source.set_bias(bias, kernel, scale, mean - found)
+
+
+def _find_means(content: bytes, inputs: list[dict[str, np.ndarray]]) -> list[np.ndarray]:
+    """The mean over images and pixels of each channel of each output of a file, in the order of its outputs."""
+    interpreter = make_interpreter(content, 1)
+    bound, outputs = name_tensors(interpreter.get_input_details()), interpreter.get_output_details()
+    sums: list[Any] = [0.0] * len(outputs)
+    for values in inputs:
+        for name, detail in bound.items():
+            interpreter.set_tensor(detail["index"], quantize(values[name], detail))
+        interpreter.invoke()
+        for number, detail in enumerate(outputs):
+            given = interpreter.get_tensor(detail["index"]).astype(np.float64)
+            step, zero_point = detail["quantization"]
+            sums[number] += ((given - zero_point) * step if step else given).mean(axis=(0, 1, 2))
+    return [each / len(inputs) for each in sums]
 
 
 def is_passing(source: SourceGraph, operator: Any) -> bool:
@@ -110,8 +141,21 @@ def is_passing(source: SourceGraph, operator: Any) -> bool:
     return source.code(operator) in _PASSING
 
 
-def best_range(values: np.ndarray) -> Quantization:
-    """The int8 quantization, 0 among its values, by which the mean squared error of values is least."""
+def _find_slope(source: SourceGraph, tensors: list[int]) -> float:
+    """The slope of the LeakyReLU that alone reads these tensors, which lessens what negative values are off by."""
+    readers = [operator for operator in source.graph.operators if {int(i) for i in operator.inputs} & set(tensors)]
+    slopes = {
+        float(reader.builtinOptions.alpha) if source.code(reader) == Operators.LEAKY_RELU else 1.0 for reader in readers
+    }
+    return slopes.pop() if len(slopes) == 1 else 1.0
+
+
+def best_range(values: np.ndarray, slope: float = 1.0) -> Quantization:
+    """The int8 quantization, 0 among its values, by which the mean squared error of values is least.
+
+    slope: errors of negative values count as multiplied by it.
+    """
+    counted = np.where(values < 0.0, slope * slope, 1.0)
     low, high = min(float(values.min()), 0.0), max(float(values.max()), 1e-6)
     best, least = None, np.inf
     for below in _SHARES if low < 0.0 else (1.0,):
@@ -119,7 +163,7 @@ def best_range(values: np.ndarray) -> Quantization:
             scale = (above * high - below * low) / 255.0
             tried = Quantization(scale, int(np.clip(np.rint(-128 - below * low / scale), -128, 127)))
             steps = tried.quantize(values).astype(np.float64)
-            error = float(np.mean(((steps - tried.zero_point) * scale - values) ** 2))
+            error = float(np.mean(counted * ((steps - tried.zero_point) * scale - values) ** 2))
             if error < least:
                 best, least = tried, error
     assert best is not None
@@ -160,14 +204,3 @@ def _observe(content: bytes, tensors: list[int], inputs: list[dict[str, np.ndarr
             flat = twin.get_tensor(detail["index"]).reshape(-1)
             seen[tensor].append(flat[generator.integers(0, len(flat), _VALUES)])
     return {tensor: np.concatenate(values) for tensor, values in seen.items()}
-
-
-def _operators_for(source: SourceGraph, outputs: list[int]) -> set[int]:
-    needed: set[int] = set()
-    stack = list(outputs)
-    while stack:
-        operator = source.producers.get(stack.pop())
-        if operator is not None and id(operator) not in needed:
-            needed.add(id(operator))
-            stack += [int(i) for i in operator.inputs if i >= 0]
-    return needed

@@ -86,9 +86,9 @@ class SourceGraph:
         """Give a tensor that is computed other steps."""
         self.graph.tensors[tensor].quantization = _parameters(np.array([quantization.scale]), [quantization.zero_point])
 
-    def set_bias(self, bias: int, kernel: int, input_scale: float) -> None:
-        """Put a bias into the steps of the accumulator of an input with this scale."""
-        values = self.weights(bias)
+    def set_bias(self, bias: int, kernel: int, input_scale: float, shift: np.ndarray | float = 0.0) -> None:
+        """Put a bias, with something added to it, into the steps of the accumulator of an input with this scale."""
+        values = self.weights(bias) + shift
         scales = input_scale * np.asarray(self.graph.tensors[kernel].quantization.scale, dtype=np.float64)
         buffer = schema.BufferT()
         buffer.data = np.frombuffer(np.rint(values / scales).astype(np.int32).tobytes(), dtype=np.uint8)
@@ -100,6 +100,24 @@ class SourceGraph:
         """The bytes of the file with its operators in another order."""
         self.graph.operators = operators
         return _pack(self.model)
+
+    def cut(self, outputs: list[int]) -> bytes:
+        """The bytes of a file that computes these tensors, and nothing that they do not need."""
+        graph, model = self.graph, self.model
+        kept = graph.operators, graph.outputs, model.signatureDefs
+        needed: set[int] = set()
+        stack = list(outputs)
+        while stack:
+            operator = self.producers.get(stack.pop())
+            if operator is not None and id(operator) not in needed:
+                needed.add(id(operator))
+                stack += [int(i) for i in operator.inputs if i >= 0]
+        graph.operators = [operator for operator in graph.operators if id(operator) in needed]
+        graph.outputs, model.signatureDefs = outputs, []
+        try:
+            return _pack(model)
+        finally:
+            graph.operators, graph.outputs, model.signatureDefs = kept
 
     def is_int8(self, tensor: int) -> bool:
         """Whether a tensor is of int8."""
