@@ -17,6 +17,7 @@ from typing import Any
 
 from flight.closed_form_files import CLOSED_FORM_PARTS, ClosedFormFiles, DropoutMask, choose_masks
 from flight.pixel_scaling import PLAIN_PIXELS, PixelScaling, parse_pixels
+from flight.risk_thresholds import RiskTable, parse_risk_thresholds
 from flight.schema import SchemaError, check, load_schema
 
 _SCHEMA = load_schema("flight.schemas", "manifest")
@@ -130,6 +131,7 @@ class Bundle:
         uncertainty_threshold: default threshold on the scaled entropy, 0..1.
         validation_entropy: 99th percentile, over the validation images, of a map's mean predictive entropy, nats;
             None if the manifest does not state it.
+        risk_thresholds: mode -> thresholds with a promise, the least risk first; empty where nothing is promised.
         input_monitor: verified bytes of the fitted monitor's JSON file, see inference.input_monitor; None if there is
             none.
         self_test: see inference.self_test.
@@ -152,6 +154,7 @@ class Bundle:
     gamma: float
     uncertainty_threshold: float
     validation_entropy: float | None
+    risk_thresholds: dict[str, RiskTable]
     input_monitor: bytes | None
     self_test: SelfTest
     manifest: dict[str, Any]
@@ -187,8 +190,11 @@ class Bundle:
     @property
     def modes(self) -> tuple[str, ...]:
         """The modes that the bundle can run in; the first is the default."""
-        single = tuple(network.name for network in self.networks)
-        return (self.fusion.mode, *single) if self.fusion else single
+        return _name_modes(self.fusion, [network.name for network in self.networks])
+
+
+def _name_modes(fusion: FusionRule | None, networks: list[str]) -> tuple[str, ...]:
+    return (fusion.mode, *networks) if fusion else tuple(networks)
 
 
 def write_sums(path: Path) -> None:
@@ -282,6 +288,11 @@ def parse_bundle(path: Path, files: dict[str, bytes]) -> Bundle:
     names = [network.name for network in networks]
     if len(set(names)) != len(names):
         raise BundleError(f"{manifest_path}: manifest.networks: expected distinct roles, got {names}")
+    fusion = _parse_fusion(manifest_path, manifest, names)
+    try:
+        risk_thresholds = parse_risk_thresholds(manifest.get("risk_thresholds"), _name_modes(fusion, names))
+    except ValueError as error:
+        raise BundleError(f"{manifest_path}: manifest.risk_thresholds{error}") from error
     return Bundle(
         path=path,
         name=manifest["name"],
@@ -293,11 +304,12 @@ def parse_bundle(path: Path, files: dict[str, bytes]) -> Bundle:
         channels=channels,
         orientations=_parse_orientations(manifest_path, manifest["input"]),
         networks=networks,
-        fusion=_parse_fusion(manifest_path, manifest, names),
+        fusion=fusion,
         passes=manifest["defaults"]["passes"],
         gamma=float(manifest["defaults"]["gamma"]),
         uncertainty_threshold=float(manifest["defaults"]["uncertainty_threshold"]),
         validation_entropy=manifest.get("validation_entropy", {}).get("percentile_99"),
+        risk_thresholds=risk_thresholds,
         input_monitor=_parse_monitor(path, files, manifest.get("input_monitor")),
         self_test=_parse_self_test(path, files, manifest["self_test"]),
         manifest=manifest,

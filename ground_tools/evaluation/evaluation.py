@@ -34,7 +34,7 @@ from ground_tools.evaluation.worker_pool import compute_statistics, start_worker
 from ground_tools.metrics.iou import image_ious
 from ground_tools.pages.charts import write_chart
 from ground_tools.pages.pictures import write_picture
-from ground_tools.training.records import check_unseen, sets_used
+from ground_tools.training.records import bundle_sets, check_unseen
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,7 @@ def evaluate(bundles: list[Path], datasets: list[Path], plan: Plan) -> Results:
     names: dict[str, Path] = {}
     for path in datasets:
         for bundle in loaded:
-            manifest = bundle.manifest
-            used = sets_used(manifest["training"], manifest["metrics"].get("validation", {}))
-            check_unseen(f"bundle {bundle.name}", used, path)
+            check_unseen(f"bundle {bundle.name}", bundle_sets(bundle.manifest), path)
             name = select(path, plan.split, 1, bundle).name
         if name in names:
             raise ValueError(f"--dataset: expected sets of different names, got {names[name]} and {path}, both {name}")

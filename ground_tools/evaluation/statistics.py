@@ -18,6 +18,7 @@ import numpy as np
 from flight.bundle import Bundle
 from flight.inference.uncertainty import mark_uncertain
 from ground_tools.evaluation.choices import GAMMA_SWEEP, THRESHOLD_SWEEP
+from ground_tools.evaluation.claims import CLAIMS, count_claims
 from ground_tools.evaluation.hazards import KINDS, LEAST_RADIUS_PX, MOST_CIRCLES, OBJECT_SIZES, judge_hazards
 from ground_tools.evaluation.passes import ImageScores, Networks, image_scores, mode_moments, scores_without_dropout
 from ground_tools.labels.classes import BOULDER_IDENTIFIERS
@@ -31,9 +32,10 @@ from ground_tools.metrics.calibration import (
 )
 from ground_tools.metrics.error_detection import BINS, LEAST_SCORE, SCORE_BINS, scaled_histogram, score_histogram
 from ground_tools.metrics.iou import confusion_matrix
+from ground_tools.metrics.risk import THRESHOLDS
 
 # Changed when the meaning of what is kept changes, so that nothing older is used.
-VERSION = 4
+VERSION = 5
 # Visible pixels of a rock: least of each size; by the label rule of rendered sets, the first are no boulders.
 ROCK_SIZES = (3, 5, 16, 50, 150)
 # What all statistics depend on beside the bundle and the images.
@@ -48,6 +50,7 @@ SETTINGS: dict[str, Any] = {
     "calibration_bins": CALIBRATION_BINS,
     "least_probability": LEAST_PROBABILITY,
     "boundary_tolerance": TOLERANCE,
+    "claims": [CLAIMS, THRESHOLDS],
 }
 
 
@@ -63,7 +66,8 @@ class ImageStatistics:
     without dropout. confusion_enhanced: (N, M, K, K + 1), with a column of those marked at the bundle's threshold.
     boundary: (N, M, K) F-scores, NaN for a class that is not there. nll, nll_deterministic, brier, brier_deterministic,
     entropy, mutual: (N, M) means over the pixels, nats but for the Brier score. objects, circles, ground: of the
-    default mode, see evaluation.hazards, an array a row.
+    default mode, see evaluation.hazards, an array a row. claims: (N, M, 5, T + 1) int32, dark_ground: (N, M, 2) int64
+    pixels, see evaluation.claims.
 
     Sums: calibration, calibration_deterministic: (M, 3, bins), see metrics.calibration. entropy_histogram,
     mutual_histogram, scaled_histogram: (M, 2, bins) int64, see metrics.error_detection. hazard_calibration: (3, bins).
@@ -81,6 +85,8 @@ class ImageStatistics:
     brier_deterministic: np.ndarray
     entropy: np.ndarray
     mutual: np.ndarray
+    claims: np.ndarray
+    dark_ground: np.ndarray
     objects: np.ndarray
     circles: np.ndarray
     ground: np.ndarray
@@ -120,8 +126,16 @@ class EntropyStatistics:
         return EntropyStatistics(self.entropy[chosen], self.mutual[chosen])
 
 
-Statistics = ImageStatistics | SweepStatistics | EntropyStatistics
-S = TypeVar("S", ImageStatistics, SweepStatistics, EntropyStatistics)
+@dataclass(frozen=True)
+class RiskStatistics:
+    """What thresholds with a promise are chosen from. claims, dark_ground: as of ImageStatistics."""
+
+    claims: np.ndarray
+    dark_ground: np.ndarray
+
+
+Statistics = ImageStatistics | SweepStatistics | EntropyStatistics | RiskStatistics
+S = TypeVar("S", ImageStatistics, SweepStatistics, EntropyStatistics, RiskStatistics)
 
 
 @dataclass(frozen=True)
@@ -138,7 +152,7 @@ def evaluate_image(bundle: Bundle, networks: Networks, image: Image, passes: int
     """Everything that tells how good each mode is on an image."""
     scores = image_scores(bundle, networks, image.frame, image.seed, passes)
     without = scores_without_dropout(networks)
-    of_modes = [_evaluate_mode(bundle, scores, without, mode, image.truth) for mode in bundle.modes]
+    of_modes = [_evaluate_mode(bundle, scores, without, mode, image) for mode in bundle.modes]
     arrays = {name: np.stack([values[name] for values in of_modes]) for name in of_modes[0]}
     summed = summed_fields(ImageStatistics)
     rows = {name: values if name in summed else values[None] for name, values in arrays.items()}
@@ -158,10 +172,10 @@ def _maps(bundle: Bundle, mean: np.ndarray, entropy: np.ndarray) -> dict[str, np
 
 
 def _evaluate_mode(
-    bundle: Bundle, scores: ImageScores, without: ImageScores, mode: str, truth: np.ndarray
+    bundle: Bundle, scores: ImageScores, without: ImageScores, mode: str, image: Image
 ) -> dict[str, np.ndarray]:
     """The fields of ImageStatistics of one image in one mode, without the axes of images and modes."""
-    classes = len(bundle.classes)
+    classes, truth = len(bundle.classes), image.truth
     mean, entropy, mutual = mode_moments(bundle, scores, mode, bundle.gamma)
     single, _, _ = mode_moments(bundle, without, mode, bundle.gamma)
     class_map, single_map = (array.argmax(axis=0).astype(np.uint8) for array in (mean, single))
@@ -178,6 +192,7 @@ def _evaluate_mode(
         "brier_deterministic": np.float64(brier_score(single, truth)),
         "entropy": entropy.mean(dtype=np.float64),
         "mutual": mutual.mean(dtype=np.float64),
+        **count_claims(bundle, class_map, entropy, image.frame, truth),
         "calibration": calibration_counts(mean.max(axis=0), right),
         "calibration_deterministic": calibration_counts(single.max(axis=0), single_map == truth),
         "entropy_histogram": score_histogram(entropy, right),
@@ -222,6 +237,19 @@ def measure_entropy(bundle: Bundle, networks: Networks, image: Image, passes: in
     return EntropyStatistics(entropies[None], mutuals[None])
 
 
+def measure_risk(bundle: Bundle, networks: Networks, image: Image, passes: int) -> RiskStatistics:
+    """What thresholds with a promise are chosen from, of an image."""
+    scores = image_scores(bundle, networks, image.frame, image.seed, passes)
+    of_modes = []
+    for mode in bundle.modes:
+        mean, entropy, _ = mode_moments(bundle, scores, mode, bundle.gamma)
+        class_map = mean.argmax(axis=0).astype(np.uint8)
+        of_modes.append(count_claims(bundle, class_map, entropy, image.frame, image.truth))
+    return RiskStatistics(
+        *(np.stack([counts[name] for counts in of_modes])[None] for name in ("claims", "dark_ground"))
+    )
+
+
 @dataclass(frozen=True)
 class Job(Generic[S]):
     """What is computed of each image, and as what it is kept."""
@@ -237,6 +265,7 @@ class Job(Generic[S]):
 EVALUATION = Job(evaluate_image, ImageStatistics)
 SWEEP = Job(sweep_image, SweepStatistics)
 ENTROPY = Job(measure_entropy, EntropyStatistics)
+RISK = Job(measure_risk, RiskStatistics)
 
 
 def rock_sizes(identifiers: np.ndarray) -> np.ndarray:

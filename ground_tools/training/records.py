@@ -93,3 +93,11 @@ def sets_used(training: dict[str, Record], choices: dict[str, Record]) -> dict[s
     used = {role: [stated for part in chain(record) for stated in sets_in(part)] for role, record in training.items()}
     stated = [figures["dataset"] for figures in choices.values() if isinstance(figures, dict) and "dataset" in figures]
     return {**used, "the choices": stated}
+
+
+def bundle_sets(manifest: Record) -> dict[str, list[Record]]:
+    """For `check_unseen`: the sets that a bundle comes from, those of its thresholds with a promise among them."""
+    choices = dict(manifest["metrics"].get("validation", {}))
+    risk = manifest.get("risk_thresholds", {})
+    choices |= {f"risk on {entry['name']}": entry for entry in (*risk.get("sets", ()), *risk.get("left_out", ()))}
+    return sets_used(manifest["training"], choices)

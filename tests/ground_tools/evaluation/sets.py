@@ -22,11 +22,14 @@ CLASSES = ["dark", "grey", "bright", "edge"]
 
 
 def write_set(folder: Path, name: str, counts_by_body: dict[str, dict[str, int]], **more: Any) -> Path:
-    """A set of random disks in the tiny bundle's classes and size. counts_by_body: body -> split -> samples."""
+    """A set of random disks in the tiny bundle's classes and size.
+
+    counts_by_body: body -> split -> samples. label: makes another truth of an image and its number.
+    """
     generator = np.random.default_rng(len(name))
     rows, nothing = [], [float("nan")] * 3
     v, u = np.mgrid[:HEIGHT, :WIDTH]
-    flyby = more.pop("flyby", False)
+    flyby, label = more.pop("flyby", False), more.pop("label", None)
     for body, splits in counts_by_body.items():
         for split, count in splits.items():
             for index in range(count):
@@ -35,6 +38,7 @@ def write_set(folder: Path, name: str, counts_by_body: dict[str, dict[str, int]]
                 mask = np.select([distance < radius - 4, distance < radius], [2, 1], 0).astype(np.uint8)
                 mask[(distance > radius) & (distance < radius + 1)] = 3
                 image = np.array([0, 120, 220, 60], dtype=np.uint8)[mask]
+                mask = mask if label is None else label(image, index)
                 identifiers = np.where(mask == 2, 1000 + index, np.where(mask > 0, 1, 0)).astype(np.uint16)
                 ground = np.minimum(identifiers, 1).astype(np.uint16)
                 rows.append(
