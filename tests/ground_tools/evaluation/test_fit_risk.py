@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +26,11 @@ _PICTURE = {"noise": None, "publish_images": True}
 
 @pytest.fixture(scope="module")
 def many(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A set of 120 validation images, whose truth is what the bundle makes of them, but for a few pixels."""
+    """A set of 120 validation images, whose truth is what UNetS makes of them, but for a few pixels."""
     engine, generator = Engine(load_bundle(bundle)), np.random.default_rng(0)
 
     def label(image: np.ndarray, index: int) -> np.ndarray:
-        settings = default_settings(engine.bundle)
+        settings = replace(default_settings(engine.bundle), mode="UNetS", passes=40)
         maps = engine.segment(image, bit_depth=8, centered=True, seed=1000 + index, settings=settings)
         return np.where(generator.random(image.shape) < 0.02, 3, maps.class_map).astype(np.uint8)
 
@@ -67,13 +68,13 @@ def test_thresholds_are_those_that_plain_counts_of_the_engines_maps_promise(
     assert (entry["delta"], entry["passes"]) == (0.05, bundle.passes)
     (told,) = entry["sets"]
     assert (told["name"], told["images"], told["views"]) == ("many", 120, 120)
-    (largest,) = [line for line in bundle.risk_thresholds["Fused"] if line.risk == RISKS[-1]]
+    (largest,) = [line for line in bundle.risk_thresholds["UNetS"] if line.risk == RISKS[-1]]
     assert largest.threshold in THRESHOLDS
     assert largest.coverage > 0.1
     chosen, engine = select(many, "validation", 0, bundle), Engine(bundle)
     risks, coverages = [], []
     for frame, truth, seed in zip(chosen.frames(), chosen.samples.masks, chosen.positions, strict=True):
-        settings = default_settings(bundle)
+        settings = replace(default_settings(bundle), mode="UNetS")
         maps = engine.segment(frame, bit_depth=8, centered=True, seed=int(seed), settings=settings)
         sky, dark = maps.class_map == 0, find_dark(frame / np.float32(255.0))
         counted = np.where(sky, truth != 0, ~dark)
@@ -82,14 +83,14 @@ def test_thresholds_are_those_that_plain_counts_of_the_engines_maps_promise(
         coverages.append(left.sum() / max(counted.sum(), 1))
     assert largest.coverage == pytest.approx(np.mean(coverages), abs=1e-4)
     assert 0.0 < np.mean(risks) < 0.1
-    line = next(row for row in done.stdout.splitlines() if row.split()[:2] == ["Fused", "10.0"])
+    line = next(row for row in done.stdout.splitlines() if row.split()[:2] == ["UNetS", "10.0"])
     assert line.split()[2:] == [
         f"{largest.threshold:g}",
         f"{100 * np.mean(risks):.2f}",
         f"{100 * np.mean(coverages):.1f}",
     ]
     # Of 120 images, no risk below 5 % can be promised, whatever they show.
-    assert [line.risk for line in bundle.risk_thresholds["Fused"]] == [r for r in RISKS if fewest_units(r, 0.05) <= 120]
+    assert [line.risk for line in bundle.risk_thresholds["UNetS"]] == [r for r in RISKS if fewest_units(r, 0.05) <= 120]
     assert done.stdout.count("too few images") == 3 * sum(fewest_units(risk, 0.05) > 120 for risk in RISKS)
 
 
@@ -124,7 +125,7 @@ def test_copies_of_three_images_are_three_units_and_promise_nothing(
 def test_a_set_on_which_nothing_can_be_promised_is_named(own: Path, many: Path, tmp_path: Path) -> None:
     each = {"train": 1, "validation": 40, "test": 1}
     bad = write_set(
-        tmp_path / "bad", "bad", {"a": each, "b": each}, label=lambda image, _: (image < 50) * 3, **_PICTURE
+        tmp_path / "bad", "bad", {"a": each, "b": each}, label=lambda image, _: np.uint8(3) * (image < 50), **_PICTURE
     )
     done = fit(own, tmp_path, "--dataset", many, "--dataset", bad)
     assert done.returncode == 2
