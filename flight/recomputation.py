@@ -15,6 +15,7 @@ from flight.bundle import load_bundle
 from flight.icd.products import Product
 from flight.inference.engine import Engine, Maps
 from flight.inference.planes import topic_planes
+from flight.risk_thresholds import DEFAULT_RISK
 from flight.settings import Settings, settings_from
 
 # Older than any deadline.
@@ -88,7 +89,8 @@ def _settings_of(header: dict[str, Any], parameters: dict[str, Any]) -> Settings
     """The settings of a product. A deadline ends the passes where it ended them then, however fast this machine is."""
     engine = {"engine": "passes" if header.get("engine") == "passes" else "auto"}
     named = {name: header[name] for name in ("mode", "gamma", "uncertainty_threshold")}
-    settings = settings_from({**parameters, **engine, **named})
+    rule = {"uncertain_rule": header.get("uncertain_rule", "relative"), "risk": header.get("risk", DEFAULT_RISK)}
+    settings = settings_from({**parameters, **engine, **named, **rule})
     requested, used = header["passes_requested"], header["passes_used"]
     return replace(settings, passes=requested, minimum_passes=used, deadline_ms=1 if used < requested else 0)
 

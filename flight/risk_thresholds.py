@@ -66,3 +66,8 @@ def choose_threshold(table: RiskTable, risk: float) -> RiskThreshold | None:
     """
     kept = [line for line in table if line.risk <= risk]
     return kept[-1] if kept else table[0] if table else None
+
+
+def default_risk(table: RiskTable) -> float:
+    """The risk that a mode is run at unless told otherwise: DEFAULT_RISK, or the least that it promises above."""
+    return max(DEFAULT_RISK, table[0].risk) if table else DEFAULT_RISK

@@ -52,10 +52,17 @@ def add_segment_options(segment: argparse.ArgumentParser) -> None:
         ("passes", "dropout passes"),
         ("gamma", "mixing of the networks"),
         ("uncertainty_threshold", "entropy, relative to its largest value, from which a pixel is marked uncertain"),
+        ("risk", "share of the unmarked pixels that may be wrong, by rule risk"),
     ):
         segment.add_argument(
             f"--{name.replace('_', '-')}", type=_parameter(name), metavar="N", help=f"{text} (default: the bundle's)"
         )
+    segment.add_argument(
+        "--uncertain-rule",
+        choices=PARAMETER_SCHEMAS["uncertain_rule"]["enum"],
+        help="how pixels are marked uncertain: by the risk that the bundle promises, where it does, or relative to the "
+        "largest entropy of the image (default: risk)",
+    )
     segment.add_argument("--seed", type=integer(0, 2**64 - 1), default=0, metavar="N", help="seed of the dropout masks")
     segment.add_argument("--threads", type=integer(1, 64), default=2, metavar="N", help="threads of the networks")
     segment.add_argument("--centered", action="store_true", help="take each image whole instead of finding the body")
@@ -178,17 +185,20 @@ def _check_names(out: Path, sequence: ImageSequence, stems: Sequence[str]) -> No
 
 def _settings(arguments: argparse.Namespace, bundle: Bundle) -> Settings:
     from flight.schema import check
-    from flight.settings import default_settings
+    from flight.settings import check_risk, default_settings
 
     settings = default_settings(bundle)
     given = {
         name: getattr(arguments, name)
-        for name in ("mode", "passes", "gamma", "uncertainty_threshold")
+        for name in ("mode", "passes", "gamma", "uncertainty_threshold", "uncertain_rule", "risk")
         if getattr(arguments, name) is not None
     }
     if "mode" in given:
         check(given["mode"], {"enum": list(bundle.modes)}, "--mode")
-    return replace(settings, **given)
+    settings = replace(settings, **given)
+    if "risk" in given and settings.uncertain_rule == "risk":
+        check_risk(bundle, settings.mode, settings.risk, "--risk")
+    return settings
 
 
 def _write_maps(out: Path, stem: str, frame: FrameImage, maps: Maps, bundle: Bundle) -> None:

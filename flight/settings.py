@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flight.bundle import Bundle
+from flight.risk_thresholds import RiskThreshold, choose_threshold, default_risk
 from flight.schema import load_schema
 
 # Parameter -> its JSON Schema; one without a default has the bundle's. The mode is not among them: its choices, too,
@@ -54,6 +55,8 @@ class LandingLimits:
 class Settings(QualityLimits, LandingLimits):
     """How a frame is processed; the parameters of the ICD, and the mode. deadline_ms: 0 for none.
 
+    uncertain_rule: "risk" or "relative", see risk_in_force. risk: share of the unmarked pixels that may be wrong.
+
     engine: "auto" for the closed-form head where the bundle has it, "passes" for whole passes. head_samples: draws of
     the head's noise per pass.
     """
@@ -64,6 +67,8 @@ class Settings(QualityLimits, LandingLimits):
     head_samples: int
     gamma: float
     uncertainty_threshold: float
+    uncertain_rule: str
+    risk: float
     deadline_ms: int
     minimum_passes: int
     centering: str
@@ -77,6 +82,7 @@ def default_parameters(bundle: Bundle) -> dict[str, Any]:
         "passes": bundle.passes,
         "gamma": bundle.gamma,
         "uncertainty_threshold": bundle.uncertainty_threshold,
+        "risk": default_risk(bundle.risk_thresholds[bundle.modes[0]]),
         **defaults,
     }
 
@@ -89,6 +95,33 @@ def default_settings(bundle: Bundle) -> Settings:
 def settings_from(parameters: dict[str, Any]) -> Settings:
     """The settings among parameters; the others are not the engine's."""
     return Settings(**{name: parameters[name] for name in Settings.__dataclass_fields__})
+
+
+def risk_in_force(bundle: Bundle, settings: Settings) -> RiskThreshold | None:
+    """The promise by which uncertain pixels are marked; None for the relative rule.
+
+    That is in force where the settings ask for it, and where the bundle promises nothing in their mode.
+    """
+    if settings.uncertain_rule == "relative":
+        return None
+    return choose_threshold(bundle.risk_thresholds[settings.mode], settings.risk)
+
+
+def check_risk(bundle: Bundle, mode: str, risk: float, name: str = "risk") -> None:
+    """Raise ValueError, one line, where a bundle promises risks in a mode, but none as small as this.
+
+    Args:
+        bundle: with the promises.
+        mode: in which it is to be kept.
+        risk: asked for.
+        name: where it was asked for.
+    """
+    table = bundle.risk_thresholds[mode]
+    if table and risk < table[0].risk:
+        raise ValueError(
+            f"{name}: expected {table[0].risk:g} or more, the least that bundle {bundle.name} promises in mode {mode}, "
+            f"got {risk:g}"
+        )
 
 
 def frame_seed(base_seed: int, source: str, epoch: int, frame_id: int) -> int:

@@ -16,13 +16,14 @@ from flight.bundle import Bundle
 from flight.inference.centering import Affine, CenteredImage, center
 from flight.inference.checksums import ArrayChecksum
 from flight.inference.closed_form import ClosedFormNetwork, load_closed_forms
+from flight.inference.enhanced_map import enhance_class_map
 from flight.inference.fusion import fuse, fusion_weights
 from flight.inference.hazard import find_dark
 from flight.inference.head_noise import HeadNoise
 from flight.inference.input_monitor import read_monitor
 from flight.inference.network import Network, load_networks
 from flight.inference.quality import entropy_is_high, find_flags
-from flight.inference.uncertainty import Accumulator, mark_uncertain
+from flight.inference.uncertainty import Accumulator
 from flight.settings import Settings, default_settings
 
 __all__ = ["Engine", "Maps", "Settings", "default_settings"]
@@ -38,7 +39,7 @@ class Maps:
         mutual_information: (H, W) float32, nats.
         class_map: (H, W) uint8, the most probable class, 0..K-1; K outside the sensor frame, where all classes are
             equally probable.
-        enhanced_class_map: (H, W) uint8, class_map with K also where uncertain, and for safe ground in the dark.
+        enhanced_class_map: (H, W) uint8, class_map with K also where uncertain, see enhanced_map.
         map_to_sensor: affine from map pixels to sensor pixels, see CenteredImage.
         passes_used: passes run; fewer than the settings' if the deadline came first or no network has dropout.
         engine: "passes" for whole passes; "closed_form" if the head's dropout was computed in closed form.
@@ -333,9 +334,8 @@ class Engine:
             class_map[~seen] = classes
             mean[:, ~seen], entropy[~seen], mutual[~seen] = 1.0 / classes, math.log(classes), 0.0
         known = seen & accumulator.known
-        enhanced_class_map = mark_uncertain(class_map, entropy, settings.uncertainty_threshold, classes, known)
-        safe = np.isin(class_map, [c.index for c in bundle.classes if c.role == "safe"])
-        enhanced_class_map[safe & find_dark(plan.image.view)] = classes
+        dark = find_dark(plan.image.view)
+        enhanced_class_map = enhance_class_map(bundle, settings, class_map, entropy, dark, known)
         flags = [*plan.flags]
         if passes < plan.passes:
             flags.append("deadline")

@@ -104,6 +104,30 @@ def predictive_entropy(probability: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.maximum(entropy, np.float32(0.0))
 
 
+def mark_above(
+    class_map: NDArray[np.uint8],
+    entropy: NDArray[np.float32],
+    threshold: float,
+    uncertain: int,
+    known: NDArray[np.bool_] | None = None,
+) -> NDArray[np.uint8]:
+    """Replace the class of pixels whose entropy lies above a threshold, is not known or not finite.
+
+    Args:
+        class_map: (H, W) uint8, 0..K-1.
+        entropy: (H, W) float32, nats.
+        threshold: nats.
+        uncertain: value of uncertain pixels, K.
+        known: see mark_uncertain.
+
+    Returns:
+        (H, W) uint8, a new array.
+    """
+    # Written so that what is no number is uncertain.
+    certain = entropy <= np.float32(threshold)
+    return np.where(certain if known is None else certain & known, class_map, np.uint8(uncertain))
+
+
 def mark_uncertain(
     class_map: NDArray[np.uint8],
     entropy: NDArray[np.float32],

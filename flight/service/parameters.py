@@ -12,7 +12,7 @@ from flight.service.commands import CommandError
 from flight.service.events import EventSink
 from flight.service.record import Record
 from flight.service.record_writer import RecordWriter
-from flight.settings import PARAMETER_SCHEMAS, Settings, default_parameters, settings_from
+from flight.settings import PARAMETER_SCHEMAS, Settings, check_risk, default_parameters, settings_from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,9 +83,17 @@ class ParameterTable:
         self.use_bundle(bundle)
 
     def use_bundle(self, bundle: Bundle) -> None:
-        """Use a bundle's defaults; recorded values that it does not take are left out, with an event."""
+        """Use a bundle's defaults; recorded values that it does not take are left out, with an event.
+
+        With an event, too, a risk below the least that it promises, in whose place that is in force.
+        """
         self._bundle = bundle
         self.current, problems = self._combine()
+        if self.current.uncertain_rule == "risk":
+            try:
+                check_risk(bundle, self.current.mode, self.current.risk)
+            except ValueError as error:
+                problems.append(str(error))
         for problem in problems:
             self._events.send("record_not_applicable", problem=problem)
 
@@ -113,7 +121,8 @@ class ParameterTable:
 
         Raises:
             SchemaError: a value is not of the parameter's type or range.
-            CommandError: there is no value, no such parameter, or the record could not be written.
+            CommandError: there is no value, no such parameter, no promise of so small a risk, or the record could not
+                be written.
         """
         if not values:
             raise CommandError("invalid_argument", "values: expected a map of parameters, got {}")
@@ -123,6 +132,7 @@ class ParameterTable:
                 known = " | ".join(self.current.values())
                 raise CommandError("unknown_parameter", f"name: expected {known}, got {format_value(name)}")
             changed[name] = check_parameter(name, value, self._bundle)
+        self._check_risk(changed)
 
         def update(record: Record) -> Record:
             return replace(record, parameters={**record.parameters, **changed})
@@ -133,3 +143,12 @@ class ParameterTable:
             raise CommandError("storage_failed", f"not changed: the record: {error.strerror}") from error
         self.current, _ = self._combine()
         return changed
+
+    def _check_risk(self, changed: dict[str, Any]) -> None:
+        """Refuse a risk that is asked for and that the bundle does not promise in the mode that is to be in force."""
+        values = {**self.current.values(), **changed}
+        if "risk" in changed and values["uncertain_rule"] == "risk":
+            try:
+                check_risk(self._bundle, values["mode"], values["risk"])
+            except ValueError as error:
+                raise CommandError("invalid_argument", str(error)) from error

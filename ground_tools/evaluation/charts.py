@@ -15,7 +15,8 @@ from msgspec import UNSET
 from flight.bundle import Bundle
 from ground_tools.evaluation.figures import result_key
 from ground_tools.evaluation.hazards import KINDS, OBJECT_SIZES
-from ground_tools.evaluation.results import DisturbanceFigures, GammaSweep, ModeFigures, ThresholdSweeps
+from ground_tools.evaluation.results import DisturbanceFigures, GammaSweep, ModeFigures, RiskFigures, ThresholdSweeps
+from ground_tools.evaluation.risk_choice import LEAST_COVERAGE, measured_risks
 from ground_tools.evaluation.statistics import ImageStatistics, rock_range
 from ground_tools.metrics.calibration import CALIBRATION_BINS, expected_calibration_error
 from ground_tools.metrics.error_detection import (
@@ -114,6 +115,34 @@ def hazards(statistics: ImageStatistics, title: str) -> Figure:
     diagram.plot(100.0 * confidence[some] / pixels[some], 100.0 * unsafe[some] / pixels[some], marker="o")
     labels = {"xlabel": "hazard probability, %", "ylabel": "pixels that are no safe ground, %"}
     diagram.set(**labels, xlim=(0, 100), ylim=(0, 100), title="reliability on the body")
+    figure.suptitle(title)
+    return figure
+
+
+@in_style
+def risk(
+    bundle: Bundle, figures: dict[str, RiskFigures], statistics: ImageStatistics, views: np.ndarray, title: str
+) -> Figure:
+    """Every promised risk with the measured one, and the measured risk over what is left unmarked. figures: by mode."""
+    figure, axes = new_figure(2, width=4.6, height=4.0)
+    kept, curve = axes[0]
+    kept.plot([0, 10], [0, 10], **CHOSEN)
+    for number, (mode, color) in enumerate(_modes(bundle)):
+        risks, coverage = (values.mean(axis=0) for values in measured_risks(statistics.claims[:, number], views))
+        some = coverage >= LEAST_COVERAGE
+        curve.plot(100.0 * coverage[some], 100.0 * risks[some], color=color, label=mode)
+        if (told := figures.get(result_key(mode))) is None:
+            continue
+        promised = [100.0 * at.promised for at in told.table]
+        measured = np.array([100.0 * at.measured for at in told.table])
+        ends = np.array([at.measured_interval or (at.measured, at.measured) for at in told.table]).T * 100.0
+        # A bootstrap's interval need not hold the value that it is of.
+        spread = np.maximum([measured - ends[0], ends[1] - measured], 0.0)
+        kept.errorbar(promised, measured, yerr=spread, color=color, marker="o", capsize=2, label=mode)
+        curve.plot([100.0 * at.coverage for at in told.table], measured, color=color, linestyle="", marker="o")
+    kept.set(xlabel="promised, %", ylabel="measured, %", xlim=(0, None), ylim=(0, None), title="kept below the dots")
+    curve.set(xlabel="unmarked, %", ylabel="wrong of it, %", xlim=(0, 100), ylim=(0, None), title="dots: promised")
+    legend_below(figure, curve)
     figure.suptitle(title)
     return figure
 

@@ -19,6 +19,7 @@ from ground_tools.evaluation.hazard_figures import hazard_figures
 from ground_tools.evaluation.mosaics import along_time, best_middle_worst, mosaic
 from ground_tools.evaluation.passes import count_passes
 from ground_tools.evaluation.results import PictureEntry, Results, SweepFigures
+from ground_tools.evaluation.risk_figures import risk_figures
 from ground_tools.evaluation.selection import Selection, select, splits_of
 from ground_tools.evaluation.statistics import (
     ENTROPY,
@@ -108,6 +109,8 @@ def _evaluate_set(bundle: Bundle, path: Path, plan: Plan, pool: ProcessPoolExecu
     modes = {result_key(mode): mode_figures(bundle, selection, plan.passes, statistics, mode) for mode in bundle.modes}
     results.sets.setdefault(name, {}).update(modes)
     results.hazard.setdefault(name, {})[bundle.name] = hazard_figures(bundle, selection, plan.passes, statistics)
+    if risk := risk_figures(bundle, selection, plan.passes, statistics):
+        results.risk.setdefault(name, {}).update(risk)
     pictures = results.pictures.setdefault(name, [])
 
     def add(file: str, caption: str) -> None:
@@ -131,6 +134,9 @@ def _evaluate_set(bundle: Bundle, path: Path, plan: Plan, pool: ProcessPoolExecu
     draw("confusion", f"Confusion matrices on {name}", charts.confusion(bundle, statistics, title))
     draw("calibration", f"Calibration on {name}", charts.calibration(bundle, statistics, title))
     draw("hazards", f"Hazards on {name}, as a lander would judge the maps", charts.hazards(statistics, title))
+    if risk:
+        caption = f"Risk on {name}: promised and measured, and what is left unmarked"
+        draw("risk", caption, charts.risk(bundle, risk, statistics, selection.views, title))
     draw("errors", f"Detection of wrong pixels on {name}", charts.error_detection(bundle, statistics, title))
     if "validation" not in splits_of(path):
         return

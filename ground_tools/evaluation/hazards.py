@@ -13,8 +13,8 @@ from flight.client.hazard import landing_circles
 from flight.client.map_view import Refusal
 from flight.icd.limits import TOPIC_HAZARD
 from flight.inference.engine import Maps
+from flight.inference.enhanced_map import enhance_class_map
 from flight.inference.hazard import find_dark, hazard_probability, safe_pixels
-from flight.inference.uncertainty import mark_uncertain
 from flight.settings import Settings, default_settings
 from ground_tools.evaluation.navigation import make_product
 from ground_tools.labels.classes import BOULDER_IDENTIFIERS, CRATER_IDENTIFIERS
@@ -118,11 +118,9 @@ def _make_maps(
 ) -> Maps:
     """The engine's answer to a frame that is taken whole, without flags: every map is judged."""
     mean, entropy, mutual = moments
-    classes = len(bundle.classes)
     class_map = mean.argmax(axis=0).astype(np.uint8)
-    enhanced = mark_uncertain(class_map, entropy, settings.uncertainty_threshold, classes)
-    safe = np.isin(class_map, [definition.index for definition in bundle.classes if definition.role == "safe"])
-    enhanced[safe & find_dark(frame.astype(np.float32) / np.float32(255.0))] = classes
+    dark = find_dark(frame.astype(np.float32) / np.float32(255.0))
+    enhanced = enhance_class_map(bundle, settings, class_map, entropy, dark)
     return Maps(mean, entropy, mutual, class_map, enhanced, _IDENTITY, settings.passes, "closed_form", (), {})
 
 

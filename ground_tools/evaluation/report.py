@@ -70,6 +70,7 @@ def merge(former: Results, new: Results) -> Results:
             choices=_together(former.choices, new.choices, of_choices),
             unlike_training=_together(former.unlike_training, new.unlike_training, owners),
             hazard=_together(former.hazard, new.hazard, owners),
+            risk=_together(former.risk, new.risk, owners),
             pictures=_pictures_together(former.pictures, new.pictures, owners),
         )
     )
@@ -78,7 +79,7 @@ def merge(former: Results, new: Results) -> Results:
 def _together(
     former: dict[str, dict[str, _Told]], new: dict[str, dict[str, _Told]], owners: _Owners
 ) -> dict[str, dict[str, _Told]]:
-    """By set and bundle, those whose set and origin are among the owners, new ones in place of former ones."""
+    """By set and bundle or mode, those whose set and origin are among the owners, new ones in place of former ones."""
     result: dict[str, dict[str, _Told]] = {}
     for source in (former, new):
         for name, by_bundle in source.items():

@@ -285,6 +285,37 @@ class HazardFigures(Provenance):
     ece: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class RiskAt:
+    """A promised risk, and what is measured of it: see metrics.risk and evaluation.claims.
+
+    measured: share of an image's unmarked pixels that are wrong, mean over views; measured_interval: where that of 95 %
+    of such sets of views would lie, None of fewer than five. coverage: of the pixels that count, those not marked.
+    """
+
+    promised: float
+    threshold_nats: float
+    measured: float
+    measured_interval: tuple[float, float] | None
+    coverage: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RiskFigures(Provenance, ModeMeasures, RiskAt):
+    """The risk at which a mode is run by default, promised and measured on a set.
+
+    measured_over_pixels: of the pixels of all images together; measured_all_pixels: with sky that is called sky.
+    measured_in_light: without a body that is called sky in the dark. dark_ground: share of what counts and of ground in
+    the dark, which is always marked, that is the latter. table: of every risk that the mode promises.
+    """
+
+    measured_over_pixels: float
+    measured_all_pixels: float
+    measured_in_light: float
+    dark_ground: float
+    table: list[RiskAt]
+
+
 @dataclass(frozen=True)
 class PictureEntry:
     """A picture of an evaluation. file: its name in the folder of pictures."""
@@ -339,14 +370,15 @@ class Target:
 
 @dataclass(frozen=True)
 class Results:
-    """All figures. sets: name -> key of a mode -> figures; choices, unlike_training, hazard: name of a set -> of a
-    bundle -> figures; pictures: by set.
+    """All figures. sets, risk: name -> key of a mode -> figures; choices, unlike_training, hazard: name of a set -> of
+    a bundle -> figures; pictures: by set.
     """
 
     sets: dict[str, dict[str, ModeFigures]] = field(default_factory=dict)
     choices: dict[str, dict[str, SweepFigures]] = field(default_factory=dict)
     unlike_training: dict[str, dict[str, DisturbanceFigures]] = field(default_factory=dict)
     hazard: dict[str, dict[str, HazardFigures]] = field(default_factory=dict)
+    risk: dict[str, dict[str, RiskFigures]] = field(default_factory=dict)
     pictures: dict[str, list[PictureEntry]] = field(default_factory=dict)
     uncertainty: UncertaintySummary | None = None
     targets: list[Target] = field(default_factory=list)
@@ -358,7 +390,7 @@ class Results:
                 yield name, key, figures
 
 
-_TOLD = ("choices", "unlike_training", "hazard")
+_TOLD = ("choices", "unlike_training", "hazard", "risk")
 _PARTS = (*_TOLD, "pictures")
 _CONCLUSIONS = ("uncertainty", "targets")
 

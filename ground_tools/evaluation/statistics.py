@@ -16,7 +16,10 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from flight.bundle import Bundle
+from flight.inference.enhanced_map import enhance_class_map
+from flight.inference.hazard import find_dark
 from flight.inference.uncertainty import mark_uncertain
+from flight.settings import default_settings
 from ground_tools.evaluation.choices import GAMMA_SWEEP, THRESHOLD_SWEEP
 from ground_tools.evaluation.claims import CLAIMS, count_claims
 from ground_tools.evaluation.hazards import KINDS, LEAST_RADIUS_PX, MOST_CIRCLES, OBJECT_SIZES, judge_hazards
@@ -63,7 +66,7 @@ class ImageStatistics:
     """Everything that tells how good each mode is on images: float64, but for what says something else.
 
     confusion, confusion_deterministic: (N, M, K, K) int64 pixels, a row per true class, of the passes and of one pass
-    without dropout. confusion_enhanced: (N, M, K, K + 1), with a column of those marked at the bundle's threshold.
+    without dropout. confusion_enhanced: (N, M, K, K + 1), with a column of those marked by the relative rule.
     boundary: (N, M, K) F-scores, NaN for a class that is not there. nll, nll_deterministic, brier, brier_deterministic,
     entropy, mutual: (N, M) means over the pixels, nats but for the Brier score. objects, circles, ground: of the
     default mode, see evaluation.hazards, an array a row. claims: (N, M, 5, T + 1) int32, dark_ground: (N, M, 2) int64
@@ -159,14 +162,15 @@ def evaluate_image(bundle: Bundle, networks: Networks, image: Image, passes: int
     moments = mode_moments(bundle, scores, bundle.modes[0], bundle.gamma)
     judged = judge_hazards(bundle, moments, image.frame, image.truth, image.identifiers)
     judged = {name: values if name in summed else values[None] for name, values in judged.items()}
-    return ImageStatistics(**rows, **judged, **_maps(bundle, *moments[:2]))
+    return ImageStatistics(**rows, **judged, **_maps(bundle, *moments[:2], image.frame))
 
 
-def _maps(bundle: Bundle, mean: np.ndarray, entropy: np.ndarray) -> dict[str, np.ndarray]:
+def _maps(bundle: Bundle, mean: np.ndarray, entropy: np.ndarray, frame: np.ndarray) -> dict[str, np.ndarray]:
     """The default mode's maps of an image, for pictures: the last fields of the rows of ImageStatistics."""
     classes = len(bundle.classes)
     class_map = mean.argmax(axis=0).astype(np.uint8)
-    marked = mark_uncertain(class_map, entropy, bundle.uncertainty_threshold, classes)
+    dark = find_dark(frame / np.float32(255.0))
+    marked = enhance_class_map(bundle, default_settings(bundle), class_map, entropy, dark)
     shades = np.rint(np.clip(entropy / math.log(classes), 0.0, 1.0) * 255.0).astype(np.uint8)
     return {"class_map": class_map[None], "marked": marked[None], "entropy_map": shades[None]}
 

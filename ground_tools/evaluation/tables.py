@@ -8,6 +8,7 @@ from ground_tools.evaluation.accuracy_tables import accuracy_blocks, flyby_block
 from ground_tools.evaluation.choice_tables import choice_blocks
 from ground_tools.evaluation.hazard_tables import hazard_blocks
 from ground_tools.evaluation.results import PictureEntry, Results, Target
+from ground_tools.evaluation.risk_tables import risk_blocks
 from ground_tools.evaluation.uncertainty_tables import disturbance_blocks, uncertainty_blocks
 from ground_tools.pages.blocks import Block, Heading, Picture, Table, Text, number, percent
 
@@ -21,6 +22,7 @@ def blocks(results: Results) -> list[Block]:
         *_targets(results.targets),
         *accuracy_blocks(results),
         *uncertainty_blocks(results),
+        *risk_blocks(results),
         *hazard_blocks(results),
         *flyby_blocks(results),
         *choice_blocks(results.choices),

@@ -33,6 +33,15 @@ _STAKES = np.array([0.5, 0.25, 0.125, 0.125])
 # Where sequences of tests begin, nats, each with its part of what may go wrong. At stricter thresholds few pixels of an
 # image are left, and a handful of wrong ones is a large share of them.
 _STARTS = (0.0625, 0.125, 0.25, 0.5)
+# Of the bootstrap.
+_DRAWS, _DRAWN_AT_ONCE, _SEED = 2000, 100, 0
+
+
+def place_of(threshold: float) -> int:
+    """Place of a threshold in THRESHOLDS. Raises ValueError for one that was not chosen from them."""
+    if threshold not in THRESHOLDS:
+        raise ValueError(f"risk_thresholds: expected a threshold of ground-tools fit-risk, got {threshold:g} nats")
+    return THRESHOLDS.index(threshold)
 
 
 def entropy_histogram(entropy: np.ndarray, groups: np.ndarray, count: int) -> np.ndarray:
@@ -72,6 +81,21 @@ def mean_of_views(values: np.ndarray, views: np.ndarray) -> np.ndarray:
     np.add.at(total, which, values)
     result: np.ndarray = total / copies.reshape(-1, *[1] * (values.ndim - 1))
     return result
+
+
+def mean_interval(values: np.ndarray) -> tuple[float, float] | None:
+    """Where the mean of as many such units would lie, from the 2.5th to the 97.5th percentile; None of fewer than five.
+
+    A percentile bootstrap over units (Efron & Tibshirani 1993). values: (units,).
+    """
+    if len(values) < 5:
+        return None
+    generator, means = np.random.default_rng(_SEED), []
+    for _ in range(_DRAWS // _DRAWN_AT_ONCE):
+        drawn = generator.integers(len(values), size=(_DRAWN_AT_ONCE, len(values)))
+        means.append(values[drawn].mean(axis=1))
+    low, high = np.percentile(np.concatenate(means), (2.5, 97.5))
+    return float(low), float(high)
 
 
 def log_wealth(risks: np.ndarray, promised: float) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from dataclasses import replace
@@ -34,7 +35,7 @@ def many(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         maps = engine.segment(image, bit_depth=8, centered=True, seed=1000 + index, settings=settings)
         return np.where(generator.random(image.shape) < 0.02, 3, maps.class_map).astype(np.uint8)
 
-    each = {"train": 1, "validation": 60, "test": 1}
+    each = {"train": 1, "validation": 60, "test": 4}
     folder = tmp_path_factory.mktemp("many") / "many"
     return write_set(folder, "many", {"a": each, "b": each}, label=label, **_PICTURE)
 
@@ -92,6 +93,42 @@ def test_thresholds_are_those_that_plain_counts_of_the_engines_maps_promise(
     # Of 120 images, no risk below 5 % can be promised, whatever they show.
     assert [line.risk for line in bundle.risk_thresholds["UNetS"]] == [r for r in RISKS if fewest_units(r, 0.05) <= 120]
     assert done.stdout.count("too few images") == 3 * sum(fewest_units(risk, 0.05) > 120 for risk in RISKS)
+
+
+def test_promised_and_measured_risk_stand_side_by_side(own: Path, many: Path, tmp_path: Path) -> None:
+    assert fit(own, tmp_path, "--dataset", many).returncode == 0
+    out = tmp_path / "evaluation"
+    arguments = ["--bundle", own, "--dataset", many, "--passes", 4, "--sweep", 0, "--disturbed", 0, "--out", out]
+    done = ground_tools("evaluate", *arguments, "--workers", 1)
+    assert done.returncode == 0, done.stderr
+    told = json.loads((out / "results.json").read_text())["risk"]["many"]
+    bundle = load_bundle(own)
+    assert set(told) == {"unet_s"}
+    figures, lines = told["unet_s"], bundle.risk_thresholds["UNetS"]
+    assert [(at["promised"], at["threshold_nats"]) for at in figures["table"]] == [(x.risk, x.threshold) for x in lines]
+    # 2 % are not promised: the least that is.
+    assert (figures["promised"], figures["threshold_nats"]) == (lines[0].risk, lines[0].threshold)
+    assert (figures["images"], figures["views"]) == (8, 8)
+    chosen, engine = select(many, "test", 0, bundle), Engine(bundle)
+    risks, coverages, wrong, left = [], [], 0, np.zeros(2)
+    for frame, truth, seed in zip(chosen.frames(), chosen.samples.masks, chosen.positions, strict=True):
+        settings = replace(default_settings(bundle), mode="UNetS")
+        maps = engine.segment(frame, bit_depth=8, centered=True, seed=int(seed), settings=settings)
+        unmarked, sky = maps.enhanced_class_map < 4, (maps.class_map == 0) & (truth == 0)
+        counted = np.where(maps.class_map == 0, truth != 0, ~find_dark(frame / np.float32(255.0)))
+        errors = (unmarked & (maps.class_map != truth)).sum()
+        risks.append(errors / (unmarked & ~sky).sum())
+        coverages.append((unmarked & ~sky).sum() / counted.sum())
+        wrong, left = wrong + errors, left + np.array([(unmarked & ~sky).sum(), unmarked.sum()])
+    assert figures["measured"] == pytest.approx(np.mean(risks), abs=1e-6)
+    assert figures["coverage"] == pytest.approx(np.mean(coverages), abs=1e-6)
+    assert figures["measured_over_pixels"] == pytest.approx(wrong / left[0], abs=1e-6)
+    assert figures["measured_all_pixels"] == pytest.approx(wrong / left[1], abs=1e-6)
+    low, high = figures["measured_interval"]
+    assert low <= figures["measured"] <= high
+    report = (out / "report.html").read_text()
+    assert "Risk: promised and measured" in report
+    assert (out / "images" / "many_tiny_risk.png").exists()
 
 
 def test_choosing_again_computes_nothing_and_changes_nothing(own: Path, many: Path, tmp_path: Path) -> None:

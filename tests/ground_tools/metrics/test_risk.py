@@ -14,7 +14,9 @@ from ground_tools.metrics.risk import (
     find_promises,
     image_risks,
     log_wealth,
+    mean_interval,
     mean_of_views,
+    place_of,
     unmarked,
 )
 
@@ -113,3 +115,20 @@ def test_a_mean_at_the_promise_is_taken_for_a_smaller_one_as_seldom_as_it_says()
         wins += bool(log_wealth(risks[:, None], RISK)[0] >= np.log(1.0 / DELTA))
     assert wins / 1000 <= DELTA
     assert log_wealth(np.ones((1, 1)), RISK)[0] < 0.0
+
+
+def test_the_interval_of_a_mean_is_that_of_units_drawn_anew() -> None:
+    values = np.random.default_rng(3).exponential(0.02, 200)
+    interval = mean_interval(values)
+    assert interval is not None
+    low, high = interval
+    error = 1.96 * values.std() / np.sqrt(200)
+    assert low == pytest.approx(values.mean() - error, abs=0.2 * error)
+    assert high == pytest.approx(values.mean() + error, abs=0.2 * error)
+    assert mean_interval(values[:4]) is None
+
+
+def test_a_threshold_that_was_not_chosen_here_is_named() -> None:
+    assert THRESHOLDS[place_of(0.25)] == 0.25
+    with pytest.raises(ValueError, match=r"expected a threshold of ground-tools fit-risk, got 0.2 nats"):
+        place_of(0.2)
