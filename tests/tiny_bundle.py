@@ -91,6 +91,19 @@ def write_tiny_bundle(folder: Path, networks: tuple[str, ...], dropout: bool = T
     return folder
 
 
+def promise_risks(folder: Path, modes: dict[str, list[tuple[float, float]]]) -> Path:
+    """Have a bundle promise risks. modes: name -> risk and threshold, nats, of each line. Returns the folder."""
+    tables = [
+        {"mode": mode, "thresholds": [{"risk": risk, "threshold": nats, "coverage": 0.5} for risk, nats in lines]}
+        for mode, lines in modes.items()
+    ]
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["risk_thresholds"] = {"delta": 0.05, "passes": 4, "sets": [{"name": "drawn"}], "modes": tables}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    write_sums(folder)
+    return folder
+
+
 def record_self_test(folder: Path, manifest: dict[str, Any]) -> None:
     """Put the class map that the networks give for the self-test's image into the bundle, and the manifest."""
     for class_map in (np.zeros((HEIGHT, WIDTH), dtype=np.uint8), None):

@@ -12,6 +12,7 @@ import pytest
 from flight.cli import main
 from flight.client.pictures import OUTSIDE_COLOR
 from hil.sources.folder import open_source
+from tests.tiny_bundle import promise_risks
 
 ARRAYS = {
     "class_map": ((32, 48), np.uint8),
@@ -78,6 +79,8 @@ def test_segment_is_repeatable(tiny_bundle: Path, images: list[Path], tmp_path: 
         (["--gamma", "nan"], "--gamma: expected 1..10, got nan"),
         (["--mode", "UNet"], "--mode: expected Fused | First | Second, got 'UNet'"),
         (["--uncertainty-threshold", "2"], "--uncertainty-threshold: expected 0..1, got 2"),
+        (["--uncertain-rule", "none"], "--uncertain-rule: expected risk | relative, got 'none'"),
+        (["--risk", "0"], "--risk: expected 0.0001..1, got 0"),
         (["--seed", "-1"], "--seed: expected 0.."),
         (["--threads", "0"], "--threads: expected 1..64, got 0"),
     ],
@@ -88,6 +91,27 @@ def test_a_bad_argument_is_one_line(tiny_bundle, images, tmp_path, capsys, argum
     error = capsys.readouterr().err
     assert message in error
     assert len(error.strip().splitlines()) == 1
+
+
+def test_segment_marks_by_the_risk_that_the_bundle_promises(tiny_bundle, images, tmp_path, capsys) -> None:
+    bundle = promise_risks(shutil.copytree(tiny_bundle, tmp_path / "promising"), {"Fused": [(0.01, 0.6), (0.03, 0.9)]})
+
+    def marked(name: str, *more: str) -> np.ndarray:
+        out = tmp_path / name
+        assert main(["segment", "--bundle", str(bundle), "--out", str(out), *more, str(images[0])]) == 0
+        maps = np.load(out / "eight.npz")
+        seen = maps["class_map"] < 4
+        return (maps["enhanced_class_map"] == 4) & seen, (maps["predictive_entropy"] > np.float32(0.6)) & seen
+
+    strict, above = marked("default")
+    assert (strict[above]).all()
+    assert marked("lenient", "--risk", "0.05")[0].sum() < strict.sum()
+    assert not np.array_equal(marked("relative", "--uncertain-rule", "relative")[0], strict)
+    capsys.readouterr()
+    line = ["segment", "--bundle", str(bundle), "--out", str(tmp_path / "none"), "--risk", "0.001", str(images[0])]
+    assert main(line) == 2
+    assert "--risk: expected 0.01 or more, the least that bundle tiny promises in mode Fused" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
 
 
 def test_an_unreadable_image_is_named_and_the_others_are_done(tiny_bundle, images, tmp_path, capsys) -> None:

@@ -283,7 +283,8 @@ EVENTS: dict[str, EventDefinition] = {
             38,
             "record_not_applicable",
             "warning_low",
-            "a recorded parameter does not fit the bundle that serves, or this version knows none of that name",
+            "a recorded parameter does not fit the bundle that serves, or this version knows none of that name; or no "
+            "risk as small as the one in force is promised, and the least that is counts",
             arguments=(_PROBLEM,),
             formats=("{problem}",),
         ),

@@ -74,7 +74,9 @@ PLANES: dict[str, PlaneDefinition] = {
             "class",
             2,
             "K",
-            "the same, K also where the networks are uncertain, and for safe ground that no light falls on",
+            "the same, K also where uncertain by the header's `uncertain_rule`: `risk`, where the entropy is above "
+            "`risk_threshold`, and all but background that no light falls on; `relative` or none, where it is above "
+            "`uncertainty_threshold`, scaled to 0..1 over the map, and safe ground that no light falls on",
         ),
         PlaneDefinition(
             "predictive_entropy",
