@@ -107,6 +107,18 @@ def risk_in_force(bundle: Bundle, settings: Settings) -> RiskThreshold | None:
     return choose_threshold(bundle.risk_thresholds[settings.mode], settings.risk)
 
 
+def describe_rule(bundle: Bundle, settings: Settings) -> dict[str, Any]:
+    """The fields of a product's header that tell by which rule its pixels are uncertain.
+
+    By risk, uncertainty_threshold is 1: consumers that know the relative rule alone then expect no pixel to be marked.
+    """
+    promise = risk_in_force(bundle, settings)
+    if promise is None:
+        return {"uncertainty_threshold": settings.uncertainty_threshold, "uncertain_rule": "relative"}
+    told = {"uncertain_rule": "risk", "risk": promise.risk, "risk_threshold": promise.threshold}
+    return {"uncertainty_threshold": 1.0, **told}
+
+
 def check_risk(bundle: Bundle, mode: str, risk: float, name: str = "risk") -> None:
     """Raise ValueError, one line, where a bundle promises risks in a mode, but none as small as this.
 

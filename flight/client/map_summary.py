@@ -217,12 +217,15 @@ def _count_class_faults(view: _Planes) -> int:
 
 
 def _count_unmarked(view: _Planes, finite: Doubles) -> int:
-    """Pixels without the mark whose entropy, relative to the map's range, lies above the threshold or is no number."""
+    """Pixels without the mark whose entropy is no number, or above the threshold by the product's rule."""
+    header = view.product.header
     certain = view.product.planes["enhanced_class_map"] < view.classes
     wrong = certain & ~np.isfinite(view.entropy)
-    if finite.size and finite.max() > finite.min():
+    if header.get("uncertain_rule") == "risk":
+        wrong |= certain & (view.entropy > float(header.get("risk_threshold", 0.0)) * (1.0 + ROUNDING))
+    elif finite.size and finite.max() > finite.min():
         low, high = float(finite.min()), float(finite.max())
-        threshold = float(view.product.header["uncertainty_threshold"]) + THRESHOLD_SLACK
+        threshold = float(header["uncertainty_threshold"]) + THRESHOLD_SLACK
         wrong |= certain & ((view.entropy - low) / (high - low) > threshold)
     return int(wrong.sum())
 

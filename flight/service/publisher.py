@@ -13,13 +13,12 @@ from flight.bundle import Bundle
 from flight.icd.catalogue import worst_status
 from flight.icd.limits import PRODUCT_TOPICS, SCHEMA_VERSION
 from flight.icd.product_message import ProductError, check_product, encode_product
-from flight.risk_thresholds import RiskThreshold
 from flight.service.answer_check import check_maps
 from flight.service.intake import PendingFrame
 from flight.service.parameters import Parameters
 from flight.service.protocol import MapsAnswer
 from flight.service.statistics import Counters, Latencies
-from flight.settings import risk_in_force
+from flight.settings import describe_rule
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ class Publisher:
 
 
 def _header(job: OpenJob, flags: list[str], timing_ms: dict[str, float]) -> dict[str, Any]:
-    frame, promise = job.pending.frame.header, risk_in_force(job.bundle, job.parameters)
+    frame = job.pending.frame.header
     return {
         "schema": SCHEMA_VERSION,
         "type": "map",
@@ -131,18 +130,9 @@ def _header(job: OpenJob, flags: list[str], timing_ms: dict[str, float]) -> dict
         "passes_requested": job.parameters.passes,
         "passes_used": 0,
         "seed": job.seed,
-        # Of the range of the map's entropy: by risk, where that does not count, no pixel has to be marked for it.
-        "uncertainty_threshold": job.parameters.uncertainty_threshold if promise is None else 1.0,
-        **_describe_rule(promise),
+        **describe_rule(job.bundle, job.parameters),
         "map_to_sensor": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0],
         "classes": [{"index": c.index, "name": c.name, "role": c.role} for c in job.bundle.classes],
         "timing_ms": timing_ms,
         "planes": [],
     }
-
-
-def _describe_rule(promise: RiskThreshold | None) -> dict[str, Any]:
-    """The fields of the header that tell by which rule pixels are uncertain."""
-    if promise is None:
-        return {"uncertain_rule": "relative"}
-    return {"uncertain_rule": "risk", "risk": promise.risk, "risk_threshold": promise.threshold}

@@ -30,7 +30,7 @@ _FIELDS: tuple[str, ...] = (
     "engine",
     "seed",
 )
-_FIELDS += ("uncertainty_threshold", "map_to_sensor", "classes")
+_FIELDS += ("uncertainty_threshold", "risk_threshold", "map_to_sensor", "classes")
 _MOST_DIFFERENCES = 100
 
 ProductKey = tuple[str, int, int, str]  # source, epoch, frame_id, topic

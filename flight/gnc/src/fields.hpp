@@ -25,6 +25,7 @@ public:
   Fields(const MapReader& reader, const Token& map, Place place, Fault& fault) noexcept
       : reader_(reader), map_(map), place_(place), fault_(fault) {}
 
+  [[nodiscard]] bool has(const char* name) const noexcept { return reader_.find(map_, name) != nullptr; }
   [[nodiscard]] const Token* value(const char* name) noexcept;
   [[nodiscard]] const Token* array(const char* name, std::uint32_t low, std::uint32_t high) noexcept;
   [[nodiscard]] const Token* map(const char* name) noexcept;

@@ -190,6 +190,7 @@ private:
     if (enhanced_[pixel] >= classes_) return false;
     const double entropy = half_at(entropy_, pixel);
     if (!std::isfinite(entropy)) return true;
+    if (product_.uncertain_rule == UncertainRule::risk) return entropy > product_.risk_threshold * (1.0 + rounding);
     if (!(s_.entropy_high > s_.entropy_low)) return false;
     const double relative = (entropy - s_.entropy_low) / (s_.entropy_high - s_.entropy_low);
     return relative > product_.uncertainty_threshold + threshold_slack;

@@ -21,6 +21,9 @@ bool is_sha256(std::string_view text) noexcept {
   return true;
 }
 
+// In the order of UncertainRule.
+constexpr std::array<std::string_view, 2> rule_names{"relative", "risk"};
+
 // What a plane's entry says of its part, and is compared with it.
 struct Stated {
   std::uint64_t bytes = 0;
@@ -96,7 +99,17 @@ private:
     return header_.text("mode", p.mode) && header_.number("gamma", 1, 10, p.gamma) &&
            header_.whole("passes_requested", 1, 100, p.passes_requested) &&
            header_.whole("passes_used", 0, 100, p.passes_used) && header_.whole("seed", p.seed) &&
-           header_.number("uncertainty_threshold", 0, 1, p.uncertainty_threshold);
+           header_.number("uncertainty_threshold", 0, 1, p.uncertainty_threshold) && rule();
+  }
+
+  // Of services that know one rule only, these fields are not there.
+  bool rule() noexcept {
+    Product& p = product_;
+    p.uncertain_rule = UncertainRule::relative;
+    p.risk = p.risk_threshold = 0.0;
+    return (!header_.has("uncertain_rule") || header_.choice("uncertain_rule", rule_names, p.uncertain_rule)) &&
+           (!header_.has("risk") || header_.number("risk", 0, 1, p.risk)) &&
+           (!header_.has("risk_threshold") || header_.number("risk_threshold", 0, 10, p.risk_threshold));
   }
 
   bool affine() noexcept {

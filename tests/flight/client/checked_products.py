@@ -66,6 +66,11 @@ def planes_of(class_map: np.ndarray, number: int = 0, threshold: float = 0.9) ->
     }
 
 
+def by_risk(threshold: float) -> dict[str, Any]:
+    """The header's fields of a product whose pixels are uncertain above a threshold, nats."""
+    return {"uncertain_rule": "risk", "risk": 0.02, "risk_threshold": threshold, "uncertainty_threshold": 1.0}
+
+
 def header_of(topic: str, number: int) -> dict[str, Any]:
     time_ns = 1_700_000_000_000_000_000 + number * 1_000_000_000
     return {
@@ -212,6 +217,7 @@ WRONG: dict[str, FaultyProduct] = {
         frozenset({"class_probability"}), "map.hazard", planes=_put("hazard_probability", slice(20, 50), 1.0)
     ),
     "unmarked": FaultyProduct(frozenset({"uncertain"}), planes=_unmark),
+    "unmarked by risk": FaultyProduct(frozenset({"uncertain"}), header=by_risk(0.8), planes=_unmark),
     "clearance where there is none": FaultyProduct(
         frozenset({"clearance"}), "map.hazard", planes=_put("clearance", (0, 0), 3.0)
     ),

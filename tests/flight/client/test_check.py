@@ -16,7 +16,7 @@ from flight.icd.catalogue import worst_status
 from flight.icd.products import Product, decode_product
 from flight.inference.engine import Engine
 from flight.inference.planes import topic_planes
-from flight.settings import default_settings, frame_seed
+from flight.settings import default_settings, describe_rule, frame_seed
 from hil.sources.folder import open_source
 from tests.flight.client.checked_products import (
     WRONG,
@@ -87,7 +87,7 @@ def test_no_product_of_the_shipped_flyby_breaks_a_rule(sky: int) -> None:
                 "classes": classes,
                 "passes_requested": 2,
                 "passes_used": maps.passes_used,
-                "uncertainty_threshold": settings.uncertainty_threshold,
+                **describe_rule(bundle, settings),
                 "map_to_sensor": list(maps.map_to_sensor),
                 "bundle": bundle.identity,
             }

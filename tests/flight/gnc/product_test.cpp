@@ -103,6 +103,9 @@ void check_fields(Judge& judge) {
   refuses(field("gamma", true), "map.gamma");
   refuses(field("passes_requested", 0), "map.passes_requested: expected 1..100, got 0");
   refuses(field("uncertainty_threshold", 1.5), "map.uncertainty_threshold: expected 0..1, got 1.5");
+  refuses(field("uncertain_rule", "none"), "map.uncertain_rule: expected relative | risk, got 'none'");
+  refuses(field("risk", -0.5), "map.risk: expected 0..1, got -0.5");
+  refuses(field("risk_threshold", 11), "map.risk_threshold: expected 0..10, got 11");
   refuses(field("map_to_sensor", std::vector<double>{1, 2, 3, 4, 5}), "map.map_to_sensor: expected 6..6 items, got 5");
   refuses(field("map_to_sensor", std::vector<double>{1, 2, 3, 4, 5, 2e9}), "map.map_to_sensor");
   refuses(field("classes", std::vector<int>{1, 2}), "map.classes: expected maps");

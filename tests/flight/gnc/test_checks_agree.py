@@ -13,7 +13,7 @@ import pytest
 from flight.client import Checker, Expectation
 from flight.client.check import RULES
 from flight.icd.products import Product, ProductError, decode_product
-from tests.flight.client.checked_products import WRONG, expectation, message_of, plausible_product
+from tests.flight.client.checked_products import WRONG, by_risk, expectation, message_of, plausible_product
 from tests.flight.gnc.test_consumers_agree import BUILDS, ROOT, WARNINGS, random_products
 from tests.golden.vectors import GOLDEN, read_vector
 
@@ -55,6 +55,8 @@ def cases() -> Iterator[Case]:
             product = plausible_product(topic, number)
             yield number == 0, product, expectation(product)
         yield True, decode_product(read_vector(GOLDEN / f"{topic.replace('.', '_')}.bin")), nothing
+        sound = plausible_product(topic, 1)
+        yield True, Product({**sound.header, **by_risk(1.2)}, sound.planes), expectation(sound)
     for wrong in WRONG.values():
         before = plausible_product(wrong.topic, 0)
         yield True, before, expectation(before)

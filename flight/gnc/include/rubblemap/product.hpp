@@ -60,6 +60,10 @@ struct Timing {
   double publish = 0.0;
 };
 
+// How uncertain pixels are marked: where their entropy, scaled to 0..1 over the map, lies above uncertainty_threshold; or
+// where it lies above risk_threshold, and uncertainty_threshold is 1.
+enum class UncertainRule : std::uint8_t { relative, risk };
+
 // A verified product; about 7 KB, nothing of it on the heap. Times in nanoseconds. map_to_sensor:
 // sensor x = a u + b v + c, y = d u + e v + f, pixel centres at integers. planes: those of the topic, in the ICD's
 // order; empty when the status is invalid; valid while the message parts are.
@@ -85,6 +89,10 @@ struct Product {
   List<ClassDefinition, most_classes> classes;
   Timing timing_ms;
   List<Plane, most_planes> planes;
+  // By risk: share of an image's unmarked pixels that may be wrong, and nats above which a pixel is uncertain.
+  UncertainRule uncertain_rule = UncertainRule::relative;
+  double risk = 0.0;
+  double risk_threshold = 0.0;
 
   // The plane of this name, or nullptr.
   const Plane* plane(std::string_view name) const noexcept;
