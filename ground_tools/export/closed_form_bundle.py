@@ -61,6 +61,8 @@ def add_closed_form(source: Path, images: np.ndarray, out: Path, version: str) -
         shutil.copytree(source, folder)
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         manifest["version"] = version
+        # Whatever was promised was promised of whole passes: `ground-tools fit-risk` does it of these.
+        manifest.pop("risk_thresholds", None)
         found = [write_closed_form(network, images, folder) for network in bundle.networks]
         if not any(found):
             raise ValueError(f"{source}: expected a network with a linear head, got none")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,6 +28,7 @@ from ground_tools.export.parity import (
 from ground_tools.export.variants import closed_form_variants
 from ground_tools.foundation.json_records import read_json
 from ground_tools.pages.text import text_table
+from tests.tiny_bundle import promise_risks
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +137,9 @@ def test_figures_are_put_into_the_page_and_other_sections_stay(bundle: Bundle, t
 def test_a_bundle_gets_the_closed_form(closed_form_bundle: Path, tiny_bundle: Path, tmp_path: Path) -> None:
     bundle = load_bundle(closed_form_bundle)
     images = np.random.default_rng(1).random((2, bundle.height, bundle.width, bundle.channels)).astype(np.float32)
-    written = add_closed_form(closed_form_bundle, images, tmp_path / "out", "2.0")
+    source = Path(shutil.copytree(closed_form_bundle, tmp_path / "promising"))
+    written = add_closed_form(promise_risks(source, {"Fused": [(0.02, 0.4)]}), images, tmp_path / "out", "2.0")
+    assert "risk_thresholds" not in written.manifest
     assert written.version == "2.0"
     assert [network.closed_form is not None for network in written.networks] == [True, True]
     assert written.networks[0].content == bundle.networks[0].content
