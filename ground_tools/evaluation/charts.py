@@ -140,7 +140,9 @@ def risk(
         spread = np.maximum([measured - ends[0], ends[1] - measured], 0.0)
         kept.errorbar(promised, measured, yerr=spread, color=color, marker="o", capsize=2, label=mode)
         curve.plot([100.0 * at.coverage for at in told.table], measured, color=color, linestyle="", marker="o")
-    kept.set(xlabel="promised, %", ylabel="measured, %", xlim=(0, None), ylim=(0, None), title="kept: below the dotted line")
+    kept.set(
+        xlabel="promised, %", ylabel="measured, %", xlim=(0, None), ylim=(0, None), title="kept: below the dotted line"
+    )
     curve.set(xlabel="unmarked, %", ylabel="wrong of it, %", xlim=(0, 100), ylim=(0, None), title="dots: promised")
     legend_below(figure, curve)
     figure.suptitle(title)

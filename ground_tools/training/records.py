@@ -98,6 +98,5 @@ def sets_used(training: dict[str, Record], choices: dict[str, Record]) -> dict[s
 def bundle_sets(manifest: Record) -> dict[str, list[Record]]:
     """For `check_unseen`: the sets that a bundle comes from, those of its thresholds with a promise among them."""
     choices = dict(manifest["metrics"].get("validation", {}))
-    risk = manifest.get("risk_thresholds", {})
-    choices |= {f"risk on {entry['name']}": entry for entry in (*risk.get("sets", ()), *risk.get("left_out", ()))}
+    choices |= {f"risk on {entry['name']}": entry for entry in manifest.get("risk_thresholds", {}).get("sets", ())}
     return sets_used(manifest["training"], choices)
