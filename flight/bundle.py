@@ -19,6 +19,7 @@ from flight.closed_form_files import CLOSED_FORM_PARTS, ClosedFormFiles, Dropout
 from flight.pixel_scaling import PLAIN_PIXELS, PixelScaling, parse_pixels
 from flight.risk_thresholds import RiskTable, parse_risk_thresholds
 from flight.schema import SchemaError, check, load_schema
+from flight.tile_layout import TileLayout, parse_layout, parse_orientations
 
 _SCHEMA = load_schema("flight.schemas", "manifest")
 MANIFEST_BYTES = 1024 * 1024
@@ -120,9 +121,10 @@ class Bundle:
         version: from the manifest.
         sha256: of manifest.json, which states the hashes of the networks and of the self-test; hexadecimal.
         classes: K classes, by index.
-        height: of the networks' input, pixels.
-        width: of the networks' input, pixels.
+        height: of the maps, pixels; of the networks' input too, where there are no tiles.
+        width: likewise.
         channels: of the networks' input, 1 or 3.
+        tiles: that the networks take, one by one; None where they take the map whole.
         orientations: how many orientations of the image the passes take in turn: 1, 4, or 8 for square images.
         networks: in the manifest's order.
         fusion: None for a single network.
@@ -147,6 +149,7 @@ class Bundle:
     height: int
     width: int
     channels: int
+    tiles: TileLayout | None
     orientations: int
     networks: tuple[NetworkFile, ...]
     fusion: FusionRule | None
@@ -181,6 +184,12 @@ class Bundle:
     def identity(self) -> dict[str, str]:
         """The `bundle` field of products and telemetry."""
         return {"name": self.name, "version": self.version, "sha256": self.sha256}
+
+    @property
+    def network_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the networks' input."""
+        place = self if self.tiles is None else self.tiles
+        return place.height, place.width, self.channels
 
     @property
     def in_closed_form(self) -> bool:
@@ -282,6 +291,10 @@ def parse_bundle(path: Path, files: dict[str, bytes]) -> Bundle:
     except SchemaError as error:
         raise BundleError(f"{manifest_path}: {error}") from error
     channels = manifest["input"]["channels"]
+    try:
+        tiles, orientations = parse_layout(manifest["input"]), parse_orientations(manifest["input"])
+    except ValueError as error:
+        raise BundleError(f"{manifest_path}: manifest.input.{error}") from error
     networks = tuple(
         _parse_network(path, files, index, entry, channels) for index, entry in enumerate(manifest["networks"])
     )
@@ -302,7 +315,8 @@ def parse_bundle(path: Path, files: dict[str, bytes]) -> Bundle:
         height=manifest["input"]["height"],
         width=manifest["input"]["width"],
         channels=channels,
-        orientations=_parse_orientations(manifest_path, manifest["input"]),
+        tiles=tiles,
+        orientations=orientations,
         networks=networks,
         fusion=fusion,
         passes=manifest["defaults"]["passes"],
@@ -341,16 +355,6 @@ def _parse_self_test(path: Path, files: dict[str, bytes], entry: dict[str, Any])
 
 def _parse_monitor(path: Path, files: dict[str, bytes], entry: dict[str, str] | None) -> bytes | None:
     return None if entry is None else _get_file(path, files, entry["file"], entry["sha256"])
-
-
-def _parse_orientations(manifest_path: Path, entry: dict[str, int]) -> int:
-    count = entry.get("orientations", 1)
-    if count == 8 and entry["height"] != entry["width"]:
-        raise BundleError(
-            f"{manifest_path}: manifest.input.orientations: expected 1 or 4 for {entry['height']} x {entry['width']} "
-            f"pixels, got 8: an image turned by 90 degrees would not fit the input"
-        )
-    return count
 
 
 def _parse_network(

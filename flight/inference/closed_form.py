@@ -78,17 +78,26 @@ class ClosedFormNetwork(PassInputs):
         scores = name_tensors(passes.get_output_details())
         self._scores = bind_tensor(file.name, scores, "scores", (*shape[:2], classes))
         self._covariance = _bind_covariance(file.name, covariance, shape[:2], classes)
-        self._features: dict[int, Features] = {}
+        # By tile and orientation.
+        self._features: dict[tuple[int, int], Features] = {}
         self._checksums: list[ArrayChecksum] = []
+
+    in_closed_form = True
+
+    @property
+    def covariance_steps(self) -> tuple[int, int]:
+        """How many rows and columns apart the pixels are of which `find_covariance` gives the covariance."""
+        (height, width), covariance = self._scores["shape"][1:3], self._covariance["shape"]
+        return int(height // covariance[1]), int(width // covariance[2])
 
     @property
     def stochastic(self) -> bool:
         """Whether passes differ: always, by their draws of the head's noise."""
         return True
 
-    def begin(self, image: NDArray[np.float32], seed: int, passes: int) -> None:
+    def begin_tiles(self, images: list[NDArray[np.float32]], seed: int, passes: int) -> None:
         """As of PassInputs; the features are computed anew when they are first asked for."""
-        super().begin(image, seed, passes)
+        super().begin_tiles(images, seed, passes)
         self._features, self._checksums = {}, []
 
     def check(self) -> None:
@@ -154,15 +163,16 @@ class ClosedFormNetwork(PassInputs):
         return interpreter
 
     def _find_features(self, orientation: int) -> Features:
-        """Those of an orientation, computed when first asked for, in the order of the file's outputs."""
-        if orientation not in self._features:
+        """Those of the tile in an orientation, computed when first asked for, in the order of the file's outputs."""
+        place = self._tile, orientation
+        if place not in self._features:
             interpreter = self._interpreters[0]
             interpreter.set_tensor(self._image["index"], self._images[orientation])
             interpreter.invoke()
             found = [interpreter.get_tensor(detail["index"]) for detail in self._outputs.values()]
-            self._features[orientation] = found
+            self._features[place] = found
             self._checksums.append(ArrayChecksum(found, f"features of network {self.name}"))
-        return self._features[orientation]
+        return self._features[place]
 
     def _invoke(self, interpreter: Any, output: dict[str, Any]) -> NDArray[np.float32]:
         interpreter.invoke()
@@ -186,9 +196,9 @@ def load_closed_forms(bundle: Bundle, threads: int, accelerator: str | None = No
     Raises:
         BundleError: see ClosedFormNetwork.
     """
-    shape = (bundle.height, bundle.width, bundle.channels)
+    shape, classes = bundle.network_shape, len(bundle.classes)
     return {
-        file.name: ClosedFormNetwork(file, index, shape, len(bundle.classes), threads, bundle.orientations, accelerator)
+        file.name: ClosedFormNetwork(file, index, shape, classes, threads, bundle.orientations, accelerator)
         for index, file in enumerate(bundle.networks)
         if file.closed_form is not None
     }

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from flight.bundle import Bundle
 from flight.inference.centering import Affine, CenteredImage, center
 from flight.inference.checksums import ArrayChecksum
-from flight.inference.closed_form import ClosedFormNetwork, load_closed_forms
+from flight.inference.closed_form import load_closed_forms
 from flight.inference.enhanced_map import enhance_class_map
 from flight.inference.fusion import fuse, fusion_weights
 from flight.inference.hazard import find_dark
@@ -23,6 +23,7 @@ from flight.inference.head_noise import HeadNoise
 from flight.inference.input_monitor import read_monitor
 from flight.inference.network import Network, load_networks
 from flight.inference.quality import entropy_is_high, find_flags
+from flight.inference.tiles import PassNetwork, TiledNetwork, tile_networks
 from flight.inference.uncertainty import Accumulator
 from flight.settings import Settings, default_settings
 
@@ -67,7 +68,7 @@ class _FramePlan:
     """
 
     image: CenteredImage
-    networks: list[Network] | list[ClosedFormNetwork]
+    networks: list[PassNetwork]
     weights: NDArray[np.float32]
     passes: int
     samples: int
@@ -101,15 +102,16 @@ class Engine:
         self._accelerator = accelerator
         self._threads_each = max(threads // count, 1) if self._parallel else threads
         # Those of the networks that have one, by name; first, since they need the accelerator where there is one.
-        self._closed_forms = load_closed_forms(bundle, self._threads_each, accelerator)
+        closed_forms = load_closed_forms(bundle, self._threads_each, accelerator)
+        self._closed_forms = {network.name: network for network in tile_networks(bundle, closed_forms.values())}
         # None where frames can do without, and none has asked for them: they take more memory than all else.
-        self._whole: list[Network] | None = None
+        self._whole: list[Network | TiledNetwork] | None = None
         if not bundle.in_closed_form:
-            self._whole = load_networks(bundle, self._threads_each, accelerator)
+            self._whole = self._load_whole()
         shape = (len(bundle.classes), bundle.height, bundle.width)
         self._noise = HeadNoise(shape) if self._closed_forms else None
         self._scratch = np.empty(shape, dtype=np.float32)
-        self._used: list[Network] | list[ClosedFormNetwork] = []
+        self._used: list[PassNetwork] = []
         self._pool = ThreadPoolExecutor(count if self._parallel else 1, thread_name_prefix="network")
         self._pass_seconds = 0.0
         self.engine_used = ""
@@ -134,7 +136,11 @@ class Engine:
         """
         if self._whole is None:
             self.bundle.verify()
-            self._whole = load_networks(self.bundle, self._threads_each, self._accelerator, progress)
+            self._whole = self._load_whole(progress)
+
+    def _load_whole(self, progress: Callable[[int], None] | None = None) -> list[Network | TiledNetwork]:
+        networks = load_networks(self.bundle, self._threads_each, self._accelerator, progress)
+        return tile_networks(self.bundle, networks)
 
     def release_whole_passes(self) -> bool:
         """Give back the memory of whole networks where frames can do without; they are loaded again when needed.
@@ -148,7 +154,7 @@ class Engine:
         return True
 
     @property
-    def _networks(self) -> list[Network]:
+    def _networks(self) -> list[Network | TiledNetwork]:
         """The whole networks, loaded when first asked for; raises as load_whole_passes."""
         self.load_whole_passes()
         assert self._whole is not None
@@ -244,7 +250,7 @@ class Engine:
         if not any(network.stochastic for network in networks):
             passes = 1
             flags.append("single_pass")
-        samples = settings.head_samples if isinstance(networks[0], ClosedFormNetwork) else 0
+        samples = settings.head_samples if networks[0].in_closed_form else 0
         return _FramePlan(image, networks, weights, passes, samples, flags)
 
     def _run_passes(
@@ -302,9 +308,7 @@ class Engine:
         """Find the covariance of the head's noise, and set it."""
         assert self._noise is not None
         pending = [
-            self._pool.submit(network.find_covariance)
-            for network in plan.networks
-            if isinstance(network, ClosedFormNetwork)
+            self._pool.submit(network.find_covariance) for network in plan.networks if not isinstance(network, Network)
         ]
         try:
             covariances = [future.result() for future in pending]
@@ -362,15 +366,13 @@ class Engine:
             return names, fusion_weights(rule, names, settings.gamma)
         return [settings.mode], np.ones((len(self.bundle.classes), 1), dtype=np.float32)
 
-    def _choose_engine(self, names: list[str], settings: Settings) -> list[Network] | list[ClosedFormNetwork]:
+    def _choose_engine(self, names: list[str], settings: Settings) -> list[PassNetwork]:
         """The networks of these names: with the head in closed form if the settings allow it and all have it."""
         if settings.engine == "auto" and all(name in self._closed_forms for name in names):
             return [self._closed_forms[name] for name in names]
         return [network for network in self._networks if network.name in names]
 
-    def _submit_pass(
-        self, networks: list[Network] | list[ClosedFormNetwork], number: int
-    ) -> list[Future[NDArray[np.float32]]]:
+    def _submit_pass(self, networks: list[PassNetwork], number: int) -> list[Future[NDArray[np.float32]]]:
         """Start pass `number` of each network; returns their scores to come."""
         return [self._pool.submit(network.run, number) for network in networks]
 

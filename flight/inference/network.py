@@ -57,7 +57,8 @@ class PassInputs:
         self._pixels = pixels
         self._image = image
         self._orientations = orientations
-        self._images: list[NDArray[Any]] = []  # one per orientation
+        self._tiles: list[list[NDArray[Any]]] = [[]]  # of each tile, an image per orientation
+        self._tile = 0
         self._masks = [bind_tensor(name, inputs, mask.input, mask.shape) for mask in masks]
         described = [describe_mask(mask, detail) for mask, detail in zip(masks, self._masks, strict=True)]
         self.masks = Masks(described, index)
@@ -70,14 +71,35 @@ class PassInputs:
             seed: of the frame, 0..2^64-1.
             passes: how many will be run.
         """
-        pixels = quantize(self._pixels.scale(image), self._image)
-        self._images = [apply_orientation(pixels, number)[None] for number in range(min(self._orientations, passes))]
-        self.masks.begin(seed, passes, len(self._images))
+        self.begin_tiles([image], seed, passes)
+
+    def begin_tiles(self, images: list[NDArray[np.float32]], seed: int, passes: int) -> None:
+        """Set the tiles of an image, select the first of them, and draw the masks of all passes, which tiles share.
+
+        Args:
+            images: (H, W, C) float32 in [0, 1] each.
+            seed: of the frame, 0..2^64-1.
+            passes: how many will be run.
+        """
+        count = min(self._orientations, passes)
+        pixels = [quantize(self._pixels.scale(image), self._image) for image in images]
+        self._tiles = [[apply_orientation(tile, number)[None] for number in range(count)] for tile in pixels]
+        self._tile = 0
+        self.masks.begin(seed, passes, count)
+
+    def select_tile(self, tile: int) -> None:
+        """Let what is run next be run on a tile of the last `begin_tiles`, by its number."""
+        self._tile = tile
 
     @property
     def frame_arrays(self) -> list[NDArray[Any]]:
         """Arrays that do not change from one `begin` to the next: orientations of the image, what masks are made of."""
-        return [*self._images, *self.masks.frame_arrays]
+        return [image for tile in self._tiles for image in tile] + self.masks.frame_arrays
+
+    @property
+    def _images(self) -> list[NDArray[Any]]:
+        """Of the tile that was selected, one per orientation."""
+        return self._tiles[self._tile]
 
     def check(self) -> None:
         """Check that the banks of masks are as they were drawn. Raises UpsetError."""
@@ -146,6 +168,8 @@ class Network(PassInputs):
             raise BundleError(f"network {file.name}: inputs that the manifest does not name: {sorted(unbound)}")
         self._source = _find_source(file)
         self.check_output(_make_probe(shape))
+
+    in_closed_form = False
 
     @property
     def stochastic(self) -> bool:
@@ -257,11 +281,10 @@ def load_networks(
     Raises:
         BundleError: see Network.
     """
-    shape = (bundle.height, bundle.width, bundle.channels)
-    networks = []
+    networks, classes = [], len(bundle.classes)
     for index, file in enumerate(bundle.networks):
         place = _choose_place(file, accelerator)
-        networks.append(Network(file, index, shape, len(bundle.classes), threads, bundle.orientations, place))
+        networks.append(Network(file, index, bundle.network_shape, classes, threads, bundle.orientations, place))
         if progress is not None:
             progress(0)
     return networks
