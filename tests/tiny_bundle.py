@@ -106,7 +106,8 @@ def promise_risks(folder: Path, modes: dict[str, list[tuple[float, float]]]) -> 
 
 def record_self_test(folder: Path, manifest: dict[str, Any]) -> None:
     """Put the class map that the networks give for the self-test's image into the bundle, and the manifest."""
-    for class_map in (np.zeros((HEIGHT, WIDTH), dtype=np.uint8), None):
+    size = manifest["input"]["height"], manifest["input"]["width"]
+    for class_map in (np.zeros(size, dtype=np.uint8), None):
         if class_map is None:
             class_map = _answer(folder)
         content = cv2.imencode(".png", class_map)[1].tobytes()

@@ -21,6 +21,7 @@ _EXAMPLES = {
     "ground-tools bundle net.tflite --classes classes.txt --images frames --out bundles/net": "",
     "ground-tools bundle unet.keras --classes classes.txt --range -1 1 --out bundles/unet": "",
     "ground-tools bundle saved_model --size 128 128 --mean 0.485 --std 0.229 --out bundles/deeplab": "",
+    "ground-tools bundle net.tflite --map 512 1024 --margin 8 --out bundles/parts": "maps larger than the network",
 }
 _NOTE = """The file tells most of it; the rest is asked on a terminal, given by options, or else assumed, and said so.
 classes.txt: a class a line, in the order of the network's channels, as `craters hazard #4287f5`; roles are
@@ -77,6 +78,19 @@ def add_parser(commands: Any) -> None:
     )
     bundle.add_argument("--order", choices=("rgb", "bgr"), metavar="ORDER", help="order of channels (default: rgb)")
     bundle.add_argument(
+        "--map",
+        type=integer(16, 4096),
+        nargs=2,
+        metavar=("HEIGHT", "WIDTH"),
+        help="size of the maps, that the network answers for tile by tile (default: the network's)",
+    )
+    for option, least, text in (
+        ("--overlap", 1, "pixels that neighbouring tiles share at least (default: a quarter of a tile)"),
+        ("--margin", 0, "pixels along a tile's edge that its neighbour answers for alone (default: 0)"),
+        ("--align", 1, "the tiles' corners are multiples of it: the step of the network's coarsest layer (default: 1)"),
+    ):
+        bundle.add_argument(option, type=integer(least, 4096), metavar="N", help=text)
+    bundle.add_argument(
         "--input", metavar="NAME", help="the image's input, if there are several (default: the only one)"
     )
     bundle.add_argument("--scores", metavar="NAME", help="the output, if several would do (default: the only one)")
@@ -99,8 +113,9 @@ def run(arguments: argparse.Namespace) -> int:
         tensors = inspect_network(content, size, arguments.input, arguments.scores)
     except ValueError as error:
         raise ValueError(str(error) if str(error).startswith("--") else f"{arguments.model}: {error}") from error
-    names, frames = read_images(arguments.images, arguments.count, tensors.height, tensors.width)
-    statement = _state(arguments, content, tensors, frames)
+    place = _state_place(arguments, tensors)
+    names, frames = read_images(arguments.images, arguments.count, place["height"], place["width"])
+    statement = _state(arguments, content, tensors, frames, place)
     _report(arguments.model, tensors, statement)
     _, look = write_own_bundle(content, tensors, statement, names, frames, arguments.out)
     print(f"{len(frames)} images: the maps tell {look.information:.2f} nats of a pixel's class; the self-test passes")
@@ -108,7 +123,35 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _state(arguments: argparse.Namespace, content: bytes, tensors: Tensors, frames: list[Any]) -> Statement:
+def _state_place(arguments: argparse.Namespace, tensors: Tensors) -> dict[str, Any]:
+    """`input` of the manifest: the map's size, and its tiles where it is not the network's.
+
+    Raises:
+        ValueError: there are no such tiles, or options of tiles without a map.
+    """
+    from flight.tile_layout import parse_layout
+
+    given = {name: getattr(arguments, name) for name in ("overlap", "margin", "align")}
+    given = {name: value for name, value in given.items() if value is not None}
+    channels = {"channels": tensors.channels}
+    if arguments.map is None:
+        if given:
+            raise ValueError(f"--{next(iter(given))}: expected --map HEIGHT WIDTH with it, got none")
+        return {"height": tensors.height, "width": tensors.width, **channels}
+    height, width = arguments.map
+    usual = max(min(tensors.height, tensors.width) // 4, 1)
+    tiles = {"height": tensors.height, "width": tensors.width, "overlap": usual, **given}
+    place = {"height": height, "width": width, **channels, "tiles": tiles}
+    try:
+        parse_layout(place)
+    except ValueError as error:
+        raise ValueError(f"--map: {error}") from error
+    return place
+
+
+def _state(
+    arguments: argparse.Namespace, content: bytes, tensors: Tensors, frames: list[Any], place: dict[str, Any]
+) -> Statement:
     """What the manifest has to say, from the options, the file, what the network does, and who sits at a terminal."""
     from ground_tools.foundation.names import check_name
     from ground_tools.own_networks.bundle import Statement, count_classes
@@ -122,9 +165,8 @@ def _state(arguments: argparse.Namespace, content: bytes, tensors: Tensors, fram
     classes = [_ask_role(one) for one in named or default_classes(count)]
     name = check_name(arguments.name or re.sub(r"[^A-Za-z0-9_.-]", "_", arguments.out.resolve().name), "--name")
     description = f"Segmentation in {count} classes, from {arguments.model.name}"
-    return Statement(
-        name, arguments.bundle_version, description, classes, output, pixels, assumed, arguments.uncertainty_threshold
-    )
+    threshold = arguments.uncertainty_threshold
+    return Statement(name, arguments.bundle_version, description, classes, output, pixels, assumed, threshold, place)
 
 
 def _state_pixels(arguments: argparse.Namespace, tensors: Tensors) -> tuple[dict[str, Any], bool]:
@@ -182,9 +224,15 @@ def _ask(question: str, choices: list[str], read: Callable[[str], str] = input) 
 
 def _report(model: Path, tensors: Tensors, statement: Statement) -> None:
     """Say what the manifest will state."""
+    from flight.tile_layout import parse_layout
+
     size = f"{tensors.height} x {tensors.width} px, {tensors.channels} channel{'s' * (tensors.channels > 1)}"
     print(f"{model}: input {tensors.image_input}, {size}, {tensors.dtype}")
     print(f"  output {tensors.scores_output}: {statement.output}, {tensors.output_channels} channels")
+    tiles = parse_layout(statement.place)
+    if tiles is not None:
+        count = len(tiles.corners)
+        print(f"  maps of {statement.place['height']} x {statement.place['width']} px, in {count} tiles")
     told = "assumed: the file does not tell, see --range" if statement.pixels_assumed else "as told"
     print(f"  pixels {statement.pixels or '0 to 1'} ({told})")
     for index, one in enumerate(statement.classes):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 
 from flight.bundle import Bundle
-from flight.inference.closed_form import ClosedFormNetwork, load_closed_forms
+from flight.inference.closed_form import load_closed_forms
 from flight.inference.fusion import fuse, fusion_weights
 from flight.inference.head_noise import HeadNoise
 from flight.inference.network import Network, load_networks
+from flight.inference.tiles import PassNetwork, tile_networks
 from flight.inference.uncertainty import Accumulator
 from flight.settings import default_settings
 from ground_tools.datasets.noise import network_inputs
 from ground_tools.foundation.progress import progress
 
-Networks = list[Network] | list[ClosedFormNetwork]
+Networks = Sequence[PassNetwork]
 
 
 def camera_frames(images: np.ndarray, noise: dict[str, Any] | None) -> np.ndarray:
@@ -53,13 +54,13 @@ class ImageScores:
 
 def load_default_networks(bundle: Bundle, threads: int) -> Networks:
     """A bundle's networks as frames are answered by default: their heads in closed form, where all have one."""
-    return (
-        list(load_closed_forms(bundle, threads).values()) if bundle.in_closed_form else load_networks(bundle, threads)
-    )
+    if bundle.in_closed_form:
+        return tile_networks(bundle, load_closed_forms(bundle, threads).values())
+    return tile_networks(bundle, load_networks(bundle, threads))
 
 
 def begin_image(bundle: Bundle, networks: Networks, frame: np.ndarray, seed: int, passes: int) -> None:
-    """Give an image to all networks. frame: (H, W) uint8, of the networks' input size. seed: of the masks."""
+    """Give an image to all networks. frame: (H, W) uint8, of the maps' size. seed: of the masks."""
     image = np.repeat((frame / np.float32(255.0))[:, :, None], bundle.channels, axis=2).astype(np.float32)
     for network in networks:
         network.begin(image, seed, passes)
@@ -69,7 +70,9 @@ def image_scores(bundle: Bundle, networks: Networks, frame: np.ndarray, seed: in
     """What the networks give of an image. frame, seed: see begin_image."""
     begin_image(bundle, networks, frame, seed, passes)
     found = np.stack([[network.run(number) for network in networks] for number in range(passes)])
-    covariances = tuple(network.find_covariance() for network in networks if isinstance(network, ClosedFormNetwork))
+    covariances = tuple(
+        network.find_covariance() for network in networks if not isinstance(network, Network) and network.in_closed_form
+    )
     return ImageScores(found, covariances, seed, default_settings(bundle).head_samples if covariances else 0)
 
 
@@ -83,7 +86,7 @@ def run_passes(
 ) -> Iterator[ImageScores]:
     """What the networks give of each image, by the engine that answers frames by default.
 
-    frames: (N, H, W) uint8, of the networks' input size. The seed of image i is i. label: of the
+    frames: (N, H, W) uint8, of the maps' size. The seed of image i is i. label: of the
     progress.
     """
     networks = load_default_networks(bundle, threads)

@@ -48,6 +48,7 @@ class Statement:
         pixels: as a manifest has it.
         pixels_assumed: nobody has said so, and the file does not tell.
         threshold: default of the uncertainty threshold.
+        place: `input` of the manifest: the map's height, width and channels, and the tiles if it has any.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Statement:
     pixels: dict[str, Any]
     pixels_assumed: bool
     threshold: float
+    place: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -129,12 +131,12 @@ def write_own_bundle(
         folder = Path(scratch) / "bundle"
         folder.mkdir()
         (folder / "network.tflite").write_bytes(content)
-        add_self_test(folder, manifest, _shrink(frames[0], tensors))
+        add_self_test(folder, manifest, _shrink(frames[0], statement))
         write_manifest(folder, manifest)
         look = _look(load_bundle(folder), names, frames)
         _check_information(look, statement)
         best = max(range(len(frames)), key=lambda number: _worth_testing(look.maps[number]))
-        add_self_test(folder, manifest, _shrink(frames[best], tensors))
+        add_self_test(folder, manifest, _shrink(frames[best], statement))
         if len(frames) >= _LEAST_FOR_ENTROPY:
             entropies = [float(maps.predictive_entropy.mean()) for maps in look.maps]
             shares = {"median": np.median(entropies), "percentile_99": np.percentile(entropies, 99)}
@@ -177,7 +179,7 @@ def _make_manifest(content: bytes, tensors: Tensors, statement: Statement) -> di
         "version": statement.version,
         "description": statement.description,
         "classes": [one.entry(index) for index, one in enumerate(statement.classes)],
-        "input": {"height": tensors.height, "width": tensors.width, "channels": tensors.channels},
+        "input": statement.place,
         "networks": [network],
         "defaults": {"passes": 1, "gamma": 1.0, "uncertainty_threshold": statement.threshold},
         "training": {},
@@ -191,9 +193,10 @@ def _make_manifest(content: bytes, tensors: Tensors, statement: Statement) -> di
     }
 
 
-def _shrink(frame: np.ndarray, tensors: Tensors) -> np.ndarray:
-    """A frame as large as the input, (H, W) uint8."""
-    image = center(frame, 8 * frame.dtype.itemsize, tensors.height, tensors.width, 1, locate=False).image
+def _shrink(frame: np.ndarray, statement: Statement) -> np.ndarray:
+    """A frame as large as the map, (H, W) uint8."""
+    height, width = statement.place["height"], statement.place["width"]
+    image = center(frame, 8 * frame.dtype.itemsize, height, width, 1, locate=False).image
     return np.rint(image[:, :, 0] * 255.0).astype(np.uint8)
 
 

@@ -1,6 +1,6 @@
 // Subscribes to map.hazard and prints a line for each product: up to three landing circles of at least 4 sensor pixels,
 // the largest first, as centre, radius and worst hazard probability; or why there are none.
-//   rubblemap_hazard_consumer [ENDPOINT [COUNT [KEYS]]]
+//   rubblemap_hazard_consumer [ENDPOINT [COUNT [KEYS [HEIGHT WIDTH]]]]
 #include "arguments.hpp"
 #include "rubblemap/consumer_maps.hpp"
 
@@ -9,7 +9,7 @@ namespace consumers = rubblemap::consumers;
 int main(int argc, char** argv) {
   constexpr double minimum_radius_px = 4.0;
   constexpr std::size_t most = 3;
-  consumers::Workspace workspace(256 * 256);
+  consumers::Workspace workspace(most_pixels(argc, argv));
   return receive_products(argc, argv, rubblemap::Topic::hazard, [&workspace](const rubblemap::Product& product) {
     std::printf("frame %llu: ", static_cast<unsigned long long>(product.frame_id));
     consumers::LandingCircles found;

@@ -1,13 +1,13 @@
 // Subscribes to map.navigation and prints a line for each product: the body's fix in sensor pixels, or why there is
 // none.
-//   rubblemap_navigation_consumer [ENDPOINT [COUNT [KEYS]]]
+//   rubblemap_navigation_consumer [ENDPOINT [COUNT [KEYS [HEIGHT WIDTH]]]]
 #include "arguments.hpp"
 #include "rubblemap/consumer_maps.hpp"
 
 namespace consumers = rubblemap::consumers;
 
 int main(int argc, char** argv) {
-  consumers::Workspace workspace(256 * 256);
+  consumers::Workspace workspace(most_pixels(argc, argv));
   return receive_products(argc, argv, rubblemap::Topic::navigation, [&workspace](const rubblemap::Product& product) {
     std::printf("frame %llu: ", static_cast<unsigned long long>(product.frame_id));
     consumers::NavigationFix fix;

@@ -1,5 +1,5 @@
 // Subscribes to map.hazard and prints, for each product, the sensor pixel that is farthest from any hazard.
-//   rubblemap_watch [ENDPOINT [COUNT [KEYS]]]
+//   rubblemap_watch [ENDPOINT [COUNT [KEYS [HEIGHT WIDTH]]]]
 #include "arguments.hpp"
 
 namespace {

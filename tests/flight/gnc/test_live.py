@@ -21,6 +21,7 @@ from flight.icd.products import Product
 from flight.keys import make_client_keys, make_service_keys
 from tests.flight.gnc.building import Record, run
 from tests.flight.service_process import RunningService, running_service
+from tests.tiled_bundle import write_network
 from tests.tiny_bundle import body_frame
 
 TOPICS = ("map.navigation", "map.hazard")
@@ -195,10 +196,10 @@ def test_frames_and_commands_from_cpp(
 
 
 @contextmanager
-def example(program: Path, service: RunningService, count: int) -> Iterator[list[str]]:
-    """Run an example for so many products; the list has its lines afterwards."""
+def example(program: Path, service: RunningService, count: int, size: tuple[int, int]) -> Iterator[list[str]]:
+    """Run an example for so many products of maps up to this height and width; the list has its lines afterwards."""
     lines: list[str] = []
-    arguments = [program, service.endpoints["products"], str(count), service.keys["consumer"]]
+    arguments = [program, service.endpoints["products"], str(count), service.keys["consumer"], *map(str, size)]
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
     try:
         yield lines
@@ -246,22 +247,28 @@ def hazard_line(product: Product) -> str:
     return f"{start}{len(circles)} circles{''.join(circles)}"
 
 
+@pytest.mark.parametrize("larger", [1, 9], ids=["a map of the network's size", "a map in tiles"])
 def test_the_examples_print_what_python_makes_of_the_products(
-    sanitized_build: Path, tiny_bundle: Path, tmp_path: Path, keys: dict[str, Path]
+    sanitized_build: Path, tiny_bundle: Path, tmp_path: Path, keys: dict[str, Path], larger: int
 ) -> None:
+    bundle, size = tiny_bundle, (40, 60)
+    if larger > 1:
+        height, width = size = 40 * larger, 60 * larger
+        tiles = {"height": height // 3, "width": width // 3, "overlap": 12, "margin": 2}
+        bundle = write_network(tmp_path / "bundle", height, width, tiles)
     expected: dict[str, list[str]] = {"watch": [], "navigation_consumer": [], "hazard_consumer": []}
-    with service_with_keys(tmp_path, tiny_bundle, keys) as service:
+    with service_with_keys(tmp_path, bundle, keys) as service:
         programs = {name: sanitized_build / f"rubblemap_{name}" for name in expected}
         with (
-            example(programs["watch"], service, 3) as watch,
-            example(programs["navigation_consumer"], service, 3) as navigation,
-            example(programs["hazard_consumer"], service, 3) as hazard,
+            example(programs["watch"], service, 3, size) as watch,
+            example(programs["navigation_consumer"], service, 3, size) as navigation,
+            example(programs["hazard_consumer"], service, 3, size) as hazard,
             service.subscriber(*TOPICS, newest=False) as products,
             service.camera() as camera,
         ):
             time.sleep(1.0)  # the examples' subscriptions
             for number in range(3):
-                camera.send(body_frame(40, 60, 12 + number, seed=number), centered=True)
+                camera.send(body_frame(*size, larger * (12 + number), seed=number), centered=True)
                 for _ in TOPICS:
                     product = products.receive(20)
                     assert product is not None

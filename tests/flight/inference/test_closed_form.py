@@ -121,7 +121,7 @@ def test_whole_networks_that_have_changed_in_memory_are_not_loaded(closed_form_b
 
 
 def flip_features(engine: Engine) -> None:
-    engine._closed_forms["First"]._features[0][0].reshape(-1)[5] ^= 1
+    engine._closed_forms["First"]._features[0, 0][0].reshape(-1)[5] ^= 1
 
 
 def flip_factor(engine: Engine) -> None:

@@ -97,6 +97,39 @@ def test_the_bundle_gives_the_networks_own_probabilities(tmp_path: Path, images:
     np.testing.assert_allclose(np.load(tmp_path / "maps" / "0.npz")["mean_probability"], own, atol=2e-3)
 
 
+def test_a_map_larger_than_the_network_is_answered_in_tiles(
+    tmp_path: Path, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    size = ["--map", "96", "120", "--margin", "2", "--align", "4"]
+    assert bundle(tmp_path, softmax_network(), "--images", images, *size) == 0
+    assert "maps of 96 x 120 px, in 12 tiles" in capsys.readouterr().out
+    tiles = {"height": HEIGHT, "width": WIDTH, "overlap": 8, "margin": 2, "align": 4}
+    assert manifest(tmp_path)["input"] == {"height": 96, "width": 120, "channels": 1, "tiles": tiles}
+    assert flight(["check", "--bundle", str(tmp_path / "out")]) == 0
+    large = cv2.resize(scene(), (120, 96), interpolation=cv2.INTER_LINEAR)
+    cv2.imwrite(str(tmp_path / "large.png"), large)
+    arguments = ["segment", "--bundle", str(tmp_path / "out"), "--centered", "--out", str(tmp_path / "maps")]
+    assert flight([*arguments, str(tmp_path / "large.png")]) == 0
+    # The network looks at each pixel alone: the tiles give what the whole would.
+    own = softmax(logits(large[..., None] / np.float32(255))).transpose(2, 0, 1)
+    np.testing.assert_allclose(np.load(tmp_path / "maps" / "large.npz")["mean_probability"], own, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--overlap", "8"], "--overlap: expected --map HEIGHT WIDTH with it, got none"),
+        (["--map", "20", "48"], "--map: tiles.height: expected at most the map's 20 pixels, got 32"),
+        (["--map", "64", "48", "--overlap", "40"], "--map: tiles.height: expected 41 or more, as overlap and align"),
+    ],
+)
+def test_tiles_that_cannot_be_are_refused(
+    tmp_path: Path, images: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    assert bundle(tmp_path, softmax_network(), "--images", images, *options) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_the_bundle_is_served(tmp_path: Path, images: Path) -> None:
     assert bundle(tmp_path, softmax_network(), "--images", images) == 0
     with (
