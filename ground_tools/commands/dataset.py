@@ -121,8 +121,8 @@ def _add_info_and_build(actions: Any) -> None:
         "--split-by",
         choices=("image", "body", "copy"),
         default="image",
-        help="what goes to one split as a whole: an image with what shows the same, or all of a body; copy: each turned "
-        "or mirrored copy goes by itself, as in the paper: it leaks, and compares with the paper's figures",
+        help="what goes to one split as a whole: an image with what shows the same, or all of a body; copy: each "
+        "turned or mirrored copy goes by itself, as in the paper: it leaks, and compares with the paper's figures",
     )
     add_image_options(build)
 
@@ -182,7 +182,8 @@ def _build(arguments: argparse.Namespace) -> int:
     for problem in problems:
         print(problem, file=sys.stderr)
     description = build(found, rules, arguments.out, arguments.split_by)
-    print(f"{arguments.out}: {len(found)} images, {description['samples']} pairs, split by {arguments.split_by}")
+    used = len({(image["file"], *image["crop"]) for image in description["images"]})
+    print(f"{arguments.out}: {used} images, {description['samples']} pairs, split by {arguments.split_by}")
     return 0
 
 

@@ -213,7 +213,10 @@ def _panels(text: str) -> tuple[str, ...]:
 def _add_agreement(action: Callable[..., argparse.ArgumentParser]) -> None:
     agree = action("agreement", "measure a second person's labels against the first's", image=False)
     agree.add_argument(
-        "--second", type=existing_folder, metavar="DIR", help="folder of the second labels (default: those of D-4's edition)"
+        "--second",
+        type=existing_folder,
+        metavar="DIR",
+        help="folder of the second labels (default: those of D-4's edition)",
     )
     agree.add_argument("--json", action="store_true", help="print JSON, for programs")
     agree.add_argument(

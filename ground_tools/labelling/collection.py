@@ -79,8 +79,12 @@ class Shares(TomlTable, frozen=True):
 class SplitByImage(Shares, frozen=True):
     """Shares of the images, and images whose split another set has decided."""
 
-    tested: Annotated[tuple[str, ...], Meta(description="images for testing, with their groups, whatever the shares")] = ()
-    never_tested: Annotated[tuple[str, ...], Meta(description="images that never come to testing, nor their groups")] = ()
+    tested: Annotated[
+        tuple[str, ...], Meta(description="images for testing, with their groups, whatever the shares")
+    ] = ()
+    never_tested: Annotated[
+        tuple[str, ...], Meta(description="images that never come to testing, nor their groups")
+    ] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -200,16 +200,12 @@ def identifiers_of(
     return identifiers, ground, terminator
 
 
-def _large_first(
-    annotation: Annotation, label: str, crop: Crop, minimum_across: dict[str, float]
-) -> list[Shape]:
+def _large_first(annotation: Annotation, label: str, crop: Crop, minimum_across: dict[str, float]) -> list[Shape]:
     shapes = [s for s in annotation.shapes if s.label == label and not is_too_small(s, crop, minimum_across)]
     return sorted(shapes, key=across, reverse=True)
 
 
-def mask_of(
-    annotation: Annotation, crop: Crop, size: int, minimum_across: dict[str, float]
-) -> np.ndarray:
+def mask_of(annotation: Annotation, crop: Crop, size: int, minimum_across: dict[str, float]) -> np.ndarray:
     """The mask of a crop: terminator over boulders over craters over surface over background. (S, S) uint8."""
     return stack_masks(*identifiers_of(annotation, crop, size, minimum_across), minimum_boulder_pixels=1)
 

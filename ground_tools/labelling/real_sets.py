@@ -191,7 +191,7 @@ def _clear_folder(out: Path, name: str) -> None:
 
 
 def _rows(image: RealImage, splits: list[str | None], counts: list[int], seed: int) -> list[dict[str, Any]]:
-    """The rows of an image's copies. splits: of each copy, None: left out. counts: of its body's rows so far, changed."""
+    """The rows of an image's copies. splits: of each copy, None: left out. counts: its body's rows so far, changed."""
     sample = image.sample
     rows = []
     turned = zip(*(make_copies(a) for a in (sample.image, sample.mask, sample.identifiers, sample.ground)), strict=True)

@@ -207,8 +207,10 @@ def _write(
 
 
 def places(annotation: Annotation, margin: float) -> list[str]:
-    """Of each shape, whether it lies inside of the crop that shows most of it, partly, or outside. A body reaches beyond it by rule, and a
-    terminator counts on the body alone: of these only what lies outside as a whole is told.
+    """Of each shape, whether it lies inside of the crop that shows most of it, partly, or outside.
+
+    A body reaches beyond it by rule, and a terminator counts on the body alone: of these only what lies outside as a
+    whole is told.
     """
     crops = _known_crops(annotation, margin)
     if not crops:

@@ -47,7 +47,7 @@ def provenance(path: Path) -> Record:
 
 
 def set_name(description: Record) -> str:
-    """What results call a set: its name, with _first_edition where there are later ones, and with the rule of its splits.
+    """What results call a set: its name, with _first_edition where there are later ones, and the rule of its splits.
 
     _unseen_bodies: other bodies are in test than in training. _paper_split: copies of one image are in both, as in the
     reference paper.
