@@ -177,9 +177,10 @@ def _outside_body(annotation: Annotation, crops: tuple[Crop, ...]) -> list[str]:
 
 
 def _outside_crops(annotation: Annotation, crops: tuple[Crop, ...]) -> list[str]:
-    where = f"crop {crops[0]}" if len(crops) == 1 else f"{len(crops)} close-ups"
+    several = len(crops) > 1
+    where = f"{len(crops)} close-ups; no part of a sample" if several else f"crop {crops[0]}; no part of the sample"
     return [
-        f"{annotation.file}: shape {number} ({shape.label}): outside of the {where}; no part of a sample"
+        f"{annotation.file}: shape {number} ({shape.label}): outside of the {where}"
         for number, shape in enumerate(annotation.shapes)
         if place_in(shape, crop_with(shape, crops)) == "outside" and not unusable_reason(shape, annotation)
     ]
