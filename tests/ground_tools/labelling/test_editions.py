@@ -28,7 +28,7 @@ def sources() -> dict[str, dict[str, str]]:
         return {row["file"]: row for row in csv.DictReader(file)}
 
 
-def annotations(folder: Path) -> list[Annotation]:
+def labels_of(folder: Path) -> list[Annotation]:
     return [read_annotation(path)[0] for path in sorted(folder.glob("*.json"))]
 
 
@@ -37,7 +37,7 @@ def image_splits(folder: Path) -> dict[str, set[str]]:
     rules, body_of = read_rules(folder), {file: row["body"] for file, row in sources().items()}
     found = [
         labels.file
-        for labels in sorted(annotations(folder), key=lambda labels: (body_of[labels.file], labels.file))
+        for labels in sorted(labels_of(folder), key=lambda labels: (body_of[labels.file], labels.file))
         for _ in crops_of(labels, rules.margin)
     ]
     by_image = rules.split_by_image
@@ -63,7 +63,7 @@ def test_the_second_edition_tests_what_the_first_tested_and_nothing_that_it_trai
 
 
 def test_the_second_edition_is_as_large_as_it_says_and_has_close_ups_with_small_boulders() -> None:
-    rules, labels = read_rules(SECOND), annotations(SECOND)
+    rules, labels = read_rules(SECOND), labels_of(SECOND)
     samples = [(own, crop) for own in labels for crop in crops_of(own, rules.margin)]
     close_ups = [(own, crop) for own, crop in samples if own.close_ups]
     assert len(samples) >= 90
@@ -83,7 +83,7 @@ def test_the_second_edition_is_as_large_as_it_says_and_has_close_ups_with_small_
 
 def test_the_project_names_where_images_may_be_had_and_holds_none() -> None:
     found = sources()
-    assert {own.file: own.sha256 for own in annotations(SECOND)} == {f: row["sha256"] for f, row in found.items()}
+    assert {own.file: own.sha256 for own in labels_of(SECOND)} == {f: row["sha256"] for f, row in found.items()}
     assert list(found) == list(read_rules(SECOND).wanted or ())
     assert all(row["obtained_from"] for row in found.values())
     named = " ".join(f"{row['file']} {row['body']} {row['obtained_from']}" for row in found.values()).lower()
