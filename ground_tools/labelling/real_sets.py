@@ -235,7 +235,7 @@ def load_real(
 
 
 def overview(found: list[RealImage], rules: Rules) -> dict[str, Any]:
-    """What `dataset info` tells of real images: counts, both splits, class balance, as plain values for JSON.
+    """What `dataset info` tells of real images: counts, splits, class balance, as plain values for JSON.
 
     images, pairs: numbers; close_ups: of the images, those that are one of several squares of a larger picture, or are
     called so. bodies: body -> images. shapes: label -> number of those in use. split_by_image, split_by_body: body ->
