@@ -12,7 +12,7 @@ IMAGES_VARIABLE = "RUBBLEMAP_REAL_IMAGES"
 
 
 def add_image_options(parser: argparse.ArgumentParser) -> None:
-    """Add --real-images and --labels."""
+    """Add --real-images, and --labels or --edition."""
     parser.add_argument(
         "--real-images",
         type=existing_folder,
@@ -20,8 +20,12 @@ def add_image_options(parser: argparse.ArgumentParser) -> None:
         default=os.environ.get(IMAGES_VARIABLE) or None,
         help=f"folder of real images with manifest.csv (default: the environment variable {IMAGES_VARIABLE})",
     )
-    parser.add_argument(
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
         "--labels", type=output_folder, metavar="DIR", help="folder of their labels (default: those of D-4)"
+    )
+    which.add_argument(
+        "--edition", type=int, choices=(1, 2), help="edition of D-4's labels (default: 2, which has more images)"
     )
 
 
@@ -36,7 +40,16 @@ def image_folder(arguments: argparse.Namespace) -> Path:
 
 
 def label_folder(arguments: argparse.Namespace) -> Path:
-    """The folder of --labels."""
-    from ground_tools.labelling.collection import D4_LABELS
+    """The folder of --labels, or of D-4's --edition."""
+    return _edition(arguments)[0] if arguments.labels is None else Path(arguments.labels)
 
-    return D4_LABELS if arguments.labels is None else Path(arguments.labels)
+
+def second_label_folder(arguments: argparse.Namespace) -> Path:
+    """The folder of the second pass over D-4's --edition."""
+    return _edition(arguments)[1]
+
+
+def _edition(arguments: argparse.Namespace) -> tuple[Path, Path]:
+    from ground_tools.labelling.collection import D4_EDITIONS
+
+    return D4_EDITIONS[arguments.edition or max(D4_EDITIONS)]

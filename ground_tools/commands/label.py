@@ -59,7 +59,10 @@ _EXAMPLES = {
     "replace": {"ground-tools label replace eros_03 --shape 2 --ellipse 93,38,11,8,20": ""},
     "move": {"ground-tools label move eros_03 --shape 2 --by=-2,1.5": ""},
     "remove": {"ground-tools label remove eros_03 --shape 4": ""},
-    "set": {"ground-tools label set eros_03 --silhouette seen --labelled": ""},
+    "set": {
+        "ground-tools label set eros_03 --silhouette seen --labelled": "",
+        "ground-tools label set bennu_14 --close-ups 300,0,394 694,0,394 --labelled": "two samples of one large image",
+    },
     "check": {"ground-tools label check": ""},
     "agreement": {"ground-tools label agreement --write docs": "a second person's labels against the first's"},
     "export": {"ground-tools label export --coco labels.json": "for CVAT or Label Studio; and back:"},
@@ -210,7 +213,10 @@ def _panels(text: str) -> tuple[str, ...]:
 def _add_agreement(action: Callable[..., argparse.ArgumentParser]) -> None:
     agree = action("agreement", "measure a second person's labels against the first's", image=False)
     agree.add_argument(
-        "--second", type=existing_folder, metavar="DIR", help="folder of the second labels (default: those of D-4)"
+        "--second",
+        type=existing_folder,
+        metavar="DIR",
+        help="folder of the second labels (default: those of D-4's edition)",
     )
     agree.add_argument("--json", action="store_true", help="print JSON, for programs")
     agree.add_argument(
@@ -241,7 +247,7 @@ def _add_editing_actions(action: Callable[..., argparse.ArgumentParser]) -> None
     apply = action("apply", "put the shapes of a text file in place of those that are there")
     apply.add_argument("file", type=Path, metavar="FILE", help="lines as `label list --text` writes them; - reads them")
 
-    setting = action("set", "say that an image is labelled, set its crop, silhouette or note")
+    setting = action("set", "say that an image is labelled, set its crop, close-ups, silhouette or note")
     setting.add_argument(
         "--silhouette",
         choices=SILHOUETTES,
@@ -252,6 +258,14 @@ def _add_editing_actions(action: Callable[..., argparse.ArgumentParser]) -> None
         type=_crop,
         metavar="X,Y,SIDE",
         help="a square, pixels of the image; auto: about the body (default: as before)",
+    )
+    setting.add_argument(
+        "--close-ups",
+        nargs="*",
+        type=_square,
+        metavar="X,Y,SIDE",
+        help="squares that become samples of their own in place of the crop, where the ground goes on beyond them; no "
+        "two may share a pixel; none given: the crop again (default: as before)",
     )
     setting.add_argument("--note", metavar="TEXT", help="note for people (default: as before)")
     setting.add_argument(
@@ -271,8 +285,10 @@ def _add_shape_options(parser: argparse.ArgumentParser) -> None:
 
 def _crop(text: str) -> tuple[int, int, int] | str:
     """X,Y,SIDE; or auto as it is, as None leaves the crop as before."""
-    if text == "auto":
-        return text
+    return text if text == "auto" else _square(text)
+
+
+def _square(text: str) -> tuple[int, int, int]:
     x, y, side = integers("X,Y,SIDE")(text)
     if side < 8:
         raise argparse.ArgumentTypeError(f"expected a side of 8 or more, got {side}")

@@ -8,10 +8,16 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from ground_tools.commands.image_options import second_label_folder
 from ground_tools.commands.label_import import import_labels
-from ground_tools.labelling.annotations import Annotation, how_to_import, read_annotation, write_annotation
+from ground_tools.labelling.annotations import (
+    Annotation,
+    check_apart,
+    how_to_import,
+    read_annotation,
+    write_annotation,
+)
 from ground_tools.labelling.collection import (
-    D4_SECOND,
     MANIFEST_FILE,
     ImageEntry,
     Rules,
@@ -180,6 +186,9 @@ def _set(arguments: argparse.Namespace, annotation: Annotation) -> Annotation:
         annotation = replace(annotation, note=arguments.note)
     if arguments.crop is not None:
         annotation = replace(annotation, crop=None if arguments.crop == "auto" else arguments.crop)
+    if arguments.close_ups is not None:
+        check_apart(arguments.close_ups, "--close-ups")
+        annotation = replace(annotation, close_ups=tuple(arguments.close_ups))
     if arguments.labelled is not None:
         shapes = tuple(map(accepted, annotation.shapes)) if arguments.labelled else annotation.shapes
         annotation = replace(annotation, labelled=arguments.labelled, shapes=shapes)
@@ -194,9 +203,10 @@ def _list(annotation: Annotation, rules: Rules, as_lines: bool) -> int:
         return 0
     state = "labelled" if annotation.labelled else "not labelled yet"
     print(f"{annotation.file}: {_counts(annotation)}; outline {annotation.silhouette}; {state}")
+    least = rules.minimum_across_in(annotation)
     measured = zip(annotation.shapes, sizes(annotation, rules.margin), places(annotation, rules.margin), strict=True)
     for number, (shape, size, place) in enumerate(measured):
-        small = ", TOO SMALL" if size < rules.minimum_across.get(shape.label, 0.0) - 0.05 else ""
+        small = ", TOO SMALL" if size < least.get(shape.label, 0.0) - 0.05 else ""
         state = ", proposal" if is_proposal(shape) else ""
         where = {"inside": "", "partly": ", partly outside of the crop", "outside": ", OUTSIDE OF THE CROP"}[place]
         x, y = middle(shape)
@@ -219,7 +229,7 @@ def _sheet(arguments: argparse.Namespace, annotation: Annotation, entry: ImageEn
     picture = label_sheet(
         image,
         annotation,
-        rules.minimum_across,
+        rules.minimum_across_in(annotation),
         rules.margin,
         panels,
         arguments.region,
@@ -268,7 +278,7 @@ def _agreement(arguments: argparse.Namespace, entries: dict[str, ImageEntry], ru
     from ground_tools.foundation.json_records import to_plain
     from ground_tools.labelling.agreement import agreement, as_text
 
-    result, problems = agreement(arguments.labels, arguments.second or D4_SECOND, entries, rules)
+    result, problems = agreement(arguments.labels, arguments.second or second_label_folder(arguments), entries, rules)
     _tell(problems)
     print(json.dumps(to_plain(result), indent=2) + "\n" if arguments.json else as_text(result), end="")
     if arguments.write is not None:

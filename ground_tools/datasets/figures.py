@@ -53,7 +53,8 @@ class RealImages:
 
     pairs: of image and mask, copies turned and mirrored among them. groups: of images that show the same. bodies: body
     -> images. shapes: label -> shapes in use. silhouettes_inferred: images whose outline a person inferred.
-    split_by_image, split_by_body: None where the set is not split so.
+    close_ups: images that are close-ups. split_by_image, split_by_body: images, None where the set is not split so;
+    split_by_copy: pairs.
     """
 
     name: str
@@ -65,6 +66,8 @@ class RealImages:
     silhouettes_inferred: int
     split_by_image: Split | None
     split_by_body: Split | None
+    split_by_copy: Split | None = None
+    close_ups: int = 0
     class_share: dict[str, float]
     class_present: dict[str, float]
 

@@ -109,13 +109,15 @@ def _real(real: RealImages) -> list[Block]:
     copies = real.pairs // real.images
     rows.append(["all", str(real.images), *(_totals(split, 1) for split in splits)])
     rows.append(["all, pairs", str(real.pairs), *(_totals(split, copies) for split in splits)])
+    by_copy = Text(f"Split by copy, pairs: {_totals(real.split_by_copy, 1)}.")
     return [
         Text(
-            f"{real.images} real images, {real.pairs} pairs; {real.groups} groups, "
+            f"{real.images} real images, {real.close_ups} of them close-ups, {real.pairs} pairs; {real.groups} groups, "
             "images that show the same being in one.\n"
             f"Shapes: {shapes}. Outlines inferred by a person: {real.silhouettes_inferred}."
         ),
         Table(["body", "images", *(f"by {rule}: train / validation / test" for rule in ("image", "body"))], rows),
+        *([by_copy] if real.split_by_copy else []),
     ]
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from ground_tools.datasets.figures import Agreement
-from ground_tools.labelling.annotations import Annotation
-from ground_tools.labelling.checks import usable
+from ground_tools.labelling.annotations import Annotation, Crop
+from ground_tools.labelling.checks import sample_name, usable
 from ground_tools.labelling.collection import ImageEntry, Rules
 from ground_tools.labelling.label_files import read_labels
-from ground_tools.labelling.rasterisation import NETWORK_SIZE, crop_of, mask_of
+from ground_tools.labelling.rasterisation import NETWORK_SIZE, crops_of, mask_of
 from ground_tools.labels.classes import CLASS_NAMES
 from ground_tools.pages.blocks import Table, percent
 from ground_tools.pages.text import text_table
@@ -20,28 +20,36 @@ from ground_tools.pages.text import text_table
 def agreement(labels: Path, second: Path, entries: dict[str, ImageEntry], rules: Rules) -> tuple[Agreement, list[str]]:
     """Compare the masks of all images that both folders have done, at 128 x 128, in the first folder's crops.
 
+    Each close-up counts as an image. Of an image whose second labels name close-ups, those of the first labels that are
+    among them are compared.
+
     Returns the agreement, and what is wrong with label files. Raises ValueError when no image is in both.
     """
     first, problems = read_labels(labels, entries)
     again, wrong = read_labels(second, entries)
     problems += wrong
-    done = sorted(file for file, annotation in first.items() if annotation.labelled)
-    both = [file for file in done if file in again and again[file].labelled]
+    done = _samples(first, rules)
+    both = [
+        (file, crop)
+        for file, crop in done
+        if file in again and again[file].labelled and crop in (again[file].close_ups or (crop,))
+    ]
     if not both:
         raise ValueError(f"{second}: expected labels of images that {labels} has, too, found none")
     count = len(CLASS_NAMES)
     shared, either, shown = np.zeros(count), np.zeros(count), np.zeros(count, dtype=int)
     body = np.zeros(2)
     equal, per_image = [], {}
-    for file in both:
-        masks = [_mask(annotation, first[file], rules) for annotation in (first[file], again[file])]
+    for file, crop in both:
+        least = rules.minimum_across_in(first[file])
+        masks = [mask_of(usable(labels[file])[0], crop, NETWORK_SIZE, least) for labels in (first, again)]
         overlap, union = _overlap(*masks)
         shared, either = shared + overlap, either + union
         shown += union > 0
         bodies = [mask > 0 for mask in masks]
         body += [(bodies[0] & bodies[1]).sum(), (bodies[0] | bodies[1]).sum()]
         equal.append(float((masks[0] == masks[1]).mean()))
-        per_image[file] = float((overlap[union > 0] / union[union > 0]).mean())
+        per_image[sample_name(first[file], crop)] = float((overlap[union > 0] / union[union > 0]).mean())
     iou = [float(s / e) if e else None for s, e in zip(shared, either, strict=True)]
     known = [value for value in iou if value is not None]
     result = Agreement(
@@ -57,8 +65,14 @@ def agreement(labels: Path, second: Path, entries: dict[str, ImageEntry], rules:
     return result, problems
 
 
-def _mask(annotation: Annotation, framed: Annotation, rules: Rules) -> np.ndarray:
-    return mask_of(usable(annotation)[0], crop_of(usable(framed)[0], rules.margin), NETWORK_SIZE, rules.minimum_across)
+def _samples(labels: dict[str, Annotation], rules: Rules) -> list[tuple[str, Crop]]:
+    """The crops of all images that are done, by name."""
+    return [
+        (file, crop)
+        for file, annotation in sorted(labels.items())
+        if annotation.labelled
+        for crop in crops_of(usable(annotation)[0], rules.margin)
+    ]
 
 
 def _overlap(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

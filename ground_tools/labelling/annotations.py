@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from ground_tools.labelling.shapes import SILHOUETTES, Shape
 
 LABELME_VERSION = "5.5.0"
 
+# A square of an image: first column, first row, side, pixels.
+Crop = tuple[int, int, int]
+
 
 @dataclass(frozen=True)
 class Annotation:
@@ -23,8 +27,9 @@ class Annotation:
 
     file: its name in manifest.csv. sha256: of the image's file. width, height: pixels. shapes: in the order drawn.
     silhouette: whether the body's outline follows what is seen, or what a person infers of the unlit side, too.
-    crop: first column, first row and side of the square that becomes the sample, pixels; None: automatic. labelled: a
-    person has looked at it and calls it done. note: anything worth telling.
+    crop: the square that becomes the sample; None: automatic. close_ups: squares that become samples in its place, each
+    one its own, where the ground goes on beyond the square; no two share a pixel. labelled: a person has looked at it
+    and calls it done. note: anything worth telling.
     """
 
     file: str
@@ -33,9 +38,10 @@ class Annotation:
     height: int
     shapes: tuple[Shape, ...] = ()
     silhouette: str = "seen"
-    crop: tuple[int, int, int] | None = None
+    crop: Crop | None = None
     labelled: bool = False
     note: str = ""
+    close_ups: tuple[Crop, ...] = ()
 
 
 def default_name(file: str) -> str:
@@ -93,6 +99,7 @@ def _encode(annotation: Annotation) -> bytes:
         "sha256": annotation.sha256,
         "silhouette": annotation.silhouette,
         "crop": None if annotation.crop is None else list(annotation.crop),
+        **({"close_ups": [list(square) for square in annotation.close_ups]} if annotation.close_ups else {}),
         "labelled": annotation.labelled,
         "note": annotation.note,
     }
@@ -137,9 +144,10 @@ def annotation_of(drawn: LabelmeFile) -> tuple[Annotation, list[str]]:
         height=drawn.height or 0,
         shapes=tuple(shapes),
         silhouette=silhouette,
-        crop=_crop(path, ours.get("crop")),
+        crop=None if ours.get("crop") is None else _crop(path, "crop", ours["crop"]),
         labelled=bool(ours.get("labelled", False)),
         note=str(ours.get("note", "")),
+        close_ups=_close_ups(path, ours.get("close_ups", [])),
     )
     return annotation, [f"{path}: shape {number}: {error}; left out" for number, error in wrong]
 
@@ -156,12 +164,26 @@ def _field(path: Path, data: dict[str, Any], name: str, kind: type) -> Any:
     return value
 
 
-def _crop(path: Path, value: Any) -> tuple[int, int, int] | None:
-    if value is None:
-        return None
+def _crop(path: Path, field: str, value: Any) -> Crop:
     whole = isinstance(value, list) and len(value) == 3 and all(type(v) is int for v in value)
     if not whole or value[2] < 8:
         raise ValueError(
-            f"{path}: rubblemap.crop: expected three integers x, y, side, the side 8 or more, got {value!r}"
+            f"{path}: rubblemap.{field}: expected three integers x, y, side, the side 8 or more, got {value!r}"
         )
     return value[0], value[1], value[2]
+
+
+def _close_ups(path: Path, value: Any) -> tuple[Crop, ...]:
+    if not isinstance(value, list):
+        raise ValueError(f"{path}: rubblemap.close_ups: expected a list of squares, got {value!r}")
+    squares = tuple(_crop(path, f"close_ups[{number}]", square) for number, square in enumerate(value))
+    check_apart(squares, f"{path}: rubblemap.close_ups")
+    return squares
+
+
+def check_apart(squares: Sequence[Crop], place: str) -> None:
+    """Raise ValueError when two squares share a pixel: one sample would show what another one does."""
+    for (x, y, side), (other_x, other_y, other_side) in itertools.combinations(squares, 2):
+        if x < other_x + other_side and other_x < x + side and y < other_y + other_side and other_y < y + side:
+            first, second = (f"{one[0]},{one[1]},{one[2]}" for one in ((x, y, side), (other_x, other_y, other_side)))
+            raise ValueError(f"{place}: expected squares that share no pixel, got {first} and {second}")

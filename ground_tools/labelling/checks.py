@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ground_tools.labelling.annotations import Annotation
+from ground_tools.labelling.annotations import Annotation, Crop
 from ground_tools.labelling.collection import ImageEntry, Rules, read_image
 from ground_tools.labelling.label_files import read_labels
 from ground_tools.labelling.rasterisation import (
@@ -16,7 +16,8 @@ from ground_tools.labelling.rasterisation import (
     across_at_network_size,
     body_in_image,
     crop_image,
-    crop_of,
+    crop_with,
+    crops_of,
     is_too_small,
     mask_of,
     place_in,
@@ -45,6 +46,8 @@ _DAY_SHARE, _TOO_BRIGHT = 0.75, 0.8
 # Shares of the body's pixels beyond which a class is odd.
 _MOST_OF_BODY = {"craters": 0.5, "boulders": 0.5, "terminator": 0.5}
 _LEAST_BODY = 0.05
+# Of a close-up the ground goes on beyond it: so much of it shows the body, or more of its sides than this are cut.
+_LEAST_OF_CLOSE_UP, _CUT_SIDES, _CUT_SHARE = 0.9, 2, 0.2
 # Two images show the same when their crops, in any of eight orientations, are as alike as this.
 _SAME = 0.65
 _ALIKE_SIZE = 64
@@ -68,7 +71,8 @@ def check(labels: Path, images: Path, entries: dict[str, ImageEntry], rules: Rul
     """
     annotations, errors = read_labels(labels, entries)
     remarks = [f"set.toml: {name}: no such image" for name in _unknown_names(rules, entries)]
-    crops: dict[str, np.ndarray] = {}
+    looks: dict[str, np.ndarray] = {}
+    file_of: dict[str, str] = {}
     presence = np.zeros(len(CLASS_NAMES), dtype=int)
     for file, annotation in sorted(annotations.items()):
         try:
@@ -86,34 +90,42 @@ def check(labels: Path, images: Path, entries: dict[str, ImageEntry], rules: Rul
         if not annotation.labelled:
             continue
         try:
-            crop = crop_of(annotation, rules.margin)
+            crops = crops_of(annotation, rules.margin)
         except ValueError as error:
             errors.append(str(error))
             continue
-        mask = mask_of(annotation, crop, NETWORK_SIZE, rules.minimum_across)
-        errors += _outside_body(annotation, crop)
-        remarks += _outside_crop(annotation, crop) + _small(annotation, crop, rules)
-        remarks += _odd(file, mask, bool(annotation.note))
+        errors += _outside_body(annotation, crops)
+        remarks += _outside_crops(annotation, crops) + _small(annotation, crops, rules)
         remarks += [
             f"{file}: shape {number} ({shape.label}): a proposal that nobody has accepted"
             for number, shape in enumerate(annotation.shapes)
             if is_proposal(shape)
         ]
-        presence += np.bincount(mask.ravel(), minlength=len(CLASS_NAMES)) > 0
         level = sky_level(image, body_in_image(annotation))
-        remarks += _bright_terminators(annotation, crop, crop_image(image, crop, NETWORK_SIZE, level), level)
-        crops[file] = crop_image(image, crop, _ALIKE_SIZE, level)
+        for crop in crops:
+            name = sample_name(annotation, crop)
+            mask = mask_of(annotation, crop, NETWORK_SIZE, rules.minimum_across_in(annotation))
+            remarks += _odd(name, mask, bool(annotation.note))
+            remarks += _no_close_up(name, mask) if annotation.close_ups else []
+            presence += np.bincount(mask.ravel(), minlength=len(CLASS_NAMES)) > 0
+            remarks += _bright_terminators(annotation, crop, crop_image(image, crop, NETWORK_SIZE, level), level)
+            looks[name], file_of[name] = crop_image(image, crop, _ALIKE_SIZE, level), file
     remarks += _not_labelled(annotations, entries, rules)
-    if crops:
+    if looks:
         remarks += [
             f"class {name}: in no labelled image" for name, n in zip(CLASS_NAMES, presence, strict=True) if not n
         ]
     remarks += [
         f"{first} and {second} look the same ({likeness:.2f}), and are in no common group of set.toml"
-        for first, second, likeness in alike(crops)
-        if rules.group_of(first) != rules.group_of(second)
+        for first, second, likeness in alike(looks)
+        if rules.group_of(file_of[first]) != rules.group_of(file_of[second])
     ]
     return Findings(errors, remarks)
+
+
+def sample_name(annotation: Annotation, crop: Crop) -> str:
+    """How messages call a sample: by its image, and by the crop where the image gives close-ups."""
+    return f"{annotation.file} at {crop[0]},{crop[1]},{crop[2]}" if annotation.close_ups else annotation.file
 
 
 def unusable(annotation: Annotation) -> list[str]:
@@ -143,12 +155,15 @@ def unusable_reason(shape: Shape, annotation: Annotation) -> str | None:
     return "its outline crosses itself" if crosses_itself(shape) else None
 
 
-def _outside_body(annotation: Annotation, crop: tuple[int, int, int]) -> list[str]:
+def _outside_body(annotation: Annotation, crops: tuple[Crop, ...]) -> list[str]:
+    """Of each shape, in the crop that shows most of it: whether it lies on the body, and whether it can be seen."""
     size = 2 * NETWORK_SIZE
     bodies = [shape for shape in annotation.shapes if shape.label == BODY]
-    body = region_of(bodies, crop, size)
+    body_in = {crop: region_of(bodies, crop, size) for crop in crops}
     found = []
     for number, shape in enumerate(annotation.shapes):
+        crop = crop_with(shape, crops)
+        body = body_in[crop]
         region = rasterise(outline(shape), crop, size)
         share = float(body[region].mean()) if region.any() else 0.0
         if shape.label != BODY and region.any() and share < _LEAST_ON_BODY[shape.label]:
@@ -161,11 +176,13 @@ def _outside_body(annotation: Annotation, crop: tuple[int, int, int]) -> list[st
     return found
 
 
-def _outside_crop(annotation: Annotation, crop: tuple[int, int, int]) -> list[str]:
+def _outside_crops(annotation: Annotation, crops: tuple[Crop, ...]) -> list[str]:
+    several = len(crops) > 1
+    where = f"{len(crops)} close-ups; no part of a sample" if several else f"crop {crops[0]}; no part of the sample"
     return [
-        f"{annotation.file}: shape {number} ({shape.label}): outside of the crop {crop}; no part of the sample"
+        f"{annotation.file}: shape {number} ({shape.label}): outside of the {where}"
         for number, shape in enumerate(annotation.shapes)
-        if place_in(shape, crop) == "outside" and not unusable_reason(shape, annotation)
+        if place_in(shape, crop_with(shape, crops)) == "outside" and not unusable_reason(shape, annotation)
     ]
 
 
@@ -189,13 +206,24 @@ def _bright_terminators(annotation: Annotation, crop: tuple[int, int, int], grey
     return found
 
 
-def _small(annotation: Annotation, crop: tuple[int, int, int], rules: Rules) -> list[str]:
+def _small(annotation: Annotation, crops: tuple[Crop, ...], rules: Rules) -> list[str]:
+    least = rules.minimum_across_in(annotation)
     return [
         f"{annotation.file}: shape {number} ({shape.label}): {across_at_network_size(shape, crop):.1f} px across at "
-        f"128 x 128, expected {rules.minimum_across[shape.label]:g} or more; left out"
+        f"128 x 128, expected {least[shape.label]:g} or more; left out"
         for number, shape in enumerate(annotation.shapes)
-        if is_too_small(shape, crop, rules.minimum_across)
+        for crop in [crop_with(shape, crops)]
+        if is_too_small(shape, crop, least)
     ]
+
+
+def _no_close_up(name: str, mask: np.ndarray) -> list[str]:
+    """A sample that is called a close-up and is none: a body that ends within it on most sides."""
+    body = mask != BACKGROUND
+    cut = sum(float(side.mean()) >= _CUT_SHARE for side in (body[0], body[-1], body[:, 0], body[:, -1]))
+    if body.mean() >= _LEAST_OF_CLOSE_UP or cut > _CUT_SIDES:
+        return []
+    return [f"{name}: no close-up: the body covers {body.mean():.0%} of it and goes on beyond {cut} of its sides"]
 
 
 def _odd(file: str, mask: np.ndarray, has_note: bool) -> list[str]:

@@ -24,12 +24,13 @@ from ground_tools.foundation.expectations import format_toml_value
 from ground_tools.foundation.files import write_whole
 from ground_tools.foundation.names import PLAIN_NAME, check_inner_path, check_name, is_plain_name
 from ground_tools.foundation.structures import FieldError, TomlTable
-from ground_tools.labelling.annotations import default_name
+from ground_tools.labelling.annotations import Annotation, default_name
 from hil.images.reader import SUFFIXES, list_pages, read_samples
 
 _HERE = Path(__file__).parent
-# The labels of the set D-4, and those of a second person.
-D4_LABELS, D4_SECOND = _HERE / "d4", _HERE / "d4_second"
+# The labels of each edition of the set D-4, and those of its second pass.
+D4_EDITIONS = {1: (_HERE / "d4", _HERE / "d4_second"), 2: (_HERE / "d4_edition_2", _HERE / "d4_edition_2_second")}
+D4_LABELS, D4_SECOND = D4_EDITIONS[max(D4_EDITIONS)]
 MANIFEST_FILE, RULES_FILE = "manifest.csv", "set.toml"
 _MANIFEST_COLUMNS = ("file", "body", "width_px", "height_px", "sha256", "obtained_from")
 # Folders of copies that systems make of what lies beside them.
@@ -53,14 +54,18 @@ class LeastSizes(TomlTable, frozen=True):
 
     crater: Annotated[float, Meta(ge=1, le=128, description="least size of a crater, pixels of a 128 x 128 crop")] = 6.0
     boulder: Annotated[float, Meta(ge=1, le=128, description="least size of a boulder, as of a crater")] = 6.0
+    close_up_boulder: Annotated[
+        Annotated[float, Meta(ge=1, le=128)] | None,
+        Meta(description="least size of a boulder in a close-up; without it, as elsewhere"),
+    ] = None
 
 
-class SplitByImage(TomlTable, frozen=True):
-    """Shares of the images; they sum to 1."""
+class Shares(TomlTable, frozen=True):
+    """What goes to each split; the three sum to 1."""
 
-    train: Annotated[float, Meta(ge=0, le=1, description="share of the images")] = 0.7
-    validation: Annotated[float, Meta(ge=0, le=1, description="share of the images")] = 0.2
-    test: Annotated[float, Meta(ge=0, le=1, description="share of the images; the three sum to 1")] = 0.1
+    train: Annotated[float, Meta(ge=0, le=1, description="share for training")] = 0.7
+    validation: Annotated[float, Meta(ge=0, le=1, description="share for validation")] = 0.2
+    test: Annotated[float, Meta(ge=0, le=1, description="share for testing; the three sum to 1")] = 0.1
 
     def __post_init__(self) -> None:
         if abs(sum(self.shares) - 1.0) > 1e-9:
@@ -69,6 +74,30 @@ class SplitByImage(TomlTable, frozen=True):
     @property
     def shares(self) -> tuple[float, float, float]:
         return self.train, self.validation, self.test
+
+
+class SplitByImage(Shares, frozen=True):
+    """Shares of the images, and images whose split another set has decided."""
+
+    tested: Annotated[
+        tuple[str, ...], Meta(description="images for testing, with their groups, whatever the shares")
+    ] = ()
+    never_tested: Annotated[
+        tuple[str, ...], Meta(description="images that never come to testing, nor their groups")
+    ] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if both := set(self.tested) & set(self.never_tested):
+            raise FieldError("never_tested", "images not in tested", format_toml_value(min(both)))
+
+
+class SplitByCopy(Shares, frozen=True):
+    """Shares of the copies, wherever the other copies of an image go."""
+
+    images: Annotated[
+        int, Meta(ge=0, description="so many images are drawn, with all their copies; 0: every one is used")
+    ] = 0
 
 
 class SplitByBody(TomlTable, frozen=True):
@@ -89,6 +118,10 @@ class Rules(TomlTable, frozen=True):
     """What set.toml says of a set of real images."""
 
     name: Annotated[str, Meta(description="name of the set; empty: the folder's")] = ""
+    edition: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="edition of a set that has several; results call the first NAME_first_edition"),
+    ] = None
     seed: Annotated[int, Meta(ge=0, le=2**32, description="seed of the splits")] = 0
     least_sizes: LeastSizes = field(name="minimum_across", default=LeastSizes())
     margin: Annotated[float, Meta(ge=1, le=4, description="side of the crop over the largest extent of the body")] = (
@@ -96,6 +129,7 @@ class Rules(TomlTable, frozen=True):
     )
     split_by_image: SplitByImage = SplitByImage()
     split_by_body: SplitByBody = SplitByBody()
+    split_by_copy: SplitByCopy = SplitByCopy()
     excluded: Annotated[dict[str, str], Meta(description="images that are not used, and why")] = field(
         default_factory=dict
     )
@@ -113,11 +147,23 @@ class Rules(TomlTable, frozen=True):
         members = [file for group in self.groups for file in group]
         if twice := {file for file in members if members.count(file) > 1}:
             raise FieldError("groups", "images that are in one group alone", format_toml_value(min(twice)))
+        tested = set(map(self.group_of, self.split_by_image.tested))
+        if both := [file for file in self.split_by_image.never_tested if self.group_of(file) in tested]:
+            expected = "images in no group with one of tested"
+            raise FieldError("split_by_image.never_tested", expected, format_toml_value(min(both)))
 
     @property
     def minimum_across(self) -> dict[str, float]:
-        """Label -> least size of a crater or boulder, pixels of a 128 x 128 crop."""
-        return asdict(self.least_sizes)
+        """Label -> least size of a crater or boulder, pixels of a 128 x 128 crop; in close-ups, of close_up_boulder."""
+        return {name: size for name, size in asdict(self.least_sizes).items() if size is not None}
+
+    def minimum_across_in(self, annotation: Annotation) -> dict[str, float]:
+        """Label -> least size of a crater or boulder in the samples of an image, pixels of a 128 x 128 crop."""
+        sizes, close_up = self.least_sizes, self.least_sizes.close_up_boulder
+        return {
+            "crater": sizes.crater,
+            "boulder": close_up if annotation.close_ups and close_up is not None else sizes.boulder,
+        }
 
     def group_of(self, file: str) -> str:
         """The group of an image: the name of its group's first image, or its own."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ground_tools.labelling.annotations import Annotation
+from ground_tools.labelling.annotations import Annotation, Crop
 from ground_tools.labelling.shapes import BODY, BOULDER, CRATER, TERMINATOR, Shape, across, bounds, outline
 from ground_tools.labels.classes import BOULDER_IDENTIFIERS, CRATER_IDENTIFIERS, SURFACE_IDENTIFIER
 from ground_tools.labels.stacking import stack_masks
@@ -34,7 +34,7 @@ class Sample:
     ground: np.ndarray
 
 
-def crop_of(annotation: Annotation, margin: float) -> tuple[int, int, int]:
+def crop_of(annotation: Annotation, margin: float) -> Crop:
     """The square that becomes the sample: first column, first row, side, in pixels of the image.
 
     The one that the file sets, or the square about the body's outline, `margin` times its largest extent. At a border
@@ -67,6 +67,23 @@ def crop_of(annotation: Annotation, margin: float) -> tuple[int, int, int]:
     return first[0], first[1], whole
 
 
+def crops_of(annotation: Annotation, margin: float) -> tuple[Crop, ...]:
+    """The squares of an image that become samples: its close-ups, or the one of `crop_of`; raises as that does."""
+    return annotation.close_ups or (crop_of(annotation, margin),)
+
+
+def crop_with(shape: Shape, crops: tuple[Crop, ...]) -> Crop:
+    """The crop that shows most of the box about a shape; of equals, the first."""
+    low_x, low_y, high_x, high_y = bounds([shape])
+
+    def shown(crop: Crop) -> float:
+        x, y, side = crop
+        width, height = min(high_x, x + side) - max(low_x, x), min(high_y, y + side) - max(low_y, y)
+        return max(width, 0.0) * max(height, 0.0)
+
+    return max(crops, key=shown)
+
+
 def sky_level(image: np.ndarray, body: np.ndarray) -> int:
     """The level of the background: the median of what is off the body; 0 where there is nothing of it.
 
@@ -76,7 +93,7 @@ def sky_level(image: np.ndarray, body: np.ndarray) -> int:
     return int(np.median(sky)) if len(sky) else 0
 
 
-def crop_image(image: np.ndarray, crop: tuple[int, int, int], size: int, level: int) -> np.ndarray:
+def crop_image(image: np.ndarray, crop: Crop, size: int, level: int) -> np.ndarray:
     """The crop of an image on a grid of size x size; outside of the image there is `level`. Returns (S, S) uint8."""
     x, y, side = crop
     square = np.full((side, side), level, dtype=np.uint8)
@@ -88,7 +105,7 @@ def crop_image(image: np.ndarray, crop: tuple[int, int, int], size: int, level: 
     return cv2.resize(square, (size, size), interpolation=interpolation)
 
 
-def rasterise(points: np.ndarray, crop: tuple[int, int, int], size: int) -> np.ndarray:
+def rasterise(points: np.ndarray, crop: Crop, size: int) -> np.ndarray:
     """The pixels of a crop's grid of which a polygon covers half or more.
 
     points: (N, 2) float64, pixels of the image. Returns (S, S) bool. Each pixel is looked at in 8 x 8 places.
@@ -124,7 +141,7 @@ def _within(points: np.ndarray, height: int, width: int) -> np.ndarray:
     return within
 
 
-def place_in(shape: Shape, crop: tuple[int, int, int]) -> str:
+def place_in(shape: Shape, crop: Crop) -> str:
     """Where the box about a shape lies: `inside` of a crop, `partly`, or `outside`."""
     (low_x, low_y, high_x, high_y), (x, y, side) = bounds([shape]), crop
     if high_x <= x or high_y <= y or low_x >= x + side or low_y >= y + side:
@@ -133,7 +150,7 @@ def place_in(shape: Shape, crop: tuple[int, int, int]) -> str:
     return "inside" if within else "partly"
 
 
-def region_of(shapes: list[Shape], crop: tuple[int, int, int], size: int) -> np.ndarray:
+def region_of(shapes: list[Shape], crop: Crop, size: int) -> np.ndarray:
     """The pixels that any of the shapes covers. Returns (S, S) bool."""
     region = np.zeros((size, size), dtype=bool)
     for shape in shapes:
@@ -151,18 +168,18 @@ def body_in_image(annotation: Annotation) -> np.ndarray:
     return region > 0
 
 
-def across_at_network_size(shape: Shape, crop: tuple[int, int, int]) -> float:
+def across_at_network_size(shape: Shape, crop: Crop) -> float:
     """How far a shape reaches across in a 128 x 128 sample, pixels."""
     return across(shape) * NETWORK_SIZE / crop[2]
 
 
-def is_too_small(shape: Shape, crop: tuple[int, int, int], minimum_across: dict[str, float]) -> bool:
+def is_too_small(shape: Shape, crop: Crop, minimum_across: dict[str, float]) -> bool:
     """Whether a crater or boulder is smaller than the rule allows: then it is part of what it lies on."""
     return across_at_network_size(shape, crop) < minimum_across.get(shape.label, 0.0) - _ROUNDING
 
 
 def identifiers_of(
-    annotation: Annotation, crop: tuple[int, int, int], size: int, minimum_across: dict[str, float]
+    annotation: Annotation, crop: Crop, size: int, minimum_across: dict[str, float]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What each pixel of a crop shows: identifiers, ground (both (S, S) uint16), terminator ((S, S) bool).
 
@@ -183,28 +200,23 @@ def identifiers_of(
     return identifiers, ground, terminator
 
 
-def _large_first(
-    annotation: Annotation, label: str, crop: tuple[int, int, int], minimum_across: dict[str, float]
-) -> list[Shape]:
+def _large_first(annotation: Annotation, label: str, crop: Crop, minimum_across: dict[str, float]) -> list[Shape]:
     shapes = [s for s in annotation.shapes if s.label == label and not is_too_small(s, crop, minimum_across)]
     return sorted(shapes, key=across, reverse=True)
 
 
-def mask_of(
-    annotation: Annotation, crop: tuple[int, int, int], size: int, minimum_across: dict[str, float]
-) -> np.ndarray:
+def mask_of(annotation: Annotation, crop: Crop, size: int, minimum_across: dict[str, float]) -> np.ndarray:
     """The mask of a crop: terminator over boulders over craters over surface over background. (S, S) uint8."""
     return stack_masks(*identifiers_of(annotation, crop, size, minimum_across), minimum_boulder_pixels=1)
 
 
 def sample_of(
-    image: np.ndarray, annotation: Annotation, size: int, minimum_across: dict[str, float], margin: float
+    image: np.ndarray, annotation: Annotation, crop: Crop, size: int, minimum_across: dict[str, float]
 ) -> Sample:
-    """The sample of an image and its labels. image: (H, W) uint8.
+    """The sample that a crop of an image and its labels gives. image: (H, W) uint8.
 
-    Raises ValueError naming the image when there is no outline of the body, or none of it lies in the crop.
+    Raises ValueError naming the image when none of the body lies in the crop.
     """
-    crop = crop_of(annotation, margin)
     identifiers, ground, terminator = identifiers_of(annotation, crop, size, minimum_across)
     if not identifiers.any():
         raise ValueError(f"{annotation.file}: expected the body within the crop {crop}, found none of it there")

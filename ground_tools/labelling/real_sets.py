@@ -23,16 +23,17 @@ from ground_tools.datasets.store import (
     write_index,
 )
 from ground_tools.foundation.files import write_whole
-from ground_tools.labelling.annotations import Annotation
+from ground_tools.labelling.annotations import Annotation, Crop
 from ground_tools.labelling.checks import usable
 from ground_tools.labelling.collection import D4_LABELS, Rules, read_image, read_manifest, read_rules
 from ground_tools.labelling.label_files import read_labels
-from ground_tools.labelling.rasterisation import Sample, crop_of, is_too_small, sample_of
-from ground_tools.labelling.splits import split_by_body, split_by_image
+from ground_tools.labelling.rasterisation import Sample, crop_with, crops_of, is_too_small, sample_of
+from ground_tools.labelling.splits import split_by_body, split_by_copy, split_by_image
 from ground_tools.labels.classes import CLASS_NAMES
 
 SIZES = (128, 256)
-SPLIT_KINDS = ("image", "body")
+# What goes to one split as a whole: an image with its group, or all images of a body; or each copy goes by itself.
+SPLIT_KINDS = ("image", "body", "copy")
 # Each image gives four samples, as in the reference paper; which flips and turns it took is not told there.
 COPIES = ("as it is", "mirrored left to right", "turned by 90 degrees", "turned by 180 degrees")
 _SHARD_SAMPLES = 100
@@ -42,12 +43,16 @@ _UNKNOWN = [float("nan")] * 3
 
 @dataclass(frozen=True)
 class RealImage:
-    """One labelled image of a set: its name in manifest.csv, body, group, labels and sample."""
+    """One labelled image of a set: its name in manifest.csv, body, group, labels, and the crop that is its sample.
+
+    An image that gives close-ups is here once for each.
+    """
 
     file: str
     body: str
     group: str
     annotation: Annotation
+    crop: Crop
     sample: Sample
 
 
@@ -79,11 +84,13 @@ def read_real(images: Path, labels: Path = D4_LABELS, size: int = 128) -> tuple[
                 )
             fit, wrong = usable(annotation)
             problems += wrong
-            sample = sample_of(image, fit, size, rules.minimum_across, rules.margin)
+            least, body, group = rules.minimum_across_in(fit), entries[file].body, rules.group_of(file)
+            found += [
+                RealImage(file, body, group, fit, crop, sample_of(image, fit, crop, size, least))
+                for crop in crops_of(fit, rules.margin)
+            ]
         except ValueError as error:
             problems.append(f"{error}; left out")
-            continue
-        found.append(RealImage(file, entries[file].body, rules.group_of(file), fit, sample))
     if not found:
         raise ValueError(f"{labels}: expected labelled images of {images}, found none that can be used")
     shown = set(np.unique(np.concatenate([np.unique(image.sample.mask) for image in found])).tolist())
@@ -91,15 +98,29 @@ def read_real(images: Path, labels: Path = D4_LABELS, size: int = 128) -> tuple[
     return found, rules, problems
 
 
-def splits_of(found: list[RealImage], rules: Rules, kind: str) -> list[str]:
-    """The split of each image. kind: image or body. Raises ValueError as split_by_body does."""
+def splits_of(found: list[RealImage], rules: Rules, kind: str) -> list[list[str | None]]:
+    """The split of each copy of each image, None for copies that are not used.
+
+    kind: one of SPLIT_KINDS. Raises ValueError as split_by_body does.
+    """
+    if kind == "copy":
+        by_copy = rules.split_by_copy
+        return split_by_copy(len(found), len(COPIES), by_copy.shares, by_copy.images, rules.seed)
+    return [[split] * len(COPIES) for split in _image_splits(found, rules, kind)]
+
+
+def _image_splits(found: list[RealImage], rules: Rules, kind: str) -> list[str]:
     bodies, groups = [image.body for image in found], [image.group for image in found]
     if kind == "body":
         by_body = rules.split_by_body
         return split_by_body(bodies, groups, by_body.train, by_body.test, by_body.validation_share, rules.seed)
     if kind != "image":
         raise ValueError(f"split: expected {' or '.join(SPLIT_KINDS)}, got {kind!r}")
-    return split_by_image(bodies, groups, rules.split_by_image.shares, rules.seed)
+    by_image = rules.split_by_image
+    tested, never_tested = (
+        {rules.group_of(file) for file in files} for files in (by_image.tested, by_image.never_tested)
+    )
+    return split_by_image(bodies, groups, by_image.shares, rules.seed, tested, never_tested)
 
 
 def build(found: list[RealImage], rules: Rules, out: Path, kind: str = "image") -> dict[str, Any]:
@@ -112,30 +133,23 @@ def build(found: list[RealImage], rules: Rules, out: Path, kind: str = "image") 
     splits = splits_of(found, rules, kind)
     size = found[0].sample.image.shape[0]
     counts: dict[str, list[int]] = {body: [0, 0, 0] for body in sorted({image.body for image in found})}
-    record, rows = [], []
-    for image, split in zip(found, splits, strict=True):
-        first = counts[image.body][SPLITS.index(split)]
-        counts[image.body][SPLITS.index(split)] += len(COPIES)
-        rows += _rows(image, split, first, rules.seed)
-        record.append(
-            {
-                "file": image.file,
-                "sha256": image.annotation.sha256,
-                "body": image.body,
-                "group": image.group,
-                "split": split,
-                "samples": [first, first + len(COPIES) - 1],
-                "silhouette": image.annotation.silhouette,
-            }
-        )
+    record: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
+    for image, of_copies in zip(found, splits, strict=True):
+        first = list(counts[image.body])
+        rows += _rows(image, of_copies, counts[image.body], rules.seed)
+        for split, begin, end in zip(SPLITS, first, counts[image.body], strict=True):
+            if end > begin:
+                record.append(_entry(image, split, [begin, end - 1]))
     description = {
         "format": FORMAT_VERSION,
         "name": rules.name,
+        **({} if rules.edition is None else {"edition": rules.edition}),
         "classes": list(CLASS_NAMES),
         "image": f"{size} x {size}, one channel, 8 bit, real images as published, with their cameras' noise",
         "noise": None,
         "publish_images": False,
-        "campaign": {"seed": rules.seed, "split_by": kind, "bodies": counts},
+        "campaign": {"seed": rules.seed, "split_by": kind, "bodies": {b: n for b, n in counts.items() if any(n)}},
         "minimum_across_px_of_128": rules.minimum_across,
         "copies": list(COPIES),
         "overview": overview(found, rules),
@@ -147,6 +161,21 @@ def build(found: list[RealImage], rules: Rules, out: Path, kind: str = "image") 
     description |= {"samples": len(rows), "sha256": write_index(out)}
     write_description(out, description)
     return description
+
+
+def _entry(image: RealImage, split: str, samples: list[int]) -> dict[str, Any]:
+    """What dataset.json tells of an image, or of those of its copies that are in one split. samples: first and last."""
+    return {
+        "file": image.file,
+        "sha256": image.annotation.sha256,
+        "body": image.body,
+        "group": image.group,
+        "split": split,
+        "samples": samples,
+        "silhouette": image.annotation.silhouette,
+        "crop": list(image.crop),
+        "close_up": bool(image.annotation.close_ups),
+    }
 
 
 def _clear_folder(out: Path, name: str) -> None:
@@ -161,17 +190,20 @@ def _clear_folder(out: Path, name: str) -> None:
     shutil.rmtree(out / "shards", ignore_errors=True)
 
 
-def _rows(image: RealImage, split: str, first: int, seed: int) -> list[dict[str, Any]]:
+def _rows(image: RealImage, splits: list[str | None], counts: list[int], seed: int) -> list[dict[str, Any]]:
+    """The rows of an image's copies. splits: of each copy, None: left out. counts: its body's rows so far, changed."""
     sample = image.sample
     rows = []
     turned = zip(*(make_copies(a) for a in (sample.image, sample.mask, sample.identifiers, sample.ground)), strict=True)
-    for number, arrays in enumerate(turned):
+    for split, arrays in zip(splits, turned, strict=True):
+        if split is None:
+            continue
         grey, mask, identifiers, ground = (np.ascontiguousarray(array) for array in arrays)
         rows.append(
             {
                 "body": image.body,
                 "split": split,
-                "index": first + number,
+                "index": counts[SPLITS.index(split)],
                 "seed": seed,
                 "camera_km": _UNKNOWN,
                 "sun_direction": _UNKNOWN,
@@ -183,6 +215,7 @@ def _rows(image: RealImage, split: str, first: int, seed: int) -> list[dict[str,
                 "ground": webp_bytes(ground),
             }
         )
+        counts[SPLITS.index(split)] += 1
     return rows
 
 
@@ -202,11 +235,12 @@ def load_real(
 
 
 def overview(found: list[RealImage], rules: Rules) -> dict[str, Any]:
-    """What `dataset info` tells of real images: counts, both splits, class balance, as plain values for JSON.
+    """What `dataset info` tells of real images: counts, splits, class balance, as plain values for JSON.
 
-    images, pairs: numbers. bodies: body -> images. shapes: label -> number of those in use. split_by_image,
-    split_by_body: body -> images in train, validation, test (null where set.toml has no lists of bodies). class_share,
-    class_present: as of rendered sets.
+    images, pairs: numbers; close_ups: of the images, those that are one of several squares of a larger picture, or are
+    called so. bodies: body -> images. shapes: label -> number of those in use. split_by_image, split_by_body: body ->
+    images in train, validation, test (null where set.toml has no lists of bodies); split_by_copy: body -> copies.
+    class_share, class_present: as of rendered sets.
     """
     masks = np.stack([image.sample.mask for image in found])
     shares = [float((masks == k).mean()) for k in range(len(CLASS_NAMES))]
@@ -216,33 +250,39 @@ def overview(found: list[RealImage], rules: Rules) -> dict[str, Any]:
         shape.label
         for image in found
         for shape in image.annotation.shapes
-        if not is_too_small(shape, crop_of(image.annotation, rules.margin), rules.minimum_across)
+        # A shape that several close-ups show is one.
+        if crop_with(shape, crops_of(image.annotation, rules.margin)) == image.crop
+        and not is_too_small(shape, image.crop, rules.minimum_across_in(image.annotation))
     ]
     return {
         "name": rules.name,
         "images": len(found),
         "pairs": len(found) * len(COPIES),
+        "close_ups": sum(bool(image.annotation.close_ups) for image in found),
         "groups": len({image.group for image in found}),
         "bodies": {body: sum(image.body == body for image in found) for body in bodies},
         "shapes": {label: labels.count(label) for label in dict.fromkeys(labels)},
         "silhouettes_inferred": sum(image.annotation.silhouette == "inferred" for image in found),
         "split_by_image": _split_table(found, rules, "image", bodies),
         "split_by_body": _split_table(found, rules, "body", bodies) if rules.split_by_body.test else None,
+        "split_by_copy": _split_table(found, rules, "copy", bodies),
         "class_share": dict(zip(CLASS_NAMES, shares, strict=True)),
         "class_present": dict(zip(CLASS_NAMES, present, strict=True)),
     }
 
 
 def _split_table(found: list[RealImage], rules: Rules, kind: str, bodies: list[str]) -> dict[str, list[int]]:
-    pairs = list(zip([image.body for image in found], splits_of(found, rules, kind), strict=True))
-    return {body: [pairs.count((body, split)) for split in SPLITS] for body in bodies}
+    splits = splits_of(found, rules, kind)
+    pairs = [(image.body, split) for image, of_copies in zip(found, splits, strict=True) for split in of_copies]
+    each = 1 if kind == "copy" else len(COPIES)
+    return {body: [pairs.count((body, split)) // each for split in SPLITS] for body in bodies}
 
 
 def as_text(figures: dict[str, Any]) -> str:
     """The overview as a text for the terminal."""
     lines = [
         f"{figures['name']}: {figures['images']} real images of {len(figures['bodies'])} bodies, "
-        f"{figures['pairs']} pairs (each image {len(COPIES)} times)",
+        f"{figures['pairs']} pairs (each image {len(COPIES)} times), {figures['close_ups']} close-ups",
         f"shapes: {', '.join(f'{count} {label}' for label, count in figures['shapes'].items())}; "
         f"{figures['silhouettes_inferred']} outlines inferred; {figures['groups']} groups of images that show the same",
     ]
@@ -251,7 +291,8 @@ def as_text(figures: dict[str, Any]) -> str:
         if table is None:
             lines += ["", "split by body: set.toml names no bodies for train and test"]
             continue
-        lines += ["", f"{f'split by {kind}, images':<24}{'train':>8}{'validation':>12}{'test':>8}"]
+        counted = "copies" if kind == "copy" else "images"
+        lines += ["", f"{f'split by {kind}, {counted}':<24}{'train':>8}{'validation':>12}{'test':>8}"]
         lines += [f"{body:<24}{c[0]:>8}{c[1]:>12}{c[2]:>8}" for body, c in table.items()]
         totals = [sum(c[k] for c in table.values()) for k in range(3)]
         lines.append(f"{'all':<24}{totals[0]:>8}{totals[1]:>12}{totals[2]:>8}")

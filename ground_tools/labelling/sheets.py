@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 
 from ground_tools.datasets.pictures import mask_picture
-from ground_tools.labelling.annotations import Annotation
+from ground_tools.labelling.annotations import Annotation, Crop
 from ground_tools.labelling.rasterisation import (
     NETWORK_SIZE,
     across_at_network_size,
-    crop_of,
+    crop_with,
+    crops_of,
     is_too_small,
     mask_of,
     place_in,
@@ -60,7 +61,7 @@ def label_sheet(
         raise ValueError(f"{annotation.file}: region: expected a part of {width} x {height} pixels, got {region}")
     shown: Region = (x0, y0, x1, y1)
     large = [panel for panel in panels if panel != "mask"]
-    drawn = [] if "mask" not in panels else [_mask_panel(annotation, minimum_across, margin)]
+    drawn = [] if "mask" not in panels else _mask_panels(annotation, minimum_across, margin)
     size = scale or _fitting_scale(x1 - x0, y1 - y0, len(large), [panel.shape for panel in drawn])
     levels = np.rint(255.0 * (np.arange(256) / 255.0) ** (1.0 / gamma)).astype(np.uint8)
     pictures = [_enlarge(levels[image], annotation, panel == "labels", shown, size, margin, smooth) for panel in large]
@@ -161,21 +162,30 @@ def _draw(picture: np.ndarray, shape: Shape, number: int, region: Region, scale:
 
 
 def _draw_crop(picture: np.ndarray, annotation: Annotation, region: Region, scale: int, margin: float) -> None:
+    for x, y, side in _known_crops(annotation, margin):
+        low = ((x - region[0]) * scale, (y - region[1]) * scale)
+        cv2.rectangle(picture, low, (low[0] + side * scale - 1, low[1] + side * scale - 1), (200, 200, 60), 1)
+
+
+def _known_crops(annotation: Annotation, margin: float) -> tuple[Crop, ...]:
+    """The crops of an image; none before the body has an outline."""
     try:
-        x, y, side = crop_of(annotation, margin)
+        return crops_of(annotation, margin)
     except ValueError:
-        return
-    low = ((x - region[0]) * scale, (y - region[1]) * scale)
-    cv2.rectangle(picture, low, (low[0] + side * scale - 1, low[1] + side * scale - 1), (200, 200, 60), 1)
+        return ()
 
 
-def _mask_panel(annotation: Annotation, minimum_across: dict[str, float], margin: float) -> np.ndarray:
+def _mask_panels(annotation: Annotation, minimum_across: dict[str, float], margin: float) -> list[np.ndarray]:
+    """The panel of each crop's mask; an empty one before there is a crop."""
+    crops = _known_crops(annotation, margin) or (None,)
+    return [_mask_panel(annotation, crop, minimum_across) for crop in crops]
+
+
+def _mask_panel(annotation: Annotation, crop: Crop | None, minimum_across: dict[str, float]) -> np.ndarray:
     """The mask at 128 x 128, twice as large, and how often each shape occurs."""
-    try:
-        crop = crop_of(annotation, margin)
+    mask = np.zeros((NETWORK_SIZE, NETWORK_SIZE), dtype=np.uint8)
+    if crop is not None:
         mask = mask_of(annotation, crop, NETWORK_SIZE, minimum_across)
-    except ValueError:
-        crop, mask = None, np.zeros((NETWORK_SIZE, NETWORK_SIZE), dtype=np.uint8)
     picture = np.repeat(np.repeat(mask_picture(mask, list(CLASS_NAMES)), 2, axis=0), 2, axis=1)
     legend = np.full((16 * (len(CLASS_NAMES) + 3), picture.shape[1], 3), _PAPER, dtype=np.uint8)
     for row, name in enumerate(CLASS_NAMES):
@@ -197,24 +207,24 @@ def _write(
 
 
 def places(annotation: Annotation, margin: float) -> list[str]:
-    """Of each shape, whether it lies inside of the crop, partly, or outside. A body reaches beyond it by rule, and a
-    terminator counts on the body alone: of these only what lies outside as a whole is told.
+    """Of each shape, whether it lies inside of the crop that shows most of it, partly, or outside.
+
+    A body reaches beyond it by rule, and a terminator counts on the body alone: of these only what lies outside as a
+    whole is told.
     """
-    try:
-        crop = crop_of(annotation, margin)
-    except ValueError:
+    crops = _known_crops(annotation, margin)
+    if not crops:
         return ["inside"] * len(annotation.shapes)
     found = []
     for shape in annotation.shapes:
-        place = place_in(shape, crop)
+        place = place_in(shape, crop_with(shape, crops))
         found.append("inside" if place == "partly" and shape.label in (BODY, TERMINATOR) else place)
     return found
 
 
 def sizes(annotation: Annotation, margin: float) -> list[float]:
-    """How far each shape reaches across in a 128 x 128 sample, pixels; NaN where there is no crop yet."""
-    try:
-        crop = crop_of(annotation, margin)
-    except ValueError:
+    """How far each shape reaches across in the 128 x 128 sample that shows most of it, pixels; NaN without a crop."""
+    crops = _known_crops(annotation, margin)
+    if not crops:
         return [float("nan")] * len(annotation.shapes)
-    return [across_at_network_size(shape, crop) for shape in annotation.shapes]
+    return [across_at_network_size(shape, crop_with(shape, crops)) for shape in annotation.shapes]

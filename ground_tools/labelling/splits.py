@@ -1,9 +1,9 @@
-"""Splits of real images: by image, with what shows the same kept together, and by body."""
+"""Splits of real images: by image, with what shows the same kept together, by body, and by copy."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -11,14 +11,20 @@ from ground_tools.datasets.store import SPLITS
 
 
 def split_by_image(
-    bodies: Sequence[str], groups: Sequence[str], shares: tuple[float, float, float], seed: int
+    bodies: Sequence[str],
+    groups: Sequence[str],
+    shares: tuple[float, float, float],
+    seed: int,
+    tested: Collection[str] = (),
+    never_tested: Collection[str] = (),
 ) -> list[str]:
     """Give each image to train, validation or test; a group goes as a whole.
 
     bodies, groups: of each image. shares: of the images for the three splits. A group that would fill more than half of
     a part is not for that part, where smaller ones are at hand: so few views would show little. The parts come as near
-    to their shares, in all and for each body, as the groups allow. The same seed gives the same split. Returns a
-    split's name for each image.
+    to their shares, in all and for each body, as the groups allow. tested, never_tested: groups that are for testing,
+    and groups that are not, whatever the shares. The same seed gives the same split. Returns a split's name for each
+    image.
     """
     members: dict[str, list[int]] = {}
     for image, group in enumerate(groups):
@@ -29,20 +35,26 @@ def split_by_image(
     counts = np.hstack([counts, counts.sum(axis=1, keepdims=True)]).astype(float)
     wanted = np.outer(shares, counts.sum(axis=0))
     weights = np.append(np.ones(len(names)), float(len(names)))
-    largest = _largest_groups(counts[:, -1], wanted[:, -1])
+    largest = np.tile(_largest_groups(counts[:, -1], wanted[:, -1]), (len(counts), 1))
+    test = SPLITS.index("test")
+    for number, name in enumerate(members):
+        if name in tested:
+            largest[number] = np.where(np.arange(len(SPLITS)) == test, np.inf, -1.0)
+        elif name in never_tested:
+            largest[number, test] = -1.0
     order = np.random.default_rng(seed).permutation(len(counts))
     order = order[np.argsort(-counts[order, -1], kind="stable")]
     where = np.full(len(counts), -1)
     filled = np.zeros_like(wanted)
     for group in order:
-        where[group] = _best(filled, wanted, largest, weights, counts[group])
+        where[group] = _best(filled, wanted, largest[group], weights, counts[group])
         filled[where[group]] += counts[group]
     # One group at a time moves to where it fits better, until none does.
     for _ in range(10 * len(counts)):
         moved = False
         for group in order:
             filled[where[group]] -= counts[group]
-            best = _best(filled, wanted, largest, weights, counts[group], where[group])
+            best = _best(filled, wanted, largest[group], weights, counts[group], where[group])
             moved |= best != where[group]
             where[group] = best
             filled[best] += counts[group]
@@ -107,4 +119,25 @@ def split_by_body(
     inner = split_by_image([bodies[i] for i in chosen], [groups[i] for i in chosen], shares, seed)
     for image, split in zip(chosen, inner, strict=True):
         splits[image] = split
+    return splits
+
+
+def split_by_copy(
+    images: int, copies: int, shares: tuple[float, float, float], drawn: int, seed: int
+) -> list[list[str | None]]:
+    """Give each copy of each image to a split, wherever the other copies of the image go.
+
+    So images of the test are in training, turned or mirrored: figures of such a test tell nothing of other images.
+    shares: of the copies for the three splits. drawn: so many images are used, with all their copies; 0: all. Returns
+    the splits of each image's copies, None for those of images that are not drawn.
+    """
+    generator = np.random.default_rng(seed)
+    used = np.sort(generator.permutation(images)[: drawn or images])
+    order = generator.permutation(len(used) * copies)
+    ends = np.rint(np.cumsum(shares) * len(order)).astype(int)
+    part = np.empty(len(order), dtype=int)
+    part[order] = np.searchsorted(ends, np.arange(len(order)), side="right")
+    splits: list[list[str | None]] = [[None] * copies for _ in range(images)]
+    for row, image in enumerate(used.tolist()):
+        splits[image] = [SPLITS[number] for number in part[row * copies : (row + 1) * copies]]
     return splits

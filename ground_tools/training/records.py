@@ -22,7 +22,7 @@ def chain(record: Record) -> Iterator[Record]:
 
 
 def split_rule(description: Record) -> str | None:
-    """By what a set of real images was split, as its description states it: "image" or "body"; None for other sets."""
+    """By what a set of real images was split: "image", "body" or "copy", as its description states it; else None."""
     rule = description.get("campaign", {}).get("split_by")
     return None if rule is None else str(rule)
 
@@ -36,8 +36,10 @@ def provenance(path: Path) -> Record:
     lines = [
         f"{sample} {split}" for sample, split in zip(*(index[c].to_pylist() for c in ("sha256", "split")), strict=True)
     ]
+    edition = description.get("edition")
     return {
         "name": description["name"],
+        **({} if edition is None else {"edition": edition}),
         "sha256": digest(path),
         "split_by": split_rule(description),
         "splits_sha256": hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest(),
@@ -45,9 +47,14 @@ def provenance(path: Path) -> Record:
 
 
 def set_name(description: Record) -> str:
-    """What results call a set: its name; with _unseen_bodies where other bodies are in test than in training."""
-    unseen = "_unseen_bodies" if split_rule(description) == "body" else ""
-    return f"{description['name']}{unseen}"
+    """What results call a set: its name, with _first_edition where there are later ones, and the rule of its splits.
+
+    _unseen_bodies: other bodies are in test than in training. _paper_split: copies of one image are in both, as in the
+    reference paper.
+    """
+    edition = "_first_edition" if description.get("edition") == 1 else ""
+    rule = {"body": "_unseen_bodies", "copy": "_paper_split"}.get(split_rule(description) or "", "")
+    return f"{description['name']}{edition}{rule}"
 
 
 def check_unseen(owner: str, used: dict[str, list[Record]], path: Path) -> None:

@@ -95,7 +95,7 @@ def test_the_crop_goes_about_the_body_and_ends_at_a_border_that_cuts_it() -> Non
 def test_a_sample_shows_the_sky_beyond_the_image_and_the_body_where_its_mask_is() -> None:
     annotation = replace(annotation_of(ImageEntry("a.png", "a", ""), 3), shapes=(drawn_body(),))
     for size in (128, 256):
-        sample = sample_of(drawn_image(3, sun_degrees=0.0), annotation, size, MINIMUM, 1.4)
+        sample = sample_of(drawn_image(3, sun_degrees=0.0), annotation, crop_of(annotation, 1.4), size, MINIMUM)
         assert sample.image.shape == sample.mask.shape == (size, size)
         assert (sample.image[0] == SKY).all()
         seen = sample.image > SKY + 10

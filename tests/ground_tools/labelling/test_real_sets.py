@@ -51,7 +51,7 @@ def test_info_tells_images_pairs_both_splits_and_classes(
 ) -> None:
     dataset("info", "drawn", folders=folders)
     text = capsys.readouterr().out
-    assert text.startswith("drawn: 11 real images of 3 bodies, 44 pairs")
+    assert text.startswith("drawn: 11 real images of 3 bodies, 44 pairs (each image 4 times), 0 close-ups")
     assert "shapes: 11 body, 22 crater, 22 boulder, 11 terminator; 11 outlines inferred; 10 groups" in text
     assert [line.split() for line in text.splitlines() if line.startswith("gamma")][1] == ["gamma", "0", "0", "3"]
     dataset("info", "drawn", "--json", folders=folders)
@@ -204,7 +204,8 @@ def test_the_report_shows_no_image_that_may_not_be_passed_on(built: Path, tmp_pa
     written = write_report([built], tmp_path)
     assert not [path for path in written if "geometry" in path.name]
     page = (tmp_path / "datasets.md").read_text()
-    assert "11 real images, 44 pairs; 10 groups" in page
+    assert "11 real images, 0 of them close-ups, 44 pairs; 10 groups" in page
+    assert "Split by copy, pairs: 31 / 9 / 4." in page
     assert "| drawn | not known | not known |" in page
     import cv2
 

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ground_tools.foundation.descriptions import parse
-from ground_tools.labelling.collection import Rules, SplitByImage, read_rules
+from ground_tools.labelling.collection import Rules, SplitByCopy, SplitByImage, read_rules
 from tests.ground_tools.foundation.structure_strategy import NAMES, as_read, structures
 
-FIELDS = "name, seed, minimum_across, margin, split_by_image, split_by_body, excluded, groups, wanted"
+SPLITS = "split_by_image, split_by_body, split_by_copy"
+FIELDS = f"name, edition, seed, minimum_across, margin, {SPLITS}, excluded, groups, wanted"
 
 
 def test_rules_without_a_file_are_the_defaults(tmp_path: Path) -> None:
@@ -39,7 +40,10 @@ def test_what_is_not_said_is_the_default(tmp_path: Path) -> None:
         ("margin = 0.5", "margin: expected a number 1..4, got 0.5"),
         ("minimum_across = 6", "minimum_across: expected a table, got 6"),
         ("[minimum_across]\ncrater = 0", "minimum_across.crater: expected a number 1..128, got 0"),
-        ("[minimum_across]\nrock = 1", "minimum_across.rock: expected one of crater, boulder, got an unknown field"),
+        (
+            "[minimum_across]\nrock = 1",
+            "minimum_across.rock: expected one of crater, boulder, close_up_boulder, got an unknown field",
+        ),
         ("[split_by_image]\ntrain = 0.9", "split_by_image: expected shares that sum to 1, got 1.2"),
         ("[split_by_image]\ntrain = 2", "split_by_image.train: expected a number 0..1, got 2"),
         ('[split_by_body]\ntrain = "a"', 'split_by_body.train: expected a list of strings, got "a"'),
@@ -47,6 +51,15 @@ def test_what_is_not_said_is_the_default(tmp_path: Path) -> None:
             "[split_by_body]\ntrain = ['a']\ntest = ['b', 'a']",
             'split_by_body.test: expected bodies not in train, got "a"',
         ),
+        (
+            "[split_by_image]\ntested = ['a']\nnever_tested = ['b', 'a']",
+            'split_by_image.never_tested: expected images not in tested, got "a"',
+        ),
+        (
+            "groups = [['a', 'b']]\n[split_by_image]\ntested = ['a']\nnever_tested = ['b']",
+            'split_by_image.never_tested: expected images in no group with one of tested, got "b"',
+        ),
+        ("[split_by_copy]\nimages = -1", "split_by_copy.images: expected a whole number >= 0, got -1"),
         ('groups = [["a", 1]]', "groups[0][1]: expected a string, got 1"),
         ('groups = ["a"]', 'groups[0]: expected a list of strings, got "a"'),
         ('groups = [["a"], ["a"]]', 'groups: expected images that are in one group alone, got "a"'),
@@ -70,6 +83,13 @@ def shares(draw: st.DrawFn) -> SplitByImage:
     return SplitByImage(train, validation, 1 - train - validation)
 
 
-@given(structures(Rules, name=st.just("") | NAMES, split_by_image=shares()))
+@given(
+    structures(
+        Rules,
+        name=st.just("") | NAMES,
+        split_by_image=shares(),
+        split_by_copy=st.builds(SplitByCopy, images=st.integers(0)),
+    )
+)
 def test_what_is_written_is_read_back(rules: Rules) -> None:
     assert parse("rules", as_read(rules), Rules) == rules
