@@ -30,9 +30,19 @@ def channel_factors(unet: keras.Model, images: np.ndarray) -> dict[str, np.ndarr
     measured = keras.Model(unet.input, [unet.get_layer(name).output for name in names])
     factors = {}
     for name, values in zip(names, measured.predict(images, batch_size=4, verbose=0), strict=True):
-        ranges = np.percentile(np.abs(values.reshape(-1, values.shape[-1])), _PERCENTILE, axis=0)
-        factors[name] = np.minimum(1.0 / np.maximum(ranges, 1e-12), _LARGEST_FACTOR).astype(np.float32)
+        factors[name] = find_factor(channel_ranges(values)).astype(np.float32)
     return factors
+
+
+def channel_ranges(values: np.ndarray) -> np.ndarray:
+    """(N, H, W, C) -> (C,), how large a channel's values are, but for rare extremes."""
+    found: np.ndarray = np.percentile(np.abs(values.reshape(-1, values.shape[-1])), _PERCENTILE, axis=0)
+    return found
+
+
+def find_factor(ranges: np.ndarray) -> np.ndarray:
+    """The factors that bring ranges to about 1."""
+    return np.minimum(1.0 / np.maximum(ranges, 1e-12), _LARGEST_FACTOR)
 
 
 def equalize(
