@@ -113,7 +113,7 @@ def equalize_layers(weights: Weights, layers: Sequence[Layer], ranges: dict[str,
     for name, values in ranges.items():
         for group, value in zip(groups[name], values, strict=True):
             largest[group] = max(largest.get(group, 0.0), float(value))
-    factors = {group: float(find_factor(np.float32(value))) for group, value in largest.items()}
+    factors = dict(zip(largest, find_factor(np.array(list(largest.values()))).tolist(), strict=True))
 
     def factor(name: str) -> np.ndarray:
         return np.array([factors.get(group, 1.0) for group in groups[name]], dtype=np.float32)
