@@ -14,6 +14,7 @@ _EXAMPLES = {
     "      --out out/comparisons/unet_s --write docs": "",
     "ground-tools compare unet-as --dataset datasets/d4 --start-from models/unet_s --second-set datasets/d1 \\\n"
     "      --out out/comparisons/unet_as": "",
+    "ground-tools compare rubble --dataset datasets/d1 --evaluate-also datasets/d4 --out out/comparisons/rubble": "",
 }
 _NOTE = "A run that was stopped goes on when the same command is given again. Test splits are not looked at."
 
@@ -27,11 +28,14 @@ def add_parser(commands: Any) -> None:
     )
     compare.set_defaults(extra="train")
     compare.add_argument(
-        "comparison", metavar="NAME", help="unet-s, unet-as (ground_tools/training/comparisons), or a TOML file"
+        "comparison", metavar="NAME", help="unet-s, unet-as, rubble (ground_tools/training/comparisons), or a TOML file"
     )
     compare.add_argument("--dataset", type=existing_path, required=True, metavar="SET", help="set to train on")
     compare.add_argument(
-        "--start-from", type=existing_path, required=True, metavar="H5", help="weights, or a bundle, to start from"
+        "--start-from",
+        type=existing_path,
+        metavar="H5",
+        help="weights, or a bundle, to start from, if the comparison starts from some (default: none)",
     )
     compare.add_argument(
         "--out", type=output_folder, required=True, metavar="DIR", help="folder to write, one inside for each training"

@@ -74,6 +74,19 @@ def _add_pack(actions: Any) -> None:
         "--out", type=output_folder, required=True, metavar="DIR", help="folder for part_1.parquet and so on"
     )
     pack.add_argument("--parts", type=integer(1, 100), default=2, metavar="N", help="number of files to pack into")
+    pack.add_argument(
+        "--bits",
+        type=integer(5, 8),
+        default=8,
+        metavar="N",
+        help="bits that grey levels of rendered training images keep, which get noise of 2.5 levels in training",
+    )
+    pack.add_argument(
+        "--trained",
+        type=existing_folder,
+        metavar="DIR",
+        help="stages of an earlier run: those that the plan needs are packed into trained.tar (default: none)",
+    )
 
 
 def _add_run(actions: Any) -> None:
@@ -116,7 +129,7 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
         "--plan",
         default="full",
         metavar="NAME",
-        help="full, paper, check (ground_tools/training/chain/plans), or a TOML file",
+        help="full, paper, rubble, check (ground_tools/training/chain/plans), or a TOML file",
     )
 
 
@@ -140,7 +153,13 @@ def _pack(arguments: argparse.Namespace) -> int:
     sets = dict(arguments.dataset)
     if len(sets) < len(arguments.dataset):
         raise ValueError(f"--dataset: expected each name once, got {', '.join(name for name, _ in arguments.dataset)}")
-    for path in write_archive(sets, load_plan(arguments.plan).wanted(), arguments.out, arguments.parts):
+    plan = load_plan(arguments.plan)
+    written = write_archive(sets, plan.wanted(), arguments.out, arguments.parts, arguments.bits)
+    if arguments.trained is not None:
+        from ground_tools.training.chain.results import pack_trained
+
+        written.append(pack_trained(arguments.trained, plan.trained, arguments.out))
+    for path in written:
         print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")
     return 0
 

@@ -38,12 +38,8 @@ from ground_tools.export.figures import (
     TemperatureFigures,
     plain_metrics,
 )
-from ground_tools.export.graph import (
-    MASK_INPUTS,
-    build_flight_graph,
-    keep_probabilities,
-    mask_shapes,
-)
+from ground_tools.export.flight_network import read_flight_network
+from ground_tools.export.graph import name_masks
 from ground_tools.export.parity import (
     REFERENCE_PASSES,
     find_all_misses,
@@ -56,7 +52,6 @@ from ground_tools.foundation.json_records import to_plain
 from ground_tools.foundation.names import check_name
 from ground_tools.foundation.progress import progress
 from ground_tools.labels.classes import CLASS_NAMES, CLASS_ROLES, COLORS
-from ground_tools.networks.unet import UNetDropout, build_unet
 from ground_tools.training.records import check_unseen, sets_used
 from ground_tools.training.resumption import check_weights, read_left
 
@@ -205,15 +200,13 @@ def _export_network(
     """Convert one network; returns its manifest entry, what its scores' factor changes, int8's parity, and the float32
     file.
     """
-    recipe = network.record["recipe"]
-    unet = build_unet(len(CLASS_NAMES), UNetDropout(recipe["dropout_blocks"], recipe["dropout_head"]))
-    unet.load_weights(network.weights)
-    shapes, keep = mask_shapes(unet), keep_probabilities(unet)
+    flight = read_flight_network(network.record["recipe"], network.weights)
+    shapes, keep = flight.shapes, flight.keep
     images, masks = validation_images(network.record, sets, _TEMPERATURE_IMAGES)
-    scores = sampled_scores(build_flight_graph(unet), images, shapes, keep, _TEMPERATURE_PASSES)
+    scores = sampled_scores(flight.build(None, 1.0), images, shapes, keep, _TEMPERATURE_PASSES)
     truth = sampled_truth(masks)
     factor = score_factor(scores, truth)
-    module = build_flight_graph(unet, equalize_on=ranges, score_factor=factor)
+    module = flight.build(ranges, factor)
     print(f"{network.role}: quantize to int8, by {len(ranges)} images", file=sys.stderr)
     content = convert(module, ranges, shapes, keep)
     file = f"{network.role}.tflite"
@@ -227,7 +220,7 @@ def _export_network(
         "scores_output": _output_name(content),
         "dropout_masks": [
             {"input": mask, "shape": list(shape), "keep_probability": round(p, 6)}
-            for mask, shape, p in zip(MASK_INPUTS, shapes, keep, strict=True)
+            for mask, shape, p in zip(name_masks(len(shapes)), shapes, keep, strict=True)
         ],
     }
     closed_form = write_closed_form(_network_file(entry, content), ranges, folder)

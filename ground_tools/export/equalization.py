@@ -32,14 +32,13 @@ def channel_factors(unet: keras.Model, images: np.ndarray) -> dict[str, np.ndarr
     names += [f"head_convolution_{index}" for index in range(1, len(HEAD_CHANNELS) + 1)]
     measured = keras.Model(unet.input, [unet.get_layer(name).output for name in names])
     factors = {}
-    for name, values in zip(names, _run_with_dropout(measured, images), strict=True):
-        ranges = _best_ranges(np.abs(values.reshape(-1, values.shape[-1])))
-        factors[name] = np.minimum(1.0 / np.maximum(ranges, 1e-12), _LARGEST_FACTOR).astype(np.float32)
+    for name, values in zip(names, run_with_dropout(measured, images), strict=True):
+        factors[name] = find_factor(channel_ranges(values)).astype(np.float32)
     return factors
 
 
-def _run_with_dropout(measured: keras.Model, images: np.ndarray) -> list[np.ndarray]:
-    """The outputs over images, with dropout, but with the normalization that was trained."""
+def run_with_dropout(measured: keras.Model, images: np.ndarray) -> list[np.ndarray]:
+    """The outputs over images, with dropout as passes have it, but with the normalization that was trained."""
     normalizations = [layer for layer in measured.layers if isinstance(layer, keras.layers.BatchNormalization)]
     trainable = [layer.trainable for layer in normalizations]
     keras.utils.set_random_seed(0)
@@ -53,14 +52,15 @@ def _run_with_dropout(measured: keras.Model, images: np.ndarray) -> list[np.ndar
     return [np.concatenate([np.asarray(part[place]) for part in parts]) for place in range(len(parts[0]))]
 
 
-def _best_ranges(magnitudes: np.ndarray) -> np.ndarray:
+def channel_ranges(values: np.ndarray) -> np.ndarray:
     """For each channel the range in which int8 loses least: by rounding inside it, and by clipping what is beyond.
 
     A range that follows rare extremes rounds all else coarsely; one that leaves them out makes all other channels pay,
     where the tensor must hold them after all.
 
-    magnitudes: (N, C) float32, at least 0. Returns (C,) float64.
+    values: (N, H, W, C) float32. Returns (C,) float64.
     """
+    magnitudes = np.abs(values.reshape(-1, values.shape[-1]))
     largest = magnitudes.max(axis=0).astype(np.float64)
     errors = []
     for share in _SHARES:
@@ -68,6 +68,11 @@ def _best_ranges(magnitudes: np.ndarray) -> np.ndarray:
         beyond = np.square(np.maximum(magnitudes - limit, np.float32(0.0))).mean(axis=0, dtype=np.float64)
         errors.append(beyond + np.square(share * largest / _STEPS) / 12.0)
     return np.array(_SHARES)[np.argmin(errors, axis=0)] * largest
+
+
+def find_factor(ranges: np.ndarray) -> np.ndarray:
+    """The factors that bring ranges to about 1."""
+    return np.minimum(1.0 / np.maximum(ranges, 1e-12), _LARGEST_FACTOR)
 
 
 def equalize(

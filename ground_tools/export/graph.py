@@ -19,7 +19,13 @@ import tensorflow as tf
 from ground_tools.export.equalization import channel_factors, equalize
 from ground_tools.networks.unet import DECODER_CHANNELS, ENCODER_CHANNELS, HEAD_CHANNELS, LEAKY_SLOPE
 
-MASK_INPUTS = tuple(f"mask_{index}" for index in range(1, len(DECODER_CHANNELS) + len(HEAD_CHANNELS) + 1))
+
+def name_masks(count: int) -> tuple[str, ...]:
+    """The inputs of so many masks."""
+    return tuple(f"mask_{index}" for index in range(1, count + 1))
+
+
+MASK_INPUTS = name_masks(len(DECODER_CHANNELS) + len(HEAD_CHANNELS))
 
 
 def mask_shapes(unet: keras.Model) -> list[tuple[int, int, int]]:
@@ -111,5 +117,5 @@ def random_masks(
     """Fresh dropout masks by input name, (1, H, W, C) float32."""
     return {
         name: ((generator.random((1, *shape)) < p) / p).astype(np.float32)
-        for name, shape, p in zip(MASK_INPUTS, shapes, keep, strict=True)
+        for name, shape, p in zip(name_masks(len(shapes)), shapes, keep, strict=True)
     }

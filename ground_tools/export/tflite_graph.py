@@ -133,12 +133,15 @@ class SourceGraph:
         return np.frombuffer(raw, dtype=_NAMES[entry.type]).reshape(self.shape(tensor))
 
     def weights(self, tensor: int) -> np.ndarray:
-        """What a quantized constant stands for, float64; its scales are by its first axis."""
+        """What a quantized constant stands for, float64; its scales are by one of its axes."""
         values = self.constant(tensor)
         if values is None:
             raise ValueError(f"tensor {tensor}: expected a constant")
-        scales = np.asarray(self.graph.tensors[tensor].quantization.scale, dtype=np.float64)
-        return values * scales.reshape(-1, *[1] * (values.ndim - 1))
+        found = self.graph.tensors[tensor].quantization
+        shape = [1] * values.ndim
+        # The last one of a depthwise kernel, the first one of all others.
+        shape[int(found.quantizedDimension)] = -1
+        return values * np.asarray(found.scale, dtype=np.float64).reshape(shape)
 
 
 class GraphWriter:

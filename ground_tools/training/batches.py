@@ -10,6 +10,7 @@ import numpy as np
 from flight.inference.orientations import apply_orientation
 from ground_tools.labels.classes import BOULDERS, CRATERS
 from ground_tools.training.augmentation import disturb, move, move_away
+from ground_tools.training.defects import add_defects
 from ground_tools.training.pixels import Pixels
 from ground_tools.training.recipes import Recipe
 
@@ -54,12 +55,13 @@ class BodyBatches(keras.utils.PyDataset):
         for sample in chosen:
             orientation = int(generator.integers(8)) if self._recipe.augmentation.orientations else 0
             image = apply_orientation(self._images[sample], orientation)
-            batch.append(disturb(image, self._recipe.augmentation.photometric, generator))
+            disturbed = disturb(image, self._recipe.augmentation.photometric, generator)
+            batch.append(add_defects(disturbed, self._recipe.augmentation.defects, generator))
         return np.stack(batch)[..., None], self._labels[chosen]
 
 
 class UNetBatches(keras.utils.PyDataset):
-    """Batches for the UNet: ((image, window offset), labels in the window), with a folded head (image, labels).
+    """Batches for the UNet: ((image, window offset), labels in the window), without a window (image, labels).
 
     second: of which each batch has `recipe.beside` images more, drawn at random; an epoch is one over `pixels` all the
     same. whole_only: leave out the last batch of an epoch if it is not full, which cannot be spread over devices.
@@ -98,15 +100,16 @@ class UNetBatches(keras.utils.PyDataset):
             image, mask = move(image, mask, recipe.augmentation.geometric, generator)
             if recipe.augmentation.farther and generator.random() < recipe.augmentation.farther:
                 image, mask = move_away(image, mask, recipe.minimum_boulder_pixels, generator)
-            images.append(disturb(image, recipe.augmentation.photometric, generator, pixels.noisy))
-            if recipe.head == "folded":
+            disturbed = disturb(image, recipe.augmentation.photometric, generator, pixels.noisy)
+            images.append(add_defects(disturbed, recipe.augmentation.defects, generator))
+            if recipe.head != "windowed":
                 labels.append(mask)
                 continue
             row, column = window_offsets(mask, recipe, generator)
             labels.append(mask[row : row + recipe.window, column : column + recipe.window])
             offsets.append((row, column))
         inputs = np.stack(images)[..., None]
-        if recipe.head == "folded":
+        if recipe.head != "windowed":
             return inputs, np.stack(labels)
         return (inputs, np.asarray(offsets, dtype=np.int32)), np.stack(labels)
 

@@ -45,7 +45,9 @@ class Comparison(TomlTable, frozen=True):
     name: str
     title: Annotated[str, Meta(description="title of the table in docs/training.md")]
     recipe: Annotated[str, Meta(description="recipe of the trainings, a name or a TOML file")]
-    begin: Annotated[Literal["encoder", "unet"], Meta(description="network whose weights the trainings start from")]
+    begin: Annotated[
+        Literal["encoder", "unet", "nothing"], Meta(description="network whose weights the trainings start from")
+    ]
     seeds: Annotated[tuple[Seed, ...], Meta(min_length=1, description="seeds of the trainings of each change")]
     common: Annotated[dict[str, Any], Meta(description="other values for fields of the recipe, in every training")]
     changes: Annotated[
@@ -87,14 +89,17 @@ def load_comparison(name_or_path: str) -> Comparison:
 
 
 def compare(
-    comparison: Comparison, dataset: Path, start_from: Path, out: Path, also: list[Path], second_set: Path | None
+    comparison: Comparison, dataset: Path, start_from: Path | None, out: Path, also: list[Path], second_set: Path | None
 ) -> ComparisonFigures:
     """Train what is not trained yet, each in a folder of OUT and a process of its own; returns the figures.
 
     also: further sets on whose validation splits the networks are evaluated. second_set: for changes that have images
     of one in each batch. Raises RuntimeError naming the log of a training that failed, ValueError
-    where the folder holds another training or a set is missing.
+    where the folder holds another training, a set is missing, or the comparison does not begin as it is told to.
     """
+    if (start_from is None) != (comparison.begin == "nothing"):
+        expected, got = ("weights", "none") if start_from is None else ("none", "weights")
+        raise ValueError(f"--start-from: expected {expected}, as comparison {comparison.name} has it, got {got}")
     runs = [(name, seed) for name in comparison.rows for seed in comparison.seeds]
     runs += [(AS_IT_IS, seed) for seed in comparison.more_seeds]
     trained: dict[str, list[Run]] = {name: [] for name in comparison.rows}
@@ -121,7 +126,7 @@ def _train(
     name: str,
     seed: int,
     dataset: Path,
-    start_from: Path,
+    start_from: Path | None,
     out: Path,
     also: list[Path],
     second_set: Path | None,
@@ -132,7 +137,8 @@ def _train(
         raise ValueError(f"--second-set: {name} needs a set of which images are in each batch")
     command = [sys.executable, "-m", "ground_tools.cli", "train", "--recipe", comparison.recipe]
     command += ["--dataset", str(dataset), "--out", str(out)]
-    command += ["--encoder" if comparison.begin == "encoder" else "--start-from", str(start_from)]
+    if start_from is not None:
+        command += ["--encoder" if comparison.begin == "encoder" else "--start-from", str(start_from)]
     if recipe.beside:
         command += ["--second-set", str(second_set)]
     for field, value in fields.items():
@@ -146,11 +152,11 @@ def _train(
     record = read_left(out / "training.json", "remove it to go on with the training")
     _check(record, recipe, dataset, start_from, out)
     known = {name: record["validation"][name] for name in ("epoch", "miou", "iou")}
-    mious = _evaluate_once(out, also, recipe.minimum_boulder_pixels) if also else UNSET
+    mious = _evaluate_once(out, also, recipe) if also else UNSET
     return Run(seed=seed, minutes=record["minutes"], **known, also=mious)
 
 
-def _evaluate_once(out: Path, sets: list[Path], minimum_boulder_pixels: int) -> dict[str, float]:
+def _evaluate_once(out: Path, sets: list[Path], recipe: Recipe) -> dict[str, float]:
     """Name of a set -> validation mIoU of the training in OUT, which keeps it there."""
     file = out / "also.json"
     try:
@@ -161,20 +167,21 @@ def _evaluate_once(out: Path, sets: list[Path], minimum_boulder_pixels: int) -> 
     for path in sets:
         name, of = read_description(path)["name"], provenance(path)
         if known.get(name, {}).get("dataset") != of:
-            miou = validation_miou(out / "unet.weights.h5", path, minimum_boulder_pixels)
+            miou = validation_miou(out / "unet.weights.h5", path, recipe)
             known[name] = {"dataset": of, "miou": miou}
             write_whole(file, (json.dumps(known, indent=1) + "\n").encode())
         mious[name] = known[name]["miou"]
     return mious
 
 
-def _check(record: dict[str, Any], recipe: Recipe, dataset: Path, start_from: Path, out: Path) -> None:
+def _check(record: dict[str, Any], recipe: Recipe, dataset: Path, start_from: Path | None, out: Path) -> None:
     """Raise ValueError when a training that is there is not the one that is asked for."""
     asked = {
         "recipe": recipe.record(),
         "dataset": provenance(dataset),
-        "began_from": {"weights_sha256": start_digest(start_from)},
     }
+    if start_from is not None:
+        asked["began_from"] = {"weights_sha256": start_digest(start_from)}
     for part, values in asked.items():
         for field, value in values.items():
             if record[part].get(field) != value:
@@ -184,14 +191,18 @@ def _check(record: dict[str, Any], recipe: Recipe, dataset: Path, start_from: Pa
                 )
 
 
-def validation_miou(weights: Path, dataset: Path, minimum_boulder_pixels: int) -> float:
-    """mIoU, as the paper defines it, of a UNet's float weights without dropout on a set's validation split."""
-    from ground_tools.networks.unet import UNetDropout, build_unet
-    from ground_tools.training.heads import fold_head
+def validation_miou(weights: Path, dataset: Path, recipe: Recipe) -> float:
+    """mIoU, as the paper defines it, of a UNet's float weights without dropout on a set's validation split.
 
-    pixels = read_pixels(dataset, "validation", minimum_boulder_pixels)
-    unet = build_unet(len(CLASS_NAMES), UNetDropout(0.0, 0.0), size=pixels.images.shape[1])
+    recipe: by which it was trained.
+    """
+    from ground_tools.training.heads import fold_head
+    from ground_tools.training.networks import build_recipe_unet
+
+    pixels = read_pixels(dataset, "validation", recipe.minimum_boulder_pixels)
+    unet = build_recipe_unet(recipe, pixels.images.shape[1])
     unet.load_weights(weights)
     inputs = network_inputs(pixels.images, read_description(dataset)["noise"])
-    labels = fold_head(unet).predict(inputs, batch_size=16, verbose=0).argmax(axis=-1)
+    network = fold_head(unet) if recipe.design is None else unet
+    labels = network.predict(inputs, batch_size=16, verbose=0).argmax(axis=-1)
     return mean_iou(iou_per_class(np.asarray(pixels.masks), labels, len(CLASS_NAMES)))

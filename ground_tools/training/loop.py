@@ -14,19 +14,14 @@ from ground_tools.datasets.noise import network_inputs
 from ground_tools.datasets.store import read_description
 from ground_tools.foundation.files import write_whole
 from ground_tools.foundation.sampling import evenly
-from ground_tools.labels.classes import CLASS_NAMES
 from ground_tools.metrics.iou import iou_per_class, mean_iou
-from ground_tools.networks.unet import (
-    UNetDropout,
-    build_encoder_cnn,
-    build_unet,
-    take_encoder,
-)
+from ground_tools.networks.unet import build_encoder_cnn, take_encoder
 from ground_tools.training.batches import BodyBatches, UNetBatches
 from ground_tools.training.bundle_weights import load_bundle_weights
 from ground_tools.training.hardware import compilation, devices
 from ground_tools.training.heads import add_window, fold_head
-from ground_tools.training.losses import segmentation_loss
+from ground_tools.training.networks import build_recipe_unet
+from ground_tools.training.objective import training_loss, training_model
 from ground_tools.training.origins import describe_origin, load_single_network, start_digest
 from ground_tools.training.outcome import (
     ENCODER_WEIGHTS,
@@ -52,19 +47,21 @@ _NORMALIZATION_IMAGES = 256
 class KeepBestIoU(keras.callbacks.Callback):
     """After each epoch: mIoU of the deterministic network on the validation set; keeps the best weights.
 
-    Computed with the head folded, which differs by nothing but the outermost pixels and takes a sixth of the time.
+    validated: the network whose scores count; with the paper's head folded, which differs by nothing but the outermost
+    pixels and takes a sixth of the time.
     """
 
-    def __init__(self, unet: keras.Model, inputs: np.ndarray, masks: np.ndarray, path: Path) -> None:
+    def __init__(
+        self, unet: keras.Model, validated: keras.Model, inputs: np.ndarray, masks: np.ndarray, path: Path
+    ) -> None:
         super().__init__()
-        self._unet, self._masks, self._path = unet, masks, path
-        self._folded = fold_head(unet)
+        self._unet, self._validated, self._masks, self._path = unet, validated, masks, path
         self._inputs = inputs
         record = best_file(path)
         self.best = read_left(record, "remove it")["miou"] if record.exists() else -1.0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        scores = self._folded.predict(self._inputs, batch_size=16, verbose=0)
+        scores = self._validated.predict(self._inputs, batch_size=16, verbose=0)
         per_class = iou_per_class(self._masks, scores.argmax(axis=-1), scores.shape[-1])
         value = mean_iou(per_class)
         if logs is not None:
@@ -164,16 +161,19 @@ def train_encoder(recipe: Recipe, dataset: Path, out: Path) -> Path:
 
 
 def _build_unet(
-    recipe: Recipe, train: Pixels, noise: dict[str, Any] | None, encoder: Path | None, start: Path
+    recipe: Recipe, train: Pixels, noise: dict[str, Any] | None, encoder: Path | None, start: Path | None
 ) -> keras.Model:
     """The UNet with the weights that it starts from: an encoder's, or those of `start`. noise: of the set."""
     size = train.images.shape[1]
-    unet = build_unet(len(CLASS_NAMES), UNetDropout(recipe.dropout.blocks, recipe.dropout.head), size=size)
-    if encoder is not None:
+    unet = build_recipe_unet(recipe, size)
+    if recipe.design is not None:
+        if start is not None:
+            unet.load_weights(start)
+    elif encoder is not None:
         cnn = build_encoder_cnn(count_bodies(encoder), size=size)
         cnn.load_weights(encoder)
         take_encoder(unet, cnn, freeze=recipe.freeze_encoder)
-    else:
+    elif start is not None:
         if start.is_dir():
             seen = network_inputs(train.images[evenly(len(train), _NORMALIZATION_IMAGES)], noise)
             load_bundle_weights(unet, load_single_network(start).networks[0], seen)
@@ -181,6 +181,22 @@ def _build_unet(
             unet.load_weights(start)
         take_encoder(unet, unet, freeze=recipe.freeze_encoder)
     return unet
+
+
+def _trained_model(recipe: Recipe, unet: keras.Model, folded: keras.Model) -> keras.Model:
+    """What is trained of a UNet, by the recipe's head."""
+    if recipe.head == "windowed":
+        return add_window(unet, recipe.window)
+    return folded if recipe.head == "folded" else training_model(unet, recipe)
+
+
+def _check_start(recipe: Recipe, encoder: Path | None, start_from: Path | None) -> None:
+    if recipe.design is None:
+        if (encoder is None) == (start_from is None):
+            raise ValueError("training a UNet starts from either --encoder or --start-from weights")
+    elif encoder is not None or (start_from is not None and start_from.is_dir()):
+        option = "--encoder" if encoder is not None else "--start-from"
+        raise ValueError(f"{option}: recipe {recipe.name} has a design; expected its own weights or none, got others")
 
 
 def train_unet(
@@ -197,17 +213,17 @@ def train_unet(
     start_from: weights of a UNet, or a bundle of one network, whose int8 weights are taken as floats. unpack_to: where
     to keep the training split's pixels, to be read as batches need them; None: in memory. second_set: of which each
     batch has `recipe.beside` training images more. Raises ValueError when neither or both starting points are given,
-    and for a second set without a recipe that takes one, or the other way round.
+    for a second set without a recipe that takes one, or the other way round, and for a design with an encoder or a
+    bundle to start from: it starts from weights of its own or from nothing.
     """
     start = encoder or start_from
-    if start is None or (encoder is not None and start_from is not None):
-        raise ValueError("training a UNet starts from either --encoder or --start-from weights")
+    _check_start(recipe, encoder, start_from)
     if (second_set is None) != (recipe.beside == 0):
         raise ValueError(
             f"--second-set: recipe {recipe.name} takes {recipe.beside or 'no'} images of another set a batch"
         )
     keras.utils.set_random_seed(recipe.seed)
-    if start.is_file():
+    if start is not None and start.is_file():
         check_weights(start, "train it again")
     done = _begin(recipe, dataset, out, start, second_set)
     pixels = recipe.minimum_boulder_pixels
@@ -218,19 +234,22 @@ def train_unet(
         raise ValueError(f"recipe {recipe.name}: window: expected at most {train.images.shape[1]}, got {recipe.window}")
     noise = read_description(dataset)["noise"]
     unet = _build_unet(recipe, train, noise, encoder, start)
-    model = add_window(unet, recipe.window) if recipe.head == "windowed" else fold_head(unet)
+    validated = fold_head(unet) if recipe.design is None else unet
+    model = _trained_model(recipe, unet, validated)
     batches = UNetBatches(train, recipe, more, devices() > 1, done)
     model.compile(
         jit_compile=compilation(),
         optimizer=keras.optimizers.Adam(_schedule(recipe, len(batches)), global_clipnorm=recipe.gradient_norm or None),
-        loss=segmentation_loss(recipe.class_weights, recipe.jaccard),
+        loss=training_loss(recipe),
     )
     path = out / UNET_WEIGHTS
-    keep = KeepBestIoU(unet, network_inputs(validation.images, noise), validation.masks, path)
+    keep = KeepBestIoU(unet, validated, network_inputs(validation.images, noise), validation.masks, path)
     model.fit(batches, epochs=recipe.epochs, callbacks=[keep, *_callbacks(recipe, out)], verbose=0)
     best = read_left(best_file(path), "begin again in another --out")
     images = {"train": len(train), "validation": len(validation)}
-    measured = {"images": images, "validation": best, "began_from": describe_origin(start)}
+    measured: dict[str, Any] = {"images": images, "validation": best}
+    if start is not None:
+        measured["began_from"] = describe_origin(start)
     if second_set is not None:
         measured["beside"] = provenance(second_set)
     write_record(recipe, provenance(dataset), out, path, read_log(out), measured)

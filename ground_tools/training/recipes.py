@@ -10,14 +10,17 @@ import msgspec
 from msgspec import Meta
 
 from ground_tools.foundation.descriptions import find_file, read_structure
-from ground_tools.foundation.structures import TomlTable, only_where
+from ground_tools.foundation.structures import FieldError, TomlTable, only_where
 from ground_tools.labels.classes import CLASS_NAMES
+from ground_tools.networks.designs import Design
 
 RECIPES = Path(__file__).with_name("recipes")
 
 Seed = Annotated[int, Meta(ge=0, le=2**31)]
 
 _CLASSES = len(CLASS_NAMES)
+# Fields that records have where they differ from these values alone: trainings that began before go on.
+_LATER: dict[str, Any] = {"focal": 0.0, "boundary": 0.0, "design": None, "defects": 0.0}
 _UNET = only_where(network="unet")
 _EVERY_UNET = only_where(network="unet", required=True)
 _EVERY_WINDOW = only_where(network="unet", head="windowed", required=True)
@@ -41,6 +44,15 @@ class Augmentation(TomlTable, frozen=True):
             le=1,
             description="share of the images in which the body is shown from farther away, where it lies whole in the "
             "image",
+        ),
+    ] = 0.0
+    defects: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="strength of what cameras do: smear, saturation, shot noise, uneven columns, hot and dead "
+            "pixels",
         ),
     ] = 0.0
 
@@ -86,13 +98,33 @@ class Recipe(TomlTable, frozen=True):
     jaccard: Annotated[
         float, Meta(ge=0, le=100, description="weight of the soft Jaccard index in the loss", extra=_UNET)
     ] = 0.0
-    head: Annotated[
-        Literal["folded", "windowed"],
+    focal: Annotated[
+        float,
         Meta(
-            description="how the head is computed: as one layer without dropout, or as it is in a part of the image",
+            ge=0,
+            le=5,
+            description="power of 1 - p in the cross-entropy, p that of the true class: well-known pixels count less",
+            extra=_UNET,
+        ),
+    ] = 0.0
+    boundary: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=10,
+            description="weight in the loss of a further output, of training alone, that is to find where classes meet",
+            extra=only_where(network="unet", head="whole"),
+        ),
+    ] = 0.0
+    head: Annotated[
+        Literal["folded", "windowed", "whole"],
+        Meta(
+            description="how the head is computed: as one layer without dropout, as it is in a part of the image, or "
+            "as it is in the whole one",
             extra=_UNET,
         ),
     ] = "windowed"
+    design: Annotated[Design | None, Meta(extra=only_where(network="unet", head="whole"))] = None
     window: Annotated[
         int,
         Meta(
@@ -130,14 +162,22 @@ class Recipe(TomlTable, frozen=True):
         int, Meta(ge=0, le=2**31, description="train on so many of the training images, taken evenly from all; 0: all")
     ] = 0
 
+    def __post_init__(self) -> None:
+        if self.design is not None and self.freeze_encoder:
+            raise FieldError("freeze_encoder", "false: the encoder of a design is not trained by itself", "true")
+
     def record(self) -> dict[str, Any]:
         """The recipe in one level, as training.json and started.json hold it: lists in place of tuples, the fields of
-        `augmentation` under their own names, those of `dropout` with "dropout_" before them.
+        `augmentation` under their own names, those of `dropout` with "dropout_" before them, `design` as a table.
         """
         record: dict[str, Any] = {}
         for field, value in msgspec.structs.asdict(self).items():
+            if field in _LATER and value == _LATER[field]:
+                continue
             if isinstance(value, Augmentation):
-                record |= msgspec.structs.asdict(value)
+                record |= {n: v for n, v in msgspec.structs.asdict(value).items() if n not in _LATER or v != _LATER[n]}
+            elif isinstance(value, Design):
+                record[field] = msgspec.to_builtins(value)
             elif isinstance(value, Dropout):
                 record |= {f"dropout_{name}": rate for name, rate in msgspec.structs.asdict(value).items()}
             else:

@@ -87,8 +87,15 @@ def check_unseen(owner: str, used: dict[str, list[Record]], path: Path) -> None:
 
 
 def sets_in(record: Record) -> list[Record]:
-    """The sets of one training: the one that it went through, and one that was in every batch beside it."""
-    return [record[part] for part in ("dataset", "beside") if part in record]
+    """The sets of one training: the one that it went through, and those that were in every batch beside it."""
+    return [record[part] for part in ("dataset", "beside") if part in record] + record.get("mixed", [])
+
+
+def teachers_in(record: Record) -> Iterator[Record]:
+    """The training records of the networks that one training learned from, and of those that these go back to."""
+    for teacher in record.get("teachers", []):
+        if "training" in teacher:
+            yield from chain(teacher["training"])
 
 
 def sets_used(training: dict[str, Record], choices: dict[str, Record]) -> dict[str, list[Record]]:
@@ -97,7 +104,11 @@ def sets_used(training: dict[str, Record], choices: dict[str, Record]) -> dict[s
     training: the manifest's, by role. choices: its metrics.validation, by set; bundles that do not state the sets'
     hashes have none here.
     """
-    used = {role: [stated for part in chain(record) for stated in sets_in(part)] for role, record in training.items()}
+    parts = {
+        role: [each for part in chain(record) for each in (part, *teachers_in(part))]
+        for role, record in training.items()
+    }
+    used = {role: [stated for part in of_role for stated in sets_in(part)] for role, of_role in parts.items()}
     stated = [figures["dataset"] for figures in choices.values() if isinstance(figures, dict) and "dataset" in figures]
     return {**used, "the choices": stated}
 

@@ -22,14 +22,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ground_tools.datasets.body_sets import BodySet, label_bodies
-from ground_tools.datasets.store import PIXEL_COLUMNS, read_batches, read_description, webp_array
+from ground_tools.datasets.store import PIXEL_COLUMNS, read_batches, read_description, webp_array, webp_bytes
 from ground_tools.foundation.sampling import evenly
 from ground_tools.labels.classes import CLASS_NAMES, TERMINATOR
 from ground_tools.labels.stacking import stack_masks
+from ground_tools.training.chain.unlabelled import is_image_folder, provenance_of, read_squares
 from ground_tools.training.pixels import Pixels
 from ground_tools.training.records import provenance
 
-FORMAT = 1
+FORMAT = 2
 DESCRIPTION_KEY = b"rubblemap_training_piece"
 # Bodies on which nothing is ever trained: they are held out for evaluation.
 HELD_OUT_BODIES = ("mathilde", "phobos")
@@ -49,10 +50,15 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a plan needs of a set. rules: least pixels of a boulder, each once. encoder: whether it trains one."""
+    """What a plan needs of a set.
+
+    rules: least pixels of a boulder, each once. encoder: whether it trains one. labelled: whether it has masks; else it
+    is a folder of images.
+    """
 
     rules: tuple[int, ...]
     encoder: bool
+    labelled: bool = True
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,8 @@ class PackedSet:
     """A set out of its parts, in the set's order.
 
     images: (N, S, S) uint8, without noise. codes: (N, S, S) uint8, the masks by all rules; 0 in test images. noise: as
-    the set's description states it. provenance: as a training's record states it.
+    the set's description states it. provenance: as a training's record states it. labelled: whether the codes mean
+    something.
     """
 
     name: str
@@ -71,6 +78,7 @@ class PackedSet:
     rules: tuple[int, ...]
     noise: dict[str, Any] | None
     provenance: dict[str, Any]
+    labelled: bool = True
 
     def pixels(self, split: str, minimum_boulder_pixels: int) -> Pixels:
         """Images and masks of a split by one rule. Raises ValueError where there are none."""
@@ -96,11 +104,14 @@ class PackedSet:
         return replace(self, **chosen)
 
 
-def write_archive(sets: Mapping[str, Path], wanted: Mapping[str, Wanted], out: Path, parts: int) -> list[Path]:
+def write_archive(
+    sets: Mapping[str, Path], wanted: Mapping[str, Wanted], out: Path, parts: int, bits: int = 8
+) -> list[Path]:
     """Pack sets into so many files, part_1.parquet and so on, of about equal size. Returns them.
 
-    sets: where each set of the plan is. Raises ValueError when one is missing or not finished, or shows a body that is
-    held out for evaluation.
+    sets: where each set of the plan is. bits: that grey levels of rendered training images keep; those of validation
+    and real images keep all. Raises ValueError when a set is missing or not finished, or shows a body that is held out
+    for evaluation.
     """
     if sorted(sets) != sorted(wanted):
         raise ValueError(
@@ -108,13 +119,20 @@ def write_archive(sets: Mapping[str, Path], wanted: Mapping[str, Wanted], out: P
         )
     described: dict[str, Any] = {}
     rows: list[dict[str, Any]] = []
-    for name, path in sets.items():
-        described[name] = {
-            "rules": wanted[name].rules,
-            "noise": read_description(path)["noise"],
-            "provenance": provenance(path),
-        }
-        rows += _blocks(name, path, wanted[name])
+    # Squares of images without labels are as large as the images of the sets.
+    for name, path in sorted(sets.items(), key=lambda item: not wanted[item[0]].labelled):
+        if is_image_folder(path) == wanted[name].labelled:
+            kind = "a set" if wanted[name].labelled else "a folder of images"
+            raise ValueError(f"--dataset: expected {name} to be {kind}, as the plan has, got {path}")
+        described[name] = {"rules": wanted[name].rules, "labelled": wanted[name].labelled}
+        if wanted[name].labelled:
+            noise = read_description(path)["noise"]
+            described[name] |= {"noise": noise, "provenance": provenance(path)}
+            rows += _blocks(name, path, wanted[name], 8 if noise is None else bits)
+        else:
+            squares = read_squares(path, len(webp_array(rows[0]["images"][0], "image")))
+            described[name] |= {"noise": None, "provenance": provenance_of(path, squares)}
+            rows += _unlabelled_blocks(name, squares)
     shares = _even_shares([_bytes_of(row) for row in rows], parts)
     identity = hashlib.sha256("".join(row["sha256"] for row in rows).encode()).hexdigest()
     out.mkdir(parents=True, exist_ok=True)
@@ -158,8 +176,24 @@ def read_archive(paths: list[Path]) -> dict[str, PackedSet]:
     }
 
 
-def _blocks(name: str, path: Path, wanted: Wanted) -> Iterator[dict[str, Any]]:
-    """The rows of a set, shards joined to blocks of one split."""
+def _unlabelled_blocks(name: str, squares: list[tuple[str, bytes]]) -> Iterator[dict[str, Any]]:
+    """The rows of a folder of images: all of them to train on, no masks."""
+    for origin, _ in squares:
+        _check_body(origin, Path(origin).name.lower())
+    for first in range(0, len(squares), _BLOCK_SAMPLES):
+        images = [data for _, data in squares[first : first + _BLOCK_SAMPLES]]
+        places = list(range(first, first + len(images)))
+        yield _row(name, "train", places, [""] * len(images), images, b"")
+
+
+def _check_body(origin: str, body: str) -> None:
+    for name in HELD_OUT_BODIES:
+        if name in body:
+            raise ValueError(f"{origin}: body {name}: expected none of it, it is held out for evaluation")
+
+
+def _blocks(name: str, path: Path, wanted: Wanted, bits: int) -> Iterator[dict[str, Any]]:
+    """The rows of a set, shards joined to blocks of one split. bits: that its training images keep."""
     place = 0
     waiting: list[dict[str, Any]] = []
     for table in read_batches(path, ["split", "body", *PIXEL_COLUMNS]):
@@ -168,10 +202,9 @@ def _blocks(name: str, path: Path, wanted: Wanted) -> Iterator[dict[str, Any]]:
             place += 1
             if sample["split"] == "test" and not wanted.encoder:
                 continue
-            if sample["body"] in HELD_OUT_BODIES:
-                raise ValueError(
-                    f"dataset {path}: body {sample['body']}: expected none of it, it is held out for evaluation"
-                )
+            _check_body(f"dataset {path}", sample["body"])
+            if sample["split"] == "train" and bits < 8:
+                sample["image"] = webp_bytes(keep_bits(webp_array(sample["image"], "image"), bits))
             if waiting and (sample["split"] != waiting[0]["split"] or len(waiting) == _BLOCK_SAMPLES):
                 yield _block(name, waiting, wanted.rules)
                 waiting = []
@@ -180,17 +213,30 @@ def _blocks(name: str, path: Path, wanted: Wanted) -> Iterator[dict[str, Any]]:
         yield _block(name, waiting, wanted.rules)
 
 
+def keep_bits(image: np.ndarray, bits: int) -> np.ndarray:
+    """The nearest of 2^bits grey levels, evenly from 0. (H, W) uint8 -> (H, W) uint8."""
+    step = 1 << (8 - bits)
+    rounded = (image.astype(np.uint16) + step // 2) // step * step
+    return np.minimum(rounded, 256 - step).astype(np.uint8)
+
+
 def _block(name: str, samples: list[dict[str, Any]], rules: tuple[int, ...]) -> dict[str, Any]:
     split = samples[0]["split"]
-    images = [sample["image"] for sample in samples]
-    total = hashlib.sha256(b"".join(webp_array(data, "image").tobytes() for data in images))
     codes = b"" if split == "test" else np.stack([_codes(sample, rules) for sample in samples]).tobytes()
+    columns = ([sample[column] for sample in samples] for column in ("place", "body", "image"))
+    return _row(name, split, *columns, codes)
+
+
+def _row(
+    name: str, split: str, places: list[int], bodies: list[str], images: list[bytes], codes: bytes
+) -> dict[str, Any]:
+    total = hashlib.sha256(b"".join(webp_array(data, "image").tobytes() for data in images))
     total.update(codes)
     return {
         "dataset": name,
         "split": split,
-        "places": [sample["place"] for sample in samples],
-        "bodies": [sample["body"] for sample in samples],
+        "places": places,
+        "bodies": bodies,
         "images": images,
         "masks": bz2.compress(codes) if codes else b"",
         "sha256": total.hexdigest(),
@@ -258,4 +304,5 @@ def _joined(name: str, known: dict[str, Any], blocks: list[tuple[dict[str, Any],
         tuple(known["rules"]),
         known["noise"],
         known["provenance"],
+        known["labelled"],
     )

@@ -16,8 +16,11 @@ from ground_tools.datasets.noise import NOISE_MEAN, NOISE_SIGMA
 from ground_tools.labels.classes import BACKGROUND, BOULDERS, SURFACE, TERMINATOR
 from ground_tools.labels.terminator import LIMB_MARGIN, TERMINATOR_GROWTH, disk
 from ground_tools.training.augmentation import BLUR, CONTRAST, EXPOSURE, FARTHEST, LEAST_BLUR, LOG_SCALE, NOISE, SHIFT
+from ground_tools.training.chain.defects import add_defects
 from ground_tools.training.recipes import Recipe
 
+# Stream of an image's key from which defects are drawn, beside the streams of the rest.
+_DEFECTS = 9
 # Grey levels must survive the products with matrices; accelerators would round them to ten bits.
 _EXACT = lax.Precision.HIGHEST
 
@@ -43,7 +46,8 @@ def _augment_alone(key: jax.Array, image: jax.Array, recipe: Recipe, noisy: bool
     turn, disturbance = jax.random.split(key)
     if recipe.augmentation.orientations:
         image = orient(image, jax.random.randint(turn, (), 0, 8))
-    return disturb(disturbance, image.astype(jnp.float32), recipe.augmentation.photometric, noisy)
+    disturbed = disturb(disturbance, image.astype(jnp.float32), recipe.augmentation.photometric, noisy)
+    return add_defects(jax.random.fold_in(key, _DEFECTS), disturbed, recipe.augmentation.defects)
 
 
 def _augment_pair(
@@ -61,7 +65,8 @@ def _augment_pair(
         small, labels = move_away(grey, mask, scale, recipe.minimum_boulder_pixels)
         shown = jax.random.uniform(share) < recipe.augmentation.farther
         grey, mask = jnp.where(shown, small, grey), jnp.where(shown, labels, mask)
-    return disturb(disturbance, grey, recipe.augmentation.photometric, noisy), mask
+    disturbed = disturb(disturbance, grey, recipe.augmentation.photometric, noisy)
+    return add_defects(jax.random.fold_in(key, _DEFECTS), disturbed, recipe.augmentation.defects), mask
 
 
 def orient(array: jax.Array, orientation: jax.Array) -> jax.Array:

@@ -21,10 +21,13 @@ import numpy as np
 from jax import lax
 
 from ground_tools.labels.classes import CLASS_NAMES
-from ground_tools.networks.unet import UNetDropout, build_encoder_cnn, build_unet, take_encoder
+from ground_tools.networks.unet import build_encoder_cnn
 from ground_tools.training.chain.augmentation import augment
+from ground_tools.training.chain.mixture import UNKNOWN, Data, Part, StageData
+from ground_tools.training.chain.teachers import ask_teacher, build_teacher, distance, join_answers
 from ground_tools.training.heads import fold_head
-from ground_tools.training.losses import segmentation_loss
+from ground_tools.training.networks import build_recipe_unet
+from ground_tools.training.objective import training_loss, training_model
 from ground_tools.training.recipes import Recipe
 
 _VALIDATION_BATCH = 50
@@ -38,14 +41,6 @@ class State(NamedTuple):
     trainable: list[jax.Array]
     fixed: list[jax.Array]
     optimizer: list[jax.Array]
-
-
-class Data(NamedTuple):
-    """A split on the accelerator. images: (N, S, S) uint8 to train on, or (N, S, S, 1) float32 network inputs to
-    validate with. truth: (N, S, S) uint8 masks, or (N,) int32 bodies."""
-
-    images: jax.Array
-    truth: jax.Array
 
 
 class Order(NamedTuple):
@@ -79,28 +74,27 @@ def build_network(recipe: Recipe, size: int, bodies: int) -> Network:
         if recipe.network == "encoder_cnn":
             cnn = build_encoder_cnn(bodies, size=size)
             return Network(cnn, cnn)
-        unet = build_unet(len(CLASS_NAMES), UNetDropout(recipe.dropout.blocks, recipe.dropout.head), size=size)
-    take_encoder(unet, unet, freeze=recipe.freeze_encoder)
-    return Network(unet, fold_head(unet) if recipe.head == "folded" else unet)
+        unet = build_recipe_unet(recipe, size)
+        return Network(unet, fold_head(unet) if recipe.head == "folded" else training_model(unet, recipe))
 
 
 class Program:
     """The compiled functions of one kind of training."""
 
-    def __init__(self, recipe: Recipe, bodies: int, train: Data, validation: Data, noisy: bool) -> None:
-        """recipe: whose seed, rate and length do not matter. noisy: whether images are to get the paper's noise."""
-        self._recipe, self._noisy = recipe, noisy
-        self._model = build_network(recipe, train.images.shape[1], bodies).model
+    def __init__(self, recipe: Recipe, data: StageData, distillation: float) -> None:
+        """recipe: whose seed, rate and length do not matter. distillation: weight of the distance to the teachers."""
+        train, validation, size = data.train, data.validation, data.train.images.shape[1]
+        self._recipe, self._parts, self._distillation = recipe, data.parts, distillation
+        self._model = build_network(recipe, size, data.bodies).model
+        self._teacher = build_teacher(size) if train.teachers else None
         self._optimizer = keras.optimizers.Adam(1e-3, global_clipnorm=recipe.gradient_norm or None)
         self._optimizer.build(self._model.trainable_variables)
         self._rate = [variable.name for variable in self._optimizer.variables].index("learning_rate")
         self._loss = (
-            keras.losses.SparseCategoricalCrossentropy()
-            if recipe.network == "encoder_cnn"
-            else segmentation_loss(recipe.class_weights, recipe.jaccard)
+            keras.losses.SparseCategoricalCrossentropy() if recipe.network == "encoder_cnn" else training_loss(recipe)
         )
         state = self.begin(self._model)
-        order = self.order(recipe.seed, 0, len(train.images))
+        order = self.order(recipe.seed, 0, data.parts[0].images)
         self._train = _compile(self._step, state, jnp.float32(0.0), order, np.int32(0), np.float32(0.0), train)
         self._validated_at_once = min(_VALIDATION_BATCH, len(validation.images))
         validate = self._validate_bodies if recipe.network == "encoder_cnn" else self._validate_masks
@@ -140,16 +134,17 @@ class Program:
     def _step(
         self, state: State, loss: jax.Array, order: Order, step: jax.Array, rate: jax.Array, data: Data
     ) -> tuple[State, jax.Array]:
-        batch = self._recipe.batch
-        rows = lax.dynamic_slice(order.rows, [step * batch], [batch])
-        images, truth = data.images[rows], data.truth[rows]
+        key = jax.random.fold_in(order.key, step)
+        rows = jnp.concatenate([self._rows(number, order, step, key) for number in range(len(self._parts))])
+        truth = data.truth[rows]
         masks = None if self._recipe.network == "encoder_cnn" else truth
-        inputs, masks = augment(jax.random.fold_in(order.key, step), images, masks, self._recipe, self._noisy)
-        truth = truth if masks is None else masks
+        inputs, masks = augment(key, data.images[rows], masks, self._recipe, self._parts[0].noisy)
+        truth = truth if masks is None else self._hide_unknown(masks)
+        taught = self._teach(inputs, data)
 
         def objective(trainable: list[jax.Array], fixed: list[jax.Array]) -> tuple[jax.Array, list[jax.Array]]:
             outputs, fixed = self._model.stateless_call(trainable, fixed, inputs, training=True)
-            return self._loss(truth, outputs), fixed
+            return self._loss(truth, outputs) + self._distance(taught, outputs), fixed
 
         (own, fixed), gradients = jax.value_and_grad(objective, has_aux=True)(state.trainable, state.fixed)
         optimizer = list(state.optimizer)
@@ -157,27 +152,76 @@ class Program:
         trainable, optimizer = self._optimizer.stateless_apply(optimizer, gradients, state.trainable)
         return State(list(trainable), list(fixed), list(optimizer)), loss + own.astype(jnp.float32)
 
-    def _part(self, first: jax.Array, data: Data) -> Data:
-        return Data(*(lax.dynamic_slice_in_dim(array, first, self._validated_at_once) for array in data))
+    def _rows(self, number: int, order: Order, step: jax.Array, key: jax.Array) -> jax.Array:
+        """Which images of a part are in a batch: of the first one the next of the epoch, of the others any."""
+        part = self._parts[number]
+        if number == 0:
+            return lax.dynamic_slice(order.rows, [step * part.batch], [part.batch])
+        drawn = jax.random.fold_in(key, number)
+        return jax.random.randint(drawn, (part.batch,), part.first, part.first + part.images, order.rows.dtype)
+
+    def _hide_unknown(self, masks: jax.Array) -> jax.Array:
+        """The masks of a batch without those of images that have no labels."""
+        for part, where in self._slices():
+            if not part.labelled:
+                masks = masks.at[where].set(UNKNOWN)
+        return masks
+
+    def _slices(self) -> list[tuple[Part, slice]]:
+        """Where each part is in a batch."""
+        ends = np.cumsum([part.batch for part in self._parts])
+        return [(part, slice(int(end) - part.batch, int(end))) for part, end in zip(self._parts, ends, strict=True)]
+
+    def _teach(self, inputs: jax.Array, data: Data) -> list[tuple[slice, jax.Array, jax.Array]]:
+        """What teachers say of the parts on which they teach: where in the batch, probabilities, where they count."""
+        answers: dict[tuple[int, int], list[jax.Array]] = {}
+        for number, teacher in enumerate(data.teachers):
+            # Each is asked once a batch, on all that it teaches.
+            asked = [each for part, each in self._slices() if number in part.teachers]
+            if asked and self._teacher is not None:
+                scores = ask_teacher(self._teacher, teacher, jnp.concatenate([inputs[each] for each in asked]))
+                ends = np.cumsum([each.stop - each.start for each in asked])
+                for each, of_part in zip(asked, jnp.split(scores, ends[:-1]), strict=True):
+                    answers.setdefault((each.start, each.stop), []).append(of_part)
+        taught = []
+        for part, where in self._slices():
+            if (where.start, where.stop) in answers:
+                probability, agree = join_answers(answers[where.start, where.stop])
+                taught.append((where, probability, jnp.ones_like(agree) if part.labelled else agree))
+        return taught
+
+    def _distance(self, taught: list[tuple[slice, jax.Array, jax.Array]], outputs: jax.Array) -> jax.Array | float:
+        """The distance to the teachers, a mean over the pixels of the batch, with its weight."""
+        if not taught:
+            return 0.0
+        scores = outputs[..., : len(CLASS_NAMES)]
+        total = sum(distance(probability, counted, scores[where]) for where, probability, counted in taught)
+        return self._distillation * total / scores[..., 0].size
+
+    def _part(self, first: jax.Array, data: Data) -> tuple[jax.Array, jax.Array]:
+        images, truth = (
+            lax.dynamic_slice_in_dim(array, first, self._validated_at_once) for array in (data.images, data.truth)
+        )
+        return images, truth
 
     def _validate_masks(
         self, trainable: list[jax.Array], fixed: list[jax.Array], first: jax.Array, data: Data
     ) -> jax.Array:
-        part = self._part(first, data)
-        scores, _ = self._model.stateless_call(trainable, fixed, part.images, training=False)
-        classes = scores.shape[-1]
-        predicted = jax.nn.one_hot(scores.argmax(axis=-1), classes)
-        true = jax.nn.one_hot(part.truth, classes)
+        images, truth = self._part(first, data)
+        outputs, _ = self._model.stateless_call(trainable, fixed, images, training=False)
+        classes = len(CLASS_NAMES)
+        predicted = jax.nn.one_hot(outputs[..., :classes].argmax(axis=-1), classes)
+        true = jax.nn.one_hot(truth, classes)
         counts = jnp.einsum("nhwt,nhwp->ntp", true, predicted, precision=lax.Precision.HIGHEST)
         return counts.astype(jnp.int32)
 
     def _validate_bodies(
         self, trainable: list[jax.Array], fixed: list[jax.Array], first: jax.Array, data: Data
     ) -> jax.Array:
-        part = self._part(first, data)
-        probabilities, _ = self._model.stateless_call(trainable, fixed, part.images, training=False)
-        of_truth = jnp.take_along_axis(probabilities, part.truth[:, None], axis=1)[:, 0]
-        named = probabilities.argmax(axis=-1) == part.truth
+        images, truth = self._part(first, data)
+        probabilities, _ = self._model.stateless_call(trainable, fixed, images, training=False)
+        of_truth = jnp.take_along_axis(probabilities, truth[:, None], axis=1)[:, 0]
+        named = probabilities.argmax(axis=-1) == truth
         return jnp.stack([-jnp.log(jnp.maximum(of_truth, keras.config.epsilon())), named], axis=1)
 
 

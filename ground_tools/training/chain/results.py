@@ -6,7 +6,12 @@ import hashlib
 import io
 import json
 import tarfile
+import tempfile
 from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
 
 from ground_tools.foundation.names import check_name
 from ground_tools.training.outcome import ENCODER_WEIGHTS, RECORD_FILE, UNET_WEIGHTS
@@ -47,6 +52,47 @@ def pack_results(folders: list[Path], out: Path) -> list[str]:
             file.write(bytes(2 * tarfile.BLOCKSIZE))
         partial.replace(out / f"results_{number}.tar")
     return left_out
+
+
+def pack_trained(trained: Path, names: tuple[str, ...], out: Path) -> Path:
+    """Write UNets of an earlier run to trained.tar, for `--trained` of a run elsewhere; weights in half precision.
+
+    Raises ValueError when one is not there or damaged.
+    """
+    with tempfile.TemporaryDirectory(prefix="rubblemap_trained_") as scratch:
+        parts = []
+        for name in names:
+            _check(trained / name)
+            folder = Path(scratch) / name
+            folder.mkdir()
+            halve(trained / name / UNET_WEIGHTS, folder / UNET_WEIGHTS)
+            record = json.loads((trained / name / RECORD_FILE).read_text(encoding="utf-8"))
+            record |= {"weights_sha256": hashlib.sha256((folder / UNET_WEIGHTS).read_bytes()).hexdigest()}
+            (folder / RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+            parts.append(_tar(_files(folder), Path(scratch)))
+        out.mkdir(parents=True, exist_ok=True)
+        path = out / "trained.tar"
+        path.write_bytes(b"".join(parts) + bytes(2 * tarfile.BLOCKSIZE))
+    return path
+
+
+def halve(weights: Path, out: Path) -> None:
+    """Copy a file of weights in half precision: they lose 0.05 % at most, and half of their size."""
+    with h5py.File(weights, "r") as source, h5py.File(out, "w") as target:
+
+        def copy(name: str, item: Any) -> None:
+            if isinstance(item, h5py.Dataset):
+                values = item[()]
+                real = isinstance(values, np.ndarray) and values.dtype == np.float32
+                made = target.create_dataset(name, data=values.astype(np.float16) if real else values)
+            else:
+                made = target.require_group(name)
+            for key, value in item.attrs.items():
+                made.attrs[key] = value
+
+        source.visititems(copy)
+        for key, value in source.attrs.items():
+            target.attrs[key] = value
 
 
 def unpack_results(folder: Path, out: Path) -> list[Path]:

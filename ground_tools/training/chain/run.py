@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 import traceback
@@ -14,18 +13,18 @@ from typing import Any
 
 import jax
 import keras
-import numpy as np
 
-from ground_tools.datasets.noise import network_inputs
 from ground_tools.training.chain.archive import PackedSet
+from ground_tools.training.chain.data import SetsOnDevice
+from ground_tools.training.chain.lineage import Lineage
+from ground_tools.training.chain.mixture import StageData
 from ground_tools.training.chain.pace import stage_seconds
 from ground_tools.training.chain.plan import Plan, Stage
-from ground_tools.training.chain.program import Data, Program, compilation_key
+from ground_tools.training.chain.program import Program, compilation_key
 from ground_tools.training.chain.results import pack_results
 from ground_tools.training.chain.stage import ChainContext, Training, start_network
+from ground_tools.training.chain.teachers import describe_teachers
 from ground_tools.training.hardware import hardware, set_precision
-from ground_tools.training.outcome import ENCODER_WEIGHTS, RECORD_FILE, UNET_WEIGHTS
-from ground_tools.training.recipes import Recipe
 
 LOG_NAME = "chain.log"
 SUMMARY_NAME = "summary.json"
@@ -45,48 +44,6 @@ class Report:
     best: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class StageData:
-    """What a stage is trained and validated with. bodies: how many there are to tell apart, 0 for a UNet."""
-
-    train: Data
-    validation: Data
-    bodies: int
-
-
-def _bodies(packed: PackedSet) -> StageData:
-    c1 = packed.body_set()
-    train = _to_device(c1.images[c1.train], c1.labels[c1.train])
-    inputs = _inputs(c1.images[c1.validation], packed.noise)
-    return StageData(train, _to_device(inputs, c1.labels[c1.validation]), len(c1.names))
-
-
-def _masks(packed: PackedSet, rule: int) -> StageData:
-    train, validation = packed.pixels("train", rule), packed.pixels("validation", rule)
-    inputs = _inputs(validation.images, packed.noise)
-    return StageData(_to_device(train.images, train.masks), _to_device(inputs, validation.masks), 0)
-
-
-def _check(recipe: Recipe, train: Data) -> None:
-    """Raise ValueError for a recipe that does not fit the images."""
-    count, size = train.images.shape[:2]
-    if recipe.network == "unet" and recipe.head == "windowed" and recipe.window != size:
-        raise ValueError(f"recipe {recipe.name}: window: expected {size}, the whole image, got {recipe.window}")
-    if recipe.batch > count:
-        raise ValueError(f"recipe {recipe.name}: batch: expected at most {count}, the images, got {recipe.batch}")
-
-
-def _to_device(images: np.ndarray, truth: np.ndarray) -> Data:
-    return Data(jax.device_put(images), jax.device_put(truth))
-
-
-def _inputs(images: np.ndarray, noise: dict[str, Any] | None) -> np.ndarray:
-    """Network inputs with the noise that is theirs in flight, too; by all cores, since it takes a millisecond each."""
-    parts = np.array_split(images, max(1, min(len(images), 4 * (os.cpu_count() or 1))))
-    with ThreadPoolExecutor() as pool:
-        return np.concatenate(list(pool.map(lambda part: network_inputs(part, noise), parts)))
-
-
 class Chain:
     """A chain of trainings under way.
 
@@ -98,23 +55,21 @@ class Chain:
 
         Raises ValueError when the sets are not what the plan needs.
         """
-        self._plan, self._packed, self._out, self._work, self._trained = plan, packed, out, work, trained
+        self._plan, self._packed, self._out, self._work = plan, packed, out, work
+        self._lineage = Lineage(plan, work, trained)
+        self._sets = SetsOnDevice(packed)
         self._reports: list[Report] = []
         self._began = time.monotonic()
         out.mkdir(parents=True, exist_ok=True)
         (out / LOG_NAME).unlink(missing_ok=True)
-        self._data: dict[tuple[str, int], StageData] = {}
         for stage in plan.stages:
-            _check(stage.recipe, self._stage_data(stage).train)
+            self._sets.take(stage)
         # Two threads build and compile what the stages need, in their order, beside the training: the first stage is
         # over before the second one's functions are compiled.
         precision = keras.config.dtype_policy().name
         self._compiler = ThreadPoolExecutor(2, initializer=set_precision, initargs=(precision,))
         self._programs: dict[Any, Future[Program]] = {}
-        for stage in plan.stages:
-            key, arguments = self._program_key(stage)
-            if key not in self._programs:
-                self._programs[key] = self._compiler.submit(Program, *arguments)
+        self._compile_known()
 
     def run(self, deadline: float) -> list[Report]:
         """Run all stages until `deadline`, by the monotonic clock. Returns what became of each."""
@@ -146,26 +101,31 @@ class Chain:
         shares: of this stage and the later ones. They divide the time that is left when this one can begin: where
         functions took long to compile, all stages are the shorter.
         """
-        start = self._start(stage)
-        if start is None and (stage.start_from or stage.recipe.freeze_encoder) and stage.starts:
+        start = self._lineage.find_start(stage)
+        if start is None and (not stage.encoder or stage.recipe.freeze_encoder) and stage.starts:
             return Report(stage.name, "skipped", 0.0, f"(nothing to start from: {', '.join(stage.starts)})")
         if start is None and stage.starts:
             self.say(f"{stage.name}: no weights of {', '.join(stage.starts)}; trains its encoder from the beginning")
         try:
-            data = self._stage_data(stage)
+            if stage.best_of and start is not None:
+                stage = self._lineage.take_design(stage, start)
+                self.say(f"{stage.name}: goes on from {start.parent.name}")
+                self._compile_known()
+            teachers = self._lineage.find_teachers(stage)
+            if missing := [name for name in stage.all_teachers if name not in teachers]:
+                self.say(f"{stage.name}: learns without {', '.join(missing)}")
+            data = self._sets.take(stage, teachers)
             network = start_network(stage, start, data.train.images.shape[1], data.bodies)
             waited = time.monotonic()
-            program = self._programs[self._program_key(stage)[0]].result(
-                max(0.0, deadline - _RESERVE - time.monotonic())
-            )
+            program = self._compile(stage, data).result(max(0.0, deadline - _RESERVE - time.monotonic()))
             now = time.monotonic()
             self.say(f"{stage.name}: waited {now - waited:.1f} s for its functions to be compiled")
             left = deadline - _RESERVE - now
             if left < _LEAST:
                 return Report(stage.name, "skipped", 0.0, "(no time left)")
             stage_deadline = now + stage_seconds(shares, left)
-            context = ChainContext(self._plan.name, deadline, self.say, self._keep)
-            training = Training(stage, program, network, data.train, data.validation, context)
+            context = ChainContext(self._plan.name, deadline, self.say, self._keep, self._origins(stage, teachers))
+            training = Training(stage, program, network, data, context)
             provenance = self._packed[stage.dataset].provenance
             best = training.run(self._work / stage.name, provenance, start, stage_deadline)
             return Report(stage.name, "trained", 0.0, "", best.epoch, best.validation.columns)
@@ -176,31 +136,26 @@ class Chain:
             self.say("".join(traceback.format_exception(error)).rstrip())
             return Report(stage.name, "failed", 0.0, f"({type(error).__name__}: {error})")
 
-    def _start(self, stage: Stage) -> Path | None:
-        """The weights that a stage starts from: of the first stage it names that has any, now or in the earlier run."""
-        file = ENCODER_WEIGHTS if stage.encoder else UNET_WEIGHTS
-        for name in stage.starts:
-            for base in (self._work, self._trained):
-                folder = None if base is None else base / name
-                if folder is not None and (folder / file).is_file() and (folder / RECORD_FILE).is_file():
-                    return folder / file
-        return None
+    def _origins(self, stage: Stage, teachers: dict[str, Path]) -> dict[str, Any]:
+        """What else than its own set a stage's network comes from, for its record."""
+        mixed = [self._packed[name].provenance for name in stage.mix]
+        taught = describe_teachers(teachers)
+        return ({"mixed": mixed} if mixed else {}) | ({"teachers": taught} if taught else {})
 
-    def _stage_data(self, stage: Stage) -> StageData:
-        """A stage's data, brought to the accelerator once for all stages that have it."""
-        recipe, packed = stage.recipe, self._packed[stage.dataset]
-        encoder = recipe.network == "encoder_cnn"
-        key = (stage.dataset, 0 if encoder else recipe.minimum_boulder_pixels)
-        if key not in self._data:
-            self._data[key] = _bodies(packed) if encoder else _masks(packed, recipe.minimum_boulder_pixels)
-        return self._data[key]
+    def _compile_known(self) -> None:
+        """Begin to compile for all stages of which the design is known, in their order."""
+        for stage in self._plan.stages:
+            known = self._lineage.foresee(stage)
+            if known is not None:
+                self._compile(known, self._sets.take(known, self._lineage.find_teachers(known)))
 
-    def _program_key(self, stage: Stage) -> tuple[Any, tuple[Any, ...]]:
-        """What the stage's program depends on, and what it is made of."""
-        data, noisy = self._stage_data(stage), self._packed[stage.dataset].noise is not None
+    def _compile(self, stage: Stage, data: StageData) -> Future[Program]:
+        """The program of a stage, compiled once for all that it serves."""
         recipe = compilation_key(stage.recipe)
-        key = (recipe, stage.dataset, data.bodies)
-        return key, (recipe, data.bodies, data.train, data.validation, noisy)
+        key = (recipe, data.parts, data.bodies, stage.distillation)
+        if key not in self._programs:
+            self._programs[key] = self._compiler.submit(Program, recipe, data, stage.distillation)
+        return self._programs[key]
 
     def _keep(self) -> None:
         """Bring the results up to date: the stages so far, in the plan's order, and what became of them."""

@@ -6,8 +6,8 @@ import csv
 import json
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ import numpy as np
 from ground_tools.foundation.files import write_whole
 from ground_tools.metrics.iou import mean_iou, paper_iou
 from ground_tools.networks.unet import build_encoder_cnn, take_encoder
+from ground_tools.training.chain.mixture import StageData
 from ground_tools.training.chain.pace import Pace, learning_rate
 from ground_tools.training.chain.plan import Stage
-from ground_tools.training.chain.program import Data, Network, Program, State, build_network
+from ground_tools.training.chain.program import Network, Program, State, build_network
 from ground_tools.training.origins import describe_origin, start_digest
 from ground_tools.training.outcome import (
     ENCODER_WEIGHTS,
@@ -46,13 +47,14 @@ class ChainContext:
     """What a stage is told of the chain.
 
     plan: its name. deadline: when it is to be over, by the monotonic clock. say: prints a line. kept: called whenever
-    better weights were written.
+    better weights were written. origins: for the stage's record, other sets and teachers.
     """
 
     plan: str
     deadline: float
     say: Callable[[str], None]
     kept: Callable[[], None]
+    origins: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -91,19 +93,31 @@ def start_network(stage: Stage, start: Path | None, size: int, bodies: int) -> N
     return network
 
 
+def validate_sets(figures: np.ndarray, sets: Sequence[tuple[str, int]]) -> Validation:
+    """The validation of a UNet: the mean over the sets, so that a small one counts as much.
+
+    figures: (N, K, K) confusion matrices of the images, set after set. sets: name and number of images of each.
+    """
+    ends = np.cumsum([count for _, count in sets])
+    each = [paper_iou(figures[end - count : end]) for end, (_, count) in zip(ends, sets, strict=True)]
+    mious = {f"val_miou_{name}": mean_iou(iou) for (name, _), iou in zip(sets, each, strict=True)}
+    miou, per_class = float(np.mean(list(mious.values()))), np.nanmean(np.stack(each), axis=0)
+    return Validation(miou, validation_figures(miou, per_class) | (mious if len(sets) > 1 else {}), per_class)
+
+
 class Training:
     """A stage under way."""
 
     def __init__(
-        self, stage: Stage, program: Program, network: Network, train: Data, validation: Data, context: ChainContext
+        self, stage: Stage, program: Program, network: Network, data: StageData, context: ChainContext
     ) -> None:
         self._stage, self._program, self._network = stage, program, network
-        self._train, self._validation, self._context = train, validation, context
+        self._data, self._context = data, context
         self._first = self._state = program.begin(network.model)
         self._best: Best | None = None
         self._written_at, self._unwritten = -math.inf, False
         self._rate = stage.recipe.learning_rate
-        self._steps_per_epoch = len(train.images) // stage.recipe.batch
+        self._steps_per_epoch = data.steps_per_epoch
 
     def run(self, out: Path, provenance: dict[str, Any], start: Path | None, deadline: float) -> Best:
         """Train until `deadline`, by the monotonic clock; leaves in `out` what `ground-tools train` leaves, but the
@@ -156,13 +170,13 @@ class Training:
 
     def _seconds_of_step(self) -> float:
         """Measured on a state that is thrown away."""
-        order = self._program.order(self._stage.recipe.seed, 0, len(self._train.images))
+        order = self._program.order(self._stage.recipe.seed, 0, self._data.parts[0].images)
 
         def timed(steps: int) -> float:
             began = time.monotonic()
             state, loss = self._first, jnp.float32(0.0)
             for step in range(steps):
-                state, loss = self._program.train(state, loss, order, step, 1e-9, self._train)
+                state, loss = self._program.train(state, loss, order, step, 1e-9, self._data.train)
             loss.block_until_ready()
             return (time.monotonic() - began) / steps
 
@@ -180,10 +194,10 @@ class Training:
         for done in range(steps):
             epoch, step = divmod(pace.done + done, self._steps_per_epoch)
             if order is None or epoch != last_epoch:
-                order, last_epoch = self._program.order(recipe.seed, epoch, len(self._train.images)), epoch
+                order, last_epoch = self._program.order(recipe.seed, epoch, self._data.parts[0].images), epoch
             at = pace.progress + (progress - pace.progress) * done / steps
             rate = self._rate * learning_rate(recipe, at, warm_up)
-            self._state, loss = self._program.train(self._state, loss, order, step, rate, self._train)
+            self._state, loss = self._program.train(self._state, loss, order, step, rate, self._data.train)
         return float(loss) / steps
 
     def _go_back(self) -> None:
@@ -196,13 +210,11 @@ class Training:
         )
 
     def _validate(self) -> Validation:
-        figures = self._program.validate(self._state, self._validation)
+        figures = self._program.validate(self._state, self._data.validation)
         if self._stage.recipe.network == "encoder_cnn":
             loss, accuracy = (float(value) for value in figures.mean(axis=0))
             return Validation(-loss, {"val_loss": loss, "val_accuracy": accuracy}, np.empty(0))
-        per_class = paper_iou(figures)
-        miou = mean_iou(per_class)
-        return Validation(miou, validation_figures(miou, per_class), per_class)
+        return validate_sets(figures, self._data.validated)
 
     def _log(self, epoch: int, loss: float, validation: Validation, seconds: float) -> None:
         """Add a line to log.csv, where epochs count from 0."""
@@ -227,8 +239,8 @@ class Training:
         path = weights_file(self._stage, self._out)
         self._network.put(best.state)
         save_weights(self._network.network, path)
-        images = {"train": len(self._train.images), "validation": len(self._validation.images)}
-        measured: dict[str, Any] = {"images": images, "plan": self._context.plan}
+        images = {"train": len(self._data.train.images), "validation": len(self._data.validation.images)}
+        measured: dict[str, Any] = {"images": images, "plan": self._context.plan, **self._context.origins}
         if self._stage.recipe.network == "encoder_cnn":
             measured |= best.validation.columns
         else:

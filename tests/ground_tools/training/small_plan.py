@@ -1,6 +1,10 @@
-"""A plan of three short trainings on a drawn set of 32 px images."""
+"""A plan of three short trainings on a drawn set of 32 px images; and a process to run plans in."""
 
 from __future__ import annotations
+
+import os
+import subprocess
+import sys
 
 # Samples of the set, by split.
 COUNTS = {"train": 8, "validation": 6, "test": 4}
@@ -24,3 +28,31 @@ PLAN = (
     + 'start_from = ["unet_s"]\n'
     + SMALL.replace("changes = {", "changes = { role = 'UNetAS', seed = 2, learning_rate = 1e-4,")
 )
+
+# What a machine with JAX and a GPU need not have.
+NOT_THERE = (
+    "tensorflow",
+    "ai_edge_litert",
+    "tflite_runtime",
+    "zmq",
+    "bpy",
+    "dask",
+    "distributed",
+    "trimesh",
+    "embreex",
+)
+
+
+def train_chain_elsewhere(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """`ground-tools train-chain` as a process to which those packages are missing."""
+    program = f"""
+import runpy, sys
+sys.modules.update(dict.fromkeys({NOT_THERE}))
+sys.argv = ["program", "train-chain", *{list(map(str, arguments))}]
+runpy.run_module("ground_tools.cli", run_name="__main__")
+"""
+    # Nothing here is computed often enough to be worth compiling it well.
+    quick = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
+    environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"} | quick
+    line = [sys.executable, "-c", program]
+    return subprocess.run(line, capture_output=True, text=True, check=False, timeout=1150, env=environment)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
 import tarfile
 import time
 from pathlib import Path
@@ -29,7 +26,7 @@ from ground_tools.training.chain.archive import read_archive
 from ground_tools.training.chain.plan import Plan, load_plan
 from ground_tools.training.pixels import read_pixels
 from ground_tools.training.records import provenance
-from tests.ground_tools.training.small_plan import PLAN, SMALL, STAGE
+from tests.ground_tools.training.small_plan import PLAN, SMALL, STAGE, train_chain_elsewhere
 
 pytest.importorskip("jax")
 
@@ -47,7 +44,7 @@ def plan(tmp_path: Path) -> Plan:
 class FakeProgram:
     """Steps that take time and learn nothing; validations get better, then worse; the loss is once no number."""
 
-    def __init__(self, recipe: Any, bodies: int, train: Any, validation: Any, noisy: bool) -> None:
+    def __init__(self, recipe: Any, data: Any, distillation: float) -> None:
         if recipe.network == "unet" and recipe.jaccard == 9.0:
             raise MemoryError("out of memory on the accelerator")
         self._encoder = recipe.network == "encoder_cnn"
@@ -158,6 +155,51 @@ def test_a_stage_that_fails_costs_the_others_nothing(archive: list[Path], tmp_pa
     assert [report.outcome for report in reports] == ["trained"]
 
 
+DESIGNED = (
+    """minutes = 5
+"""
+    + STAGE.format(name="first", recipe="best-rubble", dataset="drawn", share=1)
+    + "changes = { batch = 4 }\n"
+    + STAGE.format(name="second", recipe="best-rubble", dataset="drawn", share=1)
+    + "changes = { batch = 4, design.widths = [8, 8, 8, 8, 8] }\n"
+    + STAGE.format(name="best", recipe="best-rubble-more", dataset="drawn", share=1)
+    + 'best_of = ["first", "second"]\nmix = { real = 1.0 }\nchanges = { batch = 4, minimum_boulder_pixels = 1 }\n'
+)
+
+
+@pytest.mark.usefixtures("faked")
+def test_the_best_design_goes_on(archive: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "designed.toml").write_text(DESIGNED.replace("batch = 4", "minimum_boulder_pixels = 1, batch = 4", 2))
+    plan = load_plan(str(tmp_path / "designed.toml"))
+    compiled = []
+
+    class Recorded(FakeProgram):
+        def __init__(self, recipe: Any, data: Any, distillation: float) -> None:
+            super().__init__(recipe, data, distillation)
+            compiled.append(recipe)
+            # The second design is the better one.
+            self._ahead = 0 if recipe.design == plan.stages[0].recipe.design else 1
+
+        def validate(self, state: State, data: Any) -> np.ndarray:
+            confusion = np.eye(5, dtype=int) + (1 - self._ahead) * np.eye(5, k=1, dtype=int)
+            return np.stack([confusion] * len(data.images))
+
+    monkeypatch.setattr(run, "Program", Recorded)
+    deadline = CLOCK.now + 9.0
+    reports = run.run_chain(plan, read_archive(archive), tmp_path / "out", tmp_path / "work", None, deadline)
+    assert [report.outcome for report in reports] == ["trained"] * 3
+    record = json.loads((tmp_path / "work" / "best" / "training.json").read_text())
+    assert record["recipe"]["design"]["widths"] == [8, 8, 8, 8, 8]
+    assert record["mixed"][0]["name"] == "real"
+    assert {"val_miou_drawn", "val_miou_real"} < set(reports[2].best)
+    assert "best: goes on from second" in (tmp_path / "out" / "chain.log").read_text()
+    assert [recipe.design for recipe in compiled] == [
+        plan.stages[0].recipe.design,
+        plan.stages[1].recipe.design,
+        plan.stages[1].recipe.design,
+    ]
+
+
 def write_stage(folder: Path, size: int, seed: int = 0) -> Path:
     folder.mkdir(parents=True)
     with h5py.File(folder / "unet.weights.h5", "w") as file:
@@ -204,35 +246,6 @@ def test_damaged_results_are_named(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "expected the weights of its training.json, got others" in capsys.readouterr().err
     assert main(["train-chain", "unpack", str(tmp_path), "--out", str(tmp_path / "home2")]) == 2
     assert "expected results_1.tar and so on, got none" in capsys.readouterr().err
-
-
-# What a machine with JAX and a GPU need not have.
-NOT_THERE = (
-    "tensorflow",
-    "ai_edge_litert",
-    "tflite_runtime",
-    "zmq",
-    "bpy",
-    "dask",
-    "distributed",
-    "trimesh",
-    "embreex",
-)
-
-
-def train_chain_elsewhere(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """`ground-tools train-chain` as a process to which those packages are missing."""
-    program = f"""
-import runpy, sys
-sys.modules.update(dict.fromkeys({NOT_THERE}))
-sys.argv = ["program", "train-chain", *{list(map(str, arguments))}]
-runpy.run_module("ground_tools.cli", run_name="__main__")
-"""
-    # Nothing here is computed often enough to be worth compiling it well.
-    quick = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
-    environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"} | quick
-    line = [sys.executable, "-c", program]
-    return subprocess.run(line, capture_output=True, text=True, check=False, timeout=1150, env=environment)
 
 
 @pytest.mark.timeout(1200)

@@ -85,7 +85,7 @@ def test_the_comparisons_shipped_with_the_project_are_sound(name: str) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ('begin = "unet"', 'begin = "nothing"', 'begin: expected "encoder" or "unet", got'),
+        ('begin = "unet"', 'begin = "anything"', 'begin: expected "encoder", "nothing" or "unet", got'),
         ("seeds = [1]", "seeds = []", "seeds: expected a list of one or more whole numbers 0..2147483648, got []"),
         ("seeds = [1]", "seeds = [true]", "seeds[0]: expected a whole number 0..2147483648, got true"),
         ("[common]\nepochs = 1\nbatch = 4\nimages = 4\n", "", "common: expected a table, got nothing"),

@@ -62,7 +62,7 @@ augmentation = { orientations = true, photometric = 0.5 }
         ("photometric = 0.5", 'photometric = "much"', 'augmentation.photometric: expected a number 0..1, got "much"'),
         ("window = 64\n", "", "window: expected a whole number 16..4096, got nothing"),
         ("window = 64", 'window = 64\nhead = "folded"', 'window: expected only where head = "windowed", got 64'),
-        ("seed = 1", "seed = 1\nhead = 1", 'head: expected "folded" or "windowed", got 1'),
+        ("seed = 1", "seed = 1\nhead = 1", 'head: expected "folded", "whole" or "windowed", got 1'),
     ],
 )
 def test_a_malformed_recipe_is_named(tmp_path: Path, before: str, after: str, message: str) -> None:
@@ -101,7 +101,7 @@ def test_a_recipe_is_found_by_name_or_path(tmp_path: Path, monkeypatch: pytest.M
     assert load_recipe("best-encoder") == load_recipe("best_encoder.toml") == shipped
     (tmp_path / "own.toml").write_text(ENCODER)
     assert load_recipe("own.toml").name == "own"
-    with pytest.raises(ValueError, match=r"No such file or directory \(shipped with the project: best-cpu-unet-as, "):
+    with pytest.raises(ValueError, match=r"No such file or directory \(shipped with the project: best-cpu-rubble, "):
         load_recipe("other")
     (tmp_path / "own.toml").write_bytes(b"\xff")
     with pytest.raises(ValueError, match=r"recipe own\.toml: 'utf-8' codec"):
