@@ -19,17 +19,20 @@ _IMPORT_EXAMPLES = {
     "ground-tools mission import change-frames Chand.AI --size 256 256 --out datasets/change": "",
 }
 
+_RENDER_EXAMPLES = {"ground-tools mission render-moon --out datasets/moon --workers 2": "2,500 landscapes of 256 px"}
+
 
 def add_parser(commands: Any) -> None:
     """Add the command `mission` to those of `ground-tools`."""
     mission = commands.add_parser(
         "mission",
         help="sets of other missions: the Moon's surface, the terrain of Mars",
-        epilog=examples(_IMPORT_EXAMPLES),
+        epilog=examples(_IMPORT_EXAMPLES | _RENDER_EXAMPLES),
     )
     mission.set_defaults(extra="render")
     actions = mission.add_subparsers(dest="action", required=True, metavar="ACTION")
     _add_import(actions)
+    _add_render(actions)
 
 
 def _add_import(actions: Any) -> None:
@@ -68,9 +71,22 @@ def _add_import(actions: Any) -> None:
     )
 
 
+def _add_render(actions: Any) -> None:
+    render = actions.add_parser(
+        "render-moon",
+        help="render landscapes of the Moon with masks; goes on where it was stopped",
+        epilog=examples(_RENDER_EXAMPLES),
+    )
+    render.add_argument("--out", type=output_folder, required=True, metavar="DIR", help="folder to write")
+    render.add_argument("--count", type=integer(1, 1_000_000), default=2500, metavar="N", help="landscapes")
+    render.add_argument("--size", type=integer(32, 1024), default=256, metavar="N", help="side of the images, pixels")
+    render.add_argument("--seed", type=integer(0), default=2024, metavar="N", help="of landscapes and splits")
+    render.add_argument("--workers", type=integer(1, 256), default=1, metavar="N", help="processes")
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Do what `ground-tools mission` was asked for; returns the exit code."""
-    return {"import": _import}[arguments.action](arguments)
+    return {"import": _import, "render-moon": _render_moon}[arguments.action](arguments)
 
 
 def _import(arguments: argparse.Namespace) -> int:
@@ -87,4 +103,12 @@ def _import(arguments: argparse.Namespace) -> int:
     description = import_set(arguments.layout, arguments.folder, arguments.out, options)
     counts = [sum(of_split) for of_split in zip(*description["campaign"]["bodies"].values(), strict=True)]
     print(f"{arguments.out}: {description['name']}: {counts[0]} train, {counts[1]} validation, {counts[2]} test")
+    return 0
+
+
+def _render_moon(arguments: argparse.Namespace) -> int:
+    from ground_tools.missions.moon.landscapes import render_landscapes
+
+    description = render_landscapes(arguments.out, arguments.count, arguments.size, arguments.seed, arguments.workers)
+    print(f"{arguments.out}: {description['samples']} landscapes")
     return 0

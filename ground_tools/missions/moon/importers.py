@@ -46,7 +46,8 @@ def read_landscapes(folder: Path, options: ImportOptions) -> tuple[PairSet, Iter
     table = read_class_table(CLASSES)
     part = LANDSCAPES.part_of(options)
     if part == "real":
-        masks, images = {}, {}
+        masks: dict[str, Path] = {}
+        images: dict[str, Path] = {}
         for stem, path in find_images(find_folder(folder, "real_moon_images")).items():
             (masks if stem.lower().startswith("g_") else images)[stem.lower().removeprefix("g_")] = path
         domains = {stem: "".join(filter(str.isalpha, stem)) or "real" for stem in images}
@@ -167,9 +168,9 @@ def change_mask(image: np.ndarray, annotations: list[tuple[str, dict[str, Any]]]
             continue
         outlines = [np.rint(np.asarray(polygon).reshape(-1, 2)).astype(np.int32) for polygon in polygons]
         if category in ("rock", "boulder"):
-            cv2.fillPoly(rocks, outlines, index)
+            cv2.fillPoly(rocks, outlines, (index,))
         else:
-            cv2.fillPoly(unknown, outlines, 1)
+            cv2.fillPoly(unknown, outlines, (1,))
     mask[unknown > 0] = IGNORED
     return label_rocks(mask, rocks)
 
