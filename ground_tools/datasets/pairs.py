@@ -49,7 +49,7 @@ class Pair:
     split: str
     image: np.ndarray
     mask: np.ndarray
-    source_size: tuple[int, int]
+    source_size: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def write_pairs(pairs: Iterable[Pair], about: PairSet, out: Path) -> dict[str, A
     check_name(about.name, "name")
     clear_folder(out, about.name)
     counts: Counter[tuple[str, str]] = Counter()
-    sizes: Counter[tuple[int, int]] = Counter()
+    sizes: Counter[tuple[int, ...]] = Counter()
     record: list[dict[str, Any]] = []
     rows: list[dict[str, Any]] = []
     shape: tuple[int, ...] | None = None
@@ -144,7 +144,7 @@ def describe_pairs(
     about: PairSet,
     shape: tuple[int, ...],
     counts: Counter[tuple[str, str]],
-    sizes: Counter[tuple[int, int]],
+    sizes: Counter[tuple[int, ...]],
     record: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """The description of a set, but for samples and sha256.

@@ -10,15 +10,28 @@ import msgspec
 from msgspec import Meta
 
 from ground_tools.foundation.descriptions import find_file, read_structure
-from ground_tools.foundation.structures import TomlTable, only_where
+from ground_tools.foundation.structures import FieldError, TomlTable, only_where
 from ground_tools.labels.classes import CLASS_NAMES
+from ground_tools.networks.segmenter_design import Segmenter
+from ground_tools.training.recipe_tables import Contrast, Jitter, Loss, Optimizer
 
 RECIPES = Path(__file__).with_name("recipes")
 
 Seed = Annotated[int, Meta(ge=0, le=2**31)]
 
 _CLASSES = len(CLASS_NAMES)
+# Fields that records have where they differ from these values alone: trainings that began before go on.
+_LATER: dict[str, Any] = {
+    "segmenter": None,
+    "loss": None,
+    "optimizer": None,
+    "contrast": None,
+    "labels": 1.0,
+    "flips": "none",
+    "jitter": None,
+}
 _UNET = only_where(network="unet")
+_SEGMENTER = only_where(network="segmenter")
 _EVERY_UNET = only_where(network="unet", required=True)
 _EVERY_WINDOW = only_where(network="unet", head="windowed", required=True)
 
@@ -43,6 +56,11 @@ class Augmentation(TomlTable, frozen=True):
             "image",
         ),
     ] = 0.0
+    flips: Annotated[
+        Literal["none", "mirror", "both"],
+        Meta(description="whether images are mirrored left to right, or turned upside down as well, half of them each"),
+    ] = "none"
+    jitter: Jitter | None = None
 
 
 class Dropout(TomlTable, frozen=True):
@@ -56,7 +74,10 @@ class Recipe(TomlTable, frozen=True):
     """One training. Its name is its file's."""
 
     name: str
-    network: Annotated[Literal["encoder_cnn", "unet"], Meta(description="what is trained")]
+    network: Annotated[
+        Literal["encoder_cnn", "unet", "segmenter"],
+        Meta(description="what is trained: the paper's networks, or one that `segmenter` describes"),
+    ]
     seed: Annotated[Seed, Meta(description="seed of weights, batches and augmentation")]
     epochs: Annotated[int, Meta(ge=1, le=100_000, description="passes over the training images")]
     batch: Annotated[int, Meta(ge=1, le=4096, description="images in each step")]
@@ -129,22 +150,46 @@ class Recipe(TomlTable, frozen=True):
     images: Annotated[
         int, Meta(ge=0, le=2**31, description="train on so many of the training images, taken evenly from all; 0: all")
     ] = 0
+    labels: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=1,
+            description="share of the training images that is used, drawn by the seed, the same of each domain",
+            extra=_SEGMENTER,
+        ),
+    ] = 1.0
+    segmenter: Annotated[Segmenter | None, Meta(extra=_SEGMENTER)] = None
+    loss: Annotated[Loss | None, Meta(extra=_SEGMENTER)] = None
+    optimizer: Annotated[Optimizer | None, Meta(extra=_SEGMENTER)] = None
+    contrast: Annotated[Contrast | None, Meta(extra=_SEGMENTER)] = None
+
+    def __post_init__(self) -> None:
+        if self.network == "segmenter" and self.segmenter is None:
+            raise FieldError("segmenter", "a table that describes the network", "nothing")
 
     def record(self) -> dict[str, Any]:
         """The recipe in one level, as training.json and started.json hold it: lists in place of tuples, the fields of
-        `augmentation` under their own names, those of `dropout` with "dropout_" before them.
+        `augmentation` under their own names, those of `dropout` with "dropout_" before them; other tables as they are.
         """
         record: dict[str, Any] = {}
         for field, value in msgspec.structs.asdict(self).items():
+            if field in _LATER and value == _LATER[field]:
+                continue
             if isinstance(value, Augmentation):
-                record |= msgspec.structs.asdict(value)
+                fields = msgspec.to_builtins(value)
+                record |= {name: of for name, of in fields.items() if name not in _LATER or of != _LATER[name]}
             elif isinstance(value, Dropout):
                 record |= {f"dropout_{name}": rate for name, rate in msgspec.structs.asdict(value).items()}
+            elif isinstance(value, TomlTable):
+                record[field] = msgspec.to_builtins(value)
             else:
                 record[field] = list(value) if isinstance(value, tuple) else value
         if self.network == "encoder_cnn":
             # It is no part of a bundle.
             record["role"] = ""
+        if self.segmenter is not None:
+            record["role"] = self.segmenter.role
         return record
 
 

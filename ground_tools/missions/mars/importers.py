@@ -77,8 +77,13 @@ def read_original(folder: Path, options: ImportOptions) -> tuple[PairSet, Iterat
 
 
 def _with_masked(table: ClassTable) -> ClassTable:
-    names, colors, roles = zip(_ROVER, _FAR, strict=True)
-    return replace(table, names=table.names + names, colors=table.colors + colors, roles=table.roles + roles)
+    added = (_ROVER, _FAR)
+    return replace(
+        table,
+        names=(*table.names, *(name for name, _, _ in added)),
+        colors=(*table.colors, *(color for _, color, _ in added)),
+        roles=(*table.roles, *(role for _, _, role in added)),
+    )
 
 
 def _beside(root: Path, folder: str, product: str) -> tuple[Path, str]:
