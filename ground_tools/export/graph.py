@@ -110,6 +110,6 @@ def random_masks(
 ) -> dict[str, np.ndarray]:
     """Fresh dropout masks by input name, (1, H, W, C) float32."""
     return {
-        name: ((generator.random((1, *shape)) < p) / p).astype(np.float32)
-        for name, shape, p in zip(MASK_INPUTS, shapes, keep, strict=True)
+        f"mask_{number}": ((generator.random((1, *shape)) < p) / p).astype(np.float32)
+        for number, (shape, p) in enumerate(zip(shapes, keep, strict=True), start=1)
     }
