@@ -24,6 +24,8 @@ from ground_tools.pages.pictures import write_picture
 
 # Regions smaller than this are grains of a mask, pixels.
 _LEAST_REGION = 4
+# Of their sides.
+_TICKS = (2, 5, 10, 20, 50, 100, 200, 500, 1000)
 _GAP = 6
 _CHANNELS = ("red", "green", "blue")
 _PAPER = 245
@@ -105,6 +107,9 @@ def region_sizes(masks: np.ndarray, table: ClassTable) -> Figure:
         bins = np.geomspace(np.sqrt(_LEAST_REGION), max(max(sides), 4.0) * 1.01, 24)
         axis.hist(sides, bins=bins, color=plot_color(color), edgecolor="0.3", linewidth=0.3)
         axis.set(title=name, xlabel="side / pixels", xscale="log")
+        ticks = [tick for tick in _TICKS if bins[0] <= tick <= bins[-1]]
+        axis.set_xticks(ticks, list(map(str, ticks)))
+        axis.minorticks_off()
         axis.tick_params(labelsize=SMALL_FONT)
     axes[0, 0].set_ylabel("regions")
     return figure

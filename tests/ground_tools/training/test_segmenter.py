@@ -46,6 +46,7 @@ def train(recipe: Path, dataset: Path, out: Path, *options: object) -> tuple[dic
         return json.loads((out / "training.json").read_text()), list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("encoder", "decoder"),
     [
@@ -80,6 +81,7 @@ def test_a_network_of_another_step_of_sides_is_refused() -> None:
         build_segmenter(Segmenter(encoder="mobilenet_v2"), 3, (48, 64, 1))
 
 
+@pytest.mark.slow
 def test_weights_of_an_application_go_into_the_encoder(tmp_path: Path) -> None:
     source = keras.applications.MobileNetV2(input_shape=(32, 32, 3), include_top=False, weights=None, alpha=0.35)
     source.save_weights(tmp_path / "imagenet.weights.h5")
