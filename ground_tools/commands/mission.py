@@ -11,12 +11,12 @@ from flight.option_types import existing_folder, integer, number, output_folder
 # Of ground_tools/missions/importers.py, which needs the extra.
 _LAYOUTS = ("lunar-landscapes", "change-frames", "ai4mars", "ai4mars-256")
 _IMPORT_EXAMPLES = {
-    "ground-tools mission import ai4mars-256 ai4mars_DL-v3 --out datasets/mars": "published splits, 322 expert images",
+    "ground-tools mission import ai4mars-256 ai4mars_256 --out datasets/mars": "published splits, 322 expert images",
     "ground-tools mission import ai4mars DIR --part min3 --size 256 256 --masked classes --out datasets/mars": (
         "rover and far ground as classes of their own"
     ),
     "ground-tools mission import lunar-landscapes DIR --part real --size 256 256 --out datasets/moon_real": "",
-    "ground-tools mission import change-frames Chand.AI --size 256 256 --out datasets/change": "",
+    "ground-tools mission import change-frames chand_ai --size 256 256 --out datasets/change": "",
 }
 
 _RENDER_EXAMPLES = {"ground-tools mission render-moon --out datasets/moon --workers 2": "2,500 landscapes of 256 px"}
@@ -49,19 +49,19 @@ def _add_import(actions: Any) -> None:
         type=integer(16, 4096),
         nargs=2,
         metavar=("HEIGHT", "WIDTH"),
-        help="of all pairs, pixels: cut about the middle, then scaled (default: as they are)",
+        help="height and width of all pairs, pixels: cut about the middle, then scaled (default: as they are)",
     )
     take.add_argument(
         "--part", metavar="NAME", help="ground, clean, real; min1 to min3; unaltered, all (default: first)"
     )
-    take.add_argument("--seed", type=integer(0), default=1, metavar="N", help="of splits that are not published")
+    take.add_argument("--seed", type=integer(0), default=1, metavar="N", help="seed of splits that are not published")
     take.add_argument(
         "--shares",
         type=number(0.0, 1.0),
         nargs=3,
         default=(0.49, 0.21, 0.30),
         metavar=("TRAIN", "VALIDATION", "TEST"),
-        help="of the images, where splits are not published",
+        help="shares of the images, where splits are not published",
     )
     take.add_argument(
         "--masked",
@@ -80,7 +80,7 @@ def _add_render(actions: Any) -> None:
     render.add_argument("--out", type=output_folder, required=True, metavar="DIR", help="folder to write")
     render.add_argument("--count", type=integer(1, 1_000_000), default=2500, metavar="N", help="landscapes")
     render.add_argument("--size", type=integer(32, 1024), default=256, metavar="N", help="side of the images, pixels")
-    render.add_argument("--seed", type=integer(0), default=2024, metavar="N", help="of landscapes and splits")
+    render.add_argument("--seed", type=integer(0), default=2024, metavar="N", help="seed of landscapes and splits")
     render.add_argument("--workers", type=integer(1, 256), default=1, metavar="N", help="processes")
 
 
