@@ -167,7 +167,7 @@ def decode_test_image(bundle: Bundle, png: bytes, field: str) -> NDArray[np.uint
         field: "image" or "class_map", named in the error message.
 
     Returns:
-        (H, W) or (H, W, 3) uint8.
+        (H, W), or (H, W, 3) red, green, blue, uint8.
 
     Raises:
         BundleError: not an 8-bit PNG image.
@@ -175,4 +175,6 @@ def decode_test_image(bundle: Bundle, png: bytes, field: str) -> NDArray[np.uint
     array = cv2.imdecode(np.frombuffer(png, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None or array.dtype != np.uint8:
         raise BundleError(f"bundle {bundle.name}: self_test.{field}: no 8-bit PNG image")
+    if array.ndim == 3 and array.shape[2] == 3:
+        array = cv2.cvtColor(array, cv2.COLOR_BGR2RGB)
     return array.astype(np.uint8, copy=False)

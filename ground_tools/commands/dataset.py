@@ -35,9 +35,13 @@ _EXPORT_EXAMPLES = {
 _REPORT_EXAMPLES = {
     "ground-tools dataset report datasets/d1 datasets/d3 --write docs": "the figures and pictures of docs/datasets.md"
 }
+_EXPLORE_EXAMPLES = {
+    "ground-tools dataset explore datasets/moon --out moon.html": "one page to look at before anything is trained"
+}
 _EXAMPLES = (
     _INFO_EXAMPLES
     | _SHOW_EXAMPLES
+    | _EXPLORE_EXAMPLES
     | _VERIFY_EXAMPLES
     | _PACK_EXAMPLES
     | _EXPORT_EXAMPLES
@@ -58,16 +62,7 @@ def add_parser(commands: Any) -> None:
     actions = dataset.add_subparsers(dest="action", required=True, metavar="ACTION")
     _add_info_and_build(actions)
 
-    show = actions.add_parser(
-        "show",
-        help="draw contact sheets per body, class balance, geometry, occurrence maps",
-        epilog=examples(_SHOW_EXAMPLES),
-    )
-    _add_set(show)
-    show.add_argument("--out", type=output_folder, required=True, metavar="DIR", help="folder to write")
-    show.add_argument("--count", type=integer(1, 1000), default=20, metavar="N", help="samples on a sheet")
-    show.add_argument("--seed", type=integer(0), default=0, metavar="N", help="seed of the choice of samples")
-    show.add_argument("--enlarge", type=integer(1, 16), default=1, metavar="N", help="size of a pixel")
+    _add_show_and_explore(actions)
 
     verify = actions.add_parser(
         "verify",
@@ -99,6 +94,29 @@ def add_parser(commands: Any) -> None:
     report.add_argument(
         "--write", type=existing_folder, required=True, metavar="DOCS", help="the folder of datasets.md"
     )
+
+
+def _add_show_and_explore(actions: Any) -> None:
+    show = actions.add_parser(
+        "show",
+        help="draw contact sheets per body, class balance, geometry, occurrence maps",
+        epilog=examples(_SHOW_EXAMPLES),
+    )
+    _add_set(show)
+    show.add_argument("--out", type=output_folder, required=True, metavar="DIR", help="folder to write")
+    show.add_argument("--count", type=integer(1, 1000), default=20, metavar="N", help="samples on a sheet")
+    show.add_argument("--seed", type=integer(0), default=0, metavar="N", help="seed of the choice of samples")
+    show.add_argument("--enlarge", type=integer(1, 16), default=1, metavar="N", help="size of a pixel")
+
+    look = actions.add_parser(
+        "explore",
+        help="write one HTML page: samples with masks and channels, class balance, where classes lie, sizes",
+        epilog=examples(_EXPLORE_EXAMPLES),
+    )
+    _add_set(look)
+    look.add_argument("--out", type=output_file, required=True, metavar="HTML", help="file to write")
+    look.add_argument("--count", type=integer(1, 1000), default=12, metavar="N", help="samples to show")
+    look.add_argument("--seed", type=integer(0), default=0, metavar="N", help="seed of the choice of samples")
 
 
 def _add_set(parser: argparse.ArgumentParser) -> None:
@@ -133,6 +151,7 @@ def run(arguments: argparse.Namespace) -> int:
         "info": _info,
         "build": _build,
         "show": _show,
+        "explore": _explore,
         "verify": _verify,
         "pack": _pack,
         "export": _export,
@@ -192,6 +211,14 @@ def _show(arguments: argparse.Namespace) -> int:
 
     for path in write_pictures(arguments.set, arguments.out, arguments.count, arguments.seed, arguments.enlarge):
         print(path)
+    return 0
+
+
+def _explore(arguments: argparse.Namespace) -> int:
+    from ground_tools.datasets.explore import explore
+
+    explore(arguments.set, arguments.out, arguments.count, arguments.seed)
+    print(arguments.out)
     return 0
 
 

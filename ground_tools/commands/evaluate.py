@@ -18,6 +18,9 @@ _EXAMPLES = {
         "every figure and picture of docs/results.md and docs/results.json; an hour or more per thousand images"
     ),
     "ground-tools evaluate --bundle models/unet_s --dataset datasets/d1 --split validation --images 100": "",
+    "ground-tools evaluate --bundle models/moon --bundle out/moon_resnet18 --dataset datasets/moon --write docs": (
+        "of another mission: bundles, or trainings before export; docs/missions.md and docs/missions.json"
+    ),
 }
 _NOTE = """
 Every mode of a bundle is evaluated from the same dropout passes of the int8 files, by the flight code. An evaluation
@@ -35,7 +38,13 @@ def add_parser(commands: Any) -> None:
     )
     evaluate.set_defaults(extra="render")
     more: Any = {"required": True, "action": "append"}
-    evaluate.add_argument("--bundle", type=existing_folder, metavar="DIR", help="bundle; may be repeated", **more)
+    evaluate.add_argument(
+        "--bundle",
+        type=existing_folder,
+        metavar="DIR",
+        help="bundle, or of another mission a training's folder; may be repeated",
+        **more,
+    )
     evaluate.add_argument(
         "--dataset",
         type=existing_path,
@@ -72,6 +81,10 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what `ground-tools evaluate` was asked for; returns the exit code."""
+    from ground_tools.missions.evaluation import is_of_a_mission
+
+    if any(is_of_a_mission(folder) for folder in arguments.bundle):
+        return _evaluate_missions(arguments)
     from ground_tools.evaluation.evaluation import Plan, evaluate
     from ground_tools.evaluation.report import check_docs, write_docs, write_out
     from ground_tools.evaluation.worker_pool import usable_cores
@@ -95,4 +108,33 @@ def run(arguments: argparse.Namespace) -> int:
         written += write_docs(arguments.write, arguments.out, results)
     for path in written:
         print(path)
+    return 0
+
+
+def _evaluate_missions(arguments: argparse.Namespace) -> int:
+    """Evaluate networks of other missions, each on the sets of its classes."""
+    from ground_tools.datasets.store import read_description
+    from ground_tools.missions.evaluation import evaluate_on, open_evaluated
+    from ground_tools.missions.report import PICTURES, add_result, read_results, write_predictions, write_results
+
+    docs = arguments.write
+    if docs is not None and arguments.split != "test":
+        raise ValueError(f"--write: expected figures of --split test, got --split {arguments.split}")
+    results = {} if docs is None else read_results(docs)
+    for folder in arguments.bundle:
+        with open_evaluated(folder, arguments.passes) as evaluated:
+            for dataset in arguments.dataset:
+                result = evaluate_on(evaluated, dataset, arguments.split, arguments.images)
+                add_result(results, evaluated.mission, evaluated.name, result)
+                publish = read_description(dataset).get("publish_images", True)
+                pictures = arguments.out / "images" if docs is None else docs / PICTURES
+                print(write_predictions(pictures, evaluated.name, result, publish))
+                figures = result.figures
+                print(
+                    f"{evaluated.name} on {result.set_name}: accuracy {figures.accuracy:.3f}, macro F1 "
+                    f"{figures.macro_f1:.3f}, mIoU {figures.miou:.3f}, ECE {figures.ece:.4f}"
+                )
+    if docs is not None:
+        for path in write_results(docs, results):
+            print(path)
     return 0

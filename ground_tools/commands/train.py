@@ -57,6 +57,21 @@ def add_parser(commands: Any) -> None:
         help="another value for a field of the recipe, as learning_rate=1e-3 or dropout.head=0.3; may be repeated "
         "(default: none)",
     )
+    _add_computing(train)
+    train.add_argument(
+        "--contrastive",
+        action="store_true",
+        help="train the encoder of a segmenter's recipe by itself, on the images without their labels (SimCLR)",
+    )
+    train.add_argument(
+        "--second-set",
+        type=existing_path,
+        metavar="SET",
+        help="a second set, for recipes that have images of one in each batch (default: none)",
+    )
+
+
+def _add_computing(train: Any) -> None:
     train.add_argument(
         "--precision",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
@@ -75,12 +90,6 @@ def add_parser(commands: Any) -> None:
         metavar="DIR",
         help="keep the training images in a file there and read them as they are needed (default: in memory)",
     )
-    train.add_argument(
-        "--second-set",
-        type=existing_path,
-        metavar="SET",
-        help="a second set, for recipes that have images of one in each batch (default: none)",
-    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -97,15 +106,25 @@ def run(arguments: argparse.Namespace) -> int:
                 raise ValueError(
                     f"--{option.replace('_', '-')}: recipe {recipe.name} trains an encoder, which takes none"
                 )
+    if arguments.contrastive:
+        _check_contrastive(recipe, arguments)
+    if recipe.network == "segmenter" and arguments.second_set is not None:
+        raise ValueError(f"--second-set: recipe {recipe.name} trains a segmenter, which takes none")
     # After the checks: importing the backend takes many seconds.
     from ground_tools.training.hardware import set_precision, spread_over_devices
-    from ground_tools.training.loop import train_encoder, train_unet
+    from ground_tools.training.loop import train_contrastive, train_encoder, train_segmenter, train_unet
 
     set_precision(arguments.precision)
     if arguments.devices is not None:
         print(f"spread over {spread_over_devices(arguments.devices, recipe.batch + recipe.beside)} devices")
-    if recipe.network == "encoder_cnn":
+    if arguments.contrastive:
+        weights = train_contrastive(recipe, arguments.dataset, arguments.out, arguments.unpack_to)
+    elif recipe.network == "encoder_cnn":
         weights = train_encoder(recipe, arguments.dataset, arguments.out)
+    elif recipe.network == "segmenter":
+        weights = train_segmenter(
+            recipe, arguments.dataset, arguments.out, arguments.encoder, arguments.start_from, arguments.unpack_to
+        )
     else:
         weights = train_unet(
             recipe,
@@ -118,3 +137,13 @@ def run(arguments: argparse.Namespace) -> int:
         )
     print(f"best weights in {weights}, record in {arguments.out / 'training.json'}")
     return 0
+
+
+def _check_contrastive(recipe: Any, arguments: argparse.Namespace) -> None:
+    if recipe.network != "segmenter":
+        raise ValueError(f"--contrastive: expected a recipe of network segmenter, got {recipe.network}")
+    for option in ("encoder", "start_from"):
+        if getattr(arguments, option) is not None:
+            raise ValueError(
+                f"--{option.replace('_', '-')}: expected none with --contrastive, which starts from nothing"
+            )

@@ -10,10 +10,8 @@ from matplotlib.figure import Figure
 
 from ground_tools.datasets.statistics import describe
 from ground_tools.datasets.store import known_numbers, read_batches, read_description, read_index, webp_array
-from ground_tools.labels.classes import COLORS
+from ground_tools.labels.class_table import table_of
 from ground_tools.pages.charts import PLAIN_COLOR, SMALL_FONT, in_style, new_figure, plot_color
-
-_NO_CLASS = (255, 0, 255)
 
 
 @in_style
@@ -23,7 +21,7 @@ def class_balance(path: Path) -> Figure:
     names = list(statistics.class_share)
     share, present = (np.array([*of.values()]) for of in (statistics.class_share, statistics.class_present))
     figure, axes = new_figure(2, width=3.5)
-    colors = [plot_color(COLORS.get(name, _NO_CLASS)) for name in names]
+    colors = [plot_color(color) for color in table_of(read_description(path)).colors]
     titles = ("mean share of pixels", "samples that show it")
     for axis, values, title in zip(axes[0], (share, present), titles, strict=True):
         bars = axis.barh(names, values * 100.0, color=colors, edgecolor="0.3")

@@ -14,6 +14,7 @@ from ground_tools.datasets.store import (
     INDEX_FILE,
     PIXEL_COLUMNS,
     SPLITS,
+    channels_of,
     digest,
     read_description,
     read_index,
@@ -23,6 +24,7 @@ from ground_tools.datasets.store import (
     webp_array,
 )
 from ground_tools.foundation.progress import progress
+from ground_tools.labels.class_table import IGNORED, table_of
 from ground_tools.labels.classes import BACKGROUND
 
 _MOST_PROBLEMS = 20
@@ -54,7 +56,7 @@ def verify(path: Path) -> list[str]:
         for place, table in _tables(path, schema, problems):
             for number, row in enumerate(table.to_pylist()):
                 where = f"{place}, row {number}"
-                problems += [f"{where}: {what}" for what in _wrong_with(row, len(description["classes"]))]
+                problems += [f"{where}: {what}" for what in _wrong_with(row, description)]
                 entry = indexed.pop(_key(row), None)
                 if entry is None:
                     problems.append(f"{where}: {_name(_key(row))} is not in the index, or twice in the set")
@@ -116,23 +118,29 @@ def _tables(path: Path, schema: pa.Schema, problems: list[str]) -> Any:
         yield place, table
 
 
-def _wrong_with(row: dict[str, Any], classes: int) -> list[str]:
+def _wrong_with(row: dict[str, Any], description: dict[str, Any]) -> list[str]:
     """What contradicts itself within one sample."""
+    classes, channels = len(description["classes"]), channels_of(description)
+    # Images that came from elsewhere have no identifiers.
+    named = row["identifiers"] is not None or row["ground"] is not None
     try:
-        arrays = {name: webp_array(row[name], name) for name in PIXEL_COLUMNS}
+        held = PIXEL_COLUMNS if named else PIXEL_COLUMNS[:2]
+        arrays = {name: webp_array(row[name], name, channels) for name in held}
     except ValueError as error:
         return [str(error)]
     mask = arrays["mask"]
-    if len({array.shape for array in arrays.values()}) != 1:
+    if len({array.shape[:2] for array in arrays.values()}) != 1:
         return [f"image, mask, identifiers and ground of different sizes: {[a.shape for a in arrays.values()]}"]
     wrong = []
-    if sample_digest(*(arrays[name] for name in PIXEL_COLUMNS)) != row["sha256"]:
+    nothing = np.zeros((0, 0), dtype=np.uint16)
+    if sample_digest(*(arrays.get(name, nothing) for name in PIXEL_COLUMNS)) != row["sha256"]:
         wrong.append("its pixels give another sha256")
-    if int(mask.max()) >= classes:
-        wrong.append(f"mask: expected classes 0..{classes - 1}, got {int(mask.max())}")
-    elif np.bincount(mask.ravel(), minlength=classes).tolist() != row["class_pixels"]:
+    labelled = mask[mask != IGNORED] if table_of(description).ignored_color is not None else mask.ravel()
+    if len(labelled) and int(labelled.max()) >= classes:
+        wrong.append(f"mask: expected classes 0..{classes - 1}, got {int(labelled.max())}")
+    elif np.bincount(labelled, minlength=classes).tolist() != row["class_pixels"]:
         wrong.append("class_pixels are not those of the mask")
-    if ((mask == BACKGROUND) != (arrays["identifiers"] == 0)).any():
+    if named and ((mask == BACKGROUND) != (arrays["identifiers"] == 0)).any():
         wrong.append("the mask's background is not where the identifiers have none")
     if row["range_km"] is None:  # a real image, of which no geometry is known
         return wrong

@@ -44,14 +44,19 @@ def noise_seeded_by_image(image: np.ndarray, seed: int = NOISE_SEED) -> np.ndarr
 def network_inputs(images: np.ndarray, noise: dict[str, Any] | None) -> np.ndarray:
     """Network inputs from a set's stored images: with the noise that its description states, or as they are.
 
-    images: (N, H, W) uint8. noise: the description's; None for real images, which have their own. Returns
-    (N, H, W, 1) float32 in [0, 1].
+    images: (N, H, W) or (N, H, W, 3) uint8. noise: the description's; None for real images, which have their own.
+    Returns (N, H, W, C) float32 in [0, 1].
     """
     if noise is None:
-        return images[..., None].astype(np.float32) / np.float32(255.0)
+        return with_channels(images).astype(np.float32) / np.float32(255.0)
     return add_noise(images, noise["seed"])
 
 
 def add_noise(images: np.ndarray, seed: int = NOISE_SEED) -> np.ndarray:
     """Network inputs from stored images: each with its own noise. (N, H, W) uint8 -> (N, H, W, 1) float32."""
-    return np.stack([noise_seeded_by_image(image, seed) for image in images])[..., None]
+    return with_channels(np.stack([noise_seeded_by_image(image, seed) for image in images]))
+
+
+def with_channels(images: np.ndarray) -> np.ndarray:
+    """(N, H, W) grey images get an axis of channels; (N, H, W, 3) are as they are."""
+    return images[..., None] if images.ndim == 3 else images

@@ -16,6 +16,7 @@ from ground_tools.datasets.noise import noise_seeded_by_image
 from ground_tools.datasets.store import (
     AIM,
     DESCRIPTION_KEY,
+    channels_of,
     chosen_rows,
     content_digest,
     png_bytes,
@@ -78,7 +79,8 @@ def export(path: Path, out: Path, noise: bool = False) -> int:
     samples. Raises ValueError when the set is not finished, or its names lead out of OUT.
     """
     index = read_index(path)
-    recipe = read_description(path)["noise"]
+    description = read_description(path)
+    recipe, channels = description["noise"], channels_of(description)
     if noise and recipe is None:
         raise ValueError(f"dataset {path}: noise: its images are real and have their own; export it without --noise")
     aim = [AIM.name] if AIM.name in index.column_names else []
@@ -88,10 +90,12 @@ def export(path: Path, out: Path, noise: bool = False) -> int:
         for table in read_batches(path, ["body", "split", "index", "image", "mask", *columns]):
             for row in table.to_pylist():
                 name = f"{row['body']}_{row['index']:05d}.png"
-                image = webp_array(row["image"], "image")
+                image = webp_array(row["image"], "image", channels)
                 if noise:
                     image = np.rint(noise_seeded_by_image(image, recipe["seed"]) * 255.0).astype(np.uint8)
-                write_whole(out / row["split"] / "images" / name, png_bytes(image))
+                write_whole(
+                    out / row["split"] / "images" / name, png_bytes(image if channels == 1 else image[..., ::-1])
+                )
                 write_whole(out / row["split"] / "masks" / name, png_bytes(webp_array(row["mask"], "mask")))
                 values = [" ".join(map(repr, v)) if isinstance(v, list) else v for v in (row[c] for c in columns)]
                 lines.append([f"{row['split']}/images/{name}", row["body"], row["split"], row["index"], *values])

@@ -9,23 +9,17 @@ import cv2
 import numpy as np
 
 from ground_tools.datasets.charts import CHARTS
-from ground_tools.datasets.store import read_batches, read_description, read_index, webp_array
+from ground_tools.datasets.store import channels_of, read_batches, read_description, read_index, webp_array
 from ground_tools.foundation.files import write_whole
 from ground_tools.foundation.progress import progress
-from ground_tools.labels.classes import COLORS
+from ground_tools.labels.class_table import ClassTable, table_of
+from ground_tools.labels.mask_colors import colors_from_mask
 from ground_tools.pages.charts import write_chart
 
 _PAPER = (30, 32, 40)
 _INK = (225, 225, 230)
 _GAP, _TITLE = 4, 22
 _COLUMNS = 10
-
-
-def mask_picture(mask: np.ndarray, names: list[str]) -> np.ndarray:
-    """A class mask in colours, (H, W, 3) uint8, red green blue."""
-    table = np.array([COLORS.get(name, (255, 0, 255)) for name in names], dtype=np.uint8)
-    picture: np.ndarray = table[mask]
-    return picture
 
 
 def sheet(
@@ -56,9 +50,7 @@ def sheet(
     for table in read_batches(path, ["image", "mask", "range_d0", "phase_angle_deg"]):
         for row in range(len(table)):
             if position in wanted:
-                cells[position] = _cell(
-                    table.slice(row, 1).to_pylist()[0], description["classes"], enlarge, masks_alone
-                )
+                cells[position] = _cell(table.slice(row, 1).to_pylist()[0], description, enlarge, masks_alone)
             position += 1
     ordered = [cells[place] for place in chosen]
     height, width, _ = ordered[0].shape
@@ -66,7 +58,7 @@ def sheet(
     rows = -(-count // columns)
     picture = np.full((rows * (height + _GAP) + _GAP + _TITLE, columns * (width + _GAP) + _GAP, 3), _PAPER, np.uint8)
     title = f"{description['name']}{' ' + body if body else ''}: {count} of {len(places)}"
-    _legend(picture, title, description["classes"])
+    _legend(picture, title, table_of(description))
     for number, cell in enumerate(ordered):
         top = _TITLE + _GAP + (number // columns) * (height + _GAP)
         left = _GAP + (number % columns) * (width + _GAP)
@@ -74,11 +66,12 @@ def sheet(
     return picture
 
 
-def _cell(row: dict[str, Any], names: list[str], enlarge: int, mask_alone: bool) -> np.ndarray:
+def _cell(row: dict[str, Any], description: dict[str, Any], enlarge: int, mask_alone: bool) -> np.ndarray:
     """One sample: the image, below it the mask, below that range and phase angle where they are known."""
-    pair = mask_picture(webp_array(row["mask"], "mask"), names)
+    pair = colors_from_mask(webp_array(row["mask"], "mask"), table_of(description))
     if not mask_alone:
-        pair = np.vstack([cv2.cvtColor(webp_array(row["image"], "image"), cv2.COLOR_GRAY2RGB), pair])
+        image = webp_array(row["image"], "image", channels_of(description))
+        pair = np.vstack([image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), pair])
     pair = np.repeat(np.repeat(pair, enlarge, axis=0), enlarge, axis=1)
     if row["range_d0"] is None:
         return pair
@@ -87,13 +80,13 @@ def _cell(row: dict[str, Any], names: list[str], enlarge: int, mask_alone: bool)
     return np.vstack([pair, strip])
 
 
-def _legend(picture: np.ndarray, title: str, names: list[str]) -> None:
+def _legend(picture: np.ndarray, title: str, table: ClassTable) -> None:
     _write(picture, title, (_GAP, 15), 0.45)
     left = _GAP + 12 * len(title)
-    for name in names:
+    for name, color in zip(table.names, table.colors, strict=True):
         if left + 120 > picture.shape[1]:
             return
-        cv2.rectangle(picture, (left, 5), (left + 11, 16), COLORS.get(name, (255, 0, 255)), cv2.FILLED)
+        cv2.rectangle(picture, (left, 5), (left + 11, 16), color, cv2.FILLED)
         cv2.rectangle(picture, (left, 5), (left + 11, 16), _INK, 1)
         _write(picture, name, (left + 17, 15), 0.42)
         left += 35 + 8 * len(name)

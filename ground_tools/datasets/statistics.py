@@ -28,7 +28,9 @@ def describe(path: Path) -> SetStatistics:
         samples=len(index),
         bytes=sum(file.stat().st_size for file in files),
         counts={body: {split: pairs.count((body, split)) for split in SPLITS} for body in dict.fromkeys(bodies)},
-        class_share=dict(zip(names, (pixels / pixels.sum(axis=1, keepdims=True)).mean(axis=0).tolist(), strict=True)),
+        class_share=dict(
+            zip(names, (pixels / np.maximum(pixels.sum(axis=1, keepdims=True), 1)).mean(axis=0).tolist(), strict=True)
+        ),
         class_present=dict(zip(names, (pixels > 0).mean(axis=0).tolist(), strict=True)),
         range_d0=_spread(index["range_d0"]),
         phase_angle_deg=_spread(index["phase_angle_deg"]),

@@ -50,10 +50,14 @@ SAMPLE_SCHEMA = pa.schema(
         _field("time_s", pa.float64(), "flybys: seconds from closest approach, else null"),
         _field("class_pixels", pa.list_(pa.int32()), "pixels of each class in the mask"),
         _field("sha256", pa.string(), "over the raw pixels of image, mask, identifiers and ground, in this order"),
-        _field("image", pa.binary(), "WebP: 8-bit grey image, display-encoded, no noise"),
-        _field("mask", pa.binary(), "WebP: class of each pixel"),
-        _field("identifiers", pa.binary(), "WebP: what each pixel shows, blue the low byte, green the high byte"),
-        _field("ground", pa.binary(), "WebP: the same without the rocks"),
+        _field(
+            "image", pa.binary(), "WebP: 8-bit image, grey or colour as dataset.json says, display-encoded, no noise"
+        ),
+        _field("mask", pa.binary(), "WebP: class of each pixel, 255 where nobody knows it"),
+        _field(
+            "identifiers", pa.binary(), "WebP: what each pixel shows, blue the low byte, green the high byte, or null"
+        ),
+        _field("ground", pa.binary(), "WebP: the same without the rocks, or null"),
     ]
 )
 # Of sets from close by, one column more.
@@ -69,6 +73,11 @@ INDEX_SCHEMA = pa.schema(
 CLOSE_INDEX_SCHEMA = INDEX_SCHEMA.insert(INDEX_SCHEMA.get_field_index("sun_direction"), AIM)
 
 
+def channels_of(description: dict[str, Any]) -> int:
+    """Of a described set's images: 1, or 3 for red, green and blue."""
+    return int(description.get("channels", 1))
+
+
 def sample_schema(description: dict[str, Any]) -> pa.Schema:
     """The columns of a described set's samples."""
     return CLOSE_SCHEMA if description.get("campaign", {}).get("close_range") else SAMPLE_SCHEMA
@@ -78,10 +87,11 @@ def sample_schema(description: dict[str, Any]) -> pa.Schema:
 class LoadedSet:
     """Samples of a set in memory, in the order of the index.
 
-    images: (N, H, W) uint8, display-encoded, without noise. masks: (N, H, W) uint8 classes. identifiers, ground:
-    (N, H, W) uint16, or (N, 0, 0) where they were not asked for. bodies, splits: N names. indices: (N,) int32.
-    cameras_km: (N, 3) float64; suns: (N, 3) float64 unit vectors, both body-fixed. ranges_d0, phase_angles_deg,
-    times_s: (N,) float64, times NaN but in flybys. Of real images no geometry is known: all of it is NaN.
+    images: (N, H, W), or (N, H, W, 3) of colour, uint8, display-encoded, without noise. masks: (N, H, W) uint8
+    classes. identifiers, ground: (N, H, W) uint16, or (N, 0, 0) where they were not asked for. bodies, splits: N names.
+    indices: (N,) int32. cameras_km: (N, 3) float64; suns: (N, 3) float64 unit vectors, both body-fixed. ranges_d0,
+    phase_angles_deg, times_s: (N,) float64, times NaN but in flybys. Of real images no geometry is known: all of it is
+    NaN.
     """
 
     images: np.ndarray
@@ -114,9 +124,15 @@ def png_bytes(array: np.ndarray) -> bytes:
 
 
 def webp_bytes(array: np.ndarray) -> bytes:
-    """Encode a uint8 or uint16 image as lossless WebP; of uint16, blue is the low byte and green the high byte."""
+    """Encode an image as lossless WebP.
+
+    array: (H, W) uint8; (H, W) uint16, of which blue is the low byte and green the high byte; or (H, W, 3) uint8, red,
+    green, blue.
+    """
     if array.dtype == np.uint16:
         array = np.dstack([array & 255, array >> 8, np.zeros_like(array)]).astype(np.uint8)
+    elif array.ndim == 3:
+        array = np.ascontiguousarray(array[..., ::-1])
     # Above 100, OpenCV's quality means lossless.
     done, data = cv2.imencode(".webp", array, [cv2.IMWRITE_WEBP_QUALITY, 101])
     if not done:
@@ -124,14 +140,17 @@ def webp_bytes(array: np.ndarray) -> bytes:
     return data.tobytes()
 
 
-def webp_array(data: bytes, column: str) -> np.ndarray:
+def webp_array(data: bytes, column: str, channels: int = 1) -> np.ndarray:
     """Decode what webp_bytes made: uint8 of the columns image and mask, uint16 of identifiers and ground.
 
-    Raises ValueError for anything else.
+    channels: of the set's images, see `channels_of`; 3 makes the column image (H, W, 3) red, green, blue. Raises
+    ValueError for anything else.
     """
     array = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR) if data else None
     if array is None:
-        raise ValueError(f"{column}: {len(data)} bytes that are no WebP image")
+        raise ValueError(f"{column}: {len(data or b'')} bytes that are no WebP image")
+    if column == "image" and channels == 3:
+        return np.ascontiguousarray(array[..., ::-1])
     if column in ("image", "mask"):
         return np.ascontiguousarray(array[..., 0])
     return array[..., 0].astype(np.uint16) | (array[..., 1].astype(np.uint16) << 8)
@@ -273,6 +292,7 @@ def load(path: Path, split: str | None = None, bodies: list[str] | None = None, 
     such sample.
     """
     read_index(path)  # its rendering must be finished
+    channels = channels_of(read_description(path))
     pixels = PIXEL_COLUMNS if identifiers else PIXEL_COLUMNS[:2]
     columns = [name for name in SAMPLE_SCHEMA.names if name not in PIXEL_COLUMNS or name in pixels]
     splits = None if split is None else [split]
@@ -284,7 +304,7 @@ def load(path: Path, split: str | None = None, bodies: list[str] | None = None, 
     }
     with ThreadPoolExecutor() as pool:
         for name in pixels:
-            arrays = pool.map(lambda data, column=name: webp_array(data, column), rows[name].to_pylist())
+            arrays = pool.map(lambda data, column=name: webp_array(data, column, channels), rows[name].to_pylist())
             decoded[name] = np.stack(list(arrays))
     return LoadedSet(
         images=decoded["image"],

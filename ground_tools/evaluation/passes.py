@@ -26,10 +26,11 @@ Networks = Sequence[PassNetwork]
 def camera_frames(images: np.ndarray, noise: dict[str, Any] | None) -> np.ndarray:
     """A set's images as a camera gives them: with the fixed noise of validation and test, quantized to 8 bits.
 
-    images: (N, H, W) uint8. noise: the set's, from its description; None for real images, which have their own. Returns
-    (N, H, W) uint8.
+    images: (N, H, W) or (N, H, W, 3) uint8. noise: the set's, from its description; None for real images, which have
+    their own. Returns the same shape, uint8.
     """
-    return np.rint(network_inputs(images, noise)[..., 0] * 255.0).astype(np.uint8)
+    inputs = network_inputs(images, noise)
+    return np.rint((inputs if images.ndim == 4 else inputs[..., 0]) * 255.0).astype(np.uint8)
 
 
 def count_passes(bundle: Bundle, asked: int) -> int:
@@ -60,8 +61,13 @@ def load_default_networks(bundle: Bundle, threads: int) -> Networks:
 
 
 def begin_image(bundle: Bundle, networks: Networks, frame: np.ndarray, seed: int, passes: int) -> None:
-    """Give an image to all networks. frame: (H, W) uint8, of the maps' size. seed: of the masks."""
-    image = np.repeat((frame / np.float32(255.0))[:, :, None], bundle.channels, axis=2).astype(np.float32)
+    """Give an image to all networks.
+
+    frame: (H, W), or (H, W, 3) where they take colours, uint8, of the maps' size. seed: of the masks.
+    """
+    image = (frame / np.float32(255.0)).astype(np.float32)
+    if frame.ndim == 2:
+        image = np.repeat(image[:, :, None], bundle.channels, axis=2)
     for network in networks:
         network.begin(image, seed, passes)
 

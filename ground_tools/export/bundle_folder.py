@@ -42,13 +42,18 @@ def put_in_place(folder: Path, out: Path) -> None:
 
 
 def add_self_test(folder: Path, manifest: dict[str, Any], image: np.ndarray) -> None:
-    """Put a self-test's image into a bundle, with a blank class map. image: (H, W) uint8, as large as the input."""
-    blank = png_bytes(np.zeros(image.shape, dtype=np.uint8))
-    (folder / "self_test.png").write_bytes(png_bytes(image))
+    """Put a self-test's image into a bundle, with a blank class map.
+
+    image: (H, W), or (H, W, 3) red, green, blue, uint8, as large as the input.
+    """
+    blank = png_bytes(np.zeros(image.shape[:2], dtype=np.uint8))
+    # OpenCV's order of colours.
+    content = png_bytes(image if image.ndim == 2 else image[..., ::-1])
+    (folder / "self_test.png").write_bytes(content)
     (folder / "self_test_class_map.png").write_bytes(blank)
     manifest["self_test"] = {
         "image": "self_test.png",
-        "image_sha256": hashlib.sha256(png_bytes(image)).hexdigest(),
+        "image_sha256": hashlib.sha256(content).hexdigest(),
         "class_map": "self_test_class_map.png",
         "class_map_sha256": hashlib.sha256(blank).hexdigest(),
         "seed": 1,

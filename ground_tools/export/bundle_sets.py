@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from flight.bundle import Bundle
+from ground_tools.datasets.noise import with_channels
 from ground_tools.datasets.store import LoadedSet, load, read_description
 from ground_tools.evaluation.choices import GAMMAS, ORIENTATIONS, THRESHOLDS, thresholded_miou
 from ground_tools.evaluation.passes import camera_frames, mode_moments, mode_result, run_passes
@@ -21,7 +22,7 @@ from ground_tools.export.figures import (
     ValidationFigures,
 )
 from ground_tools.foundation.sampling import evenly
-from ground_tools.metrics.calibration import negative_log_likelihood
+from ground_tools.metrics.calibration import labelled, negative_log_likelihood
 from ground_tools.metrics.iou import iou_per_class, mean_iou
 from ground_tools.training.augmentation import disturb
 from ground_tools.training.records import provenance, set_name
@@ -44,7 +45,7 @@ class BundleSet:
     test: LoadedSet
 
     def frames(self, split: LoadedSet) -> np.ndarray:
-        """A split's images as a camera gives them, (N, H, W) uint8."""
+        """A split's images as a camera gives them, (N, H, W) or (N, H, W, 3) uint8."""
         return camera_frames(split.images, self.noise)
 
 
@@ -66,13 +67,13 @@ def read_set(path: Path, images: int | None) -> BundleSet:
 
 
 def validation_frames(datasets: list[Path], images: int) -> np.ndarray:
-    """(N, H, W) uint8, so many images of each set's validation split as a camera gives them."""
+    """(N, H, W) or (N, H, W, 3) uint8, so many images of each set's validation split as a camera gives them."""
     sets = [read_set(dataset, images) for dataset in datasets]
     return np.concatenate([each.frames(each.validation) for each in sets])
 
 
 def publishable_image(path: Path) -> np.ndarray | None:
-    """The first test image of a set as a camera gives it, (H, W) uint8; None where its images may not be passed on."""
+    """The first test image of a set as a camera gives it, uint8; None where its images may not be passed on."""
     description = read_description(path)
     if not description.get("publish_images", True):
         return None
@@ -90,26 +91,27 @@ def take_evenly(loaded: LoadedSet, count: int | None) -> LoadedSet:
 def images_for_ranges(sets: list[BundleSet]) -> np.ndarray:
     """Images for the int8 ranges: evenly spread over the training splits, disturbed as in training.
 
-    Returns (N, H, W, 1) float32 in [0, 1], an equal share of every set.
+    Returns (N, H, W, C) float32 in [0, 1], an equal share of every set.
     """
-    return np.stack(
+    disturbed = np.stack(
         [
             disturb(bundle_set.train.images[i], 0.7, np.random.default_rng([7, int(i)]), bundle_set.noise is not None)
             for bundle_set in sets
             for i in evenly(len(bundle_set.train.images), _RANGES_IMAGES // len(sets))
         ]
-    )[..., None]
+    )
+    return with_channels(disturbed)
 
 
 def validation_images(record: dict[str, Any], sets: list[BundleSet], count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Images (N, H, W, 1) float32 in [0, 1] and masks (N, H, W) for the factor on a network's scores.
+    """Images (N, H, W, C) float32 in [0, 1] and masks (N, H, W) for the factor on a network's scores.
 
     Of the set on which it was last trained, where that is one of `sets`, else of all of them in equal shares.
     """
     own = [bundle_set for bundle_set in sets if bundle_set.provenance["name"] == record["dataset"]["name"]] or sets
     parts = [(bundle_set, take_evenly(bundle_set.validation, count // len(own))) for bundle_set in own]
     frames = np.concatenate([bundle_set.frames(part) for bundle_set, part in parts])
-    return frames[..., None] / np.float32(255.0), np.concatenate([part.masks for _, part in parts])
+    return with_channels(frames) / np.float32(255.0), np.concatenate([part.masks for _, part in parts])
 
 
 def choose(bundle: Bundle, sets: list[BundleSet], passes: int) -> Choices:
@@ -189,7 +191,7 @@ def _try_orientations(bundle: Bundle, sets: list[BundleSet], passes: int) -> _Tr
                 mean, entropy, _ = mode_moments(bundle, scores, bundle.modes[0], gamma)
                 maps[gamma].classes.append(mean.argmax(axis=0).astype(np.uint8))
                 maps[gamma].entropies.append(entropy)
-                maps[gamma].likelihoods.append(negative_log_likelihood(mean, truth))
+                maps[gamma].likelihoods.append(negative_log_likelihood(*labelled(mean, truth)))
     mious = {
         gamma: [
             _miou(bundle_set.validation.masks, np.stack(maps[gamma].classes), bundle)

@@ -15,6 +15,7 @@ from flight.bundle import Bundle, NetworkFile, load_bundle, write_sums
 from flight.closed_form_files import DropoutMask
 from flight.inference.interpreter import make_interpreter
 from flight.inference.network import Network
+from ground_tools.datasets.noise import with_channels
 from ground_tools.datasets.store import read_description
 from ground_tools.export.bundle_folder import add_self_test, check_place, put_in_place, record_self_test, write_manifest
 from ground_tools.export.bundle_sets import (
@@ -47,11 +48,12 @@ from ground_tools.export.parity import (
     flying_engines,
     measure_parity,
 )
-from ground_tools.export.temperature import report, sampled_scores, sampled_truth, score_factor
+from ground_tools.export.temperature import labelled_scores, report, sampled_scores, sampled_truth, score_factor
 from ground_tools.foundation.json_records import to_plain
 from ground_tools.foundation.names import check_name
 from ground_tools.foundation.progress import progress
-from ground_tools.labels.classes import CLASS_NAMES, CLASS_ROLES, COLORS
+from ground_tools.labels.class_table import ClassTable, table_of
+from ground_tools.training.outcome import SEGMENTER_WEIGHTS, UNET_WEIGHTS
 from ground_tools.training.records import check_unseen, sets_used
 from ground_tools.training.resumption import check_weights, read_left
 
@@ -75,18 +77,30 @@ class ParityPlan:
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """A trained UNet: its folder holds unet.weights.h5 and training.json, as `ground-tools train` writes them."""
+    """A trained network: its folder holds weights and training.json, as `ground-tools train` writes them."""
 
     role: str
     record: dict[str, Any]
     weights: Path
 
+    @property
+    def classes(self) -> ClassTable:
+        """The classes that it tells apart."""
+        return table_of(self.record)
+
+    @property
+    def input(self) -> tuple[int, int, int]:
+        """Height, width and channels of its images."""
+        height, width, channels = self.record.get("input", (128, 128, 1))
+        return height, width, channels
+
 
 def read_trained(folder: Path) -> TrainedNetwork:
     """Read what a training left. Raises ValueError naming the folder when it is no finished training."""
-    record_path, weights = folder / "training.json", folder / "unet.weights.h5"
-    if not record_path.is_file() or not weights.is_file():
-        raise ValueError(f"{folder}: expected unet.weights.h5 and training.json of a finished training")
+    record_path = folder / "training.json"
+    weights = next((folder / name for name in (SEGMENTER_WEIGHTS, UNET_WEIGHTS) if (folder / name).is_file()), None)
+    if not record_path.is_file() or weights is None:
+        raise ValueError(f"{folder}: expected {UNET_WEIGHTS} and training.json of a finished training")
     record = read_left(record_path, "remove it and go on with the training, which writes it")
     role = check_name(record["recipe"]["role"], f"{record_path}: recipe.role")
     check_weights(weights, "train it again")
@@ -117,6 +131,8 @@ def write_bundle(
     trained, where no image may go into the bundle, and where the engine that flies misses a bound of parity.
     """
     trained = _in_order(trained)
+    if len({(network.classes, network.input) for network in trained}) > 1:
+        raise ValueError("--network: expected networks of the same classes and images, got different ones")
     check_name(name, "name")
     check_place(out)
     used = sets_used({network.role: network.record for network in trained}, {})
@@ -186,7 +202,7 @@ def _export_networks(
     temperature: dict[str, TemperatureFigures] = {}
     parity: dict[str, ParityFigures] = {}
     floats: dict[str, bytes] = {}
-    images = unseen[..., None] / np.float32(255.0)
+    images = with_channels(unseen) / np.float32(255.0)
     for network in trained:
         entry, fitted, agreement, content = _export_network(network, ranges, sets, images, folder)
         networks.append(entry)
@@ -200,11 +216,11 @@ def _export_network(
     """Convert one network; returns its manifest entry, what its scores' factor changes, int8's parity, and the float32
     file.
     """
-    flight = read_flight_network(network.record["recipe"], network.weights)
+    flight = read_flight_network(network.record, network.weights)
     shapes, keep = flight.shapes, flight.keep
     images, masks = validation_images(network.record, sets, _TEMPERATURE_IMAGES)
     scores = sampled_scores(flight.build(None, 1.0), images, shapes, keep, _TEMPERATURE_PASSES)
-    truth = sampled_truth(masks)
+    scores, truth = labelled_scores(scores, sampled_truth(masks))
     factor = score_factor(scores, truth)
     module = flight.build(ranges, factor)
     print(f"{network.role}: quantize to int8, by {len(ranges)} images", file=sys.stderr)
@@ -226,7 +242,9 @@ def _export_network(
     closed_form = write_closed_form(_network_file(entry, content), ranges, folder)
     if closed_form is not None:
         entry["closed_form"] = closed_form
-    return entry, report(scores, truth, factor), _parity(module, entry, content, unseen), convert_float(module)
+    fitted = report(scores, truth, factor, len(images))
+    parity = _parity(module, entry, content, unseen, len(network.classes))
+    return entry, fitted, parity, convert_float(module)
 
 
 def _compare_engines(bundle: Bundle, floats: dict[str, bytes], sets: list[BundleSet], plan: ParityPlan) -> EngineParity:
@@ -262,11 +280,11 @@ def _network_file(entry: dict[str, Any], content: bytes) -> NetworkFile:
     )
 
 
-def _parity(module: Any, entry: dict[str, Any], content: bytes, images: np.ndarray) -> ParityFigures:
+def _parity(module: Any, entry: dict[str, Any], content: bytes, images: np.ndarray, classes: int) -> ParityFigures:
     """int8 against the float32 graph, pass by pass with the very same dropout masks."""
     file = _network_file(entry, content)
     _, height, width, channels = images.shape
-    network = Network(file, 0, (height, width, channels), len(CLASS_NAMES), 2)
+    network = Network(file, 0, (height, width, channels), classes, 2)
     same, squares = [], []
     for seed, image in enumerate(progress(images, unit="image", label=f"{entry['role']}: int8 beside float32")):
         network.begin(image, seed, 1)
@@ -294,11 +312,8 @@ def _manifest(
         "name": name,
         "version": version,
         "description": description({network.role: network.record for network in trained}),
-        "classes": [
-            {"index": index, "name": c, "color": COLORS[c], "role": CLASS_ROLES[c]}
-            for index, c in enumerate(CLASS_NAMES)
-        ],
-        "input": {"height": 128, "width": 128, "channels": 1},
+        "classes": trained[0].classes.manifest_entries(),
+        "input": dict(zip(("height", "width", "channels"), trained[0].input, strict=True)),
         "networks": networks,
         "defaults": {"passes": passes, "gamma": 3.0, "uncertainty_threshold": 0.9},
         "training": {network.role: network.record for network in trained},

@@ -6,6 +6,7 @@ from typing import Any
 
 from ground_tools.export.figures import IouFigures, figures_of
 from ground_tools.export.parity import parity_table
+from ground_tools.labels.class_table import SMALL_BODY_CLASSES, table_of
 from ground_tools.pages.blocks import Table, percent
 from ground_tools.pages.templates import render
 from ground_tools.training.records import Record, chain, sets_in
@@ -14,6 +15,10 @@ from ground_tools.training.records import Record, chain, sets_in
 def description(records: dict[str, Record]) -> str:
     """One line on a bundle. records: of the trainings, by role."""
     parts = [f"{role} on {' and '.join(_sets(record))}" for role, record in records.items()]
+    tables = {table_of(record) for record in records.values()}
+    if tables != {SMALL_BODY_CLASSES}:
+        names = ", ".join(next(iter(tables)).names)
+        return f"Segmentation in {names}; trained: {', '.join(parts)}"
     return f"Small-body segmentation in five classes; trained: {', '.join(parts)}"
 
 
@@ -26,6 +31,12 @@ def limits(records: dict[str, Record]) -> list[str]:
             f"{role}: {record['images']['train']} training images in the last of {len(list(chain(record)))} trainings, "
             f"{minutes / 60.0:.1f} hours in all."
         )
+    if any(table_of(record) != SMALL_BODY_CLASSES for record in records.values()):
+        return [
+            *found,
+            "Frames unlike the training images are not told apart by the map alone: look at its entropy.",
+            "Scores count pixels with labels alone; nobody knows how the others are answered.",
+        ]
     if not any(_is_real(part) for record in records.values() for part in chain(record)):
         found.append("Rendered images only: no real image was used in training.")
     else:
@@ -58,7 +69,8 @@ def _training_row(role: str, record: Record) -> list[str]:
     recipe = record["recipe"]
     sets = " and ".join(f"{used['name']} ({used['sha256'][:12]})" for used in sets_in(record))
     boulders = f"boulders from {recipe['minimum_boulder_pixels']} visible pixels"
-    rule = boulders if recipe["network"] == "unet" else "which body"
+    rules = {"unet": boulders, "segmenter": "the set's own classes"}
+    rule = rules.get(recipe["network"], "which body")
     time = f"{record['minutes']:g} min, {record.get('hardware', 'CPU')}"
     return [role, recipe["name"], sets, rule, str(recipe["epochs"]), time, record["backend"]]
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from ground_tools.export.design_graph import build_design_graph
 from ground_tools.export.graph import build_flight_graph, keep_probabilities, mask_shapes
+from ground_tools.export.segmenter_graph import is_segmenter, read_segmenter
 from ground_tools.labels.classes import CLASS_NAMES
 from ground_tools.networks.designs import Design
 from ground_tools.networks.keras_model import build_model
@@ -32,8 +33,12 @@ class FlightNetwork:
     build: Callable[[np.ndarray | None, float], tf.Module]
 
 
-def read_flight_network(recipe: dict[str, Any], weights: Path) -> FlightNetwork:
-    """The network of a training. recipe: as its record holds it. weights: file of its weights."""
+def read_flight_network(record: dict[str, Any], weights: Path) -> FlightNetwork:
+    """The network of a training. record: its training.json. weights: file of its weights."""
+    if is_segmenter(record):
+        segmenter = read_segmenter(record, weights.parent)
+        return FlightNetwork(segmenter.shapes, segmenter.keep, lambda _, factor: segmenter.build(factor))
+    recipe = record["recipe"]
     dropout = UNetDropout(recipe["dropout_blocks"], recipe["dropout_head"])
     if recipe.get("design") is None:
         unet = build_unet(len(CLASS_NAMES), dropout)

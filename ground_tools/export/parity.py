@@ -24,7 +24,13 @@ from ground_tools.export.tflite_graph import SourceGraph
 from ground_tools.foundation.json_records import read_json, to_plain
 from ground_tools.foundation.machine import describe_machine
 from ground_tools.foundation.progress import progress
-from ground_tools.metrics.calibration import calibration_counts, expected_calibration_error, negative_log_likelihood
+from ground_tools.labels.class_table import IGNORED
+from ground_tools.metrics.calibration import (
+    calibration_counts,
+    expected_calibration_error,
+    labelled,
+    negative_log_likelihood,
+)
 from ground_tools.metrics.error_detection import area_under_roc, score_histogram
 from ground_tools.metrics.iou import iou_per_class, mean_iou
 from ground_tools.pages.blocks import Table
@@ -90,8 +96,8 @@ def measure_parity(
     Args:
         reference: in float32.
         engines: by name, what to compare with it.
-        frames: (N, H, W) uint8, of the networks' input size.
-        truth: (N, H, W), classes.
+        frames: (N, H, W) or (N, H, W, 3) uint8, of the networks' input size.
+        truth: (N, H, W), classes, or no label.
         reference_passes: of the reference, each time.
         threads: of every engine.
         label: of the progress bar.
@@ -128,16 +134,16 @@ def _figures(
     exact = np.stack([maps.mean_probability for maps in reference])
     expected = np.stack([maps.predictive_entropy for maps in reference])
     classes = probability.argmax(axis=1)
-    right = classes == truth
-    of_pixels = np.moveaxis(probability, 1, 0)
+    of_pixels, known = labelled(np.moveaxis(probability, 1, 0), truth)
+    right = of_pixels.argmax(axis=0) == known
     iou = iou_per_class(truth, classes.astype(np.uint8), probability.shape[1])
     counts = calibration_counts(of_pixels.max(axis=0), right)
     return EngineFigures(
         passes=passes,
         miou=round(mean_iou(iou), 5),
-        nll=round(float(negative_log_likelihood(of_pixels, truth)), 5),
+        nll=round(float(negative_log_likelihood(of_pixels, known)), 5),
         ece=round(float(expected_calibration_error(counts)), 5),
-        auroc=round(area_under_roc(score_histogram(entropy, right)), 5),
+        auroc=round(area_under_roc(score_histogram(entropy[truth != IGNORED].reshape(right.shape), right)), 5),
         probability_difference=round(float(np.abs(probability - exact).mean()), 5),
         entropy_difference=round(float(np.abs(entropy - expected).mean()), 5),
         entropy_bias=round(float((entropy - expected).mean()), 5),

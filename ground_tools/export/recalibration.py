@@ -26,7 +26,18 @@ _CORRECTED_BY = 2
 # Values of one tensor that are kept of one image.
 _VALUES = 4096
 # Operators whose output has the steps of what they read.
-_PASSING = (Operators.MAX_POOL_2D, Operators.CONCATENATION, Operators.RESHAPE, Operators.PAD, Operators.SLICE)
+_PASSING = (
+    Operators.MAX_POOL_2D,
+    Operators.CONCATENATION,
+    Operators.RESHAPE,
+    Operators.PAD,
+    Operators.SLICE,
+    Operators.RESIZE_BILINEAR,
+    Operators.RESIZE_NEAREST_NEIGHBOR,
+    Operators.SPACE_TO_BATCH_ND,
+    Operators.BATCH_TO_SPACE_ND,
+    Operators.TILE,
+)
 _WITH_BIAS = {Operators.CONV_2D: (0, 1, 2), Operators.TRANSPOSE_CONV: (2, 1, 3), Operators.DEPTHWISE_CONV_2D: (0, 1, 2)}
 
 

@@ -15,6 +15,7 @@ from flight.inference.uncertainty import Accumulator
 from ground_tools.export.figures import Calibration, TemperatureFigures
 from ground_tools.export.graph import random_masks
 from ground_tools.foundation.progress import progress
+from ground_tools.labels.class_table import IGNORED
 from ground_tools.metrics.calibration import calibration_counts, expected_calibration_error, negative_log_likelihood
 
 # One number needs few pixels; neighbours tell the same.
@@ -46,6 +47,16 @@ def sampled_truth(masks: np.ndarray) -> np.ndarray:
     return masks[:, ::_PIXEL_STRIDE, ::_PIXEL_STRIDE]
 
 
+def labelled_scores(scores: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and classes of the pixels that have a label.
+
+    scores: (P, K, N, H, W). truth: (N, H, W). Returns both as they are where all pixels have one, else (P, K, M) and
+    (M,).
+    """
+    known = truth != IGNORED
+    return (scores, truth) if known.all() else (np.ascontiguousarray(scores[:, :, known]), truth[known])
+
+
 def score_factor(scores: np.ndarray, truth: np.ndarray) -> float:
     """The factor on the scores, 1 / temperature, of least negative log-likelihood.
 
@@ -60,10 +71,10 @@ def score_factor(scores: np.ndarray, truth: np.ndarray) -> float:
     return float(np.exp(found.x))
 
 
-def report(scores: np.ndarray, truth: np.ndarray, factor: float) -> TemperatureFigures:
-    """For the manifest: the factor, and what it changes on the images on which it was fitted."""
+def report(scores: np.ndarray, truth: np.ndarray, factor: float, images: int) -> TemperatureFigures:
+    """For the manifest: the factor, and what it changes on the images, so many, on which it was fitted."""
     before, after = (_figures(_mean_probability(np.float32(f) * scores), truth) for f in (1.0, factor))
-    return TemperatureFigures(round(factor, 4), truth.shape[0], before, after)
+    return TemperatureFigures(round(factor, 4), images, before, after)
 
 
 def _mean_probability(scores: np.ndarray) -> np.ndarray:

@@ -34,3 +34,15 @@ def even_share(bodies: np.ndarray, count: int) -> np.ndarray:
         if share
     ]
     return np.sort(np.concatenate(places)).astype(np.int64)
+
+
+def draw_share(kinds: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """A share of the samples of each kind, at least one, drawn at random.
+
+    A larger share by the same seed has the samples of a smaller one among it. kinds: N names. Returns sorted places.
+    """
+    chosen = []
+    for number, name in enumerate(np.unique(kinds)):
+        places = np.random.default_rng([seed, number]).permutation(np.flatnonzero(kinds == name))
+        chosen.append(places[: max(round(share * len(places)), 1)])
+    return np.sort(np.concatenate(chosen))

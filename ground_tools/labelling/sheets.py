@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from ground_tools.datasets.pictures import mask_picture
 from ground_tools.labelling.annotations import Annotation, Crop
 from ground_tools.labelling.rasterisation import (
     NETWORK_SIZE,
@@ -19,7 +18,9 @@ from ground_tools.labelling.rasterisation import (
     place_in,
 )
 from ground_tools.labelling.shapes import BODY, TERMINATOR, Shape, is_proposal, outline
+from ground_tools.labels.class_table import SMALL_BODY_CLASSES
 from ground_tools.labels.classes import CLASS_NAMES, COLORS
+from ground_tools.labels.mask_colors import colors_from_mask
 
 PANELS = ("plain", "labels", "mask")
 # A sheet is made as large as fits in a square of this side, so that no viewer makes it smaller again (pixels).
@@ -186,7 +187,7 @@ def _mask_panel(annotation: Annotation, crop: Crop | None, minimum_across: dict[
     mask = np.zeros((NETWORK_SIZE, NETWORK_SIZE), dtype=np.uint8)
     if crop is not None:
         mask = mask_of(annotation, crop, NETWORK_SIZE, minimum_across)
-    picture = np.repeat(np.repeat(mask_picture(mask, list(CLASS_NAMES)), 2, axis=0), 2, axis=1)
+    picture = np.repeat(np.repeat(colors_from_mask(mask, SMALL_BODY_CLASSES), 2, axis=0), 2, axis=1)
     legend = np.full((16 * (len(CLASS_NAMES) + 3), picture.shape[1], 3), _PAPER, dtype=np.uint8)
     for row, name in enumerate(CLASS_NAMES):
         cv2.rectangle(legend, (2, 16 * row + 3), (13, 16 * row + 14), COLORS[name], cv2.FILLED)

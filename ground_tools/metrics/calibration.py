@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ground_tools.labels.class_table import IGNORED
+
 CALIBRATION_BINS = 15
 # A probability below this counts as this in the negative log-likelihood: at most 27.6 nats a pixel.
 LEAST_PROBABILITY = 1e-12
@@ -24,6 +26,16 @@ def expected_calibration_error(counts: np.ndarray) -> float:
     """ECE (Guo et al. 2017): mean over the pixels of |accuracy - confidence| of their bin. counts: (3, B)."""
     pixels, right, confidence = counts
     return float(np.abs(right - confidence).sum() / pixels.sum())
+
+
+def labelled(probability: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities and classes of the pixels that have a label, for scores of them.
+
+    probability: (K, ...). truth: (...), integers. Returns both as they are where all pixels have one, else (K, M) and
+    (M,).
+    """
+    known = truth != IGNORED
+    return (probability, truth) if known.all() else (probability[:, known], truth[known])
 
 
 def negative_log_likelihood(probability: np.ndarray, truth: np.ndarray) -> float:

@@ -14,10 +14,14 @@ _REDUCTIONS: dict[str, Callable[..., np.ndarray]] = {"mean": np.nanmean, "min": 
 def confusion_matrix(truth: np.ndarray, predicted: np.ndarray, classes: int, columns: int | None = None) -> np.ndarray:
     """Counts of (true class, predicted class); truth, predicted: integer arrays of one shape.
 
-    columns: one more than the largest value of `predicted`, for values that are no class (a mark of uncertain pixels);
-    None: as many as classes. Returns (classes, columns) int64.
+    Pixels whose true class is past the last, as those without a label, count nowhere. columns: one more than the
+    largest value of `predicted`, for values that are no class (a mark of uncertain pixels); None: as many as classes.
+    Returns (classes, columns) int64.
     """
     columns = classes if columns is None else columns
+    known = truth < classes
+    if not known.all():
+        truth, predicted = truth[known], predicted[known]
     flat = truth.ravel().astype(np.int64) * columns + predicted.ravel().astype(np.int64)
     return np.bincount(flat, minlength=classes * columns).reshape(classes, columns)
 

@@ -16,11 +16,13 @@ class View:
 
     camera: (3,) float64, kilometres; its image y axis is as near to the body's -z axis as can be (z is up in the
     image). sun: (3,) float64, unit vector towards the sun. aim: (3,) float64, kilometres, what the camera looks at.
+    field_of_view_deg: of an image side, degrees.
     """
 
     camera: np.ndarray
     sun: np.ndarray
     aim: np.ndarray = field(default_factory=lambda: np.zeros(3))
+    field_of_view_deg: float = FIELD_OF_VIEW_DEG
 
     @property
     def range_km(self) -> float:
@@ -56,7 +58,7 @@ def pixel_directions(view: View, size: int, places: np.ndarray | float = 0.5) ->
     """
     x, y, z = camera_axes(view)
     row, column = np.divmod(np.arange(size**2), size)
-    half = np.tan(np.radians(FIELD_OF_VIEW_DEG) / 2.0)
+    half = np.tan(np.radians(view.field_of_view_deg) / 2.0)
     right, down = (((np.stack([column, row], axis=1) + places) / size * 2.0 - 1.0) * half).T[..., None]
     directions: np.ndarray = z + right * x + down * y
     return directions

@@ -12,7 +12,7 @@ from embreex import rtcore_scene
 
 from ground_tools.bodies.enhanced_body import EnhancedBody
 from ground_tools.bodies.meshes import vertex_normals
-from ground_tools.rendering.geometry import FIELD_OF_VIEW_DEG, View, pixel_directions
+from ground_tools.rendering.geometry import View, pixel_directions
 from ground_tools.rendering.rays import full_model, make_scene
 
 # Angular radius of the sun at 1 au, radians.
@@ -35,7 +35,6 @@ class RayRenderer:
         """
         self._unit = body.extent
         self._size = size
-        self._pixel = 2.0 * np.tan(np.radians(FIELD_OF_VIEW_DEG) / 2.0) / size
         self._steps = int(np.ceil(np.sqrt(rays)))
         mesh = full_model(body)
         self._scene = make_scene(mesh, self._unit) if scene is None else scene
@@ -74,7 +73,8 @@ class RayRenderer:
         albedo = ((1.0 - u - v) * albedo[:, :1] + u * albedo[:, 1:2] + v * albedo[:, 2:])[:, 0]
         incidence = normal @ view.sun
         emission = np.clip(-np.sum(normal * directions[seen], axis=1), 1e-3, None)
-        points = (view.camera / self._unit) + distance * directions[seen] + _LIFT_PIXELS * self._pixel * distance * flat
+        pixel = 2.0 * np.tan(np.radians(view.field_of_view_deg) / 2.0) / self._size
+        points = (view.camera / self._unit) + distance * directions[seen] + _LIFT_PIXELS * pixel * distance * flat
         lit = (incidence > 0.0) & (flat @ view.sun > 0.0)
         sunward = view.sun + _SUN_RADIUS * _in_disk(view.sun, len(seen), generator)
         shadowed = np.ones(len(seen), dtype=bool)

@@ -27,9 +27,9 @@ FARTHEST = 0.3
 def disturb(image: np.ndarray, strength: float, generator: np.random.Generator, noisy: bool = True) -> np.ndarray:
     """Random exposure, contrast curve, pedestal, blur and noise about the paper's, wider with `strength`.
 
-    image: (H, W) uint8. strength: 0 gives exactly the paper's noise, 1 the spread seen in published mission
-    images. noisy: not for real images, which have noise of their own: with strength 0 they stay as they are. Returns
-    (H, W) float32 in [0, 1].
+    image: (H, W) or (H, W, 3) uint8. strength: 0 gives exactly the paper's noise, 1 the spread seen in published
+    mission images. noisy: not for real images, which have noise of their own: with strength 0 they stay as they are.
+    Returns the same shape, float32 in [0, 1].
     """
     if strength <= 0.0 and not noisy:
         return image.astype(np.float32) / np.float32(255.0)
@@ -52,12 +52,12 @@ def move(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The image and its mask turned by any angle, scaled and shifted alike; beyond its edges, their pixels go on.
 
-    image, mask: (H, W) uint8. strength: 0 leaves them as they are; at 1 any angle, scales of 0.74 to 1.35, shifts of up
-    to a sixteenth of the image. Returns (H, W) uint8 each.
+    image: (H, W) or (H, W, 3) uint8. mask: (H, W) uint8. strength: 0 leaves them as they are; at 1 any angle, scales of
+    0.74 to 1.35, shifts of up to a sixteenth of the image. Returns the same shapes.
     """
     if strength <= 0.0:
         return image, mask
-    height, width = image.shape
+    height, width = mask.shape
     angle = strength * generator.uniform(-180.0, 180.0)
     scale = float(np.exp(strength * generator.uniform(-LOG_SCALE, LOG_SCALE)))
     transform = np.asarray(cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, scale), np.float64)

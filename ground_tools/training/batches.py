@@ -40,7 +40,7 @@ class BodyBatches(keras.utils.PyDataset):
     ) -> None:
         super().__init__()
         self._images, self._labels, self._recipe = images, labels, recipe
-        self._length = _batches(len(images), recipe, whole_only)
+        self._length = batches_of(len(images), recipe, whole_only)
         self._epoch = first_epoch
 
     def __len__(self) -> int:
@@ -50,7 +50,7 @@ class BodyBatches(keras.utils.PyDataset):
         self._epoch += 1
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        chosen, generator = _chosen(self._recipe, self._epoch, len(self._images), index)
+        chosen, generator = choose_batch(self._recipe, self._epoch, len(self._images), index)
         batch = []
         for sample in chosen:
             orientation = int(generator.integers(8)) if self._recipe.augmentation.orientations else 0
@@ -76,7 +76,7 @@ class UNetBatches(keras.utils.PyDataset):
         first_epoch: int = 0,
     ) -> None:
         super().__init__()
-        self._length = _batches(len(pixels), recipe, whole_only)
+        self._length = batches_of(len(pixels), recipe, whole_only)
         self._pixels, self._second, self._recipe = pixels, second, recipe
         self._epoch = first_epoch
 
@@ -88,7 +88,7 @@ class UNetBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple[Any, np.ndarray]:
         recipe = self._recipe
-        chosen, generator = _chosen(recipe, self._epoch, len(self._pixels), index)
+        chosen, generator = choose_batch(recipe, self._epoch, len(self._pixels), index)
         samples = [(self._pixels, sample) for sample in chosen]
         if self._second is not None:
             samples += [(self._second, sample) for sample in generator.integers(len(self._second), size=recipe.beside)]
@@ -114,7 +114,7 @@ class UNetBatches(keras.utils.PyDataset):
         return (inputs, np.asarray(offsets, dtype=np.int32)), np.stack(labels)
 
 
-def _batches(count: int, recipe: Recipe, whole_only: bool) -> int:
+def batches_of(count: int, recipe: Recipe, whole_only: bool) -> int:
     """Batches of an epoch. Raises ValueError when there is none."""
     batches = count // recipe.batch if whole_only else -(-count // recipe.batch)
     if batches == 0:
@@ -124,7 +124,7 @@ def _batches(count: int, recipe: Recipe, whole_only: bool) -> int:
     return batches
 
 
-def _chosen(recipe: Recipe, epoch: int, count: int, index: int) -> tuple[np.ndarray, np.random.Generator]:
+def choose_batch(recipe: Recipe, epoch: int, count: int, index: int) -> tuple[np.ndarray, np.random.Generator]:
     """The samples of one batch, and the generator for its augmentation."""
     order = np.random.default_rng([recipe.seed, epoch]).permutation(count)
     chosen = order[index * recipe.batch : (index + 1) * recipe.batch]

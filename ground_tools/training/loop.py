@@ -7,24 +7,29 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import msgspec
 import numpy as np
 
 from ground_tools.datasets.body_sets import derive_body_set
-from ground_tools.datasets.noise import network_inputs
+from ground_tools.datasets.noise import network_inputs, with_channels
 from ground_tools.datasets.store import read_description
 from ground_tools.foundation.files import write_whole
-from ground_tools.foundation.sampling import evenly
+from ground_tools.foundation.sampling import draw_share, evenly
+from ground_tools.labels.class_table import table_of
 from ground_tools.metrics.iou import iou_per_class, mean_iou
 from ground_tools.networks.unet import build_encoder_cnn, take_encoder
 from ground_tools.training.batches import BodyBatches, UNetBatches
 from ground_tools.training.bundle_weights import load_bundle_weights
+from ground_tools.training.contrastive import ContrastBatches, ContrastTraining, KeepEncoder
 from ground_tools.training.hardware import compilation, devices
 from ground_tools.training.heads import add_window, fold_head
 from ground_tools.training.networks import build_recipe_unet
 from ground_tools.training.objective import training_loss, training_model
+from ground_tools.training.optimizers import Patience, make_optimizer
 from ground_tools.training.origins import describe_origin, load_single_network, start_digest
 from ground_tools.training.outcome import (
     ENCODER_WEIGHTS,
+    SEGMENTER_WEIGHTS,
     STARTED_FILE,
     UNET_WEIGHTS,
     best_file,
@@ -34,11 +39,14 @@ from ground_tools.training.outcome import (
     write_best,
     write_record,
 )
-from ground_tools.training.pixels import Pixels, read_pixels
+from ground_tools.training.pixel_losses import count_labels, frequency_weights
+from ground_tools.training.pixels import Pixels, read_domains, read_pixels
 from ground_tools.training.progress import LOG_FILE, Curves, EpochLine, StepBar, read_log
+from ground_tools.training.recipe_tables import Contrast, Loss, Optimizer
 from ground_tools.training.recipes import Recipe
 from ground_tools.training.records import provenance
 from ground_tools.training.resumption import BACKUP, check_weights, read_identity, read_left, repair
+from ground_tools.training.segmenter import KeepBestScore, SegmenterBatches, SegmenterTraining, start_segmenter
 
 # Whose statistics the batch normalization begins with when a training starts from a bundle.
 _NORMALIZATION_IMAGES = 256
@@ -252,5 +260,98 @@ def train_unet(
         measured["began_from"] = describe_origin(start)
     if second_set is not None:
         measured["beside"] = provenance(second_set)
+    write_record(recipe, provenance(dataset), out, path, read_log(out), measured)
+    return path
+
+
+def train_segmenter(
+    recipe: Recipe,
+    dataset: Path,
+    out: Path,
+    encoder: Path | None = None,
+    start_from: Path | None = None,
+    unpack_to: Path | None = None,
+) -> Path:
+    """Train a network that the recipe's `segmenter` describes, on the classes of the set. Returns the best weights.
+
+    Args:
+        recipe: of network "segmenter".
+        dataset: any set; pixels without a label count nowhere.
+        out: folder of the training, which goes on where one was begun.
+        encoder: weights of the encoder to start from, of a training or of keras.applications.
+        start_from: weights of a whole network of the same recipe and classes.
+        unpack_to: where to keep the training split's pixels; None: in memory.
+
+    Raises:
+        ValueError: both starts are given, or one does not fit the recipe.
+    """
+    if encoder is not None and start_from is not None:
+        raise ValueError("--encoder: expected it or --start-from, got both")
+    keras.utils.set_random_seed(recipe.seed)
+    start = encoder or start_from
+    done = _begin(recipe, dataset, out, start)
+    description = read_description(dataset)
+    table = table_of(description)
+    train = read_pixels(dataset, "train", recipe.minimum_boulder_pixels, unpack_to)
+    if recipe.labels < 1.0:
+        train = train.chosen(draw_share(read_domains(dataset, "train"), recipe.labels, recipe.seed))
+    train = train.some(recipe.images)
+    validation = read_pixels(dataset, "validation", recipe.minimum_boulder_pixels)
+    _, height, width, channels = with_channels(train.images[:1]).shape
+    made = start_segmenter(recipe, len(table), (height, width, channels), encoder, start_from)
+    batches = SegmenterBatches(train, recipe, devices() > 1, done)
+    optimizer, pixels = recipe.optimizer or Optimizer(), count_labels(train.masks, len(table))
+    model = SegmenterTraining(made.network, recipe.loss or Loss(), frequency_weights(pixels))
+    rate = recipe.learning_rate if optimizer.reduce_after else _schedule(recipe, len(batches))
+    model.compile(jit_compile=compilation(), optimizer=make_optimizer(optimizer, rate, recipe.gradient_norm))
+    path = out / SEGMENTER_WEIGHTS
+    keep = KeepBestScore(made.network, validation, description["noise"], table.names, path)
+    patience = Patience(optimizer, recipe.learning_rate, [float(row["val_miou"]) for row in read_log(out)])
+    model.build((None, *made.network.input.shape[1:]))
+    epochs = done if patience.over else recipe.epochs
+    model.fit(batches, epochs=epochs, callbacks=[keep, patience, *_callbacks(recipe, out)], verbose=0)
+    measured: dict[str, Any] = {
+        "images": {"train": len(train), "validation": len(validation)},
+        "input": list(made.network.input.shape[1:]),
+        **table.describe(),
+        "validation": read_left(best_file(path), "begin again in another --out"),
+    }
+    if start is not None:
+        measured["began_from"] = describe_origin(start)
+    write_record(recipe, provenance(dataset), out, path, read_log(out), measured)
+    return path
+
+
+def train_contrastive(recipe: Recipe, dataset: Path, out: Path, unpack_to: Path | None = None) -> Path:
+    """Train the encoder of a recipe's network on the training images, whose labels are not looked at.
+
+    Args:
+        recipe: of network "segmenter"; its `contrast` says how, its batch and augmentation hold.
+        dataset: any set.
+        out: folder of the training, which goes on where one was begun.
+        unpack_to: see train_segmenter.
+
+    Returns:
+        The encoder's weights after the last epoch, to be given to `--encoder`.
+    """
+    assert recipe.segmenter is not None
+    contrast = recipe.contrast or Contrast()
+    recipe = msgspec.structs.replace(recipe, name=f"{recipe.name}_contrastive", epochs=contrast.epochs)
+    keras.utils.set_random_seed(recipe.seed)
+    done = _begin(recipe, dataset, out, None)
+    train = read_pixels(dataset, "train", recipe.minimum_boulder_pixels, unpack_to).some(recipe.images)
+    validation = read_pixels(dataset, "validation", recipe.minimum_boulder_pixels)
+    classes = len(table_of(read_description(dataset)))
+    _, height, width, channels = with_channels(train.images[:1]).shape
+    encoder = start_segmenter(recipe, classes, (height, width, channels), None, None).encoder
+    model = ContrastTraining(encoder, contrast)
+    batches = ContrastBatches(train, recipe, contrast, done)
+    optimizer = make_optimizer(recipe.optimizer or Optimizer(), _schedule(recipe, len(batches)), recipe.gradient_norm)
+    model.compile(jit_compile=compilation(), optimizer=optimizer)
+    model.build((None, height, width, channels))
+    path = out / ENCODER_WEIGHTS
+    keep = KeepEncoder(model, validation, recipe, contrast, path)
+    model.fit(batches, epochs=recipe.epochs, callbacks=[keep, *_callbacks(recipe, out)], verbose=0)
+    measured = {"images": {"train": len(train), "validation": len(validation)}, "input": [height, width, channels]}
     write_record(recipe, provenance(dataset), out, path, read_log(out), measured)
     return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ground_tools.training.recipes import Recipe
 
 UNET_WEIGHTS = "unet.weights.h5"
 ENCODER_WEIGHTS = "encoder.weights.h5"
+SEGMENTER_WEIGHTS = "segmenter.weights.h5"
 STARTED_FILE = "started.json"
 RECORD_FILE = "training.json"
 
@@ -34,17 +36,22 @@ def best_file(weights: Path) -> Path:
     return weights.with_suffix(".best.json")
 
 
-def write_best(weights: Path, epoch: int, miou: float, per_class: np.ndarray | list[float]) -> dict[str, Any]:
-    """Write which epoch the best weights come from, and what they reach. epoch: from 1. per_class: (K,) IoU."""
-    iou = {name: float(value) for name, value in zip(CLASS_NAMES, per_class, strict=True)}
+def write_best(
+    weights: Path, epoch: int, miou: float, per_class: np.ndarray | list[float], names: Sequence[str] = CLASS_NAMES
+) -> dict[str, Any]:
+    """Write which epoch the best weights come from, and what they reach.
+
+    epoch: from 1. per_class: (K,) IoU. names: of the classes.
+    """
+    iou = {name: float(value) for name, value in zip(names, per_class, strict=True)}
     best = {"epoch": epoch, "miou": miou, "iou": iou}
     write_whole(best_file(weights), json.dumps(best).encode())
     return best
 
 
-def validation_figures(miou: float, per_class: np.ndarray) -> dict[str, float]:
-    """The columns of the log that a UNet's validation fills."""
-    return {"val_miou": miou, **{f"val_iou_{CLASS_NAMES[i]}": float(value) for i, value in enumerate(per_class)}}
+def validation_figures(miou: float, per_class: np.ndarray, names: Sequence[str] = CLASS_NAMES) -> dict[str, float]:
+    """The columns of the log that a network's validation fills. names: of the classes."""
+    return {"val_miou": miou, **{f"val_iou_{names[i]}": float(value) for i, value in enumerate(per_class)}}
 
 
 def write_record(

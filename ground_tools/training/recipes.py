@@ -13,6 +13,8 @@ from ground_tools.foundation.descriptions import find_file, read_structure
 from ground_tools.foundation.structures import FieldError, TomlTable, only_where
 from ground_tools.labels.classes import CLASS_NAMES
 from ground_tools.networks.designs import Design
+from ground_tools.networks.segmenter_design import Segmenter
+from ground_tools.training.recipe_tables import Contrast, Jitter, Loss, Optimizer
 
 RECIPES = Path(__file__).with_name("recipes")
 
@@ -20,8 +22,21 @@ Seed = Annotated[int, Meta(ge=0, le=2**31)]
 
 _CLASSES = len(CLASS_NAMES)
 # Fields that records have where they differ from these values alone: trainings that began before go on.
-_LATER: dict[str, Any] = {"focal": 0.0, "boundary": 0.0, "design": None, "defects": 0.0}
+_LATER: dict[str, Any] = {
+    "focal": 0.0,
+    "boundary": 0.0,
+    "design": None,
+    "defects": 0.0,
+    "segmenter": None,
+    "loss": None,
+    "optimizer": None,
+    "contrast": None,
+    "labels": 1.0,
+    "flips": "none",
+    "jitter": None,
+}
 _UNET = only_where(network="unet")
+_SEGMENTER = only_where(network="segmenter")
 _EVERY_UNET = only_where(network="unet", required=True)
 _EVERY_WINDOW = only_where(network="unet", head="windowed", required=True)
 
@@ -55,6 +70,11 @@ class Augmentation(TomlTable, frozen=True):
             "pixels",
         ),
     ] = 0.0
+    flips: Annotated[
+        Literal["none", "mirror", "both"],
+        Meta(description="whether images are mirrored left to right, or turned upside down as well, half of them each"),
+    ] = "none"
+    jitter: Jitter | None = None
 
 
 class Dropout(TomlTable, frozen=True):
@@ -68,7 +88,10 @@ class Recipe(TomlTable, frozen=True):
     """One training. Its name is its file's."""
 
     name: str
-    network: Annotated[Literal["encoder_cnn", "unet"], Meta(description="what is trained")]
+    network: Annotated[
+        Literal["encoder_cnn", "unet", "segmenter"],
+        Meta(description="what is trained: the paper's networks, or one that `segmenter` describes"),
+    ]
     seed: Annotated[Seed, Meta(description="seed of weights, batches and augmentation")]
     epochs: Annotated[int, Meta(ge=1, le=100_000, description="passes over the training images")]
     batch: Annotated[int, Meta(ge=1, le=4096, description="images in each step")]
@@ -161,30 +184,48 @@ class Recipe(TomlTable, frozen=True):
     images: Annotated[
         int, Meta(ge=0, le=2**31, description="train on so many of the training images, taken evenly from all; 0: all")
     ] = 0
+    labels: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=1,
+            description="share of the training images that is used, drawn by the seed, the same of each domain",
+            extra=_SEGMENTER,
+        ),
+    ] = 1.0
+    segmenter: Annotated[Segmenter | None, Meta(extra=_SEGMENTER)] = None
+    loss: Annotated[Loss | None, Meta(extra=_SEGMENTER)] = None
+    optimizer: Annotated[Optimizer | None, Meta(extra=_SEGMENTER)] = None
+    contrast: Annotated[Contrast | None, Meta(extra=_SEGMENTER)] = None
 
     def __post_init__(self) -> None:
+        if self.network == "segmenter" and self.segmenter is None:
+            raise FieldError("segmenter", "a table that describes the network", "nothing")
         if self.design is not None and self.freeze_encoder:
             raise FieldError("freeze_encoder", "false: the encoder of a design is not trained by itself", "true")
 
     def record(self) -> dict[str, Any]:
         """The recipe in one level, as training.json and started.json hold it: lists in place of tuples, the fields of
-        `augmentation` under their own names, those of `dropout` with "dropout_" before them, `design` as a table.
+        `augmentation` under their own names, those of `dropout` with "dropout_" before them; other tables as they are.
         """
         record: dict[str, Any] = {}
         for field, value in msgspec.structs.asdict(self).items():
             if field in _LATER and value == _LATER[field]:
                 continue
             if isinstance(value, Augmentation):
-                record |= {n: v for n, v in msgspec.structs.asdict(value).items() if n not in _LATER or v != _LATER[n]}
-            elif isinstance(value, Design):
-                record[field] = msgspec.to_builtins(value)
+                fields = msgspec.to_builtins(value)
+                record |= {name: of for name, of in fields.items() if name not in _LATER or of != _LATER[name]}
             elif isinstance(value, Dropout):
                 record |= {f"dropout_{name}": rate for name, rate in msgspec.structs.asdict(value).items()}
+            elif isinstance(value, TomlTable):
+                record[field] = msgspec.to_builtins(value)
             else:
                 record[field] = list(value) if isinstance(value, tuple) else value
         if self.network == "encoder_cnn":
             # It is no part of a bundle.
             record["role"] = ""
+        if self.segmenter is not None:
+            record["role"] = self.segmenter.role
         return record
 
 

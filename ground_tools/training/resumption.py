@@ -15,13 +15,14 @@ import h5py
 
 from ground_tools.foundation.files import write_whole
 from ground_tools.foundation.json_records import read_json
-from ground_tools.labels.classes import CLASS_NAMES
-from ground_tools.training.outcome import STARTED_FILE, UNET_WEIGHTS, best_file, write_best
+from ground_tools.training.outcome import SEGMENTER_WEIGHTS, STARTED_FILE, UNET_WEIGHTS, best_file, write_best
 from ground_tools.training.progress import LOG_FILE
 
 BACKUP = "backup"
 # As Keras names them in BackupAndRestore.
 _STATE, _EPOCH = "latest.weights.h5", "training_metadata.json"
+# Columns of the log.
+_IOU = "val_iou_"
 _BEGIN_AGAIN = "choose another --out to begin again"
 
 
@@ -78,10 +79,10 @@ def repair(out: Path) -> None:
     done = _repair_backup(out / BACKUP)
     if done > len(rows):
         raise ValueError(f"{out / LOG_FILE}: damaged, expected {done} epochs in it, got {len(rows)}; {_BEGIN_AGAIN}")
-    weights = out / UNET_WEIGHTS
-    if weights.exists():
-        check_weights(weights, f"remove it and {best_file(weights).name} to keep the best epoch of those to come")
-        _repair_best(weights, rows)
+    for weights in (out / UNET_WEIGHTS, out / SEGMENTER_WEIGHTS):
+        if weights.exists():
+            check_weights(weights, f"remove it and {best_file(weights).name} to keep the best epoch of those to come")
+            _repair_best(weights, rows)
 
 
 def _say(path: Path, what: str) -> None:
@@ -158,6 +159,7 @@ def _repair_best(weights: Path, rows: list[dict[str, str]]) -> None:
     if not measured:
         raise ValueError(f"{path}: damaged, and no log to make it again from; {_BEGIN_AGAIN}")
     best = max(measured, key=lambda row: float(row["val_miou"]))
-    per_class = [float(best[f"val_iou_{name}"]) for name in CLASS_NAMES]
-    write_best(weights, int(best["epoch"]) + 1, float(best["val_miou"]), per_class)
+    columns = [column for column in best if column.startswith(_IOU)]
+    names = [column.removeprefix(_IOU) for column in columns]
+    write_best(weights, int(best["epoch"]) + 1, float(best["val_miou"]), [float(best[c]) for c in columns], names)
     _say(path, f"made again from {LOG_FILE}")

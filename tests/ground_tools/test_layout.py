@@ -26,6 +26,7 @@ LAYERS = (
     "monitoring",
     "export",
     "own_networks",
+    "missions",
     "benchmark",
     "commands",
 )

@@ -223,8 +223,8 @@ def keep_bits(image: np.ndarray, bits: int) -> np.ndarray:
 def _block(name: str, samples: list[dict[str, Any]], rules: tuple[int, ...]) -> dict[str, Any]:
     split = samples[0]["split"]
     codes = b"" if split == "test" else np.stack([_codes(sample, rules) for sample in samples]).tobytes()
-    columns = ([sample[column] for sample in samples] for column in ("place", "body", "image"))
-    return _row(name, split, *columns, codes)
+    places, bodies, images = ([sample[column] for sample in samples] for column in ("place", "body", "image"))
+    return _row(name, split, places, bodies, images, codes)
 
 
 def _row(

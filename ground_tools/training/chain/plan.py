@@ -198,6 +198,8 @@ def load_plan(name_or_path: str) -> Plan:
 
 def _read_stage(fields: StageTable) -> Stage:
     recipe = load_recipe(fields.recipe, flatten(fields.changes))
+    if recipe.network == "segmenter":
+        raise FieldError("network", "encoder_cnn or unet: a chain trains no other", recipe.network)
     # What a chain does not do: windows that are less than the image, a second set, a part of one.
     if recipe.feature_windows > 0:
         raise FieldError("feature_windows", "0 and the whole image", f"{recipe.feature_windows:g}")

@@ -53,6 +53,11 @@ def test_plans_of_the_project() -> None:
         ),
         ("minutes = 15", "minutes = 0", "minutes: expected a number > 0 and <= 1440, got 0"),
         ("window = 32,", "window = 32, feature_windows = 0.5,", "feature_windows: expected 0 and the whole image"),
+        (
+            '"best-encoder"',
+            '"moon-unet"',
+            "network: expected encoder_cnn or unet: a chain",
+        ),
         ("window = 32,", "window = 32, images = 8,", "images: expected 0, all images of one set, got 8"),
     ],
 )

@@ -41,7 +41,7 @@ augmentation = { orientations = true, photometric = 0.5 }
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ('"unet"', '"gan"', 'network: expected "encoder_cnn" or "unet", got "gan"'),
+        ('"unet"', '"gan"', 'network: expected "encoder_cnn", "segmenter" or "unet", got "gan"'),
         ("seed = 1", "seed = true", "seed: expected a whole number 0..2147483648, got true"),
         ("seed = 1", "seed = 1.0", "seed: expected a whole number 0..2147483648, got 1.0"),
         ("seed = 1", 'seed = "1"', 'seed: expected a whole number 0..2147483648, got "1"'),

@@ -1,0 +1,1 @@
+"""Other missions on the same platform: classes, importers, landscapes, evaluation."""

@@ -1,0 +1,1 @@
+"""The terrain of Mars as rovers see it: soil, bedrock, sand, big rocks."""

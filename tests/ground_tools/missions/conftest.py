@@ -1,0 +1,36 @@
+"""Small sets of two missions, imported once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ground_tools.datasets.store import write_description
+from ground_tools.missions.importers import import_set
+from ground_tools.missions.layouts import ImportOptions
+from tests.ground_tools.missions.folders import write_ai4mars, write_lunar_landscapes
+from tests.shared_folders import share_folder
+
+
+@pytest.fixture(scope="session")
+def moon(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """20 colour pairs of 32 px."""
+
+    def make(folder: Path) -> None:
+        options = ImportOptions(size=(32, 32), shares=(0.5, 0.25, 0.25))
+        made = import_set("lunar-landscapes", write_lunar_landscapes(folder / "published", 20), folder / "set", options)
+        # Drawn ones may be passed on.
+        write_description(folder / "set", made | {"publish_images": True})
+
+    return share_folder(tmp_path_factory, "moon", make) / "set"
+
+
+@pytest.fixture(scope="session")
+def mars(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """30 grey pairs of 32 px of two cameras, a quarter of the pixels without a label."""
+
+    def make(folder: Path) -> None:
+        import_set("ai4mars", write_ai4mars(folder / "published", 30), folder / "set", ImportOptions())
+
+    return share_folder(tmp_path_factory, "mars", make) / "set"
