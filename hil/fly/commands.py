@@ -88,6 +88,8 @@ def run_fly(arguments: argparse.Namespace) -> int:
 
 def _fly_draws(path: Path, scenario: FlightScenario, arguments: argparse.Namespace) -> int:
     """Fly the draws that are missing, and make the report of all."""
+    from importlib import import_module
+
     from flight.files import write_whole
     from hil.board.progress import Progress
     from hil.fly.campaign import run_jobs
@@ -95,6 +97,7 @@ def _fly_draws(path: Path, scenario: FlightScenario, arguments: argparse.Namespa
     from hil.fly.page import make_page
     from hil.fly.record import read_draw, write_draw
 
+    import_module("hil.fly.simulation")  # that Basilisk is missing is told before anything is started
     folder = arguments.out / path.stem
     folder.mkdir(parents=True, exist_ok=True)
     files = {draw: folder / f"draw_{draw:05}.json" for draw in range(arguments.draws)}

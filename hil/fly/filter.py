@@ -17,14 +17,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-Vector = NDArray[np.float64]
-Matrix = NDArray[np.float64]
+from hil.fly.states import Matrix, Vector
 
 STATES = 9
 _R, _V, _B, _S = slice(0, 3), slice(3, 6), slice(6, 8), 8
-_LONGEST_STEP_S = 5.0
+_LONGEST_STEP_S = 10.0
 # Of two degrees of freedom, 99.99 %. After so many in a row beyond it the filter is wrong, not the measurements: the
 # covariance of the position grows by this factor.
 GATE, _MOST_REJECTED, _DOUBT = 18.4, 3, 4.0

@@ -22,7 +22,8 @@ from hil.fly.plan import (
 from hil.fly.record import Exposure, FlightRecord, Picture
 from hil.fly.scenario import FlightScenario
 from hil.fly.scenery import CameraView, Scenery
-from hil.fly.simulation import CONTROL_STEP_S, Pose, Simulation
+from hil.fly.simulation import CONTROL_STEP_S, Simulation
+from hil.fly.states import Pose
 from hil.fly.wire import Wire
 
 Tell = Callable[[str], None]
@@ -98,6 +99,8 @@ class Flight:
         began = time.perf_counter()
         scenario, pose = self._scenario, self._simulation.pose()
         self._record.exposures.append(self._look_at(index, pose))
+        if self._record.kind == "none":
+            return
         view = CameraView(
             pose.body_axes @ pose.position_km, pose.axes @ pose.body_axes.T, pose.body_axes @ self._plan.sun
         )

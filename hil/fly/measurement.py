@@ -30,8 +30,8 @@ KIND_NAMES = {
 # Offsets: the outline's centroid is off the centre of mass, and errors of maps go together; bright pixels lie up to
 # half a radius towards the sun. Scales: the apparent diameter is not that of the sphere of equal volume. Both last.
 NOISES = {
-    "class_map": Noise(center=0.02, offset=0.05, offset_s=600.0, size=0.03, scale=0.15, scale_s=1500.0),
-    "weighted": Noise(center=0.0, offset=0.04, offset_s=600.0, size=0.03, scale=0.15, scale_s=1500.0),
+    "class_map": Noise(center=0.02, offset=0.06, offset_s=200.0, size=0.03, scale=0.15, scale_s=1500.0),
+    "weighted": Noise(center=0.0, offset=0.06, offset_s=200.0, size=0.03, scale=0.15, scale_s=1500.0),
     "brightness": Noise(center=0.02, offset=0.15, offset_s=600.0, size=0.1, scale=0.3, scale_s=1500.0),
     "none": Noise(center=1.0, offset=0.1, offset_s=600.0, size=1.0, scale=0.2, scale_s=1500.0),
 }

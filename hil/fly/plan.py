@@ -9,15 +9,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hil.fly.filter import STATES, Estimate, Noise
 from hil.fly.scenario import FlightScenario, Flyby
 from hil.fly.scenery import Scenery
-from hil.fly.simulation import Gravity, Pointing, Spin
-
-Vector = NDArray[np.float64]
-Matrix = NDArray[np.float64]
+from hil.fly.states import Gravity, Matrix, Pointing, Spin, Vector
 
 GRAVITATION = 6.67430e-20  # km^3/kg/s^2 (CODATA 2018)
 _WAY, _KNOWN, ATTITUDE = 1, 2, 3

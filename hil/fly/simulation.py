@@ -1,13 +1,11 @@
 """The spacecraft and the body by Basilisk: gravity, rotation of the body, attitude dynamics with reaction wheels.
 
-Frames: N is inertial with its origin in the body's centre of mass; P is body-fixed, z along the spin axis; C is the
-camera's, x right, y down, z along the boresight, and the spacecraft's own. The sun's tide, 4e-13 km/s^2 at 5 km
-from a body at 1 au, moves it by less than a millimetre in a quarter of an hour, and is left out.
+The frames are those of hil.fly.states. The sun's tide, 4e-13 km/s^2 at 5 km from a body at 1 au, moves a spacecraft by
+less than a millimetre in a quarter of an hour, and is left out.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,10 +13,8 @@ from Basilisk.architecture import messaging
 from Basilisk.fswAlgorithms import attTrackingError, mrpFeedback, rwMotorTorque
 from Basilisk.simulation import extForceTorque, reactionWheelStateEffector, simpleNav, spacecraft
 from Basilisk.utilities import RigidBodyKinematics, SimulationBaseClass, macros, simIncludeGravBody, simIncludeRW
-from numpy.typing import NDArray
 
-Vector = NDArray[np.float64]
-Matrix = NDArray[np.float64]
+from hil.fly.states import Gravity, Pointing, Pose, Spin, Vector
 
 # Of a small deep-space probe, kg and kg m^2.
 MASS_KG, INERTIA_KG_M2 = 150.0, (20.0, 18.0, 15.0)
@@ -27,60 +23,6 @@ DYNAMICS_STEP_S, CONTROL_STEP_S = 0.05, 0.25
 # small angles (Schaub and Junkins, Analytical Mechanics of Space Systems, chapter 8).
 _FREQUENCY_RAD_S, _DAMPING = 0.35, 0.9
 _WHEEL, _WHEEL_MOMENTUM_NMS = "Honeywell_HR16", 50.0
-
-
-@dataclass(frozen=True)
-class Spin:
-    """Rotation of the body. pole: (3, 3), rows are the body's axes in N at time 0; rate_rad_s: about the last."""
-
-    pole: Matrix
-    rate_rad_s: float
-
-    def axes(self, time_s: float) -> Matrix:
-        """Rows are the body-fixed axes in N, (3, 3)."""
-        angle = self.rate_rad_s * time_s
-        cosine, sine = np.cos(angle), np.sin(angle)
-        turned: Matrix = np.array([[cosine, sine, 0.0], [-sine, cosine, 0.0], [0.0, 0.0, 1.0]]) @ self.pole
-        return turned
-
-
-@dataclass(frozen=True)
-class Gravity:
-    """Gravity of the body. mu: km^3/s^2. shape: an OBJ file in metres for a polyhedron's; None: of a point."""
-
-    mu: float
-    shape: str | None = None
-
-
-@dataclass(frozen=True)
-class Pose:
-    """True state of the spacecraft and the body.
-
-    Attributes:
-        time_s: from the start.
-        position_km: (3,), N.
-        velocity_km_s: (3,), N.
-        axes: (3, 3), rows are the camera's axes in N.
-        rate_rad_s: (3,), angular velocity of the spacecraft in C.
-        body_axes: (3, 3), rows are the body-fixed axes in N.
-        wheel_rpm: (3,), speeds of the reaction wheels.
-    """
-
-    time_s: float
-    position_km: Vector
-    velocity_km_s: Vector
-    axes: Matrix
-    rate_rad_s: Vector
-    body_axes: Matrix
-    wheel_rpm: Vector
-
-
-@dataclass(frozen=True)
-class Pointing:
-    """What the camera is to do. axes: (3, 3), rows its axes in N; rate_rad_s: (3,), their angular velocity in N."""
-
-    axes: Matrix
-    rate_rad_s: Vector = field(default_factory=lambda: np.zeros(3))
 
 
 class Simulation:
