@@ -32,6 +32,8 @@ _PLACE, _SENSOR = 11, 12
 _POSITION_ERROR, _ALTIMETER_ERROR = 0.002, 0.002
 _FREQUENCY_RAD_S, _DAMPING = 0.12, 0.9
 _MOST_CIRCLES = 16
+# After the last frame the lander goes on to the site of then.
+_BLIND_S = 40.0
 
 
 def descend(
@@ -101,6 +103,7 @@ class _Lander:
         for index in range(self._scenario.exposures):
             self._go_on(index * self._scenario.every_s)
             self._expose(index)
+        self._go_on(self._scenario.duration_s + _BLIND_S)
         self._touch_down()
 
     def _carried(self, inertial: Vector) -> Vector:
@@ -201,5 +204,5 @@ class _Lander:
             self._done.chosen = 0
             return
         touched = camera - distance * self._ground.up
-        self._done.target_error_m = 1e3 * float(np.linalg.norm(touched - self._site))
+        self._done.target_error_m = 1e3 * float(np.linalg.norm(np.cross(touched - self._site, self._ground.up)))
         self._done.miss_m = 1e3 * measure_miss(self._scenery, touched, self._ground.up, self._done.lander_m / 1e3)

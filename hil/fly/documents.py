@@ -70,6 +70,8 @@ def write_documents(
 def _describe_flyby(record: dict[str, Any]) -> str:
     many = f"{record['draws']} draws" if record["draws"] != 1 else "One draw"
     lines = [
+        f"![Left: pointed by the class map; right: by brightness]({FILM})",
+        "",
         f"{many}; bodies: {', '.join(record['bodies'])}; bundle: {', '.join(record['bundles']) or 'none'}. An exposure "
         f"took {number(record['loop_s'])} s from drawing to the fix, in the median.",
         "",

@@ -80,7 +80,7 @@ class Touchdown:
         miss_m: from the touchdown to the edge of the nearest hazard, metres; negative inside of one; None: no site.
         lander_m: radius of the lander.
         promised_m: radius of the circle of the last map, clear of hazards by its word.
-        target_error_m: from the target to the touchdown.
+        target_error_m: from the target to the touchdown, across the vertical.
     """
 
     body: str
