@@ -141,10 +141,12 @@ class Simulation:
 
     def advance(self, time_s: float) -> None:
         """Go on to a time, seconds from the start."""
-        self._write_planet()
-        self._base.ConfigureStopTime(macros.sec2nano(time_s))
-        self._base.ExecuteSimulation()
-        self._time_s = time_s
+        while self._time_s < time_s:
+            # Basilisk extends the body's attitude along its rate, which holds for a moment only.
+            self._write_planet()
+            self._time_s = min(self._time_s + CONTROL_STEP_S, time_s)
+            self._base.ConfigureStopTime(macros.sec2nano(self._time_s))
+            self._base.ExecuteSimulation()
 
     def pose(self) -> Pose:
         """The true state now."""
