@@ -13,6 +13,7 @@ from ground_tools.commands import (
     check_accelerator,
     compare,
     dataset,
+    draw,
     estimate_accelerators,
     evaluate,
     evaluate_monitor,
@@ -32,6 +33,7 @@ from ground_tools.commands import (
 # In the order of `ground-tools --help`.
 _COMMANDS = {
     "render": render,
+    "draw": draw,
     "dataset": dataset,
     "label": label,
     "mission": mission,

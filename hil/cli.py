@@ -1,4 +1,4 @@
-"""`hil`: run, compare, segment, stream, watch, demo, metrics, record, play, console, view, board, deploy."""
+"""`hil`: run, compare, fly, segment, stream, watch, demo, metrics, record, play, console, view, board, deploy."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from flight.segment import SEGMENT_FILES, add_bit_depth, add_segment_options
 from hil.board.commands import add_board, run_board
 from hil.console.commands import add_console, run_console
 from hil.deploy.commands import add_deploy, run_deploy
+from hil.fly.commands import add_fly, run_fly
 from hil.recording.commands import add_play, add_record, run_play, run_record
 from hil.runs.commands import add_compare, add_run, run_compare, run_run
 from hil.view.commands import add_view, run_view
@@ -27,6 +28,7 @@ _PROGRAM_EXAMPLES = {
     "hil demo": "service, camera and consumer together",
     "hil run nominal_flyby": "a scenario, with a verdict",
     "hil compare A B": "two results side by side",
+    "hil fly flyby": "a spacecraft flies by the maps of its frames",
     "hil stream --source DIR --rate 2": "send frames to a running service as a camera",
     "hil watch": "receive maps as a consumer",
     "hil segment --bundle models/unet_h --out out/maps DIR": "without sockets",
@@ -87,6 +89,7 @@ def build_parser() -> CommandParser:
     _add_metrics(commands)
     add_run(commands)
     add_compare(commands)
+    add_fly(commands)
     add_record(commands)
     add_play(commands)
     add_console(commands)
@@ -335,6 +338,7 @@ def main(argv: list[str] | None = None) -> int:
         "metrics": _metrics,
         "run": run_run,
         "compare": run_compare,
+        "fly": run_fly,
         "record": run_record,
         "play": run_play,
         "console": run_console,

@@ -34,7 +34,7 @@ UNREADABLE_ALONE = ("as", "of", "for", "which", "whose", "with", "its", "their",
 # The packages of the extras: a program says what it is without them.
 EXTRAS = ("bpy", "dask", "distributed", "embreex", "h5py", "keras", "matplotlib", "PIL", "prometheus_client")
 EXTRAS += ("pyarrow", "scipy", "tensorflow", "tqdm", "trimesh", "msgspec", "tifffile", "astropy", "pdr")
-EXTRAS += ("mcap", "mcap_protobuf", "foxglove_schemas_protobuf", "google", "zstandard", "tornado", "rerun")
+EXTRAS += ("mcap", "mcap_protobuf", "foxglove_schemas_protobuf", "google", "zstandard", "tornado", "rerun", "Basilisk")
 
 
 def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:

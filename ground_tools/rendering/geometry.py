@@ -17,12 +17,14 @@ class View:
     camera: (3,) float64, kilometres; its image y axis is as near to the body's -z axis as can be (z is up in the
     image). sun: (3,) float64, unit vector towards the sun. aim: (3,) float64, kilometres, what the camera looks at.
     field_of_view_deg: of an image side, degrees.
+    axes: (3, 3) float64, the camera's axes as rows, where its attitude is not that; `aim` is not looked at then.
     """
 
     camera: np.ndarray
     sun: np.ndarray
     aim: np.ndarray = field(default_factory=lambda: np.zeros(3))
     field_of_view_deg: float = FIELD_OF_VIEW_DEG
+    axes: np.ndarray | None = None
 
     @property
     def range_km(self) -> float:
@@ -42,6 +44,8 @@ def camera_axes(view: View) -> np.ndarray:
     A direction d of the body-fixed frame is camera_axes(view) @ d in the camera's. From above a pole, where z gives no
     direction in the image, the body's x axis points up instead.
     """
+    if view.axes is not None:
+        return view.axes
     z = view.aim - view.camera
     z /= np.linalg.norm(z)
     up = np.array([0.0, 0.0, 1.0]) if np.hypot(z[0], z[1]) > 1e-9 else np.array([1.0, 0.0, 0.0])

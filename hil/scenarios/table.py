@@ -61,13 +61,13 @@ class VerdictRow:
     def as_markdown(self) -> str:
         """The row in Markdown."""
         cells = (f"`{self.name}`", self.title, "short" if self.short else "whole", self.verdict, self.detail)
-        return f"| {' | '.join(map(_cell, cells))} |"
+        return f"| {' | '.join(map(format_cell, cells))} |"
 
 
 def format_fields() -> str:
     """The tables of all fields of a scenario file, in Markdown."""
     tables = ("source", "camera", "target", "commands", "faults", "criteria")
-    parts = [_format_table(describe_table(Scenario, without=tables))]
+    parts = [format_table(describe_table(Scenario, without=tables))]
     for heading, field, about in (
         ("`[source]`", "source", "One of these; `kind` says which."),
         ("`[[faults]]`", "faults", "Any number of these."),
@@ -77,24 +77,26 @@ def format_fields() -> str:
         rows = ["| kind | what it is | fields |", "|---|---|---|"]
         for kind, table in list_kinds(Scenario, field).items():
             about_it = " ".join((table.__doc__ or "").split())
-            rows.append(f"| `{kind}` | {_cell(about_it)} | {_cell(_format_inline(describe_table(table)))} |")
+            rows.append(f"| `{kind}` | {format_cell(about_it)} | {format_cell(format_inline(describe_table(table)))} |")
         parts.append("\n".join(rows))
         if field == "source":
-            parts += ["### `[camera]`", _format_table(describe_table(CameraModel))]
-            parts += ["### `[target]`", _format_table(describe_table(Target))]
-            parts += ["### `[[commands]]`", _format_table(describe_table(Command))]
+            parts += ["### `[camera]`", format_table(describe_table(CameraModel))]
+            parts += ["### `[target]`", format_table(describe_table(Target))]
+            parts += ["### `[[commands]]`", format_table(describe_table(Command))]
     return "\n\n".join(parts)
 
 
-def _format_table(fields: list[FieldDescription]) -> str:
+def format_table(fields: list[FieldDescription]) -> str:
+    """Fields as a table in Markdown."""
     rows = ["| field | takes | default | meaning |", "|---|---|---|---|"]
     for field in fields:
         default = f"`{field.default}`" if field.default not in ("", "none") else field.default or "required"
-        rows.append(f"| `{field.path}` | {_cell(field.takes)} | {default} | {_cell(field.meaning)} |")
+        rows.append(f"| `{field.path}` | {format_cell(field.takes)} | {default} | {format_cell(field.meaning)} |")
     return "\n".join(rows)
 
 
-def _format_inline(fields: list[FieldDescription]) -> str:
+def format_inline(fields: list[FieldDescription]) -> str:
+    """Fields in a line."""
     parts = []
     for field in fields:
         takes = "name of the catalogue" if len(field.takes) > 120 else field.takes
@@ -103,7 +105,8 @@ def _format_inline(fields: list[FieldDescription]) -> str:
     return "; ".join(parts) or "none"
 
 
-def _cell(text: str) -> str:
+def format_cell(text: str) -> str:
+    """A text as a cell of a table in Markdown."""
     return text.replace("|", "\\|")
 
 

@@ -92,12 +92,49 @@ class DrawnFrames(FrameStream):
             at = (x + away * math.cos(angle), y + away * math.sin(angle))
             _draw_body(canvas, self._second, at, radius * source.second_body, sun, -spin)
         _draw_body(canvas, self._relief, (x, y), radius, sun, spin)
-        generator = np.random.default_rng([source.seed, index])
-        dn = _BRIGHTEST * np.clip(canvas.light, 0.0, 1.0) ** (1.0 / _DISPLAY_GAMMA) + _SKY
-        dn += generator.standard_normal(dn.shape, dtype=np.float32) * _NOISE_DN
+        pixels = _encode(canvas, np.random.default_rng([source.seed, index]))
         range_km = 2.0 * _BODY_KM * _DIAMETERS_AT_D0 * range_d0
         geometry = {"range_km": range_km, "sun_direction_camera": [float(value) for value in sun]}
-        return Frame(np.clip(np.rint(dn), 0, 255).astype(np.uint8), 8, None, geometry, canvas.truth)
+        return Frame(pixels, 8, None, geometry, canvas.truth)
+
+
+class DrawnBody:
+    """One drawn body wherever it is asked for; for frames that depend on more than their number.
+
+    Args:
+        source: what is drawn.
+    """
+
+    def __init__(self, source: DrawnSource) -> None:
+        self._source = source
+        self._relief = _make_relief(source, source.seed)
+
+    def frame(
+        self, center: tuple[float, float], radius: float, sun: NDArray[np.float64], spin: float, seed: int
+    ) -> NDArray[np.uint8]:
+        """Draw it.
+
+        Args:
+            center: x, y, pixels.
+            radius: pixels.
+            sun: unit vector to the sun in the camera's axes.
+            spin: about the image's y, radians.
+            seed: of the noise.
+
+        Returns:
+            (sensor_px, sensor_px).
+        """
+        side = self._source.sensor_px
+        canvas = _Canvas(np.zeros((side, side), np.float32), np.zeros((side, side), np.uint8))
+        _draw_body(canvas, self._relief, center, radius, sun, spin)
+        return _encode(canvas, np.random.default_rng([self._source.seed, seed]))
+
+
+def _encode(canvas: _Canvas, generator: np.random.Generator) -> NDArray[np.uint8]:
+    """A canvas as an 8-bit frame with noise."""
+    dn = _BRIGHTEST * np.clip(canvas.light, 0.0, 1.0) ** (1.0 / _DISPLAY_GAMMA) + _SKY
+    dn += generator.standard_normal(dn.shape, dtype=np.float32) * _NOISE_DN
+    return np.clip(np.rint(dn), 0, 255).astype(np.uint8)
 
 
 def open_drawn(source: DrawnSource, beside: Path, count: int) -> FrameStream:

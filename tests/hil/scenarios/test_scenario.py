@@ -128,4 +128,4 @@ def test_the_page_has_the_fields_and_the_marks() -> None:
 
     for path, text in make_files().items():
         assert path.read_text(encoding="utf-8") == text, "run `python -m hil.scenarios.document --write`"
-        assert "verdicts: written by hil run --all --write docs" in text
+        assert path.name != "hil.md" or "verdicts: written by hil run --all --write docs" in text
