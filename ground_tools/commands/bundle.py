@@ -77,6 +77,17 @@ def add_parser(commands: Any) -> None:
         "--scale", type=number_above(0.0), metavar="N", help="what white is before --mean: 1 or 255 (default: 1)"
     )
     bundle.add_argument("--order", choices=("rgb", "bgr"), metavar="ORDER", help="order of channels (default: rgb)")
+    _add_map_options(bundle)
+    bundle.add_argument(
+        "--input", metavar="NAME", help="the image's input, if there are several (default: the only one)"
+    )
+    bundle.add_argument("--scores", metavar="NAME", help="the output, if several would do (default: the only one)")
+    bundle.add_argument(
+        "--uncertainty-threshold", type=number(0.0, 1.0), default=0.9, metavar="N", help="the bundle's default"
+    )
+
+
+def _add_map_options(bundle: argparse.ArgumentParser) -> None:
     bundle.add_argument(
         "--map",
         type=integer(16, 4096),
@@ -90,13 +101,6 @@ def add_parser(commands: Any) -> None:
         ("--align", 1, "the tiles' corners are multiples of it: the step of the network's coarsest layer (default: 1)"),
     ):
         bundle.add_argument(option, type=integer(least, 4096), metavar="N", help=text)
-    bundle.add_argument(
-        "--input", metavar="NAME", help="the image's input, if there are several (default: the only one)"
-    )
-    bundle.add_argument("--scores", metavar="NAME", help="the output, if several would do (default: the only one)")
-    bundle.add_argument(
-        "--uncertainty-threshold", type=number(0.0, 1.0), default=0.9, metavar="N", help="the bundle's default"
-    )
 
 
 def run(arguments: argparse.Namespace) -> int:
