@@ -60,8 +60,8 @@ struct Timing {
   double publish = 0.0;
 };
 
-// How uncertain pixels are marked: where their entropy, scaled to 0..1 over the map, lies above uncertainty_threshold; or
-// where it lies above risk_threshold, and uncertainty_threshold is 1.
+// How uncertain pixels are marked: where their entropy, scaled to 0..1 over the map, lies above uncertainty_threshold;
+// or where it lies above risk_threshold, and uncertainty_threshold is 1.
 enum class UncertainRule : std::uint8_t { relative, risk };
 
 // A verified product; about 7 KB, nothing of it on the heap. Times in nanoseconds. map_to_sensor:
