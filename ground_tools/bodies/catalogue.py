@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from ground_tools.bodies.reliefs import ANALYTIC, CraterMap
 from ground_tools.foundation.descriptions import parse, read_toml
 from ground_tools.foundation.expectations import format_toml_value
+from ground_tools.foundation.json_records import as_read_back
 from ground_tools.foundation.names import INNER_PATH, PLAIN_NAME, is_inner_path, is_plain_name
 from ground_tools.foundation.structures import FieldError, TomlTable, join_path
 
@@ -100,7 +101,7 @@ class BodyRecipe(TomlTable, frozen=True):
         fields["crater_maps"] = [source and msgspec.structs.asdict(source) for source in self.relief_sources]
         fields["procedural_kind"] = procedural and procedural.kind
         fields["procedural_axes_km"] = procedural and procedural.axes_km
-        record: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(fields))
+        record: dict[str, Any] = as_read_back(fields)
         return record
 
 

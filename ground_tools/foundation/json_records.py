@@ -28,6 +28,11 @@ def to_plain(value: Any) -> Any:
     return msgspec.to_builtins(value)
 
 
+def as_read_back(value: Any) -> Any:
+    """A structure, or plain values, as a JSON file gives them back: lists for tuples. To be compared with it."""
+    return msgspec.json.decode(msgspec.json.encode(value))
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """An object from a JSON file; empty where there is no file. Raises ValueError for a file that holds none."""
     if not path.exists():

@@ -23,6 +23,7 @@ from ground_tools.bodies.meshes import largest_extent, mean_radius
 from ground_tools.datasets.noise import NOISE
 from ground_tools.datasets.store import FORMAT_VERSION, read_description, write_description, write_index
 from ground_tools.foundation.files import remove_parts, write_whole
+from ground_tools.foundation.json_records import as_read_back
 from ground_tools.foundation.progress import progress
 from ground_tools.labels.classes import CLASS_NAMES
 from ground_tools.rendering.campaign import Campaign, Shard, plan
@@ -203,16 +204,10 @@ def _description(campaign: Campaign, parts: dict[str, BodyParts]) -> dict[str, A
             "samples": campaign.light_paths,
             "bodies": {body: list(counts) for body, counts in campaign.bodies.items()},
             "flyby": msgspec.structs.asdict(campaign.flyby) if campaign.flyby is not None else None,
-            **({"close_range": _plain(campaign.close_range)} if campaign.close_range is not None else {}),
+            **({"close_range": as_read_back(campaign.close_range)} if campaign.close_range is not None else {}),
         },
         "bodies": {body: _body_record(body_parts) for body, body_parts in parts.items()},
     }
-
-
-def _plain(structure: msgspec.Struct) -> dict[str, Any]:
-    """A structure as dataset.json gives it back, with lists for tuples."""
-    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(structure))
-    return plain
 
 
 def _body_record(parts: BodyParts) -> dict[str, Any]:
