@@ -10,6 +10,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import atexit
+import signal
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,10 @@ from xdist.scheduler import LoadScopeScheduling
 from tests.closed_form_bundle import write_closed_form_bundle
 from tests.shared_folders import share_folder
 from tests.tiny_bundle import write_tiny_bundle
+
+# Shells start what runs in the background (`make test &`) with Ctrl-C ignored, and every program that a test starts
+# would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Where cameras record their epochs: not in the home of whoever runs the tests.
 _STATE = tempfile.TemporaryDirectory(prefix="rubblemap_tests_")
