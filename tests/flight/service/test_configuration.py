@@ -21,7 +21,7 @@ OPERATIONS = Path(__file__).parents[3] / "docs" / "operations.md"
 FIELDS = [(section, name) for section, content in SECTIONS.items() for name in content["properties"]]
 # The bundle's default counts, or no default makes sense.
 WITHOUT_DEFAULT = {
-    *(("parameters", name) for name in ("passes", "gamma", "uncertainty_threshold")),
+    *(("parameters", name) for name in ("passes", "gamma", "uncertainty_threshold", "risk")),
     *(("storage", "state"), ("storage", "bundles"), ("security", "keys")),
 }
 TYPES = {"integer": int, "number": float, "boolean": bool, "string": str}

@@ -57,7 +57,7 @@ def test_the_factor_on_scores_is_the_one_by_which_the_truth_was_drawn() -> None:
     truth = (generator.random(below.shape[1:]) > below).sum(axis=0).clip(0, 4).astype(np.uint8)
     factor = score_factor(scores, truth)
     assert factor == pytest.approx(0.5, rel=0.05)
-    figures = report(scores, truth, factor)
+    figures = report(scores, truth, factor, 20)
     assert figures.images == 20
     assert figures.after.ece < 0.02 < figures.before.ece
     assert figures.after.nll < figures.before.nll

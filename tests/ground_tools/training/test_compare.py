@@ -127,4 +127,4 @@ def test_a_training_that_fails_is_told_with_its_log(scenes: Path, tmp_path: Path
     assert "00_seed_1: exit code 2; see" in done.stderr
     done = compare("nothing", "--dataset", scenes, *begin, "--out", tmp_path / "out")
     assert done.returncode == 2
-    assert "(shipped with the project: unet-as, unet-s)" in done.stderr
+    assert "(shipped with the project: rubble, unet-as, unet-s)" in done.stderr
