@@ -55,14 +55,14 @@ def add_parser(commands: Any) -> None:
         type=integer(0, 1_000_000),
         default=0,
         metavar="N",
-        help="of each set, an even share of every body; 0: all",
+        help="images of each set, an even share of every body; 0: all",
     )
     fit.add_argument(
         "--leave-out",
         action="append",
         default=[],
         metavar="NAME",
-        help="name of a set that need not keep the promise; it is measured all the same; may be repeated",
+        help="name of a set that need not keep the promise; it is measured all the same; repeatable (default: none)",
     )
     fit.add_argument("--workers", type=integer(0, 256), default=0, metavar="N", help="processes; 0: one for each core")
     fit.add_argument(
