@@ -10,12 +10,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import bpy
-import mathutils
 import numpy as np
 
 from ground_tools.bodies.enhanced_body import EnhancedBody
 from ground_tools.bodies.meshes import Mesh
+from ground_tools.rendering.blender import bpy, mathutils
 from ground_tools.rendering.geometry import FIELD_OF_VIEW_DEG, View, camera_axes
 
 _ATTRIBUTE = "albedo"
