@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,15 +15,12 @@ import numpy as np
 
 from flight.bundle import load_bundle
 from flight.client import Commander, FrameSender, Subscriber
-from flight.endpoints import make_socket_folder
 from flight.inference.interpreter import make_interpreter
 from ground_tools.benchmark.service_cost import measure_cost
+from ground_tools.benchmark.started_service import START_TIMEOUT_S, answer_frame, started_service
 from ground_tools.benchmark.workload import FlightEngine, in_milliseconds
 from ground_tools.foundation.progress import progress
 
-_SOCKETS = ("frames", "products", "telemetry", "commands")
-_START_TIMEOUT_S = 120.0
-_ANSWER_TIMEOUT_S = 300.0
 # A subscription takes a moment to reach the publisher.
 _SUBSCRIPTION_S = 0.5
 # The frames of the demonstration; shares of what one frame after the other takes, to be tried as rates.
@@ -150,7 +147,7 @@ class _Service:
         self._camera.close()
 
     def wait_until_ready(self) -> None:
-        deadline = time.monotonic() + _START_TIMEOUT_S
+        deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline and self._process.poll() is None:
             with Commander(self.endpoints["commands"], timeout_s=1.0) as commander:
                 try:
@@ -178,37 +175,17 @@ class _Service:
 
     def answer(self, frame: np.ndarray) -> float:
         """Seconds from frame sent to product received."""
-        began = time.perf_counter()
-        sent = self._camera.send(frame, centered=True)
-        while True:
-            product = self._products.receive(_ANSWER_TIMEOUT_S)
-            if product is None or product.status == "invalid":
-                raise RuntimeError("the service did not answer a frame with maps")
-            if product.header["frame_id"] == sent:
-                return time.perf_counter() - began
+        return answer_frame(self._camera, self._products, frame)
 
 
 @contextmanager
 def _serve(bundle: Path, passes: int, threads: int, engine: str) -> Iterator[_Service]:
     """A service that is ready, ended at the end."""
-    with make_socket_folder("rubblemap_benchmark_", max(map(len, _SOCKETS))) as folder:
-        endpoints = {name: f"ipc://{folder}/{name}" for name in _SOCKETS}
-        configuration = Path(folder) / "flight.toml"
-        lines = ["[endpoints]", *(f'{name} = "{endpoint}"' for name, endpoint in endpoints.items())]
-        lines += ["[parameters]", f"passes = {passes}", f'engine = "{engine}"']
-        lines += ["[inference]", f"threads = {threads}", ""]
-        configuration.write_text("\n".join(lines), encoding="utf-8")
-        serve = [sys.executable, "-m", "flight.cli", "serve", "--bundle", str(bundle)]
-        process = subprocess.Popen([*serve, "--config", str(configuration)], stderr=subprocess.DEVNULL)
-        service = _Service(process, endpoints)
-        try:
-            service.wait_until_ready()
-            time.sleep(_SUBSCRIPTION_S)
-            yield service
-        finally:
-            service.close()
-            process.terminate()
-            process.wait()
+    settings = {"parameters": {"passes": passes, "engine": engine}, "inference": {"threads": threads}}
+    with started_service(bundle, settings) as (process, endpoints), closing(_Service(process, endpoints)) as service:
+        service.wait_until_ready()
+        time.sleep(_SUBSCRIPTION_S)
+        yield service
 
 
 def _beside_bare_passes(

@@ -6,7 +6,6 @@ import contextlib
 import os
 import statistics
 import subprocess
-import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,11 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from flight.client import Commander, FrameSender, Subscriber
-from flight.endpoints import make_socket_folder
+from ground_tools.benchmark.started_service import answer_frame, check_starting, started_service
 
-_SOCKETS = ("frames", "products", "telemetry", "commands")
-_START_TIMEOUT_S = 120.0
-_ANSWER_TIMEOUT_S = 60.0
 _POLL_S = 0.01
 # A disk of this radius, over the frame's height, is a body that fills most of a map.
 _FRAME_SIDE = 128
@@ -67,22 +63,12 @@ def measure_cost(bundle: Path, starts: int = 5, frames: int = 20) -> dict[str, f
 
 def measure_start(bundle: Path, frames: int = 20) -> ServiceCost:
     """Start the service once; arguments and errors as of measure_cost."""
-    with make_socket_folder("rubblemap_cost_", max(map(len, _SOCKETS))) as folder:
-        endpoints = {name: f"ipc://{folder}/{name}" for name in _SOCKETS}
-        configuration = Path(folder) / "flight.toml"
-        lines = ["[endpoints]", *(f'{name} = "{endpoint}"' for name, endpoint in endpoints.items())]
-        configuration.write_text("\n".join(lines), encoding="utf-8")
-        serve = [sys.executable, "-m", "flight.cli", "serve", "--bundle", str(bundle), "--config", str(configuration)]
-        began = time.monotonic()
-        process = subprocess.Popen(serve, stderr=subprocess.DEVNULL)
-        try:
-            while not (Path(folder) / "commands").exists():
-                _check_running(process, began)
-                time.sleep(_POLL_S)
-            return _measure(process, began, endpoints, frames)
-        finally:
-            process.terminate()
-            process.wait()
+    began = time.monotonic()
+    with started_service(bundle) as (process, endpoints):
+        while not Path(endpoints["commands"].removeprefix("ipc://")).exists():
+            check_starting(process, began)
+            time.sleep(_POLL_S)
+        return _measure(process, began, endpoints, frames)
 
 
 def _measure(process: subprocess.Popen[bytes], began: float, endpoints: dict[str, str], frames: int) -> ServiceCost:
@@ -97,7 +83,7 @@ def _measure(process: subprocess.Popen[bytes], began: float, endpoints: dict[str
     ):
         camera.send(frame, centered=True)
         while ready_s is None or first_product_s is None:
-            _check_running(process, began)
+            check_starting(process, began)
             with contextlib.suppress(TimeoutError):
                 if ready_s is None and commander.send("get_status")["state"] == "ready":
                     ready_s = time.monotonic() - began
@@ -107,7 +93,7 @@ def _measure(process: subprocess.Popen[bytes], began: float, endpoints: dict[str
         worker = commander.send("get_status")["worker_pid"]
         processor_s = _read_processor_s(process.pid) + _read_processor_s(worker)
         for _ in range(frames):
-            _answer(camera, products, frame)
+            answer_frame(camera, products, frame)
         service_rss, service_pss = _read_memory(process.pid)
         worker_rss, worker_pss = _read_memory(worker)
     return ServiceCost(
@@ -119,22 +105,6 @@ def _measure(process: subprocess.Popen[bytes], began: float, endpoints: dict[str
         first_product_s=first_product_s,
         start_processor_s=processor_s,
     )
-
-
-def _check_running(process: subprocess.Popen[bytes], began: float) -> None:
-    if process.poll() is not None or time.monotonic() - began > _START_TIMEOUT_S:
-        raise RuntimeError("the service did not start")
-
-
-def _answer(camera: FrameSender, products: Subscriber, frame: np.ndarray) -> None:
-    """Have a frame answered."""
-    sent = camera.send(frame, centered=True)
-    while True:
-        product = products.receive(_ANSWER_TIMEOUT_S)
-        if product is None or product.status == "invalid":
-            raise RuntimeError("the service did not answer a frame with maps")
-        if product.header["frame_id"] == sent:
-            return
 
 
 def _draw_frame() -> np.ndarray:

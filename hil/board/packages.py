@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from hil.board import recipe
@@ -114,18 +115,23 @@ Dir::Etc::preferencesparts "-";
             raise BoardError(f"{recipe.KERNEL}: expected to depend on a kernel, got {depends.strip()!r}")
         return found[1]
 
-    def download(self, progress: Progress, log: Path) -> list[Path]:
-        """Fetch what the recipe names and all that it depends on; what is there already is not fetched again.
+    def download(self, progress: Progress, log: Path, packages: Sequence[str] = recipe.PACKAGES) -> list[Path]:
+        """Fetch packages and all that they depend on; what is there already is not fetched again.
+
+        Args:
+            progress: told how many are there.
+            log: of what apt says.
+            packages: by default those of the recipe.
 
         Returns:
             The packages' files, without the kernel's.
         """
         options = ("install", "--yes", "--download-only", "--no-install-recommends")
-        wanted = self._answer("apt-get", *options, "--print-uris", *recipe.PACKAGES)
+        wanted = self._answer("apt-get", *options, "--print-uris", *packages)
         count = len(set(re.findall(r"^'[^']+' (\S+\.deb)", wanted, re.MULTILINE)))
         already = len(list(self.archives.glob("*.deb")))
         run_step(
-            self._command("apt-get", *options, *recipe.PACKAGES),
+            self._command("apt-get", *options, *packages),
             progress,
             log,
             lambda: f"{len(list(self.archives.glob('*.deb'))) - already} of {count}",

@@ -28,6 +28,7 @@ from tests.hil.board import live_systemd
 from tests.hil.board.campaign import ROOT, UNIT, Campaign, Extent
 from tests.hil.board.equality import equality
 from tests.hil.board.flyby import flyby
+from tests.hil.board.native_client import native_client
 from tests.hil.board.power_cuts import power_cuts
 
 
@@ -75,6 +76,7 @@ PARTS: dict[str, Callable[[Campaign], dict[str, Any]]] = {
     "power_cuts": power_cuts,
     "equality": equality,
     "rollback": rollback,
+    "native_client": native_client,
 }
 
 

@@ -20,6 +20,7 @@ from tests.hil.board.equality import compare
 from tests.hil.board.flyby import FRAMES
 from tests.hil.board.flyby import judge as judge_flight
 from tests.hil.board.live_systemd import probe_unit
+from tests.hil.board.native_client import count_tests, missing_packages
 from tests.hil.board.power_cuts import KINDS, judge, summarise
 
 BEFORE = {"pair": [3, 1.2], "active": "a"}
@@ -217,3 +218,22 @@ def test_bundles_of_the_campaign_are_made_once(parts: dict[str, int], tmp_path: 
     made = (first.tiny / "SHA256SUMS").stat().st_mtime_ns
     assert Campaign(board, tmp_path / "work", Extent(1, 1)).tiny == first.tiny
     assert (first.tiny / "SHA256SUMS").stat().st_mtime_ns == made
+
+
+def test_a_compiler_brings_only_what_the_board_lacks() -> None:
+    names = (
+        "zlib1g_1%3a1.2.13-1_arm64.deb",
+        "g++_4%3a12.2-3_arm64.deb",
+        "make_4.3-4_arm64.deb",
+        "libc6_2.36-9_arm64.deb",
+    )
+    installed = "zlib1g 1:1.2.13-1\nmake 4.2-1\nlibc6 2.36-9"
+    missing = missing_packages([Path("archives") / name for name in names], installed)
+    assert [path.name for path in missing] == ["g++_4%3a12.2-3_arm64.deb", "make_4.3-4_arm64.deb"]
+
+
+def test_what_ctest_says_is_counted() -> None:
+    assert count_tests("100% tests passed, 0 tests failed out of 9\n\nTotal Test time") == {"failed": 0, "run": 9}
+    assert count_tests("78% tests passed, 2 tests failed out of 9\n") == {"failed": 2, "run": 9}
+    with pytest.raises(RuntimeError, match="expected a count of tests, got 'No tests were found'"):
+        count_tests("\nNo tests were found")
