@@ -57,6 +57,7 @@ docs: .venv-dev/ready
 	$(DEV)/python -m flight.icd.document --write
 	$(DEV)/python -m flight.service.document --write
 	$(DEV)/python -m hil.scenarios.document --write
+	$(DEV)/python -m hil.bridge.document --write
 	$(DEV)/python -m tests.ground_tools.test_field_tables
 
 benchmark: .venv-dev/ready
