@@ -148,7 +148,7 @@ def test_apids_are_counted_from_the_bridges() -> None:
     assert rejection(function("no_op"), reader).code == "wrong_apid"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=200))
 def test_octets_of_any_kind_are_rejected_or_read(octets: bytes) -> None:
     for packet in (octets, seal(GOOD[:6] + octets + b"\0\0"), seal(GOOD[:11] + octets + b"\0\0")):
@@ -163,7 +163,7 @@ def test_octets_of_any_kind_are_rejected_or_read(octets: bytes) -> None:
             assert READER.find_source(candidate) in SOURCES
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=6), st.lists(st.integers(1, 60), max_size=12))
 def test_a_stream_is_cut_into_its_packets(counts: list[int], pieces: list[int]) -> None:
     sent = [telecommand("bridge", CONNECTION_TEST, bytes(count)) for count in counts]
