@@ -52,7 +52,7 @@ def format_apids() -> str:
 
 def format_packets() -> str:
     """The table of telemetry packets; events in one line each source."""
-    rows = [
+    rows: list[tuple[object, ...]] = [
         (_format_service(layout.service), layout.source, f"`{layout.name}`", structure_id(layout.name), layout.meaning)
         for layout in LAYOUTS.values()
         if layout.service == HOUSEKEEPING_REPORT

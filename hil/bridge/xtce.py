@@ -117,8 +117,8 @@ class _Builder:
             parent = name
             reports = first.service == HOUSEKEEPING_REPORT
             entries = [entry for field in first.head for entry in self._entries(field, field.name)]
-            restrictions = [("pus_service", first.service[0]), *[("pus_subtype", first.service[1])] * reports]
-            self._add_container(name, _SECONDARY_CONTAINER, restrictions, entries, True)
+            of_service = [("pus_service", first.service[0]), *[("pus_subtype", first.service[1])] * reports]
+            self._add_container(name, _SECONDARY_CONTAINER, of_service, entries, True)
         for layout in layouts:
             head = [] if shared else [entry for field in layout.head for entry in self._entries(field, field.name)]
             own = [entry for f in layout.fields for entry in self._entries(f, f"{layout.name}_{f.name}")]
