@@ -17,7 +17,7 @@ help:
 	@echo "make test-board         the service on a virtual aarch64 board: deploy, systemd, power cuts, maps; needs QEMU"
 	@echo "make test-hil           all scenarios of docs/hil.md whole, with their verdicts"
 	@echo "make check              ruff, mypy, clang-format and clang-tidy only; make check-cpp: the last two"
-	@echo "make docs               write the parts of docs/ and the C++ header that are made from the code"
+	@echo "make docs               write the parts of docs/ and the C++ header that are made from the code; a site in out/site"
 	@echo "make wheel              the package for every processor, into dist/"
 	@echo "make benchmark          engines at equal error, the service, costs: half an hour on a quiet computer"
 	@echo "make benchmark-rendering  how rendering scales over worker processes"
@@ -60,6 +60,7 @@ docs: .venv-dev/ready
 	$(DEV)/python -m hil.scenarios.document --write
 	$(DEV)/python -m hil.bridge.document --write
 	$(DEV)/python -m tests.ground_tools.test_field_tables
+	NO_MKDOCS_2_WARNING=1 $(DEV)/python -m mkdocs build --strict --quiet
 
 # For every processor: it has no compiled code. Without what earlier builds left in build/.
 wheel: .venv-dev/ready
