@@ -74,6 +74,17 @@ def add_bridge(commands: Any) -> None:
         metavar="N",
         help="accept telecommands with these source identifiers only (default: any)",
     )
+    bridge.add_argument(
+        "--xtce",
+        type=output_file,
+        metavar="FILE",
+        help="write the description of the packets in XTCE there, and end (default: none is written)",
+    )
+    _add_service(bridge)
+
+
+def _add_service(bridge: CommandParser) -> None:
+    """Add the options of the connection with the service."""
     for name in ("products", "telemetry", "commands"):
         bridge.add_argument(
             f"--{name}",
@@ -87,12 +98,6 @@ def add_bridge(commands: Any) -> None:
         type=existing_folder,
         metavar="DIR",
         help="keys with the roles consumer and commander, if the service has keys (default: none)",
-    )
-    bridge.add_argument(
-        "--xtce",
-        type=output_file,
-        metavar="FILE",
-        help="write the description of the packets in XTCE there, and end (default: none is written)",
     )
 
 
