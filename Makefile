@@ -6,7 +6,7 @@ OUT ?= out/demo
 FLIGHT := .venv/bin
 DEV := .venv-dev/bin
 
-.PHONY: help demo test test-fast check check-cpp docs unit benchmark benchmark-rendering benchmark-gnc reliability datasets clean test-board test-hil
+.PHONY: help demo test test-fast check check-cpp docs wheel unit benchmark benchmark-rendering benchmark-gnc reliability datasets clean test-board test-hil
 
 help:
 	@echo "make demo               service, camera and consumer on this computer; pictures in $(OUT)"
@@ -17,7 +17,8 @@ help:
 	@echo "make test-board         the service on a virtual aarch64 board: deploy, systemd, power cuts, maps; needs QEMU"
 	@echo "make test-hil           all scenarios of docs/hil.md whole, with their verdicts"
 	@echo "make check              ruff, mypy, clang-format and clang-tidy only; make check-cpp: the last two"
-	@echo "make docs               write the parts of docs/ and the C++ header that are made from the code"
+	@echo "make docs               write the parts of docs/ and the C++ header that are made from the code; a site in out/site"
+	@echo "make wheel              the package for every processor, into dist/"
 	@echo "make benchmark          engines at equal error, the service, costs: half an hour on a quiet computer"
 	@echo "make benchmark-rendering  how rendering scales over worker processes"
 	@echo "make benchmark-gnc      the C++ library: speed, sanitizers, ten minutes of fuzzing"
@@ -57,7 +58,14 @@ docs: .venv-dev/ready
 	$(DEV)/python -m flight.icd.document --write
 	$(DEV)/python -m flight.service.document --write
 	$(DEV)/python -m hil.scenarios.document --write
+	$(DEV)/python -m hil.bridge.document --write
 	$(DEV)/python -m tests.ground_tools.test_field_tables
+	NO_MKDOCS_2_WARNING=1 $(DEV)/python -m mkdocs build --strict --quiet
+
+# For every processor: it has no compiled code. Without what earlier builds left in build/.
+wheel: .venv-dev/ready
+	rm -rf build/lib build/bdist.*
+	$(DEV)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
 benchmark: .venv-dev/ready
 	$(DEV)/ground-tools benchmark --bundle models/unet_h --write docs

@@ -1,4 +1,6 @@
-"""`hil`: run, compare, fly, segment, stream, watch, demo, metrics, record, play, console, view, board, deploy."""
+"""`hil`: run, compare, fly, segment, stream, watch, demo, metrics, bridge, record, play, console, view, board,
+deploy.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,7 @@ from flight.icd.limits import DEFAULT_ENDPOINTS, PRODUCT_TOPICS, TOPIC_HAZARD, T
 from flight.option_types import endpoint, existing_folder, existing_path, integer, number_above, output_folder
 from flight.segment import SEGMENT_FILES, add_bit_depth, add_segment_options
 from hil.board.commands import add_board, run_board
+from hil.bridge.commands import add_bridge, run_bridge
 from hil.console.commands import add_console, run_console
 from hil.deploy.commands import add_deploy, run_deploy
 from hil.fly.commands import add_fly, run_fly
@@ -33,6 +36,7 @@ _PROGRAM_EXAMPLES = {
     "hil watch": "receive maps as a consumer",
     "hil segment --bundle models/unet_h --out out/maps DIR": "without sockets",
     "hil metrics": "its telemetry for Prometheus",
+    "hil bridge": "CCSDS packets for ground systems, and telecommands from them",
     "hil record flyby.mcap": "what the service publishes, as a file; `hil play` sends it again",
     "hil console": "a web page for operators",
     "hil view": "frames and maps in Rerun's viewer",
@@ -87,6 +91,7 @@ def build_parser() -> CommandParser:
     _add_demo(commands)
     _add_segment(commands)
     _add_metrics(commands)
+    add_bridge(commands)
     add_run(commands)
     add_compare(commands)
     add_fly(commands)
@@ -336,6 +341,7 @@ def main(argv: list[str] | None = None) -> int:
         "demo": _demo,
         "segment": _segment,
         "metrics": _metrics,
+        "bridge": run_bridge,
         "run": run_run,
         "compare": run_compare,
         "fly": run_fly,

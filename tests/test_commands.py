@@ -24,6 +24,7 @@ PROGRAMS = {module.build_parser().prog: module for module in (flight.cli, ground
 OTHER_ENTRIES = {
     "flight/service/worker.py": "a process of the service, which starts it",
     "flight/icd/document.py": "writes generated files of the source tree, after a change of the code",
+    "hil/bridge/document.py": "writes generated files of the source tree, after a change of the code",
     "hil/scenarios/document.py": "writes generated files of the source tree, after a change of the code",
     "flight/service/document.py": "writes generated files of the source tree, after a change of the code",
 }
@@ -35,6 +36,7 @@ UNREADABLE_ALONE = ("as", "of", "for", "which", "whose", "with", "its", "their",
 EXTRAS = ("bpy", "dask", "distributed", "embreex", "h5py", "keras", "matplotlib", "PIL", "prometheus_client")
 EXTRAS += ("pyarrow", "scipy", "tensorflow", "tqdm", "trimesh", "msgspec", "tifffile", "astropy", "pdr")
 EXTRAS += ("mcap", "mcap_protobuf", "foxglove_schemas_protobuf", "google", "zstandard", "tornado", "rerun", "Basilisk")
+EXTRAS += ("spacepackets", "space_packet_parser")
 
 
 def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
