@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -181,7 +182,10 @@ class _Service:
 @contextmanager
 def _serve(bundle: Path, passes: int, threads: int, engine: str) -> Iterator[_Service]:
     """A service that is ready, ended at the end."""
-    settings = {"parameters": {"passes": passes, "engine": engine}, "inference": {"threads": threads}}
+    settings: dict[str, dict[str, Any]] = {
+        "parameters": {"passes": passes, "engine": engine},
+        "inference": {"threads": threads},
+    }
     with started_service(bundle, settings) as (process, endpoints), closing(_Service(process, endpoints)) as service:
         service.wait_until_ready()
         time.sleep(_SUBSCRIPTION_S)
