@@ -15,6 +15,9 @@ _EXAMPLES = {
     "ground-tools compare unet-as --dataset datasets/d4 --start-from models/unet_s --second-set datasets/d1 \\\n"
     "      --out out/comparisons/unet_as": "",
     "ground-tools compare rubble --dataset datasets/d1 --evaluate-also datasets/d4 --out out/comparisons/rubble": "",
+    "ground-tools compare bodies-half --dataset datasets/d1 --out out/comparisons/bodies_half": (
+        "with and without guidance by super-resolution, three seeds"
+    ),
 }
 _NOTE = "A run that was stopped goes on when the same command is given again. Test splits are not looked at."
 
@@ -28,7 +31,9 @@ def add_parser(commands: Any) -> None:
     )
     compare.set_defaults(extra="train")
     compare.add_argument(
-        "comparison", metavar="NAME", help="unet-s, unet-as, rubble (ground_tools/training/comparisons), or a TOML file"
+        "comparison",
+        metavar="NAME",
+        help="unet-s, unet-as, rubble, bodies-half and others (ground_tools/training/comparisons), or a TOML file",
     )
     compare.add_argument("--dataset", type=existing_path, required=True, metavar="SET", help="set to train on")
     compare.add_argument(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ _EXAMPLES = {
     "ground-tools evaluate --bundle models/unet_s --dataset datasets/d1 --split validation --images 100": "",
     "ground-tools evaluate --bundle models/moon --bundle out/moon_resnet18 --dataset datasets/moon --write docs": (
         "of another mission: bundles, or trainings before export; docs/missions.md and docs/missions.json"
+    ),
+    "ground-tools evaluate --bundle out/bodies_any --dataset datasets/d1 --coarser 1 2 4": (
+        "one training at three resolutions"
     ),
 }
 _NOTE = """
@@ -68,6 +72,7 @@ def add_parser(commands: Any) -> None:
     evaluate.add_argument(
         "--workers", type=integer(0, 256), default=0, metavar="N", help="processes; 0: one for each core"
     )
+    _add_missions(evaluate)
     evaluate.add_argument(
         "--out", type=output_folder, default=Path("out/evaluation"), metavar="DIR", help="folder to write"
     )
@@ -79,11 +84,30 @@ def add_parser(commands: Any) -> None:
     )
 
 
+def _add_missions(evaluate: argparse.ArgumentParser) -> None:
+    evaluate.add_argument(
+        "--overlap",
+        type=integer(1, 4095),
+        metavar="PIXELS",
+        help="answer for images larger than the network in tiles that share so many pixels; figures as of other "
+        "missions (default: as bundle or recipe state it)",
+    )
+    evaluate.add_argument(
+        "--coarser",
+        type=integer(1, 16),
+        nargs="+",
+        metavar="FACTOR",
+        help="lower the images' resolution by these factors before the network sees them, masks as they are; figures "
+        "as of other missions (default: images as they are)",
+    )
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Do what `ground-tools evaluate` was asked for; returns the exit code."""
     from ground_tools.missions.evaluation import is_of_a_mission
 
-    if any(is_of_a_mission(folder) for folder in arguments.bundle):
+    of_missions = arguments.coarser is not None or arguments.overlap is not None
+    if of_missions or any(is_of_a_mission(folder) for folder in arguments.bundle):
         return _evaluate_missions(arguments)
     from ground_tools.evaluation.evaluation import Plan, evaluate
     from ground_tools.evaluation.report import check_docs, write_docs, write_out
@@ -122,9 +146,9 @@ def _evaluate_missions(arguments: argparse.Namespace) -> int:
         raise ValueError(f"--write: expected figures of --split test, got --split {arguments.split}")
     results = {} if docs is None else read_results(docs)
     for folder in arguments.bundle:
-        with open_evaluated(folder, arguments.passes) as evaluated:
-            for dataset in arguments.dataset:
-                result = evaluate_on(evaluated, dataset, arguments.split, arguments.images)
+        with open_evaluated(folder, arguments.passes, overlap=arguments.overlap) as evaluated:
+            for dataset, coarser in itertools.product(arguments.dataset, arguments.coarser or (1,)):
+                result = evaluate_on(evaluated, dataset, arguments.split, arguments.images, coarser)
                 add_result(results, evaluated.mission, evaluated.name, result)
                 publish = read_description(dataset).get("publish_images", True)
                 pictures = arguments.out / "images" if docs is None else docs / PICTURES

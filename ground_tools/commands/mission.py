@@ -9,7 +9,16 @@ from flight.command_line import examples
 from flight.option_types import existing_folder, integer, number, output_folder
 
 # Of ground_tools/missions/importers.py, which needs the extra.
-_LAYOUTS = ("lunar-landscapes", "change-frames", "ai4mars", "ai4mars-256")
+_LAYOUTS = (
+    "lunar-landscapes",
+    "change-frames",
+    "ai4mars",
+    "ai4mars-256",
+    "spacecraft",
+    "spacecraft-curated",
+    "aerial",
+    "frames",
+)
 _IMPORT_EXAMPLES = {
     "ground-tools mission import ai4mars-256 ai4mars_256 --out datasets/mars": "published splits, 322 expert images",
     "ground-tools mission import ai4mars DIR --part min3 --size 256 256 --masked classes --out datasets/mars": (
@@ -17,6 +26,14 @@ _IMPORT_EXAMPLES = {
     ),
     "ground-tools mission import lunar-landscapes DIR --part real --size 256 256 --out datasets/moon_real": "",
     "ground-tools mission import change-frames chand_ai --size 256 256 --out datasets/change": "",
+    "ground-tools mission import spacecraft DIR --size 512 1024 --out datasets/spacecraft": "",
+    "ground-tools mission import spacecraft-curated DIR --size 512 1024 --out datasets/spacecraft_mini_test": (
+        "36 pairs to test on"
+    ),
+    "ground-tools mission import aerial DIR --size 256 256 --out datasets/aerial": "cut, not scaled",
+    "ground-tools mission import frames DIR --part aerial --size 256 256 --out datasets/frames": (
+        "images without masks, for the super-resolution alone"
+    ),
 }
 
 _RENDER_EXAMPLES = {"ground-tools mission render-moon --out datasets/moon --workers 2": "2,500 landscapes of 256 px"}
@@ -26,7 +43,7 @@ def add_parser(commands: Any) -> None:
     """Add the command `mission` to those of `ground-tools`."""
     mission = commands.add_parser(
         "mission",
-        help="sets of other missions: the Moon's surface, the terrain of Mars",
+        help="sets of other missions: the Moon's surface, the terrain of Mars, spacecraft, aerial images",
         epilog=examples(_IMPORT_EXAMPLES | _RENDER_EXAMPLES),
     )
     mission.set_defaults(extra="render")
@@ -52,7 +69,10 @@ def _add_import(actions: Any) -> None:
         help="height and width of all pairs, pixels: cut about the middle, then scaled (default: as they are)",
     )
     take.add_argument(
-        "--part", metavar="NAME", help="ground, clean, real; min1 to min3; unaltered, all (default: first)"
+        "--part",
+        metavar="NAME",
+        help="ground, clean, real; min1 to min3; unaltered, all; all, fine, coarse; mini-test, splits; of frames the "
+        "classes that the set is to have (default: first)",
     )
     take.add_argument("--seed", type=integer(0), default=1, metavar="N", help="seed of splits that are not published")
     take.add_argument(
@@ -67,7 +87,7 @@ def _add_import(actions: Any) -> None:
         "--masked",
         choices=("ignored", "classes"),
         default="ignored",
-        help="what AI4Mars's masks of rover and range become",
+        help="what AI4Mars's masks of rover and range become, and what aerial masks call unlabeled",
     )
 
 

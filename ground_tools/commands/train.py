@@ -108,22 +108,26 @@ def run(arguments: argparse.Namespace) -> int:
                 )
     if arguments.contrastive:
         _check_contrastive(recipe, arguments)
-    if recipe.network == "segmenter" and arguments.second_set is not None:
-        raise ValueError(f"--second-set: recipe {recipe.name} trains a segmenter, which takes none")
     # After the checks: importing the backend takes many seconds.
     from ground_tools.training.hardware import set_precision, spread_over_devices
     from ground_tools.training.loop import train_contrastive, train_encoder, train_segmenter, train_unet
 
     set_precision(arguments.precision)
     if arguments.devices is not None:
-        print(f"spread over {spread_over_devices(arguments.devices, recipe.batch + recipe.beside)} devices")
+        print(f"spread over {spread_over_devices(arguments.devices, recipe.batch + recipe.from_second_set)} devices")
     if arguments.contrastive:
         weights = train_contrastive(recipe, arguments.dataset, arguments.out, arguments.unpack_to)
     elif recipe.network == "encoder_cnn":
         weights = train_encoder(recipe, arguments.dataset, arguments.out)
     elif recipe.network == "segmenter":
         weights = train_segmenter(
-            recipe, arguments.dataset, arguments.out, arguments.encoder, arguments.start_from, arguments.unpack_to
+            recipe,
+            arguments.dataset,
+            arguments.out,
+            arguments.encoder,
+            arguments.start_from,
+            arguments.unpack_to,
+            arguments.second_set,
         )
     else:
         weights = train_unet(
@@ -142,8 +146,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _check_contrastive(recipe: Any, arguments: argparse.Namespace) -> None:
     if recipe.network != "segmenter":
         raise ValueError(f"--contrastive: expected a recipe of network segmenter, got {recipe.network}")
-    for option in ("encoder", "start_from"):
+    for option in ("encoder", "start_from", "second_set"):
         if getattr(arguments, option) is not None:
             raise ValueError(
-                f"--{option.replace('_', '-')}: expected none with --contrastive, which starts from nothing"
+                f"--{option.replace('_', '-')}: expected none with --contrastive, which takes one set and no weights"
             )

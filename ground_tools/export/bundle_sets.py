@@ -120,7 +120,10 @@ def choose(bundle: Bundle, sets: list[BundleSet], passes: int) -> Choices:
     Of several sets the mean of their mIoUs counts, so that the smaller one weighs as much. validation_entropy is that
     of the set with the largest 99th percentile: none of them is to be called unlike the training data.
     """
-    tried = [_try_orientations(replace(bundle, orientations=count), sets, passes) for count in ORIENTATIONS]
+    place = bundle if bundle.tiles is None else bundle.tiles
+    # Turned by a right angle, an image that is not square would not fit the networks.
+    counts = ORIENTATIONS if place.height == place.width else ORIENTATIONS[:1]
+    tried = [_try_orientations(replace(bundle, orientations=count), sets, passes) for count in counts]
     best = max(tried, key=lambda one: one.miou)
     truths = [bundle_set.validation.masks for bundle_set in sets]
     by_threshold = {

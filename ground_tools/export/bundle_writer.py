@@ -48,11 +48,13 @@ from ground_tools.export.parity import (
     flying_engines,
     measure_parity,
 )
+from ground_tools.export.segmenter_graph import read_tiling
 from ground_tools.export.temperature import labelled_scores, report, sampled_scores, sampled_truth, score_factor
 from ground_tools.foundation.json_records import to_plain
 from ground_tools.foundation.names import check_name
 from ground_tools.foundation.progress import progress
 from ground_tools.labels.class_table import ClassTable, table_of
+from ground_tools.networks.tiles import Tiling, take_views
 from ground_tools.training.outcome import SEGMENTER_WEIGHTS, UNET_WEIGHTS
 from ground_tools.training.records import check_unseen, sets_used
 from ground_tools.training.resumption import check_weights, read_left
@@ -142,15 +144,15 @@ def write_bundle(
     names = [bundle_set.name for bundle_set in sets]
     if len(set(names)) < len(names):
         raise ValueError(f"--dataset: expected sets of different names, got {' and '.join(names)}")
-    each = _PARITY_IMAGES // len(sets)
-    unseen = np.concatenate([bundle_set.frames(take_evenly(bundle_set.test, each)) for bundle_set in sets])
-    ranges = images_for_ranges(sets)
+    tiling = _tiling(trained, sets)
+    unseen, ranges = (take_views(images, tiling) for images in (_unseen_images(sets), images_for_ranges(sets)))
     self_test = _self_test_image(datasets if self_test_from is None else [self_test_from])
     with tempfile.TemporaryDirectory(prefix="rubblemap_bundle_") as scratch:
         folder = Path(scratch) / name
         folder.mkdir()
         networks, temperature, parity, floats = _export_networks(trained, ranges, sets, unseen, folder)
-        manifest = _manifest(trained, networks, parity, name, version, passes)
+        place = tiling.place(*sets[0].test.masks.shape[1:]) | {"channels": trained[0].input[2]}
+        manifest = _manifest(trained, networks, parity, name, version, passes, place)
         add_self_test(folder, manifest, self_test)
         write_manifest(folder, manifest)
         choices = choose(load_bundle(folder), sets, passes)
@@ -167,6 +169,27 @@ def write_bundle(
         load_bundle(folder)
         put_in_place(folder, out)
     return load_bundle(out)
+
+
+def _unseen_images(sets: list[BundleSet]) -> np.ndarray:
+    """Test images for the parity, an equal share of every set; (N, H, W) or (N, H, W, 3) uint8."""
+    each = _PARITY_IMAGES // len(sets)
+    return np.concatenate([bundle_set.frames(take_evenly(bundle_set.test, each)) for bundle_set in sets])
+
+
+def _tiling(trained: list[TrainedNetwork], sets: list[BundleSet]) -> Tiling:
+    """How the networks answer for images of the sets' size. Raises ValueError where they do not."""
+    height, width, _ = trained[0].input
+    stated = read_tiling(trained[0].record)
+    tiling = stated or Tiling(height, width, 1)
+    expected = tiling.size if stated is None else sets[0].test.masks.shape[1:]
+    for bundle_set in sets:
+        size = bundle_set.test.masks.shape[1:]
+        if size != expected:
+            wanted, got = (" x ".join(map(str, sides)) for sides in (expected, size))
+            raise ValueError(f"--dataset: {bundle_set.name}: images: expected {wanted} px, got {got}")
+    tiling.lay(*expected)
+    return tiling
 
 
 def _self_test_image(datasets: list[Path]) -> np.ndarray:
@@ -218,7 +241,8 @@ def _export_network(
     """
     flight = read_flight_network(network.record, network.weights)
     shapes, keep = flight.shapes, flight.keep
-    images, masks = validation_images(network.record, sets, _TEMPERATURE_IMAGES)
+    tiling = _tiling([network], sets)
+    images, masks = (take_views(of, tiling) for of in validation_images(network.record, sets, _TEMPERATURE_IMAGES))
     scores = sampled_scores(flight.build(None, 1.0), images, shapes, keep, _TEMPERATURE_PASSES)
     scores, truth = labelled_scores(scores, sampled_truth(masks))
     factor = score_factor(scores, truth)
@@ -306,6 +330,7 @@ def _manifest(
     name: str,
     version: str,
     passes: int,
+    place: dict[str, Any],
 ) -> dict[str, Any]:
     manifest: dict[str, Any] = {
         "schema": 1,
@@ -313,7 +338,7 @@ def _manifest(
         "version": version,
         "description": description({network.role: network.record for network in trained}),
         "classes": trained[0].classes.manifest_entries(),
-        "input": dict(zip(("height", "width", "channels"), trained[0].input, strict=True)),
+        "input": place,
         "networks": networks,
         "defaults": {"passes": passes, "gamma": 3.0, "uncertainty_threshold": 0.9},
         "training": {network.role: network.record for network in trained},

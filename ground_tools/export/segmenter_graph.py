@@ -13,7 +13,10 @@ import tensorflow as tf
 from ground_tools.labels.class_table import table_of
 from ground_tools.networks.segmenter_design import Segmenter
 from ground_tools.networks.segmenters import build_segmenter
+from ground_tools.networks.tiles import Tiling
+from ground_tools.training.crops import tiling_of
 from ground_tools.training.outcome import SEGMENTER_WEIGHTS
+from ground_tools.training.recipe_tables import Crop
 
 _SCORES_LAYER = "head_convolution_2"
 
@@ -58,6 +61,17 @@ class FlyingSegmenter:
         module.tracked = [variable.value for variable in network.variables]
         module.forward = tf.function(forward, input_signature=specifications)
         return module
+
+
+def read_tiling(record: dict[str, Any]) -> Tiling | None:
+    """How a trained network answers for images larger than itself; None where it was trained on whole images.
+
+    record: its training.json.
+    """
+    recipe = record["recipe"]
+    if not is_segmenter(record) or recipe.get("crop") is None:
+        return None
+    return tiling_of(msgspec.convert(recipe["crop"], Crop), msgspec.convert(recipe["segmenter"], Segmenter))
 
 
 def is_segmenter(record: dict[str, Any]) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ground_tools.labels.class_table import read_class_table
 
-MISSIONS = {name: Path(__file__).parent / name / "classes.toml" for name in ("moon", "mars")}
+MISSIONS = {name: Path(__file__).parent / name / "classes.toml" for name in ("moon", "mars", "spacecraft", "multitask")}
 
 
 def mission_of(classes: Sequence[str]) -> str:

@@ -10,12 +10,18 @@ from ground_tools.foundation.progress import progress
 from ground_tools.missions.layouts import ImportOptions, Layout
 from ground_tools.missions.mars.importers import COPY, ORIGINAL
 from ground_tools.missions.moon.importers import CHANGE_FRAMES, LANDSCAPES
+from ground_tools.missions.multitask.importers import AERIAL, FRAMES
+from ground_tools.missions.spacecraft.importers import CURATED, PUBLISHED
 
 LAYOUTS: dict[str, Layout] = {
     "lunar-landscapes": LANDSCAPES,
     "change-frames": CHANGE_FRAMES,
     "ai4mars": ORIGINAL,
     "ai4mars-256": COPY,
+    "spacecraft": PUBLISHED,
+    "spacecraft-curated": CURATED,
+    "aerial": AERIAL,
+    "frames": FRAMES,
 }
 
 

@@ -96,7 +96,7 @@ def _main_table(found: dict[str, MissionFigures]) -> Table:
 def _class_table(found: dict[str, MissionFigures], names: list[str]) -> Table:
     rows = []
     for name, each in found.items():
-        for what, values in (("IoU", each.iou), ("recall", each.recall)):
+        for what, values in (("IoU", each.iou), ("Dice", each.f1), ("recall", each.recall)):
             rows.append([f"`{name}`", what, *(number(values.get(of_class)) for of_class in names)])
     return Table(["network", "", *names], rows)
 

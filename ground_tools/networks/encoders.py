@@ -53,7 +53,9 @@ def convolve(
     return layers.ReLU(name=f"{name}_activation")(x) if active else x
 
 
-def build_encoder(name: str, shape: tuple[int, int, int], plain: Plain, alpha: float) -> keras.Model:
+def build_encoder(
+    name: str, shape: tuple[int, int, int], plain: Plain, alpha: float, reduction: int = 1
+) -> keras.Model:
     """An encoder with fresh weights.
 
     Args:
@@ -61,15 +63,17 @@ def build_encoder(name: str, shape: tuple[int, int, int], plain: Plain, alpha: f
         shape: height, width and channels of its images, values in [0, 1].
         plain: of the plain one.
         alpha: factor on the channels of MobileNets.
+        reduction: factor by which the image is made smaller first, by means of its pixels.
 
     Returns:
         From an image to its features, the largest side first; each side is half of the one before.
     """
     image = keras.Input(shape, name="image")
+    x = layers.AveragePooling2D(reduction, name="reduction")(image) if reduction > 1 else image
     if name == "plain":
-        return keras.Model(image, _plain(image, plain), name="encoder")
+        return keras.Model(image, _plain(x, plain), name="encoder")
     # All of them are trained on values about 0.
-    x = layers.Rescaling(2.0, -1.0, name="encoder_scaling")(image)
+    x = layers.Rescaling(2.0, -1.0, name="encoder_scaling")(x)
     return keras.Model(image, _ENCODERS[name](x, alpha), name="encoder")
 
 
@@ -79,6 +83,9 @@ def _plain(x: Any, plain: Plain) -> list[Any]:
         if level:
             x = layers.MaxPooling2D(2, name=f"encoder_pool_{level}")(x)
         for number, dilation in ((1, 1), (2, plain.dilation)):
+            if number == 2 and level and plain.dropout:
+                # No mask of flight: before the decoder nothing is to be computed anew in a pass.
+                x = layers.Dropout(plain.dropout * level, name=f"encoder_{level}_dropout")(x)
             x = convolve(
                 x,
                 plain.width(level),

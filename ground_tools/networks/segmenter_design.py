@@ -24,6 +24,8 @@ class Plain:
         dilation: of the second convolution of each level.
         normalized: whether batch normalization follows each convolution.
         most_filters: limit of the channels.
+        dropout: rate between the convolutions of the second level, twice as high at the third and so on; in training
+            alone.
     """
 
     filters: int
@@ -32,6 +34,7 @@ class Plain:
     dilation: int
     normalized: bool
     most_filters: int
+    dropout: float = 0.0
 
     def width(self, level: int) -> int:
         """Channels of a level, the first one being 0."""
@@ -65,6 +68,21 @@ class Segmenter(TomlTable, frozen=True):
     normalization: Annotated[
         Literal["batch", "none"], Meta(description="what follows convolutions of encoder and decoder", extra=_PLAIN)
     ] = "batch"
+    encoder_dropout: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=0.1,
+            description="rate of dropout within a level of the encoder, times the level's number from 0; of training "
+            "alone",
+            extra=_PLAIN,
+        ),
+    ] = 0.0
+    reduction: Annotated[
+        Literal[1, 2, 4],
+        Meta(description="factor by which the image is made smaller first; the map is as large as the image"),
+    ] = 1
+    decoder_depth: Annotated[int, Meta(ge=1, le=4, description="convolutions of each block of a U-Net's decoder")] = 1
     alpha: Annotated[float, Meta(ge=0.25, le=1.4, description="factor on the channels of MobileNets")] = 1.0
     head_channels: Annotated[int, Meta(ge=1, le=512, description="channels between the head's convolutions")] = 16
     masked: Annotated[
@@ -84,10 +102,17 @@ class Segmenter(TomlTable, frozen=True):
     def plain(self) -> Plain:
         """Of the plain encoder."""
         return Plain(
-            self.filters, self.depth, self.kernel, self.dilation, self.normalization == "batch", self.most_filters
+            self.filters,
+            self.depth,
+            self.kernel,
+            self.dilation,
+            self.normalization == "batch",
+            self.most_filters,
+            self.encoder_dropout,
         )
 
     @property
     def shrinks(self) -> int:
         """Image sides must be multiples of this."""
-        return int(2 ** (self.depth - 1)) if self.encoder == "plain" else 16 if self.encoder == "vgg11" else 32
+        deepest = int(2 ** (self.depth - 1)) if self.encoder == "plain" else 16 if self.encoder == "vgg11" else 32
+        return int(self.reduction * deepest)

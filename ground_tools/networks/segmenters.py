@@ -18,6 +18,8 @@ from ground_tools.networks.segmenter_design import Segmenter
 
 # Channels of the U-Net's decoder behind an encoder of the literature, the deepest block first.
 _DECODER = (128, 64, 48, 32, 24)
+# The head's first layer: what goes into it are the features of each pixel.
+HEAD = "head_convolution_1"
 # Of DeepLabV3+ (Chen et al. 2018): dilations of the pyramid at 1/16, and channels of the features at 1/4.
 _DILATIONS, _LOW_CHANNELS = (6, 12, 18), 48
 
@@ -37,15 +39,18 @@ class SegmenterModel:
     masks: tuple[str, ...]
 
 
-class _Masks:
-    """Dropout, or products with inputs in its place."""
+class Masks:
+    """Dropout of a network: layers, products with inputs in their place, or nothing of the kind."""
 
-    def __init__(self, as_inputs: bool) -> None:
+    def __init__(self, as_inputs: bool, none: bool = False) -> None:
         self.names: list[str] = []
         self.inputs: list[Any] = []
-        self._as_inputs = as_inputs
+        self._as_inputs, self._none = as_inputs, none
 
     def add(self, x: Any, rate: float) -> Any:
+        """What x becomes."""
+        if self._none:
+            return x
         name = f"dropout_{len(self.names) + 1}"
         self.names.append(name)
         if not self._as_inputs:
@@ -71,20 +76,33 @@ def build_segmenter(
     height, width, _ = shape
     if height % design.shrinks or width % design.shrinks:
         raise ValueError(f"images: expected sides that {design.shrinks} divides, got {height} x {width}")
-    encoder = build_encoder(design.encoder, shape, design.plain, design.alpha)
+    encoder = build_encoder(design.encoder, shape, design.plain, design.alpha, design.reduction)
     if design.frozen:
         encoder.trainable = False
     features = list(encoder.outputs)
-    masks = _Masks(mask_inputs)
-    x = (_unet if design.decoder == "unet" else _deeplab)(features, design, height, masks)
-    x = layers.Conv2D(design.head_channels, 3, padding="same", name="head_convolution_1")(x)
+    masks = Masks(mask_inputs)
+    x = decode(features, design, height, masks)
+    x = layers.Conv2D(design.head_channels, 3, padding="same", name=HEAD)(x)
     x = masks.add(x, design.head_dropout)
     scores = layers.Conv2D(classes, 1, padding="same", dtype="float32", name="head_convolution_2")(x)
     inputs = [encoder.input, *masks.inputs] if mask_inputs else encoder.input
     return SegmenterModel(keras.Model(inputs, scores, name="segmenter"), encoder, tuple(masks.names))
 
 
-def _unet(features: list[Any], design: Segmenter, height: int, masks: _Masks) -> Any:
+def decode(features: list[Any], design: Segmenter, height: int, masks: Masks, prefix: str = "") -> Any:
+    """From an encoder's features to those of each pixel of the image.
+
+    Args:
+        features: of the encoder, the largest side first.
+        design: of the network.
+        height: of the image, pixels.
+        masks: that the decoder's dropout goes through.
+        prefix: before the names of its layers.
+    """
+    return (_unet if design.decoder == "unet" else _deeplab)(features, design, height, masks, prefix)
+
+
+def _unet(features: list[Any], design: Segmenter, height: int, masks: Masks, prefix: str) -> Any:
     """Up to full side, joined with the features of each side on the way."""
     x, *skips = reversed(features)
     normalized = design.encoder != "plain" or design.normalization == "batch"
@@ -92,46 +110,51 @@ def _unet(features: list[Any], design: Segmenter, height: int, masks: _Masks) ->
     while x.shape[1] < height:
         skip = next((feature for feature in skips if feature.shape[1] == 2 * x.shape[1]), None)
         plain = design.plain
-        width = plain.width(plain.depth - 2 - level) if design.encoder == "plain" else _DECODER[level]
-        side = plain.side(plain.depth - 2 - level) if design.encoder == "plain" else 3
+        # Above the encoder's largest side, where an image was made smaller, as at that side.
+        depth = max(plain.depth - 2 - level, 0)
+        width = plain.width(depth) if design.encoder == "plain" else _DECODER[min(level, len(_DECODER) - 1)]
+        side = plain.side(depth) if design.encoder == "plain" and skip is not None else 3
         # Kernels that do not overlap: a quarter of the work, and no pattern of squares.
-        x = layers.Conv2DTranspose(width, 2, 2, "same", use_bias=not normalized, name=f"up_{level}")(x)
+        x = layers.Conv2DTranspose(width, 2, 2, "same", use_bias=not normalized, name=f"{prefix}up_{level}")(x)
         if normalized:
-            x = layers.BatchNormalization(momentum=MOMENTUM, name=f"up_{level}_normalization")(x)
-        x = layers.ReLU(name=f"up_{level}_activation")(x)
+            x = layers.BatchNormalization(momentum=MOMENTUM, name=f"{prefix}up_{level}_normalization")(x)
+        x = layers.ReLU(name=f"{prefix}up_{level}_activation")(x)
         if skip is not None:
-            x = layers.Concatenate(name=f"join_{level}")([x, skip])
+            x = layers.Concatenate(name=f"{prefix}join_{level}")([x, skip])
         if level < design.masked:
             x = masks.add(x, design.block_dropout)
-        x = convolve(x, width, side, f"decoder_{level}", normalized=normalized)
+        x = convolve(x, width, side, f"{prefix}decoder_{level}", normalized=normalized)
+        for number in range(1, design.decoder_depth):
+            x = convolve(x, width, side, f"{prefix}decoder_{level}_{number}", normalized=normalized)
         level += 1
     return x
 
 
-def _deeplab(features: list[Any], design: Segmenter, height: int, masks: _Masks) -> Any:
+def _deeplab(features: list[Any], design: Segmenter, height: int, masks: Masks, prefix: str) -> Any:
     """The pyramid of dilations at 1/16, joined with the features at 1/4, then up to full side at once."""
-    by_side = {height // feature.shape[1]: feature for feature in features}
+    by_side = {height // design.reduction // feature.shape[1]: feature for feature in features}
     x, low = by_side[16], by_side[4]
     width = _DECODER[0]
-    parts = [convolve(x, width, 1, "pyramid_0")]
+    parts = [convolve(x, width, 1, f"{prefix}pyramid_0")]
     for number, dilation in enumerate(_DILATIONS, start=1):
         part = layers.DepthwiseConv2D(
-            3, padding="same", dilation_rate=dilation, use_bias=False, name=f"pyramid_{number}_depthwise"
+            3, padding="same", dilation_rate=dilation, use_bias=False, name=f"{prefix}pyramid_{number}_depthwise"
         )(x)
-        parts.append(convolve(part, width, 1, f"pyramid_{number}"))
-    whole = layers.GlobalAveragePooling2D(keepdims=True, name="pyramid_mean")(x)
-    whole = layers.ReLU(name="pyramid_mean_activation")(layers.Conv2D(width, 1, name="pyramid_mean_convolution")(whole))
-    parts.append(layers.UpSampling2D(tuple(x.shape[1:3]), interpolation="nearest", name="pyramid_mean_spread")(whole))
-    x = convolve(layers.Concatenate(name="pyramid_join")(parts), width, 1, "pyramid_end")
+        parts.append(convolve(part, width, 1, f"{prefix}pyramid_{number}"))
+    mean = f"{prefix}pyramid_mean"
+    whole = layers.GlobalAveragePooling2D(keepdims=True, name=mean)(x)
+    whole = layers.ReLU(name=f"{mean}_activation")(layers.Conv2D(width, 1, name=f"{mean}_convolution")(whole))
+    parts.append(layers.UpSampling2D(tuple(x.shape[1:3]), interpolation="nearest", name=f"{mean}_spread")(whole))
+    x = convolve(layers.Concatenate(name=f"{prefix}pyramid_join")(parts), width, 1, f"{prefix}pyramid_end")
     if design.masked:
         x = masks.add(x, design.block_dropout)
-    x = layers.UpSampling2D(4, interpolation="bilinear", name="up_0")(x)
-    low = convolve(low, _LOW_CHANNELS, 1, "low")
-    x = layers.Concatenate(name="join_0")([x, low])
-    x = convolve(x, _DECODER[1], 3, "decoder_0")
+    x = layers.UpSampling2D(4, interpolation="bilinear", name=f"{prefix}up_0")(x)
+    low = convolve(low, _LOW_CHANNELS, 1, f"{prefix}low")
+    x = layers.Concatenate(name=f"{prefix}join_0")([x, low])
+    x = convolve(x, _DECODER[1], 3, f"{prefix}decoder_0")
     # Few channels before the largest side, where each of them costs most.
-    x = convolve(x, _DECODER[4], 1, "decoder_1")
-    return layers.UpSampling2D(4, interpolation="bilinear", name="up_1")(x)
+    x = convolve(x, _DECODER[4], 1, f"{prefix}decoder_1")
+    return layers.UpSampling2D(4 * design.reduction, interpolation="bilinear", name=f"{prefix}up_1")(x)
 
 
 def load_encoder(encoder: keras.Model, design: Segmenter, weights: Path) -> None:

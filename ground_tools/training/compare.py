@@ -31,6 +31,7 @@ from ground_tools.training.comparison_figures import (
     change_figures,
 )
 from ground_tools.training.origins import start_digest
+from ground_tools.training.outcome import SEGMENTER_WEIGHTS, UNET_WEIGHTS
 from ground_tools.training.pixels import read_pixels
 from ground_tools.training.recipes import Recipe, Seed, flatten, load_recipe
 from ground_tools.training.records import provenance
@@ -133,13 +134,13 @@ def _train(
 ) -> Run:
     fields = {**comparison.rows[name], "seed": seed}
     recipe = load_recipe(comparison.recipe, fields)
-    if recipe.beside and second_set is None:
+    if recipe.from_second_set and second_set is None:
         raise ValueError(f"--second-set: {name} needs a set of which images are in each batch")
     command = [sys.executable, "-m", "ground_tools.cli", "train", "--recipe", comparison.recipe]
     command += ["--dataset", str(dataset), "--out", str(out)]
     if start_from is not None:
         command += ["--encoder" if comparison.begin == "encoder" else "--start-from", str(start_from)]
-    if recipe.beside:
+    if recipe.from_second_set:
         command += ["--second-set", str(second_set)]
     for field, value in fields.items():
         command += ["--set", f"{field}={json.dumps(value)}"]
@@ -167,7 +168,7 @@ def _evaluate_once(out: Path, sets: list[Path], recipe: Recipe) -> dict[str, flo
     for path in sets:
         name, of = read_description(path)["name"], provenance(path)
         if known.get(name, {}).get("dataset") != of:
-            miou = validation_miou(out / "unet.weights.h5", path, recipe)
+            miou = validation_miou(out, path, recipe)
             known[name] = {"dataset": of, "miou": miou}
             write_whole(file, (json.dumps(known, indent=1) + "\n").encode())
         mious[name] = known[name]["miou"]
@@ -176,8 +177,10 @@ def _evaluate_once(out: Path, sets: list[Path], recipe: Recipe) -> dict[str, flo
 
 def _check(record: dict[str, Any], recipe: Recipe, dataset: Path, start_from: Path | None, out: Path) -> None:
     """Raise ValueError when a training that is there is not the one that is asked for."""
+    ends_early = recipe.optimizer is not None and recipe.optimizer.stop_after > 0
     asked = {
-        "recipe": recipe.record(),
+        # Of a training that ended by itself the record has the epochs that it took.
+        "recipe": {name: value for name, value in recipe.record().items() if name != "epochs" or not ends_early},
         "dataset": provenance(dataset),
     }
     if start_from is not None:
@@ -191,15 +194,26 @@ def _check(record: dict[str, Any], recipe: Recipe, dataset: Path, start_from: Pa
                 )
 
 
-def validation_miou(weights: Path, dataset: Path, recipe: Recipe) -> float:
-    """mIoU, as the paper defines it, of a UNet's float weights without dropout on a set's validation split.
+def validation_miou(out: Path, dataset: Path, recipe: Recipe) -> float:
+    """mIoU of a training's float weights without dropout on a set's validation split: as its own validation has it.
 
-    recipe: by which it was trained.
+    Args:
+        out: folder of the training.
+        dataset: a set of the same classes.
+        recipe: by which it was trained.
     """
     from ground_tools.training.heads import fold_head
     from ground_tools.training.networks import build_recipe_unet
+    from ground_tools.training.segmenter import ValidationImages, start_segmenter
 
+    weights = out / (SEGMENTER_WEIGHTS if recipe.network == "segmenter" else UNET_WEIGHTS)
     pixels = read_pixels(dataset, "validation", recipe.minimum_boulder_pixels)
+    if recipe.network == "segmenter":
+        record = read_left(out / "training.json", "remove it to go on with the training")
+        height, width, channels = record["input"]
+        made = start_segmenter(recipe, len(record["classes"]), (height, width, channels), None, weights)
+        noise = read_description(dataset)["noise"]
+        return float(ValidationImages(pixels, noise, recipe).judge(made.network).miou)
     unet = build_recipe_unet(recipe, pixels.images.shape[1])
     unet.load_weights(weights)
     inputs = network_inputs(pixels.images, read_description(dataset)["noise"])

@@ -16,7 +16,7 @@ from ground_tools.pages.sections import check_section, write_section
 
 AS_IT_IS = "the recipe"
 _MARK = "comparisons"
-# Whose IoU stands beside the mean.
+# Whose IoU stands beside the mean; of sets with other classes, that of all.
 _CLASSES = ("craters", "boulders")
 
 
@@ -100,17 +100,23 @@ def comparison_section(comparisons: dict[str, ComparisonFigures]) -> str:
     """All comparisons as tables, in Markdown."""
     content: list[Block] = []
     for figures in comparisons.values():
-        head = ["", "mIoU", "gain", *_CLASSES, *figures.also, "minutes"]
-        rows = [_row(name, change, figures.also) for name, change in figures.changes.items()]
+        shown = figures.changes[AS_IT_IS].runs[0].iou
+        names = list(_CLASSES) if set(_CLASSES) <= set(shown) else list(shown)
+        head = ["", "mIoU", "gain", *names, *figures.also, "minutes"]
+        base = {run.seed: run.miou for run in figures.changes[AS_IT_IS].runs}
+        rows = [_row(name, change, base, names, figures.also) for name, change in figures.changes.items()]
         content += [Heading(figures.title, 3), Text(_caption(figures)), Table(head, rows)]
     return markdown(content)
 
 
-def _row(name: str, change: ChangeFigures, also: list[str]) -> list[str]:
+def _row(name: str, change: ChangeFigures, base: dict[int, float], names: list[str], also: list[str]) -> list[str]:
+    """base: mIoU of the recipe as it is by seed. names: of the classes to show."""
     values = [run.miou for run in change.runs]
     spread = f" ({percent(min(values))} to {percent(max(values))})" if len(values) > 1 else ""
-    cells = [f"{percent(change.miou)}{spread}", "" if name == AS_IT_IS else f"{100 * change.gain:+.1f}"]
-    cells += [_median(run.iou[of] for run in change.runs) for of in _CLASSES]
+    gains = [100 * (run.miou - base[run.seed]) for run in change.runs]
+    between = f" ({min(gains):+.1f} to {max(gains):+.1f})" if len(gains) > 1 else ""
+    cells = [f"{percent(change.miou)}{spread}", "" if name == AS_IT_IS else f"{100 * change.gain:+.1f}{between}"]
+    cells += [_median(run.iou[of] for run in change.runs) for of in names]
     cells += [_median(None if run.also is UNSET else run.also[of] for run in change.runs) for of in also]
     return [name, *cells, f"{statistics.median(run.minutes for run in change.runs):.0f}"]
 

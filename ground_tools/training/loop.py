@@ -12,15 +12,20 @@ import numpy as np
 
 from ground_tools.datasets.body_sets import derive_body_set
 from ground_tools.datasets.noise import network_inputs, with_channels
-from ground_tools.datasets.store import read_description
+from ground_tools.datasets.store import channels_of, read_description
 from ground_tools.foundation.files import write_whole
 from ground_tools.foundation.sampling import draw_share, evenly
 from ground_tools.labels.class_table import table_of
 from ground_tools.metrics.iou import iou_per_class, mean_iou
+from ground_tools.networks.segmenters import SegmenterModel
+from ground_tools.networks.super_resolution import add_super_resolution
 from ground_tools.networks.unet import build_encoder_cnn, take_encoder
 from ground_tools.training.batches import BodyBatches, UNetBatches
 from ground_tools.training.bundle_weights import load_bundle_weights
 from ground_tools.training.contrastive import ContrastBatches, ContrastTraining, KeepEncoder
+from ground_tools.training.crops import recipe_tiling
+from ground_tools.training.film import Film
+from ground_tools.training.guidance import GuidedTraining
 from ground_tools.training.hardware import compilation, devices
 from ground_tools.training.heads import add_window, fold_head
 from ground_tools.training.networks import build_recipe_unet
@@ -40,13 +45,19 @@ from ground_tools.training.outcome import (
     write_record,
 )
 from ground_tools.training.pixel_losses import count_labels, frequency_weights
-from ground_tools.training.pixels import Pixels, read_domains, read_pixels
+from ground_tools.training.pixels import Pixels, read_domains, read_pixels, read_size
 from ground_tools.training.progress import LOG_FILE, Curves, EpochLine, StepBar, read_log
 from ground_tools.training.recipe_tables import Contrast, Loss, Optimizer
 from ground_tools.training.recipes import Recipe
 from ground_tools.training.records import provenance
 from ground_tools.training.resumption import BACKUP, check_weights, read_identity, read_left, repair
-from ground_tools.training.segmenter import KeepBestScore, SegmenterBatches, SegmenterTraining, start_segmenter
+from ground_tools.training.segmenter import (
+    KeepBestScore,
+    SegmenterBatches,
+    SegmenterTraining,
+    ValidationImages,
+    start_segmenter,
+)
 
 # Whose statistics the batch normalization begins with when a training starts from a bundle.
 _NORMALIZATION_IMAGES = 256
@@ -271,6 +282,7 @@ def train_segmenter(
     encoder: Path | None = None,
     start_from: Path | None = None,
     unpack_to: Path | None = None,
+    second_set: Path | None = None,
 ) -> Path:
     """Train a network that the recipe's `segmenter` describes, on the classes of the set. Returns the best weights.
 
@@ -281,45 +293,96 @@ def train_segmenter(
         encoder: weights of the encoder to start from, of a training or of keras.applications.
         start_from: weights of a whole network of the same recipe and classes.
         unpack_to: where to keep the training split's pixels; None: in memory.
+        second_set: of which each batch has images for the super-resolution alone, where the recipe says so.
 
     Raises:
-        ValueError: both starts are given, or one does not fit the recipe.
+        ValueError: both starts are given, or one does not fit the recipe; or a set does not.
     """
     if encoder is not None and start_from is not None:
         raise ValueError("--encoder: expected it or --start-from, got both")
+    unlabelled = _read_unlabelled(recipe, dataset, second_set)
     keras.utils.set_random_seed(recipe.seed)
     start = encoder or start_from
-    done = _begin(recipe, dataset, out, start)
+    done = _begin(recipe, dataset, out, start, second_set)
     description = read_description(dataset)
     table = table_of(description)
-    train = read_pixels(dataset, "train", recipe.minimum_boulder_pixels, unpack_to)
-    if recipe.labels < 1.0:
-        train = train.chosen(draw_share(read_domains(dataset, "train"), recipe.labels, recipe.seed))
-    train = train.some(recipe.images)
-    validation = read_pixels(dataset, "validation", recipe.minimum_boulder_pixels)
-    _, height, width, channels = with_channels(train.images[:1]).shape
-    made = start_segmenter(recipe, len(table), (height, width, channels), encoder, start_from)
-    batches = SegmenterBatches(train, recipe, devices() > 1, done)
-    optimizer, pixels = recipe.optimizer or Optimizer(), count_labels(train.masks, len(table))
-    model = SegmenterTraining(made.network, recipe.loss or Loss(), frequency_weights(pixels))
+    train = _read_share(recipe, dataset, unpack_to)
+    shape = _input_shape(recipe, dataset, train)
+    held = read_pixels(dataset, "validation", recipe.minimum_boulder_pixels)
+    validation = ValidationImages(held, description["noise"], recipe)
+    made = start_segmenter(recipe, len(table), shape, encoder, start_from)
+    batches = SegmenterBatches(train, recipe, devices() > 1, done, unlabelled)
+    model = _trained_segmenter(recipe, made, frequency_weights(count_labels(train.masks, len(table))))
+    optimizer = recipe.optimizer or Optimizer()
     rate = recipe.learning_rate if optimizer.reduce_after else _schedule(recipe, len(batches))
     model.compile(jit_compile=compilation(), optimizer=make_optimizer(optimizer, rate, recipe.gradient_norm))
     path = out / SEGMENTER_WEIGHTS
-    keep = KeepBestScore(made.network, validation, description["noise"], table.names, path)
     patience = Patience(optimizer, recipe.learning_rate, [float(row["val_miou"]) for row in read_log(out)])
+    callbacks = [KeepBestScore(made.network, validation, table.names, path), patience, *_callbacks(recipe, out)]
+    if recipe.film:
+        callbacks.append(Film(made.network, validation, recipe.film, table, out))
     model.build((None, *made.network.input.shape[1:]))
-    epochs = done if patience.over else recipe.epochs
-    model.fit(batches, epochs=epochs, callbacks=[keep, patience, *_callbacks(recipe, out)], verbose=0)
+    model.fit(batches, epochs=done if patience.over else recipe.epochs, callbacks=callbacks, verbose=0)
     measured: dict[str, Any] = {
-        "images": {"train": len(train), "validation": len(validation)},
+        "images": {"train": len(train), "validation": len(validation.pixels)},
         "input": list(made.network.input.shape[1:]),
         **table.describe(),
         "validation": read_left(best_file(path), "begin again in another --out"),
     }
     if start is not None:
         measured["began_from"] = describe_origin(start)
+    if second_set is not None:
+        measured["beside"] = provenance(second_set)
     write_record(recipe, provenance(dataset), out, path, read_log(out), measured)
     return path
+
+
+def _read_share(recipe: Recipe, dataset: Path, unpack_to: Path | None) -> Pixels:
+    """The training images that a recipe takes of a set."""
+    train = read_pixels(dataset, "train", recipe.minimum_boulder_pixels, unpack_to)
+    if recipe.labels < 1.0:
+        train = train.chosen(draw_share(read_domains(dataset, "train"), recipe.labels, recipe.seed))
+    return train.some(recipe.images)
+
+
+def _read_unlabelled(recipe: Recipe, dataset: Path, second_set: Path | None) -> Pixels | None:
+    """The images for the super-resolution alone. Raises ValueError where recipe, sets and option do not fit."""
+    if (second_set is None) != (recipe.from_second_set == 0):
+        count = recipe.from_second_set or "no"
+        raise ValueError(f"--second-set: recipe {recipe.name} takes {count} images of another set a batch")
+    if second_set is None:
+        return None
+    channels, others = (channels_of(read_description(path)) for path in (dataset, second_set))
+    if channels != others:
+        raise ValueError(f"--second-set: expected images of {channels} channels, as {dataset} has, got {others}")
+    unlabelled = read_pixels(second_set, "train", recipe.minimum_boulder_pixels)
+    height, width, _ = _input_shape(recipe, second_set, unlabelled)
+    if recipe.crop is None and (height, width) != read_size(dataset):
+        own = " x ".join(map(str, read_size(dataset)))
+        raise ValueError(f"--second-set: expected images of {own} px, as {dataset} has, got {height} x {width}")
+    return unlabelled
+
+
+def _input_shape(recipe: Recipe, dataset: Path, pixels: Pixels) -> tuple[int, int, int]:
+    """Height, width and channels of the network's input. Raises ValueError where images are smaller than the crops."""
+    _, height, width, channels = with_channels(pixels.images[:1]).shape
+    tiling = recipe_tiling(recipe)
+    if tiling is None:
+        return height, width, channels
+    if tiling.height > height or tiling.width > width:
+        raise ValueError(
+            f"dataset {dataset}: images: expected at least {tiling.height} x {tiling.width} px, as recipe "
+            f"{recipe.name} cuts, got {height} x {width}"
+        )
+    return tiling.height, tiling.width, channels
+
+
+def _trained_segmenter(recipe: Recipe, made: SegmenterModel, frequencies: np.ndarray) -> SegmenterTraining:
+    """What is trained of a network: itself, or together with a second branch. frequencies: weights of the classes."""
+    loss = recipe.loss or Loss()
+    if recipe.guidance is None or recipe.segmenter is None or not recipe.guidance.needed:
+        return SegmenterTraining(made.network, loss, frequencies)
+    return GuidedTraining(add_super_resolution(made, recipe.segmenter), loss, frequencies, recipe.guidance)
 
 
 def train_contrastive(recipe: Recipe, dataset: Path, out: Path, unpack_to: Path | None = None) -> Path:

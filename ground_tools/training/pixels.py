@@ -76,6 +76,15 @@ def read_pixels(dataset: Path, split: str, minimum_boulder_pixels: int, folder: 
     return _as_pixels(np.load(path, mmap_mode="r"), channels, noisy)
 
 
+def read_size(dataset: Path) -> tuple[int, int]:
+    """Height and width of a set's images, pixels."""
+    for table in read_batches(dataset, ["mask"]):
+        for data in table["mask"].to_pylist()[:1]:
+            height, width = webp_array(data, "mask").shape
+            return height, width
+    raise ValueError(f"dataset {dataset}: expected samples, got none")
+
+
 def read_domains(dataset: Path, split: str) -> np.ndarray:
     """The domain (body, camera) of each sample of a split, in the order of `read_pixels`; (N,) names."""
     index = read_index(dataset)

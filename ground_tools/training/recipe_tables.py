@@ -70,6 +70,69 @@ class Optimizer(TomlTable, frozen=True):
     ] = 0
 
 
+class Crop(TomlTable, frozen=True):
+    """Parts of larger images that a network is trained on; beside training it answers for whole images tile by tile."""
+
+    height: Annotated[int, Meta(ge=16, le=4096, description="of the parts and of the network's input, pixels")]
+    width: Annotated[int, Meta(ge=16, le=4096, description="of the parts and of the network's input, pixels")]
+    about_classes: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="share of the parts laid about a pixel of a class that the image shows, any class as often; "
+            "the others lie anywhere",
+        ),
+    ] = 0.0
+    overlap: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=4095,
+            description="pixels that neighbouring tiles of a whole image share at least; 0: a quarter of a tile",
+        ),
+    ] = 0
+    margin: Annotated[
+        int,
+        Meta(ge=0, le=2047, description="pixels along a tile's edge that do not count where its neighbour has them"),
+    ] = 0
+
+    def __post_init__(self) -> None:
+        if self.overlap and self.overlap <= 2 * self.margin:
+            raise FieldError("overlap", f"more than twice the margin of {self.margin}", str(self.overlap))
+
+
+class Guidance(TomlTable, frozen=True):
+    """A second branch of training alone, which restores the image at full resolution (Wang et al. 2020)."""
+
+    super_resolution: Annotated[
+        float, Meta(ge=0, le=1000, description="weight of the restored image's mean squared error")
+    ] = 1.0
+    affinity: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1000,
+            description="weight of the mean difference between the two branches in how alike any two places are",
+        ),
+    ] = 1.0
+    step: Annotated[int, Meta(ge=1, le=64, description="side of such a place, pixels")] = 8
+    unlabelled: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=4096,
+            description="images of another set in each batch, whose masks are not looked at: for the super-resolution "
+            "alone",
+        ),
+    ] = 0
+
+    @property
+    def needed(self) -> bool:
+        """Whether there is a second branch at all."""
+        return self.super_resolution > 0.0 or self.affinity > 0.0
+
+
 class Contrast(TomlTable, frozen=True):
     """Pre-training of the encoder on images without labels, by `ground-tools train --contrastive`."""
 

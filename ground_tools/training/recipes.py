@@ -14,7 +14,7 @@ from ground_tools.foundation.structures import FieldError, TomlTable, only_where
 from ground_tools.labels.classes import CLASS_NAMES
 from ground_tools.networks.designs import Design
 from ground_tools.networks.segmenter_design import Segmenter
-from ground_tools.training.recipe_tables import Contrast, Jitter, Loss, Optimizer
+from ground_tools.training.recipe_tables import Contrast, Crop, Guidance, Jitter, Loss, Optimizer
 
 RECIPES = Path(__file__).with_name("recipes")
 
@@ -34,7 +34,13 @@ _LATER: dict[str, Any] = {
     "labels": 1.0,
     "flips": "none",
     "jitter": None,
+    "resolutions": [],
+    "crop": None,
+    "guidance": None,
+    "film": 0,
 }
+# The same of `segmenter`.
+_LATER_SEGMENTER: dict[str, Any] = {"encoder_dropout": 0.0, "reduction": 1, "decoder_depth": 1}
 _UNET = only_where(network="unet")
 _SEGMENTER = only_where(network="segmenter")
 _EVERY_UNET = only_where(network="unet", required=True)
@@ -75,6 +81,13 @@ class Augmentation(TomlTable, frozen=True):
         Meta(description="whether images are mirrored left to right, or turned upside down as well, half of them each"),
     ] = "none"
     jitter: Jitter | None = None
+    resolutions: Annotated[
+        tuple[Literal[1, 2, 4], ...],
+        Meta(
+            description="factors, one drawn for each image, by which it is made smaller and enlarged again: what the "
+            "network sees; empty: images as they are"
+        ),
+    ] = ()
 
 
 class Dropout(TomlTable, frozen=True):
@@ -197,12 +210,44 @@ class Recipe(TomlTable, frozen=True):
     loss: Annotated[Loss | None, Meta(extra=_SEGMENTER)] = None
     optimizer: Annotated[Optimizer | None, Meta(extra=_SEGMENTER)] = None
     contrast: Annotated[Contrast | None, Meta(extra=_SEGMENTER)] = None
+    crop: Annotated[Crop | None, Meta(extra=_SEGMENTER)] = None
+    guidance: Annotated[Guidance | None, Meta(extra=_SEGMENTER)] = None
+    film: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=64,
+            description="validation images whose maps are drawn after every epoch, into the folder film",
+            extra=_SEGMENTER,
+        ),
+    ] = 0
 
     def __post_init__(self) -> None:
         if self.network == "segmenter" and self.segmenter is None:
             raise FieldError("segmenter", "a table that describes the network", "nothing")
+        if self.resolutions and self.network != "segmenter":
+            raise FieldError("augmentation.resolutions", 'none but where network = "segmenter"', str(self.resolutions))
+        if self.guided and self.segmenter is not None and self.segmenter.reduction == 1 and not self.resolutions:
+            raise FieldError(
+                "guidance", "segmenter.reduction or augmentation.resolutions: an image to make larger", "neither"
+            )
         if self.design is not None and self.freeze_encoder:
             raise FieldError("freeze_encoder", "false: the encoder of a design is not trained by itself", "true")
+
+    @property
+    def guided(self) -> bool:
+        """Whether the network is trained with a second branch."""
+        return self.guidance is not None and self.guidance.needed
+
+    @property
+    def resolutions(self) -> tuple[int, ...]:
+        """Factors by which images are made smaller and enlarged again."""
+        return self.augmentation.resolutions
+
+    @property
+    def from_second_set(self) -> int:
+        """Images of another set in each batch."""
+        return self.guidance.unlabelled if self.guidance is not None and self.guided else self.beside
 
     def record(self) -> dict[str, Any]:
         """The recipe in one level, as training.json and started.json hold it: lists in place of tuples, the fields of
@@ -214,11 +259,17 @@ class Recipe(TomlTable, frozen=True):
                 continue
             if isinstance(value, Augmentation):
                 fields = msgspec.to_builtins(value)
+                fields["resolutions"] = list(value.resolutions)
                 record |= {name: of for name, of in fields.items() if name not in _LATER or of != _LATER[name]}
             elif isinstance(value, Dropout):
                 record |= {f"dropout_{name}": rate for name, rate in msgspec.structs.asdict(value).items()}
             elif isinstance(value, TomlTable):
                 record[field] = msgspec.to_builtins(value)
+                if isinstance(value, Segmenter):
+                    fields = record[field]
+                    record[field] = {
+                        name: of for name, of in fields.items() if of != _LATER_SEGMENTER.get(name, object())
+                    }
             else:
                 record[field] = list(value) if isinstance(value, tuple) else value
         if self.network == "encoder_cnn":

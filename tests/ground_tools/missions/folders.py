@@ -12,6 +12,8 @@ import numpy as np
 from ground_tools.labels.class_table import read_class_table
 from ground_tools.labels.mask_colors import colors_from_mask
 from ground_tools.missions.moon.importers import CLASSES as MOON_CLASSES
+from ground_tools.missions.multitask.importers import CLASSES as AERIAL_CLASSES
+from ground_tools.missions.spacecraft.importers import CLASSES as SPACECRAFT_CLASSES
 
 MOON = read_class_table(MOON_CLASSES)
 
@@ -127,4 +129,75 @@ def write_ai4mars_256(folder: Path) -> Path:
         pickle.dumps({"train_ids": stems[:5], "val_ids": stems[5:7], "seed": 42})
     )
     (processed / "manifest_msl_gold_test.csv").write_text(f"mission,id,split\nMSL,{stems[7]},test_gold\n")
+    return folder
+
+
+SPACECRAFT = read_class_table(SPACECRAFT_CLASSES)
+AERIAL = read_class_table(AERIAL_CLASSES)
+
+
+def craft_mask(number: int, height: int = 36, width: int = 64) -> np.ndarray:
+    """Body, two panels and an antenna before nothing; (H, W) uint8."""
+    mask = np.zeros((height, width), dtype=np.uint8)
+    left = 20 + number % 6
+    mask[12:24, left : left + 12] = 1
+    mask[15:20, left - 14 : left] = mask[15:20, left + 12 : left + 26] = 2
+    mask[7:12, left + 4 : left + 8] = 3
+    return mask
+
+
+def craft_image(mask: np.ndarray) -> np.ndarray:
+    """What belongs to a mask, each part in its own colour; (H, W, 3) uint8."""
+    image: np.ndarray = np.array([[4, 4, 8], [200, 190, 160], [40, 50, 120], [240, 240, 240]], np.uint8)[mask]
+    return image
+
+
+def craft_colors(mask: np.ndarray) -> np.ndarray:
+    """A mask in the published colours, its edges half one and half the other."""
+    blurred: np.ndarray = cv2.blur(colors_from_mask(mask, SPACECRAFT), (2, 1))
+    return blurred
+
+
+def write_spacecraft(folder: Path) -> Path:
+    """images/{train,val}, mask/{train,val}, all_bbox.txt: one image without a mask, one that cannot be read."""
+    boxes = {}
+    for number in (*range(12), *range(1003, 1007)):
+        split, mask = "val" if 8 <= number < 12 else "train", craft_mask(number)
+        write_color(folder / "images" / split / f"img_resize_{number}.png", craft_image(mask))
+        colors = craft_colors(mask)
+        if number == 0:
+            # A speck of colour far from the craft.
+            colors[33:35, 60:62] = SPACECRAFT.colors[3]
+        if number != 1006:
+            write_color(folder / "mask" / split / f"mask_{number}.png", colors)
+        rows, columns = np.nonzero(mask)
+        boxes[number] = [int(columns.max()), int(rows.max()), int(columns.min()), int(rows.min())]
+    (folder / "images" / "train" / "img_resize_3.png").write_bytes(b"damaged")
+    # One that does not fit its mask.
+    boxes[1] = [3, 3, 0, 0]
+    (folder / "all_bbox.txt").write_text(repr(boxes))
+    return folder
+
+
+def write_mini_test(folder: Path, count: int = 4, height: int = 36, width: int = 64) -> Path:
+    """images and masks of one name each, in mini_test."""
+    for number in range(1001, 1001 + count):
+        mask = craft_mask(number, height, width)
+        write_color(folder / "mini_test" / "images" / f"{number}.png", craft_image(mask))
+        write_color(folder / "mini_test" / "masks" / f"{number}.png", craft_colors(mask))
+    return folder
+
+
+def write_aerial(folder: Path) -> Path:
+    """Tile 1 to Tile 8 with three pairs each, of sizes that are no multiple of anything."""
+    for tile in range(1, 9):
+        for number in range(1, 4):
+            mask = np.zeros((40 + tile, 50), dtype=np.uint8)
+            for of_class in range(5):
+                mask[:, 10 * of_class : 10 * of_class + 9] = of_class
+            mask[:4] = 255
+            image = np.where(mask == 255, 90, mask * 50).astype(np.uint8)[..., None] + np.zeros(3, np.uint8)
+            root = folder / "Semantic segmentation dataset" / f"Tile {tile}"
+            write_color(root / "images" / f"image_part_{number:03}.jpg", image)
+            write_color(root / "masks" / f"image_part_{number:03}.png", colors_from_mask(mask, AERIAL))
     return folder

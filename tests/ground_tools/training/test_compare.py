@@ -79,7 +79,7 @@ def test_a_comparison_fills_its_table_and_trains_nothing_twice(scenes: Path, tmp
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in COMPARISONS.glob("*.toml")))
 def test_the_comparisons_shipped_with_the_project_are_sound(name: str) -> None:
-    assert len(load_comparison(name).rows) > 5
+    assert len(load_comparison(name).rows) > 3
 
 
 @pytest.mark.parametrize(
@@ -127,4 +127,4 @@ def test_a_training_that_fails_is_told_with_its_log(scenes: Path, tmp_path: Path
     assert "00_seed_1: exit code 2; see" in done.stderr
     done = compare("nothing", "--dataset", scenes, *begin, "--out", tmp_path / "out")
     assert done.returncode == 2
-    assert "(shipped with the project: rubble, unet-as, unet-s)" in done.stderr
+    assert "(shipped with the project: aerial-half, " in done.stderr

@@ -101,7 +101,7 @@ def test_a_recipe_is_found_by_name_or_path(tmp_path: Path, monkeypatch: pytest.M
     assert load_recipe("best-encoder") == load_recipe("best_encoder.toml") == shipped
     (tmp_path / "own.toml").write_text(ENCODER)
     assert load_recipe("own.toml").name == "own"
-    with pytest.raises(ValueError, match=r"No such file or directory \(shipped with the project: best-cpu-rubble, "):
+    with pytest.raises(ValueError, match=r"No such file or directory \(shipped with the project: aerial-half, "):
         load_recipe("other")
     (tmp_path / "own.toml").write_bytes(b"\xff")
     with pytest.raises(ValueError, match=r"recipe own\.toml: 'utf-8' codec"):

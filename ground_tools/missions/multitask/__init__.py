@@ -1,0 +1,1 @@
+"""Segmentation together with super-resolution: aerial images, and frames without masks."""

@@ -1,0 +1,1 @@
+"""Parts of a spacecraft: its classes, and published sets."""
