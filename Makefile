@@ -6,7 +6,7 @@ OUT ?= out/demo
 FLIGHT := .venv/bin
 DEV := .venv-dev/bin
 
-.PHONY: help demo test test-fast check check-cpp docs wheel unit benchmark benchmark-rendering benchmark-gnc reliability datasets clean test-board test-hil
+.PHONY: help demo test test-fast check check-cpp docs wheel unit benchmark benchmark-rendering benchmark-gnc benchmark-hil reliability datasets clean test-board test-hil
 
 help:
 	@echo "make demo               service, camera and consumer on this computer; pictures in $(OUT)"
@@ -22,6 +22,7 @@ help:
 	@echo "make benchmark          engines at equal error, the service, costs: half an hour on a quiet computer"
 	@echo "make benchmark-rendering  how rendering scales over worker processes"
 	@echo "make benchmark-gnc      the C++ library: speed, sanitizers, ten minutes of fuzzing"
+	@echo "make benchmark-hil      what scenarios, recordings and reports cost; needs Chromium and a package index"
 	@echo "make datasets SHAPES=DIR CRATER_MAPS=DIR   render every synthetic set into datasets/: an hour or two"
 	@echo "make reliability        fuzzing, kills, upsets, soak, flood and power cuts in full: about an hour"
 	@echo "make clean              remove the environments and everything in out/"
@@ -75,6 +76,9 @@ benchmark-rendering: .venv-dev/ready
 
 benchmark-gnc: .venv-dev/ready
 	$(DEV)/python -m tests.flight.gnc.measure --write docs
+
+benchmark-hil: .venv-dev/ready
+	$(DEV)/python -m tests.hil.measure --write docs
 
 datasets: .venv-dev/ready
 	$(DEV)/ground-tools render --campaign d1 d2a d2b d3 --shapes "$(SHAPES)" --crater-maps "$(CRATER_MAPS)" --out datasets

@@ -88,6 +88,7 @@ SLOW_FILES = (
     "tests/ground_tools/training/test_chain_augmentation.py",
     "tests/hil/console/",
     "tests/hil/recording/test_replay.py",
+    "tests/hil/runs/test_board_target.py",
     "tests/hil/runs/test_run.py",
     "tests/reliability/",
 )

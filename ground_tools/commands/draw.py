@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flight.command_line import examples
 from flight.option_types import existing_file, existing_folder, integer
 
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ground_tools.bodies.enhanced_body import EnhancedBody
+    from ground_tools.rendering.drawing import Renders
+    from ground_tools.rendering.geometry import View
+
 _EXAMPLES = {
     "ground-tools draw --body procedural_top": "a body that needs no files",
     "ground-tools draw --body bennu --shapes DIR --size 512": "",
+    "ground-tools draw --body bennu --renderer cycles --rays 16": "with Blender, slower",
 }
 _NOTE = """
 What it is asked on standard input, and what it answers on standard output, says ground_tools/rendering/drawing.py. It
@@ -41,7 +49,19 @@ def add_parser(commands: Any) -> None:
         help="folder of height maps of craters (default: none; analytic craters)",
     )
     draw.add_argument("--size", type=integer(16, 4096), default=256, metavar="PX", help="side of the images, pixels")
-    draw.add_argument("--rays", type=integer(1, 1024), default=4, metavar="N", help="rays through each pixel")
+    draw.add_argument(
+        "--renderer",
+        choices=("rays", "cycles"),
+        default="rays",
+        help="renderer of the images: Embree's rays, or Cycles",
+    )
+    draw.add_argument(
+        "--rays",
+        type=integer(1, 1024),
+        default=4,
+        metavar="N",
+        help="rays, or Cycles's light paths, of a pixel",
+    )
     draw.add_argument(
         "--faces", type=integer(1000, 2_000_000), default=50_000, metavar="N", help="least facets of the ground"
     )
@@ -65,5 +85,26 @@ def run(arguments: argparse.Namespace) -> int:
     elif arguments.crater_maps is None:
         recipe = replace(recipe, crater_maps=(ANALYTIC,))
     body = enhance(read_parts(recipe, arguments.shapes, arguments.crater_maps), arguments.faces)
-    answer_requests(BodyDrawing(body, arguments.size, arguments.rays), sys.stdin.buffer, sys.stdout.buffer)
+    renderer = open_cycles(body, arguments.size, arguments.rays) if arguments.renderer == "cycles" else None
+    drawing = BodyDrawing(body, arguments.size, arguments.rays, renderer)
+    answer_requests(drawing, sys.stdin.buffer, sys.stdout.buffer)
     return 0
+
+
+def open_cycles(body: EnhancedBody, size: int, light_paths: int) -> Renders:
+    """Blender's renderer, kept from writing between the answers."""
+    import os
+
+    from ground_tools.rendering.scene import GreyRenderer
+    from ground_tools.rendering.shard_worker import quiet
+
+    class QuietRenderer:
+        def __init__(self) -> None:
+            with quiet():
+                self._inner = GreyRenderer(body, size, light_paths, os.cpu_count() or 1)
+
+        def render(self, view: View, seed: int) -> np.ndarray:
+            with quiet():
+                return self._inner.render(view, seed)
+
+    return QuietRenderer()

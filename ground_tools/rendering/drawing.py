@@ -1,13 +1,13 @@
-"""A body drawn on demand, by rays: views and distances that another program asks for over pipes.
+"""A body drawn on demand: views and distances that another program asks for over pipes.
 
-A request is a line of JSON, {"ask": "image" | "objects" | "ranges", ...}; an answer is a line of JSON with dtype and
-shape, and that array's bytes, or {"error": TEXT}. The first line, before any request, describes the body.
+A request is a line of JSON, {"ask": "image" | "truth" | "objects" | "ranges", ...}; an answer is a line of JSON with
+dtype and shape, and that array's bytes, or {"error": TEXT}. The first line, before any request, describes the body.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
@@ -18,12 +18,20 @@ from ground_tools.labels.encoding import encode_for_display
 from ground_tools.rendering.geometry import FIELD_OF_VIEW_DEG, View
 from ground_tools.rendering.ray_renderer import RayRenderer
 from ground_tools.rendering.rays import BodyRays
+from ground_tools.rendering.truth import find_truth
 
 # Linear level that an automatic exposure brings the brightest fiftieth of what is lit to, and what counts as lit.
 _LEVEL, _BRIGHTEST, _LIT = 0.6, 98.0, 0.02
 _SKY, _GROUND = 0, 1
 # Objects are numbered from here on: craters, then rocks.
 _FIRST_OBJECT = 2
+
+
+class Renders(Protocol):
+    """What makes the grey image of a view: RayRenderer, or GreyRenderer with Blender."""
+
+    def render(self, view: View, seed: int) -> np.ndarray:
+        """(size, size) float32, linear, first row at the top."""
 
 
 class BodyDrawing:
@@ -33,12 +41,13 @@ class BodyDrawing:
         body: to draw.
         size: side of images, pixels.
         rays: of an image's pixel.
+        renderer: of the grey images; None: rays.
     """
 
-    def __init__(self, body: EnhancedBody, size: int, rays: int) -> None:
+    def __init__(self, body: EnhancedBody, size: int, rays: int, renderer: Renders | None = None) -> None:
         self._body, self._size = body, size
         self._rays = BodyRays(body, size)
-        self._renderer = RayRenderer(body, size, rays, self._rays.scene)
+        self._renderer = renderer or RayRenderer(body, size, rays, self._rays.scene)
 
     def describe(self) -> dict[str, Any]:
         """Name, extent and radius of the sphere of equal volume, km; field of view, degrees, and size, pixels."""
@@ -56,6 +65,10 @@ class BodyDrawing:
         lit = radiance[radiance > _LIT]
         level = float(np.percentile(lit, _BRIGHTEST)) if lit.size else 1.0
         return encode_for_display(radiance * (_LEVEL / level))
+
+    def truth(self, view: View) -> np.ndarray:
+        """The class of each pixel, (size, size) uint8, as in rendered sets."""
+        return find_truth(self._rays, view, *self._rays.identifiers(view))[0]
 
     def objects(self, view: View) -> np.ndarray:
         """What each pixel shows, (size, size) int32: 0 sky, 1 ground, each crater and each rock a number from 2 on."""
@@ -97,9 +110,11 @@ def _answer(drawing: BodyDrawing, request: dict[str, Any]) -> np.ndarray:
     )
     if ask == "image":
         return drawing.image(view, int(request["seed"]))
+    if ask == "truth":
+        return drawing.truth(view)
     if ask == "objects":
         return drawing.objects(view)
-    raise ValueError(f"ask: expected image, objects or ranges, got {ask!r}")
+    raise ValueError(f"ask: expected image, truth, objects or ranges, got {ask!r}")
 
 
 def _vectors(value: Any, shape: tuple[int, ...]) -> np.ndarray:

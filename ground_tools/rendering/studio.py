@@ -8,13 +8,13 @@ import numpy as np
 
 from ground_tools.bodies.enhanced_body import BodyParts, EnhancedBody, enhance
 from ground_tools.labels.encoding import encode_for_display
-from ground_tools.labels.stacking import drop_unseen_craters, merge_gravel, stack_masks
-from ground_tools.labels.terminator import terminator_mask
+from ground_tools.labels.stacking import drop_unseen_craters
 from ground_tools.rendering.close_range import CloseRange, Ground
 from ground_tools.rendering.geometry import View
 from ground_tools.rendering.ray_renderer import RayRenderer
 from ground_tools.rendering.rays import BodyRays
 from ground_tools.rendering.scene import GreyRenderer
+from ground_tools.rendering.truth import find_truth
 
 SIZE = 128
 # Linear level of the bright parts of an image from close by, 0..1.
@@ -91,6 +91,5 @@ def _expose(radiance: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
 def _picture(image: np.ndarray, found: np.ndarray, ground: np.ndarray, rays: BodyRays, view: View) -> Picture:
     """The picture of a view, of which the grey image and identifiers are known."""
-    identifiers = merge_gravel(found)
-    terminator = terminator_mask(*rays.clean(view), found > 0)
-    return Picture(image, stack_masks(identifiers, ground, terminator), identifiers, ground.astype(np.uint16))
+    mask, identifiers = find_truth(rays, view, found, ground)
+    return Picture(image, mask, identifiers, ground.astype(np.uint16))

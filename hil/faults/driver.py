@@ -10,14 +10,14 @@ from typing import Any
 from flight.client import CommandFailed
 from flight.icd.catalogue import REPLY_CODES
 from hil.faults import peers, service
-from hil.faults.scene import FaultFailed, Scene
-from hil.runs.link import LinkError
+from hil.faults.scene import Scene
 from hil.runs.record import CommandRecord, FaultRecord, RunRecord
 from hil.scenarios.fault_tables import CAMERA_FAULTS, DEGRADING_FAULTS, Fault, LinkCut, LinkImpaired
 from hil.scenarios.scenario import Command
 
 _REPLY_TIMEOUT_S = 120.0
-_JOIN_S = 200.0
+# As long as a board may take to start, which is not left without power.
+_JOIN_S = 700.0
 
 
 def cut_link(fault: LinkCut, scene: Scene) -> str:
@@ -54,6 +54,7 @@ HANDLERS: dict[str, Callable[[Any, Scene], str]] = {
     "worker_stopped": service.stop_worker,
     "worker_corrupted": service.corrupt_worker,
     "service_killed": service.kill_service,
+    "power_cut": service.cut_power,
     "storage_full": service.fill_storage,
     "bundle_damaged": service.damage_bundle,
     "bundle_updated": service.update_bundle,
@@ -113,7 +114,7 @@ class Driver:
         noted.began_s = self._seconds()
         try:
             noted.note = HANDLERS[fault.kind](fault, self._scene)
-        except (FaultFailed, CommandFailed, LinkError, OSError, ValueError) as error:  # TimeoutError is an OSError
+        except (RuntimeError, OSError, ValueError) as error:  # of services, links and boards
             noted.failed, noted.note = True, f"{type(error).__name__}: {error}"
         noted.ended_s = self._seconds()
 

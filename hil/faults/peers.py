@@ -138,4 +138,6 @@ def _send(
             while kind == zmq.DEALER and raw.poll(0):
                 raw.recv_multipart()
             time.sleep(_PAUSE_S)
+    if not sent:
+        raise FaultFailed(f"none of {number} messages was taken by the {socket} socket")
     return f"{sent} messages of {number} taken by the socket"

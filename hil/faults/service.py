@@ -15,6 +15,7 @@ from hil.faults.scene import FaultFailed, Scene
 from hil.scenarios.fault_tables import (
     BundleDamaged,
     BundleUpdated,
+    PowerCut,
     ServiceKilled,
     StorageFull,
     WorkerCorrupted,
@@ -44,8 +45,19 @@ def corrupt_worker(fault: WorkerCorrupted, scene: Scene) -> str:
 
 def kill_service(fault: ServiceKilled, scene: Scene) -> str:
     """See ServiceKilled."""
-    scene.local.kill()
+    scene.target.kill()
     return "SIGKILL to the service"
+
+
+def cut_power(fault: PowerCut, scene: Scene) -> str:
+    """See PowerCut."""
+    from hil.runs.board_target import BoardTarget
+
+    if not isinstance(scene.target, BoardTarget):
+        raise FaultFailed(f"expected the virtual board, got {scene.target.describe()}")
+    until = fault.at_s + fault.for_s
+    seconds = scene.target.cut_power(lambda: scene.clock.wait_until(until, scene.ending))
+    return f"power off for {fault.for_s:g} s of the scenario; ssh answered {seconds:.0f} s after it was back"
 
 
 def fill_storage(fault: StorageFull, scene: Scene) -> str:
@@ -89,9 +101,7 @@ def update_bundle(fault: BundleUpdated, scene: Scene) -> str:
 
 
 def _signal_worker(scene: Scene, number: signal.Signals) -> str:
-    pid = scene.local.worker_pid()
-    os.kill(pid, number)
-    return f"{number.name} to worker {pid}"
+    return f"{number.name} to worker {scene.target.signal_worker(number)}"
 
 
 def _damage(path: Path) -> None:

@@ -63,7 +63,7 @@ def run_job(job: Job, tell: Tell = lambda line: None) -> Outcome:
     """Fly one draw.
 
     Raises:
-        SceneryError, TargetError, LinkError: what it needs could not be started.
+        RendererError, TargetError, LinkError: what it needs could not be started.
     """
     needs_service = any(kind in (*MAP_KINDS, "maps") for kind in job.kinds)
     service = Scenario(title=job.scenario.title, duration_s=1.0, target=job.scenario.target, criteria=())

@@ -51,7 +51,10 @@ def add_fly(commands: Any) -> None:
         help="fly these only, of class_map, weighted, brightness, none (default: all)",
     )
     fly.add_argument(
-        "--target", default="local", metavar="HOST", help="local, to start a service; or the host of one that runs"
+        "--target",
+        default="local",
+        metavar="WHERE",
+        help="local, to start a service; the host of one that runs; or ssh:BOARD, with BOARD as `hil deploy` takes it",
     )
     fly.add_argument(
         "--bundle", type=existing_folder, metavar="DIR", help="bundle to serve (default: as the scenario says)"

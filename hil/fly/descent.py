@@ -17,15 +17,17 @@ from numpy.typing import NDArray
 
 from flight.client import Refusal, landing_circles
 from flight.icd.limits import TOPIC_HAZARD
-from hil.fly.plan import look_along, mass_parameter, random_rotation
+from hil.fly.plan import mass_parameter, random_rotation
 from hil.fly.record import Touchdown
 from hil.fly.scenario import Descent, FlightScenario
-from hil.fly.scenery import CameraView, Scenery
+from hil.fly.scenery import Scenery
 from hil.fly.simulation import CONTROL_STEP_S, Simulation
 from hil.fly.sites import Look, Site, choose_by_variance, choose_circle, choose_ground, measure_miss
 from hil.fly.states import Gravity, Pointing, Pose, Spin, Vector
 from hil.fly.wire import Wire
 from hil.runs.target import Target
+from hil.sources.poses import look_along
+from hil.sources.renderer import CameraView
 
 _PLACE, _SENSOR = 11, 12
 # Position relative to the ground, and the altimeter's range, over the height.

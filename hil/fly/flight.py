@@ -21,10 +21,11 @@ from hil.fly.plan import (
 )
 from hil.fly.record import Exposure, FlightRecord, Picture
 from hil.fly.scenario import FlightScenario
-from hil.fly.scenery import CameraView, Scenery
+from hil.fly.scenery import Scenery
 from hil.fly.simulation import CONTROL_STEP_S, Simulation
 from hil.fly.states import Pose
 from hil.fly.wire import Wire
+from hil.sources.renderer import CameraView
 
 Tell = Callable[[str], None]
 

@@ -14,6 +14,7 @@ from hil.fly.filter import STATES, Estimate, Noise
 from hil.fly.scenario import FlightScenario, Flyby
 from hil.fly.scenery import Scenery
 from hil.fly.states import Gravity, Matrix, Pointing, Spin, Vector
+from hil.sources.poses import look_along
 
 GRAVITATION = 6.67430e-20  # km^3/kg/s^2 (CODATA 2018)
 _WAY, _KNOWN, ATTITUDE = 1, 2, 3
@@ -46,16 +47,6 @@ class Plan:
         """The attitude that looks at the body from a place, and its rate."""
         axes = look_along(-position_km, self.up, self.roll_rad)
         return Pointing(axes, np.cross(position_km, velocity_km_s) / float(position_km @ position_km))
-
-
-def look_along(direction: Vector, up: Vector, roll_rad: float = 0.0) -> Matrix:
-    """Rows are the axes of a camera that looks along a direction, `up` being up in its image before the roll."""
-    z = direction / np.linalg.norm(direction)
-    x = np.cross(z, up)
-    x /= np.linalg.norm(x)
-    y = np.cross(z, x)
-    cosine, sine = math.cos(roll_rad), math.sin(roll_rad)
-    return np.stack([cosine * x + sine * y, cosine * y - sine * x, z])
 
 
 def random_rotation(generator: np.random.Generator) -> Matrix:

@@ -1,54 +1,27 @@
-"""Where a flight's frames come from: a renderer in a process of its own, or a drawn sphere.
-
-The renderer is a program, `ground-tools draw` if no other is named, that answers over pipes
-(ground_tools/rendering/drawing.py has the messages): hil imports nothing of the ground tools.
-"""
+"""Where a flight's frames come from: a renderer's process (hil/sources/renderer.py), or a drawn sphere."""
 
 from __future__ import annotations
 
-import json
 import math
-import subprocess
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flight.schema import format_text
 from hil.fly.scenario import CatalogueBody, DrawnSphere, FlightScenario
 from hil.scenarios.source_tables import DrawnSource
 from hil.sources.drawn import DrawnBody
+from hil.sources.renderer import FIELD_OF_VIEW_DEG, CameraView, Renderer, draw_command, reference_range
 
-FIELD_OF_VIEW_DEG = 10.0
 # Answers of `objects`: sky, ground, and numbers of single hazards from here on.
 FIRST_OBJECT = 2
-_STOP_S = 5.0
-_MOST_BYTES = 1 << 28
 
 
 class SceneryError(RuntimeError):
-    """The renderer cannot be started, or does not answer; the message says what it said."""
-
-
-@dataclass(frozen=True)
-class CameraView:
-    """Where camera and sun are, body-fixed.
-
-    Attributes:
-        camera_km: (3,), from the centre of mass.
-        axes: (3, 3), rows are the camera's axes: x right, y down, z along the boresight.
-        sun: (3,), unit vector.
-    """
-
-    camera_km: NDArray[np.float64]
-    axes: NDArray[np.float64]
-    sun: NDArray[np.float64]
+    """The body does not have what a flight needs; the message says what."""
 
 
 class Scenery(ABC):
@@ -69,7 +42,7 @@ class Scenery(ABC):
     @property
     def d0_km(self) -> float:
         """The range at which the largest extent fills the frame."""
-        return self.extent_km / (2.0 * math.tan(math.radians(FIELD_OF_VIEW_DEG) / 2.0))
+        return reference_range(self.extent_km)
 
     @property
     def focal_px(self) -> float:
@@ -130,84 +103,22 @@ class RenderedScenery(Scenery):
     """A body drawn by a renderer's process.
 
     Args:
-        command: of the renderer.
-
-    Raises:
-        SceneryError: it did not start.
+        renderer: to be closed by whoever started it.
     """
 
-    def __init__(self, command: list[str]) -> None:
-        try:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-            )
-        except OSError as error:
-            raise SceneryError(f"renderer {command[0]}: {error.strerror}") from error
-        described = self._read_line()
-        self.name, self.size = str(described["name"]), int(described["size"])
-        self.extent_km, self.radius_km = float(described["extent_km"]), float(described["radius_km"])
-        if described["field_of_view_deg"] != FIELD_OF_VIEW_DEG:
-            got = described["field_of_view_deg"]
-            raise SceneryError(f"renderer: field of view: expected {FIELD_OF_VIEW_DEG:g} degrees, got {got}")
+    def __init__(self, renderer: Renderer) -> None:
+        self._renderer = renderer
+        self.name, self.size = renderer.name, renderer.size
+        self.extent_km, self.radius_km = renderer.extent_km, renderer.radius_km
 
     def image(self, view: CameraView, seed: int) -> NDArray[np.uint8]:
-        return self._ask("image", view, seed=seed).astype(np.uint8, copy=False)
+        return self._renderer.image(view, seed)
 
     def objects(self, view: CameraView) -> NDArray[np.int32]:
-        return self._ask("objects", view).astype(np.int32, copy=False)
+        return self._renderer.objects(view)
 
     def ranges(self, origins_km: NDArray[np.float64], directions: NDArray[np.float64]) -> NDArray[np.float64]:
-        request = {"ask": "ranges", "origins_km": origins_km.tolist(), "directions": directions.tolist()}
-        return self._exchange(request).astype(np.float64, copy=False)
-
-    def close(self) -> None:
-        """End the renderer."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        try:
-            self._process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-    def _ask(self, what: str, view: CameraView, **more: Any) -> NDArray[Any]:
-        place = {"camera_km": view.camera_km.tolist(), "axes": view.axes.tolist(), "sun": view.sun.tolist()}
-        return self._exchange({"ask": what, **place, **more})
-
-    def _exchange(self, request: dict[str, Any]) -> NDArray[Any]:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        try:
-            self._process.stdin.write(json.dumps(request).encode("ascii") + b"\n")
-            self._process.stdin.flush()
-        except OSError as error:
-            raise SceneryError(f"renderer: {self._last_words()}") from error
-        answer = self._read_line()
-        if "error" in answer:
-            raise SceneryError(f"renderer: {answer['error']}")
-        kind, shape = np.dtype(answer["dtype"]), tuple(answer["shape"])
-        length = kind.itemsize * math.prod(shape)
-        if length > _MOST_BYTES:
-            raise SceneryError(f"renderer: expected at most {_MOST_BYTES} bytes, got {length}")
-        data = self._process.stdout.read(length)
-        if len(data) < length:
-            raise SceneryError(f"renderer: {self._last_words()}")
-        return np.frombuffer(data, dtype=kind).reshape(shape)
-
-    def _read_line(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        try:
-            answer: dict[str, Any] = json.loads(line)
-        except ValueError:
-            raise SceneryError(f"renderer: {self._last_words()}") from None
-        return answer
-
-    def _last_words(self) -> str:
-        self._process.kill()
-        _, said = self._process.communicate()
-        lines = [line for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
-        return format_text(lines[-1]) if lines else "it ended without a word"
+        return self._renderer.ranges(origins_km, directions)
 
 
 @contextmanager
@@ -220,20 +131,16 @@ def open_scenery(scenario: FlightScenario, draw: int, shapes: Path | None) -> It
         shapes: folder of shape models; None: the bodies' stand-ins.
 
     Raises:
-        SceneryError: the renderer did not start.
+        RendererError: the renderer did not start.
     """
     body = scenario.body
     if isinstance(body, DrawnSphere):
         yield SphereScenery(body, scenario.sensor_px, scenario.seed)
         return
-    rendered = RenderedScenery(_make_command(body, scenario, draw, shapes))
-    try:
-        yield rendered
-    finally:
-        rendered.close()
+    with Renderer(_make_command(body, scenario, draw, shapes)) as renderer:
+        yield RenderedScenery(renderer)
 
 
 def _make_command(body: CatalogueBody, scenario: FlightScenario, draw: int, shapes: Path | None) -> list[str]:
-    command = [sys.executable, "-m", "ground_tools.cli", "draw", "--body", body.names[draw % len(body.names)]]
-    command += ["--size", str(scenario.sensor_px), "--rays", str(body.rays), "--faces", str(body.faces)]
-    return [*command, "--shapes", str(shapes)] if shapes is not None else command
+    name = body.names[draw % len(body.names)]
+    return draw_command(name, scenario.sensor_px, body.rays, body.faces, shapes=shapes)

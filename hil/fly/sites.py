@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flight.client import LandingCircle
-from hil.fly.plan import look_along, random_rotation
+from hil.fly.plan import random_rotation
 from hil.fly.scenario import Descent
-from hil.fly.scenery import FIRST_OBJECT, CameraView, Scenery, SceneryError
+from hil.fly.scenery import FIRST_OBJECT, Scenery, SceneryError
 from hil.fly.states import Vector
+from hil.sources.poses import look_along
+from hil.sources.renderer import CameraView
 
 Frame = NDArray[np.uint8] | NDArray[np.uint16]
 

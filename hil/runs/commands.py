@@ -19,6 +19,7 @@ _RUN_EXAMPLES = {
     "hil run my_scenario.toml --out out/mine": "one of your own",
     "hil run --all --short": "all shipped ones, in short",
     "hil run nominal_flyby --target 127.0.0.1": "a service that runs already, at its default ports",
+    "hil run nominal_flyby --target ssh:pi@raspberrypi.local": "on a board, through an ssh tunnel",
     "hil run --list": "what is shipped",
 }
 _RUN_NOTE = """Ends with a verdict; writes NAME/report.html, result.json and junit.xml into the folder of --out.
@@ -38,7 +39,16 @@ def add_run(commands: Any) -> None:
         "--short", action="store_true", help="run the short form: duration and times multiplied by `short`"
     )
     run.add_argument(
-        "--target", default="local", metavar="HOST", help="local, to start a service; or the host of one that runs"
+        "--target",
+        default="local",
+        metavar="WHERE",
+        help="local, to start a service; the host of one that runs; or ssh:BOARD, with BOARD as `hil deploy` takes it",
+    )
+    run.add_argument(
+        "--keys",
+        type=existing_folder,
+        metavar="DIR",
+        help="keys with the roles camera, consumer and commander, if the service at --target has keys (default: none)",
     )
     run.add_argument(
         "--bundle", type=existing_folder, metavar="DIR", help="bundle to serve (default: as the scenario says)"
@@ -69,6 +79,8 @@ def run_run(arguments: argparse.Namespace) -> int:
         for name in list_shipped():
             print(f"{name:26} {read_scenario(find_scenario(name)).title}")
         return 0
+    if arguments.keys is not None and arguments.target == "local":
+        raise ScenarioError("--keys: expected with --target, as a service that is started here gets its own")
     names = list_shipped() if arguments.all else arguments.scenarios
     if not names:
         raise ScenarioError("SCENARIO: expected one or more, or --all, got none")
@@ -125,7 +137,13 @@ def _run_one(path: Path, arguments: argparse.Namespace) -> tuple[Run, int]:
     progress.begin(path.stem)
     try:
         run = run_scenario(
-            path.stem, scenario, path.parent.resolve(), arguments.target, arguments.short, progress.update
+            path.stem,
+            scenario,
+            path.parent.resolve(),
+            arguments.target,
+            arguments.short,
+            progress.update,
+            arguments.keys,
         )
     except BaseException:
         progress.end("not finished")

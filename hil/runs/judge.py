@@ -12,9 +12,11 @@ import numpy as np
 from hil.runs.measures import intersection_over_union
 from hil.runs.record import FaultRecord, FrameRecord, Outcome, RunRecord
 from hil.scenarios import criterion_tables as tables
+from hil.scenarios.fault_tables import CAMERA_FAULTS
 
 # Frames, products or events that an outcome names, at most.
 _NAMED = 20
+_CAMERA_KINDS = frozenset(fault.kind for fault in CAMERA_FAULTS)
 
 
 def judge(criterion: tables.Criterion, record: RunRecord) -> Outcome:
@@ -24,10 +26,22 @@ def judge(criterion: tables.Criterion, record: RunRecord) -> Outcome:
 
 def judge_faults(record: RunRecord) -> Outcome:
     """Whether all faults were carried out and over, and the service turned away what it must."""
-    bad = [fault for fault in record.faults if fault.failed or fault.ended_s is None]
-    got = "; ".join(f"{fault.kind}: {fault.note or 'not over'}" for fault in bad) or f"{len(record.faults)} carried out"
+    why = {number: _fault_problem(fault, record) for number, fault in enumerate(record.faults)}
+    bad = [f"{record.faults[number].kind}: {problem}" for number, problem in why.items() if problem]
+    got = "; ".join(bad) or f"{len(record.faults)} carried out"
     evidence = {"faults": [dataclasses.asdict(fault) for fault in record.faults]}
     return Outcome("faults_carried_out", not bad, "all faults of the scenario", got, evidence)
+
+
+def _fault_problem(fault: FaultRecord, record: RunRecord) -> str:
+    """Why a fault does not count as carried out; "" if it does."""
+    if fault.failed or fault.ended_s is None:
+        return fault.note or "not over"
+    if fault.kind in _CAMERA_KINDS and not any(
+        fault.at_s <= frame.time_s < (fault.until_s or math.inf) and frame.sent_s is not None for frame in record.frames
+    ):
+        return "no frame was sent meanwhile"
+    return ""
 
 
 def _name(criterion: Any) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,9 +22,9 @@ from hil.runs.observer import Observer
 from hil.runs.record import Comparison, FrameRecord, Outcome, RunRecord
 from hil.runs.target import LocalTarget, Target, TargetError, load_local_bundle, open_target
 from hil.scenarios import criterion_tables as tables
-from hil.scenarios.fault_tables import DEGRADING_FAULTS, LOCAL_FAULTS, LinkImpaired
+from hil.scenarios.fault_tables import BOARD_FAULTS, DEGRADING_FAULTS, LOCAL_FAULTS, LinkImpaired, PowerCut
 from hil.scenarios.scenario import Scenario, ScenarioError
-from hil.sources.frames import FrameStream
+from hil.sources.frames import FrameStream, Tell
 from hil.sources.registry import open_frames
 
 CAMERA_NAME = "hil-run"
@@ -36,8 +35,6 @@ _STEP_TIMEOUT_S = 30.0
 _DRAIN_S = 5.0
 _SUBSCRIPTION_S = 0.4
 _SETTLE_S = 10.0
-
-Tell = Callable[[str], None]
 
 
 @dataclass
@@ -71,6 +68,7 @@ def run_scenario(
     where: str = "local",
     short: bool = False,
     tell: Tell = lambda line: None,
+    keys: Path | None = None,
 ) -> Run:
     """Run a scenario and judge it.
 
@@ -78,24 +76,21 @@ def run_scenario(
         name: of the scenario.
         scenario: in the form to run.
         beside: folder that relative paths begin in.
-        where: "local", or the host of a running service.
+        where: "local", the host of a running service, or "ssh:" and the name of a board.
         short: whether it is the short form, for the record.
         tell: is given a line about how far it is, again and again.
+        keys: folder of keys for a running service; None if it has none.
 
     Raises:
-        ScenarioError, SourceError, TargetError, LinkError: it cannot be run or judged; nothing is left of it.
+        ScenarioError, SourceError, TargetError, LinkError: it cannot be run or judged; nothing is left of it. So do the
+            errors of a source's prepare(), and of a board.
     """
-    stream = open_frames(scenario.source, beside, scenario.frames)
-    stream.frame(0)  # what cannot be read is told before anything is started
-    check_judgeable(scenario, stream, where)
+    stream = _open_stream(scenario, beside, where, tell)
     feed, record = Feed(scenario, stream), RunRecord(name, scenario.title, short)
-    if stream.classes:
-        record.truth_classes = [entry.name for entry in stream.classes]
-        record.truth_roles = [entry.role for entry in stream.classes]
-    if where == "local":
-        _check_classes(scenario, stream, load_local_bundle(scenario, beside))
+    record.truth_classes = [entry.name for entry in stream.classes]
+    record.truth_roles = [entry.role for entry in stream.classes]
     tell("starting the service")
-    with open_target(scenario, beside, where) as target:
+    with open_target(scenario, beside, where, keys) as target:
         link = target.link if isinstance(target, LocalTarget) else None
         for fault in scenario.faults:
             if isinstance(fault, LinkImpaired) and link is not None:
@@ -124,6 +119,17 @@ def run_scenario(
     if scenario.faults:
         outcomes.append(judge_faults(record))
     return Run(scenario, record, outcomes, observer, feed)
+
+
+def _open_stream(scenario: Scenario, beside: Path, where: str, tell: Tell) -> FrameStream:
+    """The frames, ready to be sent. What cannot be read, run or judged is told before anything is started."""
+    stream = open_frames(scenario.source, beside, scenario.frames)
+    check_judgeable(scenario, stream, where)
+    if where == "local":
+        _check_classes(scenario, stream, load_local_bundle(scenario, beside))
+    stream.prepare(tell)
+    _check_truth(scenario, stream)
+    return stream
 
 
 def _compare(
@@ -155,7 +161,7 @@ def check_judgeable(scenario: Scenario, stream: FrameStream, where: str) -> None
     """
     for number, criterion in enumerate(scenario.criteria):
         place = f"criteria[{number}]"
-        if isinstance(criterion, tables.NEED_TRUTH) and (not stream.classes or stream.frame(0).truth is None):
+        if isinstance(criterion, tables.NEED_TRUTH) and not stream.classes:
             raise ScenarioError(f"{place}: {criterion.kind}: expected a source with truth, got {scenario.source.kind}")
         if isinstance(criterion, tables.EntropyRises) and not any(
             isinstance(fault, DEGRADING_FAULTS) for fault in scenario.faults
@@ -170,13 +176,27 @@ def check_judgeable(scenario: Scenario, stream: FrameStream, where: str) -> None
             raise ScenarioError(f"{place}: {criterion.kind}: expected commands, got none")
         if isinstance(criterion, tables.NoWrongMap) and where != "local":
             raise ScenarioError(f"{place}: {criterion.kind}: expected a service on this computer, got {where}")
+    on_board = where.startswith("ssh:")
+    for number, fault in enumerate(scenario.faults):
+        if isinstance(fault, PowerCut) and where != "ssh:virtual":
+            raise ScenarioError(
+                f"faults[{number}]: {fault.kind}: expected the virtual board (ssh:virtual), got {where}"
+            )
+        if isinstance(fault, LOCAL_FAULTS) and where != "local" and not (on_board and isinstance(fault, BOARD_FAULTS)):
+            raise ScenarioError(f"faults[{number}]: {fault.kind}: expected a service on this computer, got {where}")
     if where == "local":
         return
-    for number, fault in enumerate(scenario.faults):
-        if isinstance(fault, LOCAL_FAULTS):
-            raise ScenarioError(f"faults[{number}]: {fault.kind}: expected a service on this computer, got {where}")
     if scenario.target.keys or scenario.target.link:
         raise ScenarioError(f"target: keys and link: expected a service on this computer, got {where}")
+
+
+def _check_truth(scenario: Scenario, stream: FrameStream) -> None:
+    first = stream.frame(0)
+    for number, criterion in enumerate(scenario.criteria):
+        if isinstance(criterion, tables.NEED_TRUTH) and first.truth is None:
+            raise ScenarioError(
+                f"criteria[{number}]: {criterion.kind}: expected a truth mask of each frame, got none of the first"
+            )
 
 
 def _check_classes(scenario: Scenario, stream: FrameStream, bundle: Bundle) -> None:

@@ -83,6 +83,8 @@ class Target(ABC):
         raw.setsockopt(zmq.LINGER, 0)
         raw.setsockopt(zmq.SNDHWM, 100)
         raw.setsockopt(zmq.SNDTIMEO, 200)
+        # Only to a service that is there: what waits for one would count as taken.
+        raw.setsockopt(zmq.IMMEDIATE, 1)
         if role in self.keys:
             keys = load_client_keys(self.keys[role])
             raw.setsockopt(zmq.CURVE_PUBLICKEY, keys.public)
@@ -100,20 +102,45 @@ class Target(ABC):
         with self.commander(timeout_s) as commander:
             return commander.send("get_status")
 
+    def worker_pid(self) -> int:
+        """The worker's process.
+
+        Raises:
+            TimeoutError, CommandFailed, ProcessLookupError: the service does not answer, or has no worker.
+        """
+        pid = self.status()["worker_pid"]
+        if pid is None:
+            raise ProcessLookupError("no worker runs")
+        return int(pid)
+
+    def signal_worker(self, number: signal.Signals) -> int:
+        """Send a signal to the worker; returns its process.
+
+        Raises:
+            TargetError: there is no way into the service's computer.
+            OSError: see worker_pid; or it is not ours to send signals to.
+        """
+        raise TargetError(f"{self.describe()}: expected a way into its computer, got none")
+
+    def kill(self) -> None:
+        """Kill the service process; whatever keeps it starts it again. Raises as signal_worker."""
+        raise TargetError(f"{self.describe()}: expected a way into its computer, got none")
+
 
 class RunningTarget(Target):
     """A service that runs already, at its default ports; through an ssh tunnel, say.
 
     Args:
         host: name or address.
+        keys: folder of keys with the roles camera, consumer and commander; None if the service has none.
 
     Raises:
         TargetError: it does not answer.
     """
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, keys: Path | None = None) -> None:
         self._host = host
-        self.keys = {}
+        self.keys = {} if keys is None else dict.fromkeys(("camera", "consumer", "commander"), keys)
         self.endpoints = {name: f"tcp://{host}:{port}" for name, port in _PORTS.items()}
         try:
             self.status()
@@ -198,9 +225,15 @@ class LocalTarget(Target):
             process.kill()
             process.wait()
 
+    def signal_worker(self, number: signal.Signals) -> int:
+        pid = self.worker_pid()
+        os.kill(pid, number)
+        return pid
+
     def kill(self) -> None:
-        """Kill the service process; the keeper starts it again."""
         assert self.process is not None
+        if self.process.poll() is not None:
+            raise ProcessLookupError("the service has ended, and is not started again yet")
         self.process.send_signal(signal.SIGKILL)
 
     def limit_files(self, most_bytes: int) -> None:
@@ -212,17 +245,6 @@ class LocalTarget(Target):
         assert self.process is not None
         hard = resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE)[1]
         resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (most_bytes, hard))
-
-    def worker_pid(self) -> int:
-        """The worker's process.
-
-        Raises:
-            TimeoutError, CommandFailed, ProcessLookupError: the service does not answer, or has no worker.
-        """
-        pid = self.status()["worker_pid"]
-        if pid is None:
-            raise ProcessLookupError("no worker runs")
-        return int(pid)
 
     def last_words(self) -> str:
         """The last line that the service wrote."""
@@ -299,19 +321,26 @@ def load_local_bundle(scenario: Scenario, beside: Path) -> Bundle:
 
 
 @contextmanager
-def open_target(scenario: Scenario, beside: Path, where: str) -> Iterator[Target]:
+def open_target(scenario: Scenario, beside: Path, where: str, keys: Path | None = None) -> Iterator[Target]:
     """Start or reach the service of a scenario; what was started is ended, and its folder removed, at the end.
 
     Args:
         scenario: whose target it is.
         beside: folder that a relative path of a bundle begins in.
-        where: "local", or the host of a service that runs.
+        where: "local", the host of a service that runs, or "ssh:" and the name of a board.
+        keys: folder of keys for a service that runs; None if it has none.
 
     Raises:
-        TargetError, LinkError: it cannot be started or reached, or rights are missing.
+        TargetError, LinkError, BoardError, DeployError: it cannot be started or reached, or rights are missing.
     """
+    if where.startswith("ssh:"):
+        from hil.runs.board_target import open_board
+
+        with open_board(where, keys) as board:
+            yield board
+        return
     if where != "local":
-        yield RunningTarget(where)
+        yield RunningTarget(where, keys)
         return
     bundle = load_local_bundle(scenario, beside).path
     with ExitStack() as stack:

@@ -48,6 +48,13 @@ class ServiceKilled(_At):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PowerCut(_During):
+    """The virtual board's power is cut and comes back; it is over when ssh answers. Needs `--target ssh:virtual`."""
+
+    kind: ClassVar[str] = "power_cut"
+
+
+@dataclass(frozen=True, kw_only=True)
 class StorageFull(_During):
     """Every write of the service to a file fails, as on a full disk (RLIMIT_FSIZE 0; EFBIG where a disk has ENOSPC)."""
 
@@ -162,6 +169,7 @@ Fault = (
     | WorkerStopped
     | WorkerCorrupted
     | ServiceKilled
+    | PowerCut
     | StorageFull
     | BundleDamaged
     | BundleUpdated
@@ -181,6 +189,8 @@ Fault = (
 CAMERA_FAULTS = (CameraNoise, CameraSaturated, CameraClockSteps)
 DEGRADING_FAULTS = (CameraNoise, CameraSaturated)
 LINK_FAULTS = (LinkCut, LinkImpaired)
+# Those that are carried out over ssh, too.
+BOARD_FAULTS = (WorkerKilled, WorkerStopped, ServiceKilled, PowerCut)
 # Those that reach into the computer that the service runs on.
 LOCAL_FAULTS = (
     WorkerKilled,

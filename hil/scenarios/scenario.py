@@ -98,7 +98,7 @@ def list_shipped() -> list[str]:
 
 
 def find_scenario(name_or_path: str) -> Path:
-    """The file of a scenario: a path, or the name of one that is shipped, with dashes or underscores.
+    """The file of a scenario: a path, or the name of one that is shipped, with dashes or underscores, or its beginning.
 
     Raises:
         ScenarioError: there is none.
@@ -106,9 +106,10 @@ def find_scenario(name_or_path: str) -> Path:
     path = Path(name_or_path)
     if path.is_file():
         return path
-    shipped = FOLDER / f"{path.name.removesuffix('.toml').replace('-', '_')}.toml"
-    if path.parent == Path() and shipped.is_file():
-        return shipped
+    name = path.name.removesuffix(".toml").replace("-", "_")
+    begun = [shipped for shipped in list_shipped() if name and shipped.startswith(name)]
+    if path.parent == Path() and (name in begun or len(begun) == 1):
+        return FOLDER / f"{name if name in begun else begun[0]}.toml"
     raise ScenarioError(
         f"{format_text(path)}: expected a scenario file, or one of {', '.join(list_shipped())}, got neither"
     )

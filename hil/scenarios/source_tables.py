@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from hil.scenarios.fields import RuleError, entry
+from hil.scenarios.way_tables import Rotation, Trajectory, check_sun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,4 +73,70 @@ class DrawnSource:
                     raise RuleError(name, f"{low:g}..{high:g}", value)
 
 
-Source = FlybySource | FolderSource | DatasetSource | RecordingSource | DrawnSource
+@dataclass(frozen=True, kw_only=True)
+class RenderedSource:
+    """A flyby of a body of the catalogue, rendered when it is first run, with truth, and kept. Needs the extra
+    `render`; for rays `simulate` will do."""
+
+    kind: ClassVar[str] = "rendered"
+    body: str = entry("name in the catalogue of bodies", low=1, high=100)
+    renderer: str = entry("rays (Embree, fast) or cycles (Blender)", "rays", choices=("rays", "cycles"))
+    samples: int = entry("rays, or light paths, through each pixel", 4, low=1, high=1024)
+    faces: int = entry("least facets of the ground", 50_000, low=1000, high=2_000_000)
+    sensor_px: int = entry("side of the square sensor, pixels; its field of view is 10 degrees", 256, low=32, high=2048)
+    frames: int | None = entry(
+        "number rendered, equally spaced in time, and spread over the scenario; none: as many as it has",
+        None,
+        low=1,
+        high=1_000_000,
+    )
+    sun: tuple[float, ...] = entry(
+        "direction towards the sun in the trajectory's frame", (1.0, 0.0, 0.0), low=3, high=3
+    )
+    seed: int = entry("of the rays", 1, low=0, high=1_000_000)
+    bodies_file: str = entry("another catalogue of bodies; empty: the project's", "")
+    shapes: str = entry("folder of shape models; empty: the body's stand-in", "")
+    crater_maps: str = entry("folder of height maps of craters; empty: analytic craters", "")
+    trajectory: Trajectory = entry("the camera's way")
+    rotation: Rotation = entry("how the body turns", Rotation())
+
+    def __post_init__(self) -> None:
+        check_sun(self.sun)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteSource:
+    """Frames of another program that renders them pose by pose, by the closed-loop protocol of CORTO: poses by UDP, PNG
+    images by TCP. Its scene is its own: no truth is known."""
+
+    kind: ClassVar[str] = "remote"
+    host: str = entry("of the renderer", "127.0.0.1", low=1, high=255)
+    pose_port: int = entry("UDP port that it takes poses on", 51001, low=1, high=65535)
+    image_port: int = entry("TCP port that it sends images from", 30001, low=1, high=65535)
+    sun_pose: bool = entry(
+        "poses have a quaternion of the sun, too: 21 numbers, as CORTO's scripts for Simulink take, in place of 17",
+        False,
+    )
+    km_per_unit: float = entry("length of a unit of its scene, kilometres", 1.0, low=1e-9, high=1e9)
+    sun_distance: float = entry("of the sun in its scene, units", 30_000.0, low=1e-3, high=1e12)
+    connect_s: float = entry("longest wait for the connection, seconds", 10.0, low=0.1, high=3600)
+    answer_s: float = entry("longest wait for an image, seconds", 60.0, low=0.1, high=3600)
+    frames: int | None = entry(
+        "number asked for, equally spaced in time, and spread over the scenario; none: as many as it has",
+        None,
+        low=1,
+        high=1_000_000,
+    )
+    sun: tuple[float, ...] = entry(
+        "direction towards the sun in the trajectory's frame", (1.0, 0.0, 0.0), low=3, high=3
+    )
+    trajectory: Trajectory = entry("the camera's way; in km, as the remote body's size is not known")
+    rotation: Rotation = entry("how the body turns", Rotation())
+
+    def __post_init__(self) -> None:
+        check_sun(self.sun)
+        if self.trajectory.unit != "km":
+            raise RuleError("trajectory.unit", "km, as the remote body's size is not known", self.trajectory.unit)
+
+
+Source = FlybySource | FolderSource | DatasetSource | RecordingSource | DrawnSource | RenderedSource | RemoteSource

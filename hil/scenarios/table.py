@@ -10,6 +10,7 @@ from flight.files import write_whole
 from hil.camera_model import CameraModel
 from hil.scenarios.fields import FieldDescription, describe_table, list_kinds
 from hil.scenarios.scenario import Command, Scenario, Target
+from hil.scenarios.source_tables import RenderedSource
 
 _VERDICTS = "verdicts: written by hil run --all --write docs"
 _FIELDS = "fields: written by python -m hil.scenarios.document"
@@ -74,16 +75,28 @@ def format_fields() -> str:
         ("`[[criteria]]`", "criteria", "One or more of these. `from_s` and `to_s` are scenario seconds."),
     ):
         parts.append(f"### {heading}\n\n{about}")
-        rows = ["| kind | what it is | fields |", "|---|---|---|"]
-        for kind, table in list_kinds(Scenario, field).items():
-            about_it = " ".join((table.__doc__ or "").split())
-            rows.append(f"| `{kind}` | {format_cell(about_it)} | {format_cell(format_inline(describe_table(table)))} |")
-        parts.append("\n".join(rows))
+        parts.append(format_kinds(list_kinds(Scenario, field)))
         if field == "source":
+            parts += _describe_ways()
             parts += ["### `[camera]`", format_table(describe_table(CameraModel))]
             parts += ["### `[target]`", format_table(describe_table(Target))]
             parts += ["### `[[commands]]`", format_table(describe_table(Command))]
     return "\n\n".join(parts)
+
+
+def _describe_ways() -> list[str]:
+    """Of the sources that have a camera's way: its kinds."""
+    about = "Of the sources `rendered` and `remote`: one of these."
+    return ["### `[source.trajectory]`", about, format_kinds(list_kinds(RenderedSource, "trajectory"))]
+
+
+def format_kinds(kinds: dict[str, type]) -> str:
+    """Tables of a list by their kind, in Markdown."""
+    rows = ["| kind | what it is | fields |", "|---|---|---|"]
+    for kind, table in kinds.items():
+        about_it = " ".join((table.__doc__ or "").split())
+        rows.append(f"| `{kind}` | {format_cell(about_it)} | {format_cell(format_inline(describe_table(table)))} |")
+    return "\n".join(rows)
 
 
 def format_table(fields: list[FieldDescription]) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+# Is given a line about how far something is, again and again.
+Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,14 @@ class FrameStream(ABC):
     @abstractmethod
     def __len__(self) -> int:
         """Number of frames."""
+
+    def prepare(self, tell: Tell) -> None:
+        """Make ready what takes time, once, before the first frame is asked for. Most sources have nothing to do.
+
+        Raises:
+            ValueError, OSError, RuntimeError: it cannot be; the message says why. Nothing is left running.
+        """
+        tell(f"{self.name}: {len(self)} frames")
 
     @abstractmethod
     def frame(self, index: int) -> Frame:

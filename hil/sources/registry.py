@@ -17,6 +17,8 @@ OPENERS = {
     "dataset": ("hil.sources.dataset", "open_dataset"),
     "drawn": ("hil.sources.drawn", "open_drawn"),
     "recording": ("hil.sources.recording", "open_recording"),
+    "rendered": ("hil.sources.rendered", "open_rendered"),
+    "remote": ("hil.sources.remote", "open_remote"),
 }
 
 

@@ -6,13 +6,17 @@ import io
 import json
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 from ground_tools.bodies.catalogue import load_catalogue
 from ground_tools.bodies.enhanced_body import enhance, read_parts
+from ground_tools.labels.classes import BACKGROUND, BOULDERS, CRATERS, SURFACE, TERMINATOR
 from ground_tools.rendering.drawing import BodyDrawing, answer_requests
 from ground_tools.rendering.geometry import View, camera_axes, reference_range
+from ground_tools.rendering.rays import BodyRays
+from ground_tools.rendering.truth import find_truth
 
 SIZE = 64
 
@@ -77,6 +81,39 @@ def test_the_camera_may_roll(drawing: BodyDrawing) -> None:
     assert (np.rot90(upright) == turned).mean() > 0.99
 
 
+def test_truth_is_that_of_rendered_sets(drawing: BodyDrawing) -> None:
+    """Classes where the objects are; the terminator between day and night; the same as a rendered set has it."""
+    far = 1.2 * reference_range(drawing.describe()["extent_km"])
+    view = View(np.array([far, 0.0, 0.0]), np.array([0.0, 1.0, 0.0]))
+    _, (truth, objects, image) = ask(
+        drawing, view_request("truth", view), view_request("objects", view), view_request("image", view, seed=1)
+    )
+    assert (truth.shape, truth.dtype) == ((SIZE, SIZE), np.uint8)
+    assert np.array_equal(truth == BACKGROUND, objects == 0)
+    assert set(np.unique(truth)) <= {BACKGROUND, SURFACE, CRATERS, BOULDERS, TERMINATOR}
+    assert (truth == TERMINATOR).sum() > 20
+    night = np.median(np.nonzero((image == 0) & (truth > 0))[1])
+    day = np.median(np.nonzero(image > 100)[1])
+    terminator = np.median(np.nonzero(truth == TERMINATOR)[1])
+    assert min(night, day) < terminator < max(night, day)
+    rays = BodyRays(drawing._body, SIZE)
+    assert np.array_equal(truth, find_truth(rays, view, *rays.identifiers(view))[0])
+
+
+@pytest.mark.slow
+def test_cycles_draws_the_same_body(drawing: BodyDrawing) -> None:
+    """Blender's image lies where the truth has the body, and is lit from the same side as the rays' image."""
+    from ground_tools.commands.draw import open_cycles
+
+    far = 1.2 * reference_range(drawing.describe()["extent_km"])
+    view = View(np.array([far, 0.0, 0.0]), np.array([0.5, 0.8, 0.3]) / np.sqrt(0.98))
+    cycles = BodyDrawing(drawing._body, SIZE, 4, open_cycles(drawing._body, SIZE, 4))
+    image, rays, truth = cycles.image(view, 1), drawing.image(view, 1), cycles.truth(view)
+    inside = cv2.dilate((truth > 0).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    assert (image[~inside] == 0).all()
+    assert np.corrcoef(image[truth > 0].astype(float), rays[truth > 0].astype(float))[0, 1] > 0.9
+
+
 @pytest.mark.parametrize(
     ("request_line", "problem"),
     [
@@ -86,7 +123,7 @@ def test_the_camera_may_roll(drawing: BodyDrawing) -> None:
         ('{"ask": "ranges", "origins_km": [[NaN, 0, 0]], "directions": [[1, 2, 3]]}', "expected finite numbers"),
         (
             '{"ask": "film", "camera_km": [1, 0, 0], "sun": [1, 0, 0], "axes": [[1, 0, 0], [0, 1, 0], [0, 0, 1]]}',
-            "expected image, objects or ranges, got 'film'",
+            "expected image, truth, objects or ranges, got 'film'",
         ),
     ],
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hil.fly.filter import GATE, LONGEST_DELAY_S, STATES, Estimate, Measurement, Noise, RelativeFilter, image_axes
-from hil.fly.plan import look_along
+from hil.sources.poses import look_along
 
 NOISE = Noise(center=0.02, offset=0.03, offset_s=200.0, size=0.03, scale=0.1, scale_s=1000.0)
 FOCAL_PX, DIAMETER_KM = 1463.0, 0.5

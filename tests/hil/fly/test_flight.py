@@ -44,9 +44,9 @@ def test_a_draw_begins_the_same_whoever_flies_it(short: FlightScenario) -> None:
 
 @needs_basilisk
 def test_the_simulation_flies_points_and_turns() -> None:
-    from hil.fly.plan import look_along
     from hil.fly.simulation import Simulation
     from hil.fly.states import Gravity, Pointing, Spin
+    from hil.sources.poses import look_along
 
     start, mu = np.array([1.0, 0.0, 0.0]), 1e-6
     up = np.array([0.0, 0.0, 1.0])

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from flight.client import LandingCircle
-from hil.fly.plan import look_along
 from hil.fly.scenario import Descent, DrawnSphere
-from hil.fly.scenery import CameraView, Scenery, SphereScenery
+from hil.fly.scenery import Scenery, SphereScenery
 from hil.fly.sites import Look, choose_by_variance, choose_circle, choose_ground, measure_miss
+from hil.sources.poses import look_along
+from hil.sources.renderer import CameraView
 
 SIZE, HEIGHT_KM, LANDER_KM = 256, 1.0, 0.006
 UP = np.array([0.0, 0.0, 1.0])

@@ -79,8 +79,10 @@ def test_what_does_not_fit_is_named(tmp_path: Path, text: str, message: str) -> 
 
 def test_a_scenario_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
     with pytest.raises(ScenarioError, match=r"expected a scenario file, or one of .*nominal_flyby"):
-        find_scenario("nominal")
-    assert find_scenario("nominal-flyby") == find_scenario("nominal_flyby.toml")
+        find_scenario("nominel")
+    assert find_scenario("nominal-flyby") == find_scenario("nominal_flyby.toml") == find_scenario("nominal")
+    with pytest.raises(ScenarioError):
+        find_scenario("link")  # of two scenarios
 
 
 def test_twelve_scenarios_or_more_are_shipped_and_can_be_read() -> None:
