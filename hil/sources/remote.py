@@ -143,7 +143,7 @@ class RemoteRenderer:
     def _check_silence(self, place: str) -> None:
         """What comes before it is asked for would be taken for the answer."""
         self._images.setblocking(False)
-        with suppress(BlockingIOError, OSError):
+        with suppress(OSError):  # nothing is there, or the connection is broken: told when the image is waited for
             if self._images.recv(1, socket.MSG_PEEK):
                 raise RemoteError(f"{place}: expected nothing before the pose, got bytes")
 
@@ -212,7 +212,9 @@ def decode_image(data: bytes, place: str) -> NDArray[np.uint8] | NDArray[np.uint
         raise RemoteError(f"{place}: expected a PNG file, got {len(data)} bytes that cannot be decoded")
     if decoded.ndim == 3:
         decoded = cv2.cvtColor(decoded, cv2.COLOR_BGRA2GRAY if decoded.shape[2] == 4 else cv2.COLOR_BGR2GRAY)
-    return np.ascontiguousarray(decoded, dtype=np.uint8 if decoded.dtype == np.uint8 else np.uint16)
+    if decoded.dtype == np.uint8:
+        return np.ascontiguousarray(decoded, dtype=np.uint8)
+    return np.ascontiguousarray(decoded, dtype=np.uint16)
 
 
 def open_remote(source: RemoteSource, beside: Path, count: int) -> FrameStream:
