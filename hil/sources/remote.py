@@ -212,7 +212,9 @@ def decode_image(data: bytes, place: str) -> NDArray[np.uint8] | NDArray[np.uint
         raise RemoteError(f"{place}: expected a PNG file, got {len(data)} bytes that cannot be decoded")
     if decoded.ndim == 3:
         decoded = cv2.cvtColor(decoded, cv2.COLOR_BGRA2GRAY if decoded.shape[2] == 4 else cv2.COLOR_BGR2GRAY)
-    return np.ascontiguousarray(decoded, dtype=np.uint8 if decoded.dtype == np.uint8 else np.uint16)
+    if decoded.dtype == np.uint8:
+        return np.ascontiguousarray(decoded, dtype=np.uint8)
+    return np.ascontiguousarray(decoded, dtype=np.uint16)
 
 
 def open_remote(source: RemoteSource, beside: Path, count: int) -> FrameStream:
