@@ -111,7 +111,11 @@ def test_cycles_draws_the_same_body(drawing: BodyDrawing) -> None:
     image, rays, truth = cycles.image(view, 1), drawing.image(view, 1), cycles.truth(view)
     inside = cv2.dilate((truth > 0).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     assert (image[~inside] == 0).all()
-    assert np.corrcoef(image[truth > 0].astype(float), rays[truth > 0].astype(float))[0, 1] > 0.9
+    both = [picture[truth > 0].astype(float) for picture in (image, rays)]
+    # Two laws of reflection, and the noise of four light paths; 0.90 on one computer, a mirrored image has far less.
+    assert np.corrcoef(*both)[0, 1] > 0.8
+    mirrored = [picture[truth > 0].astype(float) for picture in (image, rays[:, ::-1])]
+    assert np.corrcoef(*mirrored)[0, 1] < 0.5
 
 
 @pytest.mark.parametrize(
