@@ -74,7 +74,7 @@ def add_fly(commands: Any) -> None:
 def run_fly(arguments: argparse.Namespace) -> int:
     """Carry out `hil fly`; returns the exit code."""
     from hil.fly.scenario import find_flight, list_flights, read_flight
-    from hil.scenarios.scenario import ScenarioError
+    from hil.scenarios.files import ScenarioError
 
     if arguments.list:
         for name in list_flights():
@@ -138,7 +138,7 @@ def _keep(outcome: Outcome, folder: Path) -> None:
 
 def _make_jobs(path: Path, scenario: FlightScenario, arguments: argparse.Namespace, missing: list[int]) -> list[Job]:
     from hil.fly.campaign import Job, choose_kinds
-    from hil.scenarios.scenario import ScenarioError
+    from hil.scenarios.files import ScenarioError
 
     known = choose_kinds(scenario)
     kinds = tuple(arguments.measurements or known)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from html import escape
-from importlib import resources
-from string import Template
 
 from hil.fly.figures import (
     NEES_BOUNDS,
@@ -22,6 +20,7 @@ from hil.fly.record import DrawRecord, FlightRecord
 from hil.fly.scenario import FlightScenario
 from hil.report import charts
 from hil.report.charts import Band, Series
+from hil.report.template import fill_page
 
 COLORS = {"class_map": charts.GREEN, "weighted": charts.BLUE, "brightness": charts.ORANGE, "none": charts.PURPLE}
 _CHOOSING = {"maps": "landing circles of the maps", "variance": "least variance of brightness"}
@@ -39,7 +38,6 @@ def make_page(
         film: GIF; empty without one.
         short: what is to be said of the run in a line.
     """
-    template = Template(resources.files("hil.fly").joinpath("page.html").read_text(encoding="utf-8"))
     flown = any(draw.flights for draw in draws)
     parts = _make_flyby(scenario, draws) if flown else _make_descents(draws)
     pictures = ""
@@ -49,7 +47,8 @@ def make_page(
     bodies = ", ".join(sorted({draw.body for draw in draws}))
     bundles = ", ".join(sorted({draw.bundle for draw in draws if draw.bundle})) or "none"
     facts = [("draws", str(len(draws))), ("bodies", bodies), ("bundle", bundles)]
-    return template.substitute(
+    return fill_page(
+        "hil.fly",
         title=escape(f"{name}: closed loop"),
         name=escape(name),
         about=escape(scenario.title + (f"; {short}" if short else "")),

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from flight.schema import SchemaError, format_text
 from hil.camera_model import CameraModel
 from hil.scenarios.fault_tables import CAMERA_FAULTS, LINK_FAULTS, Fault
-from hil.scenarios.fields import RuleError, entry, read_table
-from hil.scenarios.scenario import ScenarioError, Target
+from hil.scenarios.fields import RuleError, entry
+from hil.scenarios.files import find_file, list_names, read_file
+from hil.scenarios.scenario import Target
 
 FOLDER = Path(__file__).parent / "scenarios"
 
@@ -133,37 +132,18 @@ class FlightScenario:
 
 def list_flights() -> list[str]:
     """Names of the flights that are shipped."""
-    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+    return list_names(FOLDER)
 
 
 def find_flight(name_or_path: str) -> Path:
-    """The file of a flight scenario: a path, or the name of one that is shipped.
+    """The file of a flight scenario: a path, or the name of one that is shipped, or its beginning.
 
     Raises:
         ScenarioError: there is none.
     """
-    path = Path(name_or_path)
-    if path.is_file():
-        return path
-    shipped = FOLDER / f"{path.name.removesuffix('.toml').replace('-', '_')}.toml"
-    if path.parent == Path() and shipped.is_file():
-        return shipped
-    raise ScenarioError(
-        f"{format_text(path)}: expected a flight scenario, or one of {', '.join(list_flights())}, got neither"
-    )
+    return find_file(name_or_path, FOLDER, "a flight scenario")
 
 
 def read_flight(path: Path) -> FlightScenario:
-    """Read a flight scenario.
-
-    Raises:
-        ScenarioError: it cannot be read, is no TOML, or a field does not fit.
-    """
-    try:
-        return read_table(FlightScenario, tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ScenarioError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ScenarioError(f"{path}: no TOML ({error})") from error
-    except SchemaError as error:
-        raise ScenarioError(f"{path}: {error}") from error
+    """Read a flight scenario. Raises ScenarioError."""
+    return read_file(FlightScenario, path)

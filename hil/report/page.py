@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from html import escape
-from importlib import resources
-from string import Template
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,7 @@ from hil.report import charts
 from hil.report.charts import Band, Mark, Series
 from hil.report.pictures import draw_frame, embed
 from hil.report.results import frame_miou
+from hil.report.template import fill_page
 from hil.runs.record import FrameRecord, Outcome, RunRecord
 from hil.runs.runner import Run
 from hil.scenarios import criterion_tables as tables
@@ -25,8 +24,8 @@ _SEVERITY_COLORS = {"warning_low": charts.ORANGE, "warning_high": charts.RED, "f
 def make_page(run: Run) -> str:
     """The report of a run."""
     record = run.record
-    template = Template(resources.files("hil.report").joinpath("page.html").read_text(encoding="utf-8"))
-    return template.substitute(
+    return fill_page(
+        "hil.report",
         title=escape(f"{record.scenario}: {'passed' if run.passed else 'failed'}"),
         name=escape(record.scenario) + (" (short form)" if record.short else ""),
         about=escape(record.title),

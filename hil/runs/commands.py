@@ -73,7 +73,8 @@ def add_compare(commands: Any) -> None:
 
 def run_run(arguments: argparse.Namespace) -> int:
     """Carry out `hil run`; returns the exit code."""
-    from hil.scenarios.scenario import ScenarioError, find_scenario, list_shipped, read_scenario
+    from hil.scenarios.files import ScenarioError
+    from hil.scenarios.scenario import find_scenario, list_shipped, read_scenario
 
     if arguments.list:
         for name in list_shipped():

@@ -23,7 +23,8 @@ from hil.runs.record import Comparison, FrameRecord, Outcome, RunRecord
 from hil.runs.target import LocalTarget, Target, TargetError, load_local_bundle, open_target
 from hil.scenarios import criterion_tables as tables
 from hil.scenarios.fault_tables import BOARD_FAULTS, DEGRADING_FAULTS, LOCAL_FAULTS, LinkImpaired, PowerCut
-from hil.scenarios.scenario import Scenario, ScenarioError
+from hil.scenarios.files import ScenarioError
+from hil.scenarios.scenario import Scenario
 from hil.sources.frames import FrameStream, Tell
 from hil.sources.registry import open_frames
 

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from flight.schema import SchemaError, format_text
 from hil.camera_model import CameraModel
 from hil.scenarios.criterion_tables import Criterion
 from hil.scenarios.fault_tables import LINK_FAULTS, CommanderWithWrongKey, Fault
-from hil.scenarios.fields import RuleError, entry, read_table
+from hil.scenarios.fields import RuleError, entry
+from hil.scenarios.files import find_file, list_names, read_file
 from hil.scenarios.source_tables import FlybySource, Source
 
 FOLDER = Path(__file__).parent
-
-
-class ScenarioError(ValueError):
-    """A scenario that cannot be read or run; the message names the file and the field."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,43 +89,17 @@ class Scenario:
 
 def list_shipped() -> list[str]:
     """Names of the scenarios that are shipped."""
-    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+    return list_names(FOLDER)
 
 
 def find_scenario(name_or_path: str) -> Path:
-    """The file of a scenario: a path, or the name of one that is shipped, with dashes or underscores, or its beginning.
-
-    Raises:
-        ScenarioError: there is none.
-    """
-    path = Path(name_or_path)
-    if path.is_file():
-        return path
-    name = path.name.removesuffix(".toml").replace("-", "_")
-    begun = [shipped for shipped in list_shipped() if name and shipped.startswith(name)]
-    if path.parent == Path() and (name in begun or len(begun) == 1):
-        return FOLDER / f"{name if name in begun else begun[0]}.toml"
-    raise ScenarioError(
-        f"{format_text(path)}: expected a scenario file, or one of {', '.join(list_shipped())}, got neither"
-    )
+    """The file of a scenario: a path, or the name of one that is shipped, or its beginning. Raises ScenarioError."""
+    return find_file(name_or_path, FOLDER, "a scenario file")
 
 
 def read_scenario(path: Path) -> Scenario:
-    """Read a scenario file.
-
-    Raises:
-        ScenarioError: it cannot be read, is no TOML, or a field does not fit.
-    """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ScenarioError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ScenarioError(f"{path}: no TOML ({error})") from error
-    try:
-        return read_table(Scenario, table)
-    except SchemaError as error:
-        raise ScenarioError(f"{path}: {error}") from error
+    """Read a scenario file. Raises ScenarioError."""
+    return read_file(Scenario, path)
 
 
 def shorten(scenario: Scenario) -> Scenario:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hil.fly.scenario import Flyby, find_flight, list_flights, read_flight
-from hil.scenarios.scenario import ScenarioError
+from hil.scenarios.files import ScenarioError
 
 MINIMAL = 'title = "t"\nduration_s = 100\n'
 

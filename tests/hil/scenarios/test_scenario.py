@@ -10,9 +10,9 @@ import pytest
 from hil.faults.driver import HANDLERS
 from hil.runs.judge import JUDGES
 from hil.scenarios.fields import describe_table, list_kinds
+from hil.scenarios.files import ScenarioError
 from hil.scenarios.scenario import (
     Scenario,
-    ScenarioError,
     find_scenario,
     list_shipped,
     read_scenario,
