@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 # The root of a checkout.
@@ -26,6 +26,23 @@ def replace_between(text: str, begin: str, end: str, content: str) -> str:
     if text.count(begin) != 1 or text.count(end) != 1 or end not in rest:
         raise ValueError(f"expected once each: {begin} and {end}")
     return f"{before}{begin}\n\n{content.strip()}\n\n{end}{rest.partition(end)[2]}"
+
+
+def fill_parts(text: str, program: str, parts: Mapping[str, Callable[[], str]]) -> str:
+    """Replace what is between the marks of each part by what the code says.
+
+    Args:
+        text: of a page in Markdown.
+        program: how the command is called that writes it.
+        parts: by name, what makes each.
+
+    Raises:
+        ValueError: the page does not have each mark once.
+    """
+    for name, format_part in parts.items():
+        begin, end = f"<!-- {name}: written by {program} -->", f"<!-- end of {name} -->"
+        text = replace_between(text, begin, end, format_part())
+    return text
 
 
 def write_or_compare(

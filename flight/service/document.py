@@ -11,26 +11,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from flight.icd.generated_files import ROOT, replace_between, write_or_compare
+from flight.icd.generated_files import ROOT, fill_parts, write_or_compare
 from flight.service.fields import format_fields
 from flight.service.state import format_transitions
 
+_PROGRAM = "python -m flight.service.document"
 _PARTS = {"fields": format_fields, "transitions": format_transitions}
 
 
 def fill_in(text: str) -> str:
-    """Replace what is between the marks of each part by what the code says.
-
-    Args:
-        text: of a page in Markdown.
-
-    Raises:
-        ValueError: the page does not have each mark once.
-    """
-    for name, format_part in _PARTS.items():
-        begin, end = f"<!-- {name}: written by python -m flight.service.document -->", f"<!-- end of {name} -->"
-        text = replace_between(text, begin, end, format_part())
-    return text
+    """A page in Markdown with the parts that are made from the code. Raises ValueError as fill_parts."""
+    return fill_parts(text, _PROGRAM, _PARTS)
 
 
 def make_files() -> dict[Path, str]:
@@ -42,7 +33,7 @@ def make_files() -> dict[Path, str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write or compare the page; returns the exit code."""
     description = "the parts of docs/operations.md that are made from the code"
-    return write_or_compare("python -m flight.service.document", description, make_files(), arguments)
+    return write_or_compare(_PROGRAM, description, make_files(), arguments)
 
 
 if __name__ == "__main__":

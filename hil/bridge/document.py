@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from flight.icd.catalogue import COMMANDS, REPLY_CODES, SOCKETS
-from flight.icd.generated_files import ROOT, replace_between, write_or_compare
+from flight.icd.generated_files import ROOT, fill_parts, write_or_compare
 from hil.bridge.apids import BRIDGE, SOURCES, apid_of
 from hil.bridge.layouts import EVENT_REPORTING, FAILURE_CODES, HOUSEKEEPING_REPORT, LAYOUTS, REPORTED, structure_id
 from hil.bridge.own import BRIDGE_EVENTS, FAILURES
@@ -95,6 +95,7 @@ def format_codes() -> str:
     return _table(("code", "name", "meaning"), rows)
 
 
+_PROGRAM = "python -m hil.bridge.document"
 _PARTS = {
     "apids": format_apids,
     "packets": format_packets,
@@ -104,18 +105,8 @@ _PARTS = {
 
 
 def fill_in(text: str) -> str:
-    """Replace what is between the marks of each part by what the code says.
-
-    Args:
-        text: of a page in Markdown.
-
-    Raises:
-        ValueError: the page does not have each mark once.
-    """
-    for name, format_part in _PARTS.items():
-        begin, end = f"<!-- {name}: written by python -m hil.bridge.document -->", f"<!-- end of {name} -->"
-        text = replace_between(text, begin, end, format_part())
-    return text
+    """A page in Markdown with the parts that are made from the code. Raises ValueError as fill_parts."""
+    return fill_parts(text, _PROGRAM, _PARTS)
 
 
 def make_files() -> dict[Path, str]:
@@ -127,7 +118,7 @@ def make_files() -> dict[Path, str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write or compare the page; returns the exit code."""
     description = "the parts of docs/ground_systems.md that are made from the code"
-    return write_or_compare("python -m hil.bridge.document", description, make_files(), arguments)
+    return write_or_compare(_PROGRAM, description, make_files(), arguments)
 
 
 if __name__ == "__main__":
