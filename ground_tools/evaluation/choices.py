@@ -7,8 +7,9 @@ import numpy as np
 from flight.inference.uncertainty import mark_uncertain
 from ground_tools.metrics.iou import iou_per_class, mean_iou
 
-# Of the image, for passes to go through: as it is only, or all eight of a square.
-ORIENTATIONS = (1, 8)
+# Of the image, for passes to go through: as it is only, or all eight of a square; of another shape those four that keep
+# it.
+SQUARE_ORIENTATIONS, OTHER_ORIENTATIONS = (1, 8), (1, 4)
 GAMMAS = (1.0, 1.5, 2.0, 3.0, 4.5, 7.0, 10.0)
 # Of the sweep that is shown: those that are chosen from, and every whole one.
 GAMMA_SWEEP = tuple(sorted({*GAMMAS, *(float(gamma) for gamma in range(1, 11))}))

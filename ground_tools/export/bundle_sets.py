@@ -11,7 +11,13 @@ import numpy as np
 from flight.bundle import Bundle
 from ground_tools.datasets.noise import with_channels
 from ground_tools.datasets.store import LoadedSet, load, read_description
-from ground_tools.evaluation.choices import GAMMAS, ORIENTATIONS, THRESHOLDS, thresholded_miou
+from ground_tools.evaluation.choices import (
+    GAMMAS,
+    OTHER_ORIENTATIONS,
+    SQUARE_ORIENTATIONS,
+    THRESHOLDS,
+    thresholded_miou,
+)
 from ground_tools.evaluation.passes import camera_frames, mode_moments, mode_result, run_passes
 from ground_tools.export.figures import (
     Choices,
@@ -121,8 +127,7 @@ def choose(bundle: Bundle, sets: list[BundleSet], passes: int) -> Choices:
     of the set with the largest 99th percentile: none of them is to be called unlike the training data.
     """
     place = bundle if bundle.tiles is None else bundle.tiles
-    # Turned by a right angle, an image that is not square would not fit the networks.
-    counts = ORIENTATIONS if place.height == place.width else ORIENTATIONS[:1]
+    counts = SQUARE_ORIENTATIONS if place.height == place.width else OTHER_ORIENTATIONS
     tried = [_try_orientations(replace(bundle, orientations=count), sets, passes) for count in counts]
     best = max(tried, key=lambda one: one.miou)
     truths = [bundle_set.validation.masks for bundle_set in sets]
