@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from flight.bundle import load_bundle
 from flight.cli import main as flight
-from ground_tools.cli import main
 from ground_tools.datasets.store import digest
 from tests.ground_tools.conftest import ground_tools
 
@@ -91,38 +89,6 @@ def test_the_bundle_that_is_exported_flies(trained: dict[str, Path], dataset: Pa
     assert "UNetAS" in card
     assert "| tiny (1) | closed_form |" in card
     assert flight(["check", "--bundle", str(out)]) == 0
-
-
-def test_a_bundle_that_misses_parity_is_written_only_when_forced(
-    trained: dict[str, Path], dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
-) -> None:
-    # No answer is as near as this.
-    monkeypatch.setattr("ground_tools.export.parity.MOST_ENTROPY", -1.0)
-    out = tmp_path / "b"
-    arguments = [
-        "export",
-        "--network",
-        trained["unet_s"],
-        "--dataset",
-        dataset,
-        "--out",
-        out,
-        "--passes",
-        1,
-        "--images",
-    ]
-    arguments += [1, "--parity-images", 1, "--parity-passes", 2]
-    assert main([str(argument) for argument in arguments]) == 2
-    told = capsys.readouterr().err
-    assert "parity with float32: " in told
-    assert "tiny: entropy: expected at most -1.0 nat" in told
-    assert "(--force writes the bundle all the same)" in told
-    assert not out.exists()
-    assert main([str(argument) for argument in [*arguments, "--force"]]) == 0
-    misses = load_bundle(out).manifest["engine_parity"]["misses"]
-    assert any(miss.startswith("tiny: entropy: expected at most -1.0 nat") for miss in misses)
-    written = f"**Misses of what is asked of a bundle**, which was written all the same: {'; '.join(misses)}."
-    assert written in (out / "card.md").read_text()
 
 
 def test_what_may_not_be_passed_on_or_was_trained_on_is_refused(

@@ -12,8 +12,9 @@ from flight.bundle import Bundle, load_bundle
 from flight.inference.engine import Engine
 from flight.inference.self_test import run_self_test
 from flight.settings import default_settings
-from ground_tools.datasets.store import load
+from ground_tools.datasets.store import load, read_description
 from tests.ground_tools.conftest import ground_tools
+from tests.ground_tools.fresh_segmenter import write_fresh_training
 from tests.ground_tools.missions.conftest import mars, moon  # noqa: F401
 from tests.ground_tools.training.test_segmenter import SMALL
 
@@ -73,3 +74,29 @@ def test_pixels_without_a_label_count_in_no_figure(mars: Path, tmp_path: Path) -
     (test,) = figures["test"].values()
     # Every unlabelled pixel would be wrong: with them the mIoU could not be so high.
     assert test["Test"]["miou"] > 0.7
+
+
+@pytest.mark.slow
+def test_a_bundle_that_misses_parity_is_written_only_when_forced(
+    moon: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # No answer is as near as this.
+    monkeypatch.setattr("ground_tools.export.parity.MOST_ENTROPY", -1.0)
+    (tmp_path / "small.toml").write_text(SMALL)
+    network = write_fresh_training(tmp_path / "small.toml", moon, tmp_path / "net", (32, 32, 3))
+    few = ("--passes", 1, "--images", 1, "--parity-images", 1, "--parity-passes", 2)
+    arguments = ("export", "--network", network, "--dataset", moon, *few, "--out", tmp_path / "out")
+    done = ground_tools(*arguments)
+    assert done.returncode == 2
+    assert "parity with float32: " in done.stderr
+    miss = f"{read_description(moon)['name']}: entropy: expected at most -1.0 nat"
+    assert miss in done.stderr
+    assert "(--force writes the bundle all the same)" in done.stderr
+    assert not (tmp_path / "out").exists()
+    assert ground_tools(*arguments, "--force").returncode == 0
+    misses = load_bundle(tmp_path / "out").manifest["engine_parity"]["misses"]
+    assert any(one.startswith(miss) for one in misses)
+    written = f"**Misses of what is asked of a bundle**, which was written all the same: {'; '.join(misses)}."
+    assert written in (tmp_path / "out" / "card.md").read_text()

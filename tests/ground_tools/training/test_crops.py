@@ -15,17 +15,15 @@ from flight.bundle import load_bundle
 from flight.inference.engine import Engine
 from flight.inference.self_test import run_self_test
 from flight.settings import default_settings
-from ground_tools.datasets.store import load, read_description
-from ground_tools.labels.class_table import table_of
+from ground_tools.datasets.store import load
 from ground_tools.missions.evaluation import evaluate_on, open_evaluated
 from ground_tools.training.crops import choose_crop, recipe_tiling
-from ground_tools.training.outcome import SEGMENTER_WEIGHTS, save_weights, write_record
 from ground_tools.training.pixels import Pixels
 from ground_tools.training.recipe_tables import Crop
 from ground_tools.training.recipes import load_recipe
-from ground_tools.training.records import provenance
-from ground_tools.training.segmenter import SegmenterBatches, start_segmenter
+from ground_tools.training.segmenter import SegmenterBatches
 from tests.ground_tools.conftest import ground_tools
+from tests.ground_tools.fresh_segmenter import write_fresh_training
 from tests.ground_tools.missions.conftest import mars, spacecraft  # noqa: F401
 from tests.ground_tools.missions.folders import write_mini_test
 from tests.ground_tools.training.test_segmenter import SMALL
@@ -113,17 +111,7 @@ def test_a_network_for_tiles_is_trained_and_evaluated(trained: Path, spacecraft:
 @pytest.mark.slow
 def test_a_bundle_states_the_tiles_and_answers_by_them(recipe: Path, spacecraft: Path, tmp_path: Path) -> None:  # noqa: F811
     """Of fresh weights: what the network says does not matter here."""
-    chosen, folder = load_recipe(str(recipe)), tmp_path / "net"
-    folder.mkdir()
-    made = start_segmenter(chosen, 4, (16, 32, 3), None, None)
-    save_weights(made.network, folder / SEGMENTER_WEIGHTS)
-    row = {"epoch": "0", "seconds": "1.0"}
-    measured = {
-        "images": {"train": 7, "validation": 3},
-        "input": [16, 32, 3],
-        **table_of(read_description(spacecraft)).describe(),
-    }
-    write_record(chosen, provenance(spacecraft), folder, folder / SEGMENTER_WEIGHTS, [row], measured)
+    folder = write_fresh_training(recipe, spacecraft, tmp_path / "net", (16, 32, 3))
     few = ("--passes", 2, "--parity-images", 1, "--parity-passes", 2, "--images", 2, "--force")
     done = ground_tools("export", "--network", folder, "--dataset", spacecraft, *few, "--out", tmp_path / "bundle")
     assert done.returncode == 0, done.stderr
