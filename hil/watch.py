@@ -115,11 +115,12 @@ def draw_frame(navigation: Product, hazard: Product, source: FrameSource | None)
         source: of the frame, for a first panel with the frame itself; or None.
 
     Returns:
-        (H, W, 3) uint8: frame, class map, entropy and hazard.
+        (H, W, 3) uint8: frame, class map, the same with uncertain pixels marked, entropy and hazard.
     """
     header = navigation.header
     names = [c["name"] for c in header["classes"]]
-    seen = navigation.planes["class_map"] < len(names)
+    classes, enhanced = (navigation.planes[name] for name in ("class_map", "enhanced_class_map"))
+    seen = classes < len(names)
     height, width = seen.shape
     panels = []
     if source is not None:
@@ -128,7 +129,8 @@ def draw_frame(navigation: Product, hazard: Product, source: FrameSource | None)
             frame = pictures.resample_frame(image.pixels, image.bit_depth, header["map_to_sensor"], height, width)
             panels.append(("frame", frame))
     panels += [
-        ("class map", pictures.draw_class_map(navigation.planes["enhanced_class_map"], classes=len(names), seen=seen)),
+        ("class map", pictures.draw_class_map(classes, classes=len(names), seen=seen)),
+        ("with uncertain pixels", pictures.draw_class_map(enhanced, classes=len(names), seen=seen)),
         (
             f"entropy, 0..{math.log(len(names)):.2f} nat",
             pictures.draw_entropy(navigation.planes["predictive_entropy"], len(names)),
