@@ -17,14 +17,8 @@ if TYPE_CHECKING:
     from hil.recording.connections import WireTap
 
 
-def add_live_options(command: CommandParser, sockets: Sequence[str], roles: str) -> None:
-    """Add the options.
-
-    Args:
-        command: gets them.
-        sockets: of the service that it uses, `frames` for the relay among them.
-        roles: that the keys must have.
-    """
+def add_sockets(command: argparse.ArgumentParser, sockets: Sequence[str]) -> None:
+    """Add an option for the address of each of some sockets of the service."""
     for name in sockets:
         command.add_argument(
             f"--{name}",
@@ -33,6 +27,27 @@ def add_live_options(command: CommandParser, sockets: Sequence[str], roles: str)
             metavar="ENDPOINT",
             help=f"the service's {name} socket",
         )
+
+
+def add_keys(command: argparse.ArgumentParser, roles: str) -> None:
+    """Add `--keys`. roles: that the keys must have."""
+    command.add_argument(
+        "--keys",
+        type=existing_folder,
+        metavar="DIR",
+        help=f"keys with the roles {roles}, if the service has keys (default: none)",
+    )
+
+
+def add_live_options(command: CommandParser, sockets: Sequence[str], roles: str) -> None:
+    """Add the options.
+
+    Args:
+        command: gets them.
+        sockets: of the service that it uses, `frames` for the relay among them.
+        roles: that the keys must have.
+    """
+    add_sockets(command, sockets)
     command.add_argument(
         "--relay-frames",
         type=endpoint,
@@ -42,12 +57,7 @@ def add_live_options(command: CommandParser, sockets: Sequence[str], roles: str)
     command.add_argument("--source", help="source of the streamed frames, as of hil stream (default: not known)")
     command.add_argument("--subfolders", action="store_true", help="take the images of folders below, too")
     add_bit_depth(command)
-    command.add_argument(
-        "--keys",
-        type=existing_folder,
-        metavar="DIR",
-        help=f"keys with the roles {roles}, and camera for a relay, if the service has keys (default: none)",
-    )
+    add_keys(command, f"{roles}, and camera for a relay")
 
 
 def open_tap(arguments: argparse.Namespace) -> WireTap:

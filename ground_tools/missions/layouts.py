@@ -11,6 +11,8 @@ import numpy as np
 
 from ground_tools.datasets.pairs import Pair, PairSet
 from ground_tools.labelling.splits import split_by_image
+from ground_tools.labels.class_table import ClassTable
+from ground_tools.labels.mask_colors import mask_from_colors
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -99,6 +101,21 @@ def _checked(path: Path, image: np.ndarray | None) -> np.ndarray:
     if image is None:
         raise ValueError(f"{path}: expected an image, got a file that cannot be read as one")
     return image
+
+
+def label_colors(colors: np.ndarray, table: ClassTable, path: Path) -> np.ndarray:
+    """The classes of a mask in colours, (H, W) uint8. Raises ValueError naming its file; see mask_from_colors."""
+    try:
+        return mask_from_colors(colors, table)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def fit_to_image(mask: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """A mask, (H, W) uint8, at the size of its image; no class is mixed with another."""
+    if mask.shape == image.shape[:2]:
+        return mask
+    return cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 def bring_to_size(image: np.ndarray, mask: np.ndarray, size: tuple[int, int] | None) -> tuple[np.ndarray, np.ndarray]:

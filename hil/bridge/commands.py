@@ -10,10 +10,10 @@ from typing import Any
 from flight.command_line import CommandParser
 from flight.files import write_whole
 from flight.icd.catalogue import COMMANDS
-from flight.icd.limits import DEFAULT_ENDPOINTS
-from flight.option_types import endpoint, existing_folder, integer, output_file
+from flight.option_types import integer, output_file
 from hil.bridge.addresses import telecommand_address, telemetry_address
 from hil.bridge.apids import DEFAULT_APID, MOST_APID
+from hil.live_options import add_keys, add_sockets
 
 _EXAMPLES = """examples:
   hil bridge                                  TCP: telemetry at 127.0.0.1:10015, telecommands at 127.0.0.1:10025
@@ -85,20 +85,8 @@ def add_bridge(commands: Any) -> None:
 
 def _add_service(bridge: CommandParser) -> None:
     """Add the options of the connection with the service."""
-    for name in ("products", "telemetry", "commands"):
-        bridge.add_argument(
-            f"--{name}",
-            type=endpoint,
-            default=DEFAULT_ENDPOINTS[name],
-            metavar="ENDPOINT",
-            help=f"the service's {name} socket",
-        )
-    bridge.add_argument(
-        "--keys",
-        type=existing_folder,
-        metavar="DIR",
-        help="keys with the roles consumer and commander, if the service has keys (default: none)",
-    )
+    add_sockets(bridge, ("products", "telemetry", "commands"))
+    add_keys(bridge, "consumer and commander")
 
 
 def run_bridge(arguments: argparse.Namespace) -> int:

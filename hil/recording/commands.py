@@ -10,11 +10,11 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from flight.command_line import CommandParser, examples
+from flight.command_line import examples
 from flight.files import write_whole
-from flight.icd.limits import DEFAULT_ENDPOINTS
-from flight.option_types import endpoint, existing_file, existing_folder, number_above, output_file
+from flight.option_types import endpoint, existing_file, number_above, output_file
 from flight.schema import format_text
+from hil.live_options import add_keys, add_sockets
 
 if TYPE_CHECKING:
     from hil.recording.player import Replay
@@ -36,32 +36,12 @@ _PLAY_EXAMPLES = {
 }
 
 
-def _add_socket(command: CommandParser, name: str) -> None:
-    command.add_argument(
-        f"--{name}",
-        type=endpoint,
-        default=DEFAULT_ENDPOINTS[name],
-        metavar="ENDPOINT",
-        help=f"the service's {name} socket",
-    )
-
-
-def _add_keys(command: CommandParser, roles: str) -> None:
-    command.add_argument(
-        "--keys",
-        type=existing_folder,
-        metavar="DIR",
-        help=f"keys with the roles {roles}, if the service has keys (default: none)",
-    )
-
-
 def add_record(commands: Any) -> None:
     """Add `record` to the commands of `hil`."""
     record = commands.add_parser("record", help="record the service's traffic as MCAP", epilog=_RECORD_EXAMPLES)
     record.set_defaults(extra="record")
     record.add_argument("file", type=output_file, metavar="FILE", help="recording to write; it must not be there yet")
-    for name in ("products", "telemetry"):
-        _add_socket(record, name)
+    add_sockets(record, ("products", "telemetry"))
     for name, client in (("frames", "the camera"), ("commands", "the commander")):
         record.add_argument(
             f"--relay-{name}",
@@ -70,14 +50,14 @@ def add_record(commands: Any) -> None:
             help=f"bind here, on loopback, for {client}, record what it sends and hand it on (default: no {name} are "
             "recorded)",
         )
-        _add_socket(record, name)
+        add_sockets(record, [name])
     record.add_argument(
         "--duration", type=number_above(0.0), metavar="S", help="stop after so many seconds (default: at Ctrl-C)"
     )
     record.add_argument(
         "--no-pictures", action="store_true", help="leave out what Foxglove and Rerun show; `hil play` does without"
     )
-    _add_keys(record, "consumer, and camera or commander for relays")
+    add_keys(record, "consumer, and camera or commander for relays")
 
 
 def add_play(commands: Any) -> None:
@@ -103,9 +83,8 @@ def add_play(commands: Any) -> None:
         "none is written)",
     )
     play.add_argument("--contents", action="store_true", help="say what is in the recording, and send nothing")
-    for name in ("frames", "products", "telemetry"):
-        _add_socket(play, name)
-    _add_keys(play, "camera and consumer")
+    add_sockets(play, ("frames", "products", "telemetry"))
+    add_keys(play, "camera and consumer")
 
 
 def run_record(arguments: argparse.Namespace) -> int:

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from ground_tools.datasets.pairs import Pair, PairSet
@@ -21,6 +20,7 @@ from ground_tools.missions.layouts import (
     bring_to_size,
     find_folder,
     find_images,
+    fit_to_image,
     random_splits,
     read_grey,
 )
@@ -101,13 +101,12 @@ def _original_pairs(
     known = len(read_class_table(CLASSES))
     for stem, split in splits.items():
         image, mask = read_grey(images[stem]), read_grey(labels[stem]).copy()
-        if mask.shape != image.shape:
-            mask = cv2.resize(mask, image.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+        mask = fit_to_image(mask, image)
         mask[mask >= known] = IGNORED
         for number, (folder, product) in enumerate(masked):
             path = folder / f"{stem.replace('EDR', product)}.png"
             if path.is_file():
-                hidden = cv2.resize(read_grey(path), mask.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT) > 0
+                hidden = fit_to_image(read_grey(path), mask) > 0
                 mask[hidden] = known + number if options.masked == "classes" else IGNORED
         source = mask.shape
         image, mask = bring_to_size(image, mask, options.size)

@@ -13,13 +13,14 @@ import numpy as np
 
 from ground_tools.datasets.pairs import Pair, PairSet
 from ground_tools.labels.class_table import IGNORED, ClassTable, read_class_table
-from ground_tools.labels.mask_colors import mask_from_colors
 from ground_tools.missions.layouts import (
     ImportOptions,
     Layout,
     bring_to_size,
     find_folder,
     find_images,
+    fit_to_image,
+    label_colors,
     random_splits,
     read_color,
 )
@@ -85,12 +86,7 @@ def _landscape_pairs(
     table = replace(table, ignored_color=None)
     for stem, path in files.items():
         image, colors = read_color(path), read_color(masks[stem])
-        try:
-            mask = mask_from_colors(colors, table)
-        except ValueError as error:
-            raise ValueError(f"{masks[stem]}: {error}") from error
-        if mask.shape != image.shape[:2]:
-            mask = cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+        mask = fit_to_image(label_colors(colors, table, masks[stem]), image)
         source = mask.shape
         image, mask = bring_to_size(image, mask, options.size)
         yield Pair(path.name, domains[stem], splits[stem], image, mask, source)

@@ -11,12 +11,12 @@ import numpy as np
 from flight.tile_layout import find_starts
 from ground_tools.datasets.pairs import Pair, PairSet
 from ground_tools.labels.class_table import IGNORED, IGNORED_COLOR, SMALL_BODY_CLASSES, ClassTable, read_class_table
-from ground_tools.labels.mask_colors import mask_from_colors
 from ground_tools.missions.layouts import (
     ImportOptions,
     Layout,
     find_folder,
     find_images,
+    label_colors,
     random_splits,
     read_color,
     read_grey,
@@ -82,11 +82,7 @@ def _aerial_pairs(
     files: list[tuple[Path, Path, str]], splits: dict[int, str], table: ClassTable, options: ImportOptions
 ) -> Iterator[Pair]:
     for number, (path, mask_path, domain) in enumerate(files):
-        image = read_color(path)
-        try:
-            mask = mask_from_colors(read_color(mask_path), table)
-        except ValueError as error:
-            raise ValueError(f"{mask_path}: {error}") from error
+        image, mask = read_color(path), label_colors(read_color(mask_path), table, mask_path)
         if mask.shape != image.shape[:2]:
             raise ValueError(f"{mask_path}: expected a mask of {image.shape[:2]} as the image, got {mask.shape}")
         name = f"{path.parent.parent.name}/{path.name}"

@@ -9,18 +9,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from ground_tools.datasets.pairs import Pair, PairSet
 from ground_tools.labels.class_table import ClassTable, read_class_table
-from ground_tools.labels.mask_colors import mask_from_colors
 from ground_tools.missions.layouts import (
     ImportOptions,
     Layout,
     bring_to_size,
     find_folder,
     find_images,
+    fit_to_image,
+    label_colors,
     random_splits,
     read_color,
 )
@@ -158,12 +158,7 @@ def _pairs(folder: Path, chosen: list[tuple[_Files, str]], table: ClassTable, op
         except ValueError:
             damaged += 1
             continue
-        try:
-            mask = mask_from_colors(colors, table)
-        except ValueError as error:
-            raise ValueError(f"{files.mask}: {error}") from error
-        if mask.shape != image.shape[:2]:
-            mask = cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+        mask = fit_to_image(label_colors(colors, table, files.mask), image)
         if files.box is not None:
             mask = keep_in_box(mask, files.box)
         source = mask.shape
