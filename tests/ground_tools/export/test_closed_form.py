@@ -135,7 +135,8 @@ def test_the_covariance_file_is_what_the_whole_networks_passes_show(closed_form_
     inputs = name_tensors(interpreter.get_input_details())
     interpreter.set_tensor(inputs["image"]["index"], quantize(image, network._image)[None])
     (output,) = interpreter.get_output_details()
-    generator, samples = np.random.default_rng(0), []
+    borders = (np.s_[0, 8:-8], np.s_[8:-8, 0], np.s_[-2, 8:-8], np.s_[8:-8, -2])
+    generator, samples, at_borders = np.random.default_rng(0), [], [[] for _ in borders]
     for _ in range(60):
         for name, keep in zip(("mask_1", "mask_2", "mask_3"), KEEP, strict=True):
             detail = inputs[name]
@@ -144,11 +145,20 @@ def test_the_covariance_file_is_what_the_whole_networks_passes_show(closed_form_
             interpreter.set_tensor(detail["index"], np.rint(kept / scale + zero_point).clip(-128, 127).astype(np.int8))
         interpreter.invoke()
         scale, zero_point = output["quantization"]
-        values = (interpreter.get_tensor(output["index"])[0, 8:-8, 8:-8].astype(float) - zero_point) * scale
-        samples.append(values.reshape(-1, 4))
+        values = (interpreter.get_tensor(output["index"])[0].astype(float) - zero_point) * scale
+        samples.append(values[8:-8, 8:-8].reshape(-1, 4))
+        for found, place in zip(at_borders, borders, strict=True):
+            found.append(values[place])
     sampled = np.cov(np.concatenate([each - np.mean(samples, axis=0) for each in samples]).T) * 60 / 59
     for value, (k, other) in zip(inside.mean(axis=(1, 2)), pairs(4), strict=True):
         assert value == pytest.approx(sampled[k, other], abs=0.08 * np.sqrt(sampled[k, k] * sampled[other, other]))
+    # At the outermost rows and columns that are computed, the summed kernels count pixels beyond the border, but their
+    # own squares, of convolutions that saw nothing beyond it, are smaller than their neighbours': the two nearly cancel.
+    outermost = (computed[:, 0, 4:-4], computed[:, 4:-4, 0], computed[:, -1, 4:-4], computed[:, 4:-4, -1])
+    variances = [index for index, (k, other) in enumerate(pairs(4)) if k == other]
+    for place, drawn in zip(outermost, at_borders, strict=True):
+        expected = np.var(drawn, axis=0, ddof=1).mean(axis=0)
+        assert np.sqrt(place.mean(axis=1)[variances]) == pytest.approx(np.sqrt(expected), rel=0.25)
     assert len(parts.head.kernels) == 3
 
 
