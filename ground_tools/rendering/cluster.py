@@ -17,8 +17,9 @@ from dask.distributed import Client, KilledWorker, as_completed
 from ground_tools.bodies.catalogue import BodyRecipe
 from ground_tools.bodies.enhanced_body import BodyParts, read_parts
 from ground_tools.bodies.meshes import largest_extent, mean_radius
+from ground_tools.datasets.identity import finish_set
 from ground_tools.datasets.noise import NOISE
-from ground_tools.datasets.store import FORMAT_VERSION, read_description, write_description, write_index
+from ground_tools.datasets.store import FORMAT_VERSION, read_description, write_description
 from ground_tools.foundation.cluster import WORKER_DEATHS, WORKER_MEMORY, open_client
 from ground_tools.foundation.files import remove_parts, write_whole
 from ground_tools.foundation.json_records import as_read_back
@@ -40,7 +41,7 @@ def render_campaign(
     workers: int = 2,
     scheduler: str | None = None,
 ) -> None:
-    """Render every shard that is not there yet, then write the index and the set's digest into dataset.json.
+    """Render every shard that is not there yet, then write the index and the set's digests into dataset.json.
 
     Killed and started again, it continues and ends with the same bytes. A finished set grows when it is rendered again
     with larger counts or more bodies. What came about when stands in rendering.jsonl, which is no part of the set.
@@ -82,7 +83,7 @@ def render_set(
     workers: int,
     scheduler: str | None,
 ) -> dict[str, Any]:
-    """Render the shards that are not there yet, then write the index and the digest; returns the set's description.
+    """Render the shards that are not there yet, then write the index and the digests; returns the set's description.
 
     Args:
         out: folder of the set, new or to be gone on with.
@@ -113,9 +114,7 @@ def render_set(
                     write_whole(out / "shards" / rendered.shard.file_name, rendered.data)
                     _log(out, rendered, len(client.nthreads()))
                     bar.update(rendered.shard.count)
-    description = {**description, "samples": total, "sha256": write_index(out)}
-    write_description(out, description)
-    return description
+    return finish_set(out, description, total)
 
 
 def _render_shards(client: Client, work: ShardWork, missing: list[Shard]) -> Iterator[RenderedShard]:

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from ground_tools.bodies.enhanced_body import EnhancedBody
+from ground_tools.datasets.identity import finish_set
 from ground_tools.datasets.pairs import Pair, PairSet, describe_pairs, pair_row
-from ground_tools.datasets.store import read_description, shard_bytes, write_description, write_index
+from ground_tools.datasets.store import read_description, shard_bytes, write_description
 from ground_tools.foundation.files import remove_parts, write_whole
 from ground_tools.foundation.progress import progress
 from ground_tools.labels.class_table import read_class_table
@@ -135,9 +136,7 @@ def render_landscapes(out: Path, count: int, size: int, seed: int, workers: int)
             with multiprocessing.get_context("spawn").Pool(workers) as pool:
                 for _ in pool.imap_unordered(work, missing):
                     bar.update()
-    description |= {"samples": count, "sha256": write_index(out)}
-    write_description(out, description)
-    return description
+    return finish_set(out, description, count)
 
 
 def _begin(out: Path, description: dict[str, Any]) -> None:
