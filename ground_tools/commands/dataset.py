@@ -223,8 +223,9 @@ def _explore(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
+    from ground_tools.datasets.identity import labels_sha256
     from ground_tools.datasets.integrity import verify
-    from ground_tools.datasets.store import read_description
+    from ground_tools.datasets.store import digest, read_description
 
     problems = verify(arguments.set)
     for problem in problems:
@@ -232,6 +233,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     if problems:
         return 1
     print(f"{arguments.set}: {read_description(arguments.set)['samples']} samples, all sound")
+    print(f"sha256 {digest(arguments.set)}\nlabels_sha256 {labels_sha256(arguments.set)} (geometry and labels)")
     return 0
 
 
