@@ -71,6 +71,10 @@ def test_show_draws_every_sample_in_the_colours_of_its_classes(dataset: Path, tm
         "sheet_procedural_top.png",
     ]
     assert all(cv2.imread(str(path)) is not None for path in paths)
+    together = dataset_tool("show", dataset, "--out", tmp_path / "one", "--count", 10, "--one-sheet").split()
+    assert [Path(line).name for line in together if "sheet" in line] == ["sheet.png"]
+    # Ten samples, of which five would be in each of the others.
+    assert cv2.imread(together[0]).shape[1] > 1.9 * cv2.imread(str(tmp_path / "sheet_procedural_top.png")).shape[1]
     sheet = cv2.imread(str(tmp_path / "sheet_procedural_top.png"))[:, :, ::-1]
     masks = load(dataset, bodies=["procedural_top"]).masks
     for index, name in ((2, "craters"), (3, "boulders"), (4, "terminator")):

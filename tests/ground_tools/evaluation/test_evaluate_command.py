@@ -41,7 +41,7 @@ def test_a_dask_cluster_gives_the_figures_of_local_processes_and_goes_on(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset = write_set(tmp_path / "few", "few", {"a": {"validation": 3, "test": 9}})
-    common = ["evaluate", "--bundle", bundle, "--dataset", dataset, "--passes", 3, "--sweep", 3, "--disturbed", 1]
+    common = ["evaluate", "--bundle", bundle, "--dataset", dataset, "--passes", 3, "--sweep", 0, "--disturbed", 0]
     done = ground_tools(*common, "--workers", 1, "--out", tmp_path / "here")
     assert done.returncode == 0, done.stderr
     with LocalCluster(
