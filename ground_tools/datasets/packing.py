@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ground_tools.datasets.identity import labels_digest, labels_sha256
+from ground_tools.datasets.identity import labels_digest
 from ground_tools.datasets.noise import noise_seeded_by_image
 from ground_tools.datasets.store import (
     AIM,
@@ -45,11 +45,10 @@ def pack(path: Path, out: Path, splits: list[str] | None = None, bodies: list[st
         raise ValueError(
             f"dataset {path}: no samples of {', '.join(bodies or ['any body'])} in {splits or 'any split'}"
         )
-    of_part = splits is not None or bodies is not None
-    if of_part:
+    if splits is not None or bodies is not None:
         description = {**description, "selection": {"splits": splits, "bodies": bodies}, "samples": len(index)}
     description["sha256"] = content_digest(index)
-    description["labels_sha256"] = labels_digest(path, splits, bodies) if of_part else labels_sha256(path)
+    description["labels_sha256"] = labels_digest(path, splits, bodies)
     columns = sample_schema(description)
     schema = columns.with_metadata({DESCRIPTION_KEY: json.dumps(description).encode()})
     out.parent.mkdir(parents=True, exist_ok=True)

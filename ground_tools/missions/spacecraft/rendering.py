@@ -30,8 +30,9 @@ from ground_tools.rendering.cluster import ShardWork, render_set
 from ground_tools.rendering.shard_worker import RenderedShard
 
 NAME = "spacecraft_rendered"
-# Of the images, whatever the numbers of craft are.
-SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
+# Every tenth image is for validation, every tenth for testing, counted from these: so no split ever shrinks as a set
+# grows.
+_TENTHS_FROM = {"validation": 3, "test": 8}
 _SHARD_SAMPLES = 10
 _SOURCE = "rendered by ground-tools mission render-spacecraft"
 
@@ -113,7 +114,7 @@ def share_images(splits: dict[str, str], count: int) -> dict[str, list[int]]:
     for split in reversed(SPLITS):
         names = [name for name, of_craft in splits.items() if of_craft == split]
         # Training images are what is left, so that the numbers make the count.
-        images = left if split == SPLITS[0] else round(SHARES[split] * count)
+        images = (count + _TENTHS_FROM[split]) // 10 if split in _TENTHS_FROM else left
         left -= images
         if images and not names:
             raise ValueError(f"craft: expected some with split = {split!r}, got none")
