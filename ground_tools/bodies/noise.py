@@ -9,7 +9,12 @@ _LATTICE = 32
 
 
 def fractal_noise(
-    points: np.ndarray, base_frequency: float, octaves: int, persistence: float, generator: np.random.Generator
+    points: np.ndarray,
+    base_frequency: float,
+    octaves: int,
+    persistence: float,
+    generator: np.random.Generator,
+    order: int = 3,
 ) -> np.ndarray:
     """Sum of band-limited noise octaves at `points`, scaled to unit standard deviation.
 
@@ -22,7 +27,7 @@ def fractal_noise(
         lattice = generator.standard_normal((_LATTICE, _LATTICE, _LATTICE))
         shift = generator.random(3) * _LATTICE
         coordinates = (points * frequency + shift).T
-        total += amplitude * ndimage.map_coordinates(lattice, coordinates, order=3, mode="grid-wrap")
+        total += amplitude * ndimage.map_coordinates(lattice, coordinates, order=order, mode="grid-wrap")
         amplitude *= persistence
         frequency *= 2.0
     return total / max(float(total.std()), 1e-12)

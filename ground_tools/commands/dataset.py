@@ -106,6 +106,7 @@ def _add_show_and_explore(actions: Any) -> None:
     show.add_argument("--out", type=output_folder, required=True, metavar="DIR", help="folder to write")
     show.add_argument("--count", type=integer(1, 1000), default=20, metavar="N", help="samples on a sheet")
     show.add_argument("--seed", type=integer(0), default=0, metavar="N", help="seed of the choice of samples")
+    show.add_argument("--one-sheet", action="store_true", help="one sheet of all bodies in place of one for each")
     show.add_argument("--enlarge", type=integer(1, 16), default=1, metavar="N", help="size of a pixel")
 
     look = actions.add_parser(
@@ -209,7 +210,8 @@ def _build(arguments: argparse.Namespace) -> int:
 def _show(arguments: argparse.Namespace) -> int:
     from ground_tools.datasets.pictures import write_pictures
 
-    for path in write_pictures(arguments.set, arguments.out, arguments.count, arguments.seed, arguments.enlarge):
+    choice = (arguments.count, arguments.seed, arguments.enlarge, arguments.one_sheet)
+    for path in write_pictures(arguments.set, arguments.out, *choice):
         print(path)
     return 0
 
@@ -223,8 +225,9 @@ def _explore(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
+    from ground_tools.datasets.identity import labels_sha256
     from ground_tools.datasets.integrity import verify
-    from ground_tools.datasets.store import read_description
+    from ground_tools.datasets.store import digest, read_description
 
     problems = verify(arguments.set)
     for problem in problems:
@@ -232,6 +235,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     if problems:
         return 1
     print(f"{arguments.set}: {read_description(arguments.set)['samples']} samples, all sound")
+    print(f"sha256 {digest(arguments.set)}\nlabels_sha256 {labels_sha256(arguments.set)} (geometry and labels)")
     return 0
 
 

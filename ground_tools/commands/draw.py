@@ -95,8 +95,8 @@ def open_cycles(body: EnhancedBody, size: int, light_paths: int) -> Renders:
     """Blender's renderer, kept from writing between the answers."""
     import os
 
+    from ground_tools.rendering.blender_thread import quiet
     from ground_tools.rendering.scene import GreyRenderer
-    from ground_tools.rendering.shard_worker import quiet
 
     class QuietRenderer:
         def __init__(self) -> None:

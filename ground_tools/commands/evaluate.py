@@ -18,6 +18,9 @@ _EXAMPLES = {
     "      --dataset datasets/d2a --dataset datasets/d2b --dataset datasets/d3 --dataset datasets/d4 --write docs": (
         "every figure and picture of docs/results.md and docs/results.json; an hour or more per thousand images"
     ),
+    "ground-tools evaluate --bundle models/unet_h --dataset datasets/d1 --scheduler tcp://10.0.0.1:8786": (
+        "on a Dask cluster that is already there; the same figures"
+    ),
     "ground-tools evaluate --bundle models/unet_s --dataset datasets/d1 --split validation --images 100": "",
     "ground-tools evaluate --bundle models/moon --bundle out/moon_resnet18 --dataset datasets/moon --write docs": (
         "of another mission: bundles, or trainings before export; docs/missions.md and docs/missions.json"
@@ -72,6 +75,12 @@ def add_parser(commands: Any) -> None:
     evaluate.add_argument(
         "--workers", type=integer(0, 256), default=0, metavar="N", help="processes; 0: one for each core"
     )
+    evaluate.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="evaluate on the Dask cluster whose scheduler answers there, as tcp://HOST:PORT; its workers need the "
+        "same software, and none of the files (default: on this computer)",
+    )
     _add_missions(evaluate)
     evaluate.add_argument(
         "--out", type=output_folder, default=Path("out/evaluation"), metavar="DIR", help="folder to write"
@@ -125,6 +134,7 @@ def run(arguments: argparse.Namespace) -> int:
         passes=arguments.passes,
         workers=arguments.workers or usable_cores(),
         out=arguments.out,
+        scheduler=arguments.scheduler,
     )
     results = evaluate(arguments.bundle, arguments.dataset, plan)
     written = write_out(arguments.out, results)
@@ -142,6 +152,8 @@ def _evaluate_missions(arguments: argparse.Namespace) -> int:
     from ground_tools.missions.report import PICTURES, add_result, read_results, write_predictions, write_results
 
     docs = arguments.write
+    if arguments.scheduler is not None:
+        raise ValueError("--scheduler: expected with bundles of small bodies, got it with networks of other missions")
     if docs is not None and arguments.split != "test":
         raise ValueError(f"--write: expected figures of --split test, got --split {arguments.split}")
     results = {} if docs is None else read_results(docs)

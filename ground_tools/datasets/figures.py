@@ -16,6 +16,7 @@ Split = dict[str, tuple[int, int, int]]
 class SetStatistics:
     """What is in a set.
 
+    sha256: of its content; labels_sha256: of geometry and labels, in all but figures of older releases.
     bytes: on disk, with the index. counts: body -> split -> samples. class_share: class -> mean share of the pixels;
     class_present: class -> share of the samples that show it. range_d0: in diameters. phase_angle_deg: Sun, body,
     camera, degrees.
@@ -30,6 +31,7 @@ class SetStatistics:
     class_present: dict[str, float]
     range_d0: Spread
     phase_angle_deg: Spread
+    labels_sha256: str | UnsetType = UNSET
 
 
 @dataclass(frozen=True)

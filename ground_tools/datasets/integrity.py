@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ground_tools.datasets.identity import labels_digest
 from ground_tools.datasets.store import (
     AIM,
     INDEX_FILE,
@@ -66,6 +67,8 @@ def verify(path: Path) -> list[str]:
                 if len(problems) >= _MOST_PROBLEMS:
                     return [*problems, f"{path}: and perhaps more"]
     problems += [f"{path}: {_name(key)} is in the index, and in no shard" for key in list(indexed)[:_MOST_PROBLEMS]]
+    if not problems and "labels_sha256" in description and labels_digest(path) != description["labels_sha256"]:
+        problems.append(f"{path}: its geometry and labels give another labels_sha256 than dataset.json tells")
     return problems
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ground_tools.datasets.identity import labels_digest
 from ground_tools.datasets.noise import noise_seeded_by_image
 from ground_tools.datasets.store import (
     AIM,
@@ -47,6 +48,7 @@ def pack(path: Path, out: Path, splits: list[str] | None = None, bodies: list[st
     if splits is not None or bodies is not None:
         description = {**description, "selection": {"splits": splits, "bodies": bodies}, "samples": len(index)}
     description["sha256"] = content_digest(index)
+    description["labels_sha256"] = labels_digest(path, splits, bodies)
     columns = sample_schema(description)
     schema = columns.with_metadata({DESCRIPTION_KEY: json.dumps(description).encode()})
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ground_tools.datasets.identity import finish_set
 from ground_tools.datasets.store import (
     FORMAT_VERSION,
     SPLITS,
@@ -18,8 +19,6 @@ from ground_tools.datasets.store import (
     sample_digest,
     shard_bytes,
     webp_bytes,
-    write_description,
-    write_index,
 )
 from ground_tools.foundation.files import write_whole
 from ground_tools.foundation.names import check_name
@@ -135,9 +134,7 @@ def write_pairs(pairs: Iterable[Pair], about: PairSet, out: Path) -> dict[str, A
     if rows:
         _write_shard(out, shard, rows)
     description = describe_pairs(about, shape, counts, sizes, record)
-    description |= {"samples": len(record), "sha256": write_index(out)}
-    write_description(out, description)
-    return description
+    return finish_set(out, description, len(record))
 
 
 def describe_pairs(

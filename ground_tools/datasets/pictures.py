@@ -96,13 +96,18 @@ def _write(picture: np.ndarray, text: str, place: tuple[int, int], scale: float)
     cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, _INK, 1, cv2.LINE_AA)
 
 
-def write_pictures(path: Path, out: Path, count: int = 20, seed: int = 0, enlarge: int = 1) -> list[Path]:
-    """Write every picture of a set into a folder; returns the files: a sheet per body, and one each of the others."""
-    bodies = list(dict.fromkeys(read_index(path)["body"].to_pylist()))
+def write_pictures(
+    path: Path, out: Path, count: int = 20, seed: int = 0, enlarge: int = 1, one_sheet: bool = False
+) -> list[Path]:
+    """Write every picture of a set into a folder; returns the files: sheets, and one each of the others.
+
+    one_sheet: of samples of all bodies, in place of one for each.
+    """
+    bodies = [None] if one_sheet else list(dict.fromkeys(read_index(path)["body"].to_pylist()))
     written = []
     with progress(total=len(bodies) + len(CHARTS), unit="picture", label=path.name, keep=False) as bar:
         for body in bodies:
-            written.append(out / f"sheet_{body}.png")
+            written.append(out / ("sheet.png" if body is None else f"sheet_{body}.png"))
             picture = sheet(path, count, seed, body, enlarge)
             write_whole(written[-1], cv2.imencode(".png", picture[:, :, ::-1])[1].tobytes())
             bar.update()

@@ -1,4 +1,4 @@
-"""What is in a set, from its index alone: counts, classes, geometry, size."""
+"""What is in a set: counts, classes, geometry, size, digests."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ground_tools.datasets.figures import SetStatistics, Spread
+from ground_tools.datasets.identity import labels_sha256
 from ground_tools.datasets.store import SPLITS, known_numbers, read_description, read_index, shard_paths
 from ground_tools.pages.blocks import Table, percent
 from ground_tools.pages.text import text_table
@@ -25,6 +26,7 @@ def describe(path: Path) -> SetStatistics:
     return SetStatistics(
         name=description["name"],
         sha256=description["sha256"],
+        labels_sha256=labels_sha256(path),
         samples=len(index),
         bytes=sum(file.stat().st_size for file in files),
         counts={body: {split: pairs.count((body, split)) for split in SPLITS} for body in dict.fromkeys(bodies)},
@@ -51,8 +53,9 @@ def as_text(s: SetStatistics) -> str:
     shares = [
         [name, f"{percent(share)} %", f"{percent(s.class_present[name])} %"] for name, share in s.class_share.items()
     ]
+    digests = f"sha256 {s.sha256}\nlabels_sha256 {s.labels_sha256} (geometry and labels)"
     parts = [
-        f"{s.name}: {s.samples} samples, {size}\nsha256 {s.sha256}",
+        f"{s.name}: {s.samples} samples, {size}\n{digests}",
         text_table(Table(["body", *SPLITS], counts)),
         text_table(Table(["class", "pixels", "present in"], shares)),
         "range        "

@@ -47,10 +47,13 @@ def _sizes(sets: dict[str, SetFigures]) -> Table:
         counts = [str(sum(c[split] for c in s.counts.values())) for split in SPLITS]
         sizes = [f"{s.bytes / 1e6:.1f}", f"{s.bytes / s.samples / 1e3:.2f}"]
         rows.append([name, ", ".join(s.counts), *counts, *sizes, f"`{s.sha256[:16]}`"])
+    more = ["labels_sha256"] if any(s.labels_sha256 is not UNSET for s in sets.values()) else []
+    for row, s in zip(rows, sets.values(), strict=True):
+        row += ["" if s.labels_sha256 is UNSET else f"`{s.labels_sha256[:16]}`"] * len(more)
     all_of = "all" if len(rendered) == len(sets) else "all rendered"
     sizes = [f"{size / 1e6:.1f}", f"{size / max(total, 1) / 1e3:.2f}"]
-    rows.append([all_of, "", "", "", f"{total} samples", *sizes, ""])
-    return Table(["set", "bodies", *SPLITS, "MB", "kB a sample", "sha256"], rows)
+    rows.append([all_of, "", "", "", f"{total} samples", *sizes, "", *([""] * len(more))])
+    return Table(["set", "bodies", *SPLITS, "MB", "kB a sample", "sha256", *more], rows)
 
 
 def _classes(sets: dict[str, SetFigures]) -> Table:

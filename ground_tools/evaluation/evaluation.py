@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,7 +30,7 @@ from ground_tools.evaluation.statistics import (
     Job,
     S,
 )
-from ground_tools.evaluation.worker_pool import compute_statistics, start_workers
+from ground_tools.evaluation.worker_pool import PartWorkers, compute_statistics, start_workers
 from ground_tools.metrics.iou import image_ious
 from ground_tools.pages.charts import write_chart
 from ground_tools.pages.pictures import write_picture
@@ -44,7 +43,8 @@ class Plan:
 
     split: to evaluate on. images: of each set, 0 for all. sweep: images of the validation split for the sweeps of gamma
     and threshold; disturbed: images to disturb; both for sets with a validation split only, 0 for none. passes: with
-    dropout. workers: processes. out: folder of statistics, pictures and reports.
+    dropout. workers: processes; scheduler: address of a Dask scheduler whose workers are taken instead, or None. out:
+    folder of statistics, pictures and reports.
     """
 
     split: str
@@ -54,6 +54,7 @@ class Plan:
     passes: int
     workers: int
     out: Path
+    scheduler: str | None = None
 
     @property
     def store(self) -> Path:
@@ -83,7 +84,7 @@ def evaluate(bundles: list[Path], datasets: list[Path], plan: Plan) -> Results:
     results = Results()
     for bundle in loaded:
         own = replace(plan, passes=count_passes(bundle, plan.passes))
-        with start_workers(bundle, own.passes, own.workers) as pool:
+        with start_workers(bundle, own.passes, own.workers, own.scheduler) as pool:
             for path in datasets:
                 _evaluate_set(bundle, path, own, pool, results)
     return results
@@ -101,7 +102,7 @@ def _check_modes(bundles: list[Bundle]) -> None:
             owners[key] = str(bundle.path)
 
 
-def _evaluate_set(bundle: Bundle, path: Path, plan: Plan, pool: ProcessPoolExecutor, results: Results) -> None:
+def _evaluate_set(bundle: Bundle, path: Path, plan: Plan, pool: PartWorkers, results: Results) -> None:
     """Add the figures and pictures of one bundle on one set to the results."""
     selection = select(path, plan.split, plan.images, bundle, identifiers=True)
     name = selection.label
@@ -151,7 +152,7 @@ def _evaluate_set(bundle: Bundle, path: Path, plan: Plan, pool: ProcessPoolExecu
 
 
 def _run(
-    pool: ProcessPoolExecutor,
+    pool: PartWorkers,
     plan: Plan,
     bundle: Bundle,
     selection: Selection,
@@ -184,9 +185,7 @@ def _mosaic(bundle: Bundle, selection: Selection, statistics: ImageStatistics, t
     return mosaic(bundle, selection, groups, statistics, values, title)
 
 
-def _measure_disturbed(
-    bundle: Bundle, part: Selection, plan: Plan, pool: ProcessPoolExecutor
-) -> dict[str, EntropyStatistics]:
+def _measure_disturbed(bundle: Bundle, part: Selection, plan: Plan, pool: PartWorkers) -> dict[str, EntropyStatistics]:
     """Name of a disturbance -> how uncertain each mode is about the images that were disturbed so."""
     frames = [
         disturb_frame(image, name, part.noise is not None) for name in DISTURBANCES for image in part.samples.images
@@ -202,7 +201,7 @@ def _measure_disturbed(
 
 
 def _sweep(
-    bundle: Bundle, path: Path, plan: Plan, pool: ProcessPoolExecutor, draw: Callable[[str, str, Figure], None]
+    bundle: Bundle, path: Path, plan: Plan, pool: PartWorkers, draw: Callable[[str, str, Figure], None]
 ) -> SweepFigures:
     """What the choices look like on the validation split."""
     selection = select(path, "validation", plan.sweep, bundle, identifiers=True)

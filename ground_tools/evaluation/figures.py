@@ -94,6 +94,7 @@ def provenance(bundle: Bundle, selection: Selection, passes: int) -> dict[str, A
         "statistics_version": VERSION,
         "dataset": selection.name,
         "dataset_sha256": selection.sha256,
+        "dataset_labels_sha256": selection.labels_sha256,
         "split": selection.split,
         "split_by": selection.split_by,
         "views": len(np.unique(selection.views)),

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from msgspec import UNSET
+
 from ground_tools.evaluation.results import (
     ModeFigures,
     PictureEntry,
@@ -35,6 +37,14 @@ def check_docs(docs: Path) -> None:
     check_section(docs / "results.md", "figures")
 
 
+def _tell_of_grey_levels(older: dict[str, ModeFigures], newer: dict[str, ModeFigures]) -> None:
+    """Say so where two makes of a set have the same geometry and labels, as when another processor rendered one."""
+    contents = {(f.dataset_sha256, f.dataset_labels_sha256) for f in (*older.values(), *newer.values())}
+    labels = {label for _, label in contents}
+    if len(contents) > 1 and len(labels) == 1 and UNSET not in labels:
+        print("  their sets differ in grey levels alone: geometry and labels are the same", file=sys.stderr)
+
+
 def merge(former: Results, new: Results) -> Results:
     """Results with new figures in place of former ones of the same set and mode; what is not new stays.
 
@@ -57,6 +67,7 @@ def merge(former: Results, new: Results) -> Results:
         kept = {key: figures for key, figures in older.items() if current(figures)}
         if len(kept) < len(older):
             print(f"figures of {name} from another version of bundle or set are left out", file=sys.stderr)
+            _tell_of_grey_levels(older, new.sets.get(name, {}))
         together = {**kept, **new.sets.get(name, {})}
         if together:
             sets[name] = together

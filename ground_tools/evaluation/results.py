@@ -36,7 +36,8 @@ class Provenance:
     """What figures were measured on, and by which evaluation.
 
     passes: with dropout, of each image. statistics_version: see statistics.py. dataset_sha256: of the set but for its
-    training split. split: "all" for a set without splits. split_by: the rule of the splits that a set of real images
+    training split; dataset_labels_sha256: of the same, its grey levels left out, in all but figures of older releases.
+    split: "all" for a set without splits. split_by: the rule of the splits that a set of real images
     states. views: what the images show, those of one view not being independent. images: of `of_images` in the split.
     """
 
@@ -50,6 +51,7 @@ class Provenance:
     views: int
     images: int
     of_images: int
+    dataset_labels_sha256: str | UnsetType = UNSET
 
     @property
     def origin(self) -> tuple[str, str]:

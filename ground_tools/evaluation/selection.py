@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from flight.bundle import Bundle
+from ground_tools.datasets.identity import evaluated_labels
 from ground_tools.datasets.store import SPLITS, LoadedSet, content_digest, load, read_description, read_index
 from ground_tools.evaluation.passes import camera_frames
 from ground_tools.foundation.sampling import even_share
@@ -21,7 +23,8 @@ class Selection:
     """Samples that are to be evaluated.
 
     name: of the set, as results call it (see records.set_name); sha256: of its content but for the training split, so
-    that a set of which that split grows, or was never rendered, has the figures of the whole one. split: the one asked
+    that a set of which that split grows, or was never rendered, has the figures of the whole one; labels_sha256: of the
+    same but for the grey levels, see datasets.identity. split: the one asked
     for, or "all" where the set has no splits; split_by: the rule of the splits that it states, if any. total: samples
     in the split. noise: what its images get before a network sees them, as the set states it; None for real ones, with
     their own. publish_images: whether its images may be shown. positions: (N,) int64, places in the split, the seeds of
@@ -32,6 +35,7 @@ class Selection:
     path: Path
     name: str
     sha256: str
+    labels_sha256: str
     split: str
     split_by: str | None
     total: int
@@ -81,6 +85,12 @@ def _evaluated_digest(path: Path) -> str:
     return content_digest(kept if len(kept) else index)
 
 
+@lru_cache(maxsize=64)
+def _labels_of_content(path: Path, content: str) -> str:
+    """The digest over geometry and labels of what has a content: each set is asked for it several times."""
+    return evaluated_labels(path)
+
+
 def select(path: Path, split: str, count: int, bundle: Bundle, identifiers: bool = False) -> Selection:
     """Load the samples of a set that a bundle is to be evaluated on.
 
@@ -106,10 +116,12 @@ def select(path: Path, split: str, count: int, bundle: Bundle, identifiers: bool
             f"got {loaded.images.shape[1]} x {loaded.images.shape[2]}"
         )
     positions = even_share(loaded.bodies, count)
+    content = _evaluated_digest(path)
     return Selection(
         path=path,
         name=set_name(description),
-        sha256=_evaluated_digest(path),
+        sha256=content,
+        labels_sha256=_labels_of_content(path, content),
         split=asked or "all",
         split_by=split_rule(description),
         total=len(loaded),

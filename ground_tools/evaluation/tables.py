@@ -33,11 +33,14 @@ def blocks(results: Results) -> list[Block]:
 
 def _evaluated(results: Results) -> list[Block]:
     rows = []
+    labels = any(f.dataset_labels_sha256 is not UNSET for _, _, f in results.figures())
     for name, _, f in results.figures():
         split = f.split + (f", by {f.split_by}" if f.split_by else "")
         cells = [name, f.mode, split, f"{f.images} of {f.of_images}", str(f.views), str(f.passes)]
         bundle = f"{f.bundle.name} {f.bundle.version} `{f.bundle.sha256[:12]}`"
         rows.append([*cells, bundle, f"`{f.dataset_sha256[:12]}`"])
+        if labels:
+            rows[-1].append("" if f.dataset_labels_sha256 is UNSET else f"`{f.dataset_labels_sha256[:12]}`")
     result: list[Block] = [Heading("What was evaluated", 2)]
     if any(f.images < f.of_images for _, _, f in results.figures()):
         result.append(
@@ -47,7 +50,8 @@ def _evaluated(results: Results) -> list[Block]:
                 "of craters and boulders is uncertain by several points."
             )
         )
-    return [*result, Table(["set", "mode", "split", "images", "views", "passes", "bundle", "set's sha256"], rows)]
+    head = ["set", "mode", "split", "images", "views", "passes", "bundle", "set's sha256"]
+    return [*result, Table([*head, "labels_sha256"] if labels else head, rows)]
 
 
 def _targets(targets: list[Target]) -> list[Block]:

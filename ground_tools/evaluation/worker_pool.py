@@ -1,4 +1,4 @@
-"""Many images through a bundle: one process per core with one thread each, and what is done stays done.
+"""Many images through a bundle: a process per core, or the workers of a Dask cluster; what is done stays done.
 
 A pass of these networks does not gain by a second thread what a second image in a second process gains. Statistics are
 kept in files of a few images each, in a folder named by the hash of all they depend on, so that an evaluation that was
@@ -15,12 +15,13 @@ import json
 import multiprocessing
 import multiprocessing.connection
 import os
+import platform
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -39,6 +40,15 @@ _DIGEST_BYTES = hashlib.sha256().digest_size
 
 # Of a worker process, set once at its start.
 _loaded: dict[str, Any] = {}
+# Of a thread of a Dask worker: the bundle that it computed with last, and its networks.
+_borrowed = threading.local()
+
+
+class PartWorkers(Protocol):
+    """Whoever computes the statistics of a few images."""
+
+    def submit(self, job: Job[S], images: list[Image]) -> Future[S]:
+        """Begin with a part; the future has its statistics."""
 
 
 def usable_cores() -> int:
@@ -46,11 +56,66 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+class _Processes:
+    """Processes of this computer that have a bundle loaded."""
+
+    def __init__(self, pool: ProcessPoolExecutor) -> None:
+        self._pool = pool
+
+    def submit(self, job: Job[S], images: list[Image]) -> Future[S]:
+        return self._pool.submit(_compute_part, job, images)
+
+
+class _BorrowedWorkers:
+    """The workers of a Dask cluster, to which a bundle goes once."""
+
+    def __init__(self, client: Any, bundle: Bundle, passes: int) -> None:
+        self._executor = client.get_executor(pure=False, retries=0)
+        # A task, not scattered data: when the worker that holds it dies, the scheduler makes it again.
+        self._bundle = client.submit(_hold, bundle, pure=False)
+        self._passes, self._software = passes, software()
+
+    def submit(self, job: Job[S], images: list[Image]) -> Future[S]:
+        future: Future[S] = self._executor.submit(
+            _compute_borrowed_part, self._bundle, self._passes, self._software, job, images
+        )
+        return future
+
+
 @contextmanager
-def start_workers(bundle: Bundle, passes: int, count: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes with the bundle loaded, for `compute_statistics`."""
-    with _start_processes(count, _load, bundle, passes) as pool:
-        yield pool
+def start_workers(bundle: Bundle, passes: int, count: int, scheduler: str | None = None) -> Iterator[PartWorkers]:
+    """Workers with the bundle loaded, for `compute_statistics`.
+
+    Args:
+        bundle: that they compute with.
+        passes: with dropout.
+        count: processes on this computer.
+        scheduler: address of a Dask scheduler whose workers are taken instead; None: none. They need the same
+            software, and no file.
+
+    Raises:
+        RuntimeError: no scheduler answers there, it has no workers, or they cannot do the work.
+    """
+    if scheduler is None:
+        with _start_processes(count, _load, bundle, passes) as pool:
+            yield _Processes(pool)
+        return
+    from dask.distributed import KilledWorker
+
+    from ground_tools.foundation.cluster import open_client
+
+    with open_client(count, scheduler) as client:
+        try:
+            yield _BorrowedWorkers(client, bundle, passes)
+        except KilledWorker as error:
+            raise RuntimeError(
+                f"scheduler {scheduler}: its workers died again and again over a part of the images (out of memory?); "
+                "start the same command again to continue"
+            ) from error
+        except ImportError as error:
+            raise RuntimeError(
+                f"scheduler {scheduler}: expected workers with rubblemap[render], got {error}"
+            ) from error
 
 
 def call_on_all_cores(function: Callable[[Any], Any], items: Iterable[Any], *, label: str, total: int) -> list[Any]:
@@ -107,8 +172,30 @@ def _compute_part(job: Job[S], images: list[Image]) -> S:
     return gather(job.kind, (job.compute(bundle, networks, image, _loaded["passes"]) for image in images))
 
 
+def _hold(bundle: Bundle) -> Bundle:
+    return bundle
+
+
+def _compute_borrowed_part(
+    bundle: Bundle, passes: int, expected: dict[str, str], job: Job[S], images: list[Image]
+) -> S:
+    """The statistics of a part, on a worker of a cluster; each of its threads has the networks for itself."""
+    if software() != expected:
+        here = ", ".join(f"{name} {version}" for name, version in software().items())
+        raise RuntimeError(
+            f"Dask worker on {platform.node()}: expected "
+            f"{', '.join(f'{name} {version}' for name, version in expected.items())}, as where the evaluation was "
+            f"started, got {here}"
+        )
+    if getattr(_borrowed, "sha256", None) != bundle.sha256:
+        cv2.setNumThreads(1)
+        _borrowed.networks, _borrowed.sha256 = load_default_networks(bundle, 1), bundle.sha256
+    networks: Networks = _borrowed.networks
+    return gather(job.kind, (job.compute(bundle, networks, image, passes) for image in images))
+
+
 def compute_statistics(
-    pool: ProcessPoolExecutor,
+    pool: PartWorkers,
     job: Job[S],
     images: list[Image],
     parameters: dict[str, Any],
@@ -131,7 +218,7 @@ def compute_statistics(
     missing = [number for number, file in enumerate(files) if not file.exists()]
     done = len(images) - sum(len(parts[number]) for number in missing)
     with progress(total=len(images), done=done, unit="image", label=label) as bar:
-        pending: dict[Future[S], int] = {pool.submit(_compute_part, job, parts[number]): number for number in missing}
+        pending: dict[Future[S], int] = {pool.submit(job, parts[number]): number for number in missing}
         while pending:
             finished, _ = wait(pending, return_when=FIRST_COMPLETED)
             for future in finished:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ground_tools.datasets.identity import finish_set
 from ground_tools.datasets.store import (
     FORMAT_VERSION,
     SPLITS,
@@ -20,7 +21,6 @@ from ground_tools.datasets.store import (
     shard_bytes,
     webp_bytes,
     write_description,
-    write_index,
 )
 from ground_tools.foundation.files import write_whole
 from ground_tools.labelling.annotations import Annotation, Crop
@@ -158,9 +158,7 @@ def build(found: list[RealImage], rules: Rules, out: Path, kind: str = "image") 
     write_description(out, description)
     for number, start in enumerate(range(0, len(rows), _SHARD_SAMPLES)):
         write_whole(out / "shards" / f"real-{number:03}.parquet", shard_bytes(rows[start : start + _SHARD_SAMPLES]))
-    description |= {"samples": len(rows), "sha256": write_index(out)}
-    write_description(out, description)
-    return description
+    return finish_set(out, description, len(rows))
 
 
 def _entry(image: RealImage, split: str, samples: list[int]) -> dict[str, Any]:

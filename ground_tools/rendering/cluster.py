@@ -1,27 +1,26 @@
-"""Running a campaign on Dask: an own cluster of this computer's cores, or any cluster that is already there."""
+"""Rendering a set on Dask, shard by shard: a campaign, or whatever else states its shards and how one is made."""
 
 from __future__ import annotations
 
 import json
-import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import dask
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
-from dask.distributed import Client, KilledWorker, LocalCluster, Security, as_completed
+from dask.distributed import Client, KilledWorker, as_completed
 
 from ground_tools.bodies.catalogue import BodyRecipe
 from ground_tools.bodies.enhanced_body import BodyParts, read_parts
 from ground_tools.bodies.meshes import largest_extent, mean_radius
+from ground_tools.datasets.identity import finish_set
 from ground_tools.datasets.noise import NOISE
-from ground_tools.datasets.store import FORMAT_VERSION, read_description, write_description, write_index
+from ground_tools.datasets.store import FORMAT_VERSION, read_description, write_description
+from ground_tools.foundation.cluster import WORKER_DEATHS, WORKER_MEMORY, open_client
 from ground_tools.foundation.files import remove_parts, write_whole
 from ground_tools.foundation.json_records import as_read_back
 from ground_tools.foundation.progress import progress
@@ -30,18 +29,6 @@ from ground_tools.rendering.campaign import Campaign, Shard, plan
 from ground_tools.rendering.geometry import FIELD_OF_VIEW_DEG, reference_range
 from ground_tools.rendering.shard_worker import RenderedShard, render_shard
 
-WORKER_MEMORY = "8GB"
-# How many workers may die over one shard before the campaign gives up.
-_WORKER_DEATHS = 3
-# A worker builds and frees the same large structures for every image: memory that it keeps need not be mapped again
-# (a sixth of the time on two cores).
-_WORKER_ENVIRONMENT = {
-    "MALLOC_MMAP_THRESHOLD_": 2**32,
-    "MALLOC_TRIM_THRESHOLD_": 2**33,
-    "MALLOC_TOP_PAD_": 2**28,
-    "OMP_NUM_THREADS": 1,
-    "OPENBLAS_NUM_THREADS": 1,
-}
 LOG_FILE = "rendering.jsonl"
 
 
@@ -54,7 +41,7 @@ def render_campaign(
     workers: int = 2,
     scheduler: str | None = None,
 ) -> None:
-    """Render every shard that is not there yet, then write the index and the set's digest into dataset.json.
+    """Render every shard that is not there yet, then write the index and the set's digests into dataset.json.
 
     Killed and started again, it continues and ends with the same bytes. A finished set grows when it is rendered again
     with larger counts or more bodies. What came about when stands in rendering.jsonl, which is no part of the set.
@@ -67,50 +54,87 @@ def render_campaign(
         if body not in catalogue:
             raise ValueError(f"campaign {campaign.name}: unknown body {body}; known: {', '.join(catalogue)}")
     parts = {body: read_parts(catalogue[body], shapes, crater_maps) for body in campaign.bodies}
-    description = _description(campaign, parts)
+    work = ShardWork(f"campaign {campaign.name}", render_shard, campaign, parts)
+    render_set(out, _description(campaign, parts), plan(campaign), work, workers, scheduler)
+
+
+@dataclass(frozen=True)
+class ShardWork:
+    """How the shards of a set are rendered.
+
+    Attributes:
+        what: is rendered, for messages.
+        render: settings, the parts of a shard's body and the shard to the rendered shard; runs on a worker.
+        settings: what all shards have in common.
+        parts: what a body is made of, by its name.
+    """
+
+    what: str
+    render: Callable[[Any, Any, Shard], RenderedShard]
+    settings: Any
+    parts: Mapping[str, Any]
+
+
+def render_set(
+    out: Path,
+    description: dict[str, Any],
+    shards: list[Shard],
+    work: ShardWork,
+    workers: int,
+    scheduler: str | None,
+) -> dict[str, Any]:
+    """Render the shards that are not there yet, then write the index and the digests; returns the set's description.
+
+    Args:
+        out: folder of the set, new or to be gone on with.
+        description: of the whole set, but for samples and digests.
+        shards: all of them.
+        work: how one is rendered.
+        workers: processes on this computer.
+        scheduler: address of a Dask scheduler whose workers are taken instead; None: none.
+
+    Raises:
+        ValueError, RuntimeError, OSError: see render_campaign.
+    """
     if (out / "dataset.json").exists():
-        _check_same_campaign(out, description)
+        _check_same_set(out, description)
         remove_parts(out, out / "shards")
     write_description(out, description)
-
-    shards = plan(campaign)
     planned = {shard.file_name for shard in shards}
     unplanned = sorted(path.name for path in (out / "shards").glob("*.parquet") if path.name not in planned)
     if unplanned:
-        raise ValueError(f"dataset {out}: shards/{unplanned[0]} is no part of campaign {campaign.name}; remove it")
+        raise ValueError(f"dataset {out}: shards/{unplanned[0]} is no part of {work.what}; remove it")
     missing = [shard for shard in shards if not _is_written(out / "shards" / shard.file_name, shard)]
     total = sum(shard.count for shard in shards)
     done = total - sum(shard.count for shard in missing)
-    with progress(total=total, done=done, unit="image", label=campaign.name) as bar:
+    with progress(total=total, done=done, unit="image", label=description["name"]) as bar:
         if missing:
-            with _client(workers, scheduler) as client:
-                for rendered in _render_shards(client, campaign, parts, missing):
+            with open_client(workers, scheduler) as client:
+                for rendered in _render_shards(client, work, missing):
                     write_whole(out / "shards" / rendered.shard.file_name, rendered.data)
                     _log(out, rendered, len(client.nthreads()))
                     bar.update(rendered.shard.count)
-    write_description(out, {**description, "samples": total, "sha256": write_index(out)})
+    return finish_set(out, description, total)
 
 
-def _render_shards(
-    client: Client, campaign: Campaign, parts: dict[str, BodyParts], missing: list[Shard]
-) -> Iterator[RenderedShard]:
+def _render_shards(client: Client, work: ShardWork, missing: list[Shard]) -> Iterator[RenderedShard]:
     """The missing shards as they are finished.
 
     A body's shards go to the worker that holds its parts, until another one idles: setting a body up takes seconds.
     """
     futures: dict[Any, Shard] = {}
-    for body, body_parts in parts.items():
+    for body, parts in work.parts.items():
         todo = [shard for shard in missing if shard.body == body]
         if todo:
             # A task, not scattered data: when the worker that holds it dies, the scheduler makes it again.
-            held = client.submit(_hold, body_parts, pure=False, priority=-len(futures))
+            held = client.submit(_hold, parts, pure=False, priority=-len(futures))
             for shard in todo:
                 future = client.submit(
-                    render_shard,
-                    campaign,
+                    work.render,
+                    work.settings,
                     held,
                     shard,
-                    key=f"{campaign.name}-{shard.file_name}-{time.time_ns()}",
+                    key=f"{shard.file_name}-{time.time_ns()}",
                     priority=-len(futures),
                     pure=False,
                 )
@@ -121,7 +145,7 @@ def _render_shards(
                 result: RenderedShard = future.result()
             except KilledWorker as error:
                 raise RuntimeError(
-                    f"campaign {campaign.name}: {_WORKER_DEATHS} workers died rendering {futures[future].file_name} "
+                    f"{work.what}: {WORKER_DEATHS} workers died rendering {futures[future].file_name} "
                     f"(out of memory? each may take {WORKER_MEMORY}); start the same command again to continue"
                 ) from error
             future.release()
@@ -131,56 +155,8 @@ def _render_shards(
         client.cancel(list(futures), force=True)
 
 
-def _hold(parts: BodyParts) -> BodyParts:
+def _hold(parts: Any) -> Any:
     return parts
-
-
-@contextmanager
-def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
-    """A client of the cluster at `scheduler`, or of an own one with so many worker processes.
-
-    Whoever reaches a Dask scheduler without credentials has its workers run any code. The own one listens on loopback,
-    which every user of this computer reaches: its credentials are made for this run, are held in memory by its
-    processes alone, and nobody connects without them (TLS in both directions). Its status pages are off.
-    """
-    # A worker that is restarted, or busy in Blender, is nothing that the user must read about.
-    for name in ("distributed", "bokeh", "tornado"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    if scheduler is not None:
-        try:
-            client = Client(scheduler, timeout=10)
-        except (OSError, ValueError) as error:
-            raise RuntimeError(f"scheduler {scheduler}: no Dask scheduler answers there ({error})") from error
-        with client:
-            if not client.nthreads():
-                raise RuntimeError(f"scheduler {scheduler}: it has no workers; start some: dask worker {scheduler}")
-            yield client
-        return
-    security = Security.temporary()
-    with (
-        dask.config.set(
-            {
-                "distributed.scheduler.allowed-failures": _WORKER_DEATHS - 1,
-                "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
-                "distributed.scheduler.http.routes": [],
-                "distributed.worker.http.routes": [],
-            }
-        ),
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            protocol="tls",
-            security=security,
-            memory_limit=WORKER_MEMORY,
-            dashboard_address="127.0.0.1:0",
-            scheduler_kwargs={"dashboard": False},
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster, security=security) as client,
-    ):
-        yield client
 
 
 def _is_written(path: Path, shard: Shard) -> bool:
@@ -222,10 +198,10 @@ def _body_record(parts: BodyParts) -> dict[str, Any]:
     }
 
 
-def _check_same_campaign(out: Path, description: dict[str, Any]) -> None:
+def _check_same_set(out: Path, description: dict[str, Any]) -> None:
     """Raise ValueError unless the set in `out` is a part of the described one, or all of it."""
     present = read_description(out)
-    keys = ("seed", "samples", "flyby", "close_range")
+    keys = ("seed", "samples", "flyby", "close_range", "size")
     same = all(present["campaign"].get(key) == description["campaign"].get(key) for key in keys)
     counts = description["campaign"]["bodies"]
     for body, held in present["campaign"]["bodies"].items():

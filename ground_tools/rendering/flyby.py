@@ -13,8 +13,8 @@ from ground_tools.bodies.enhanced_body import enhance, read_parts
 from ground_tools.datasets.store import png_bytes
 from ground_tools.foundation.files import write_whole
 from ground_tools.foundation.progress import progress
+from ground_tools.rendering.blender_thread import quiet
 from ground_tools.rendering.geometry import FIELD_OF_VIEW_DEG, camera_axes, hyperbolic_flyby, reference_range
-from ground_tools.rendering.shard_worker import quiet
 from ground_tools.rendering.studio import Studio
 
 FRAMES = 56

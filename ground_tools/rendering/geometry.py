@@ -16,7 +16,7 @@ class View:
 
     camera: (3,) float64, kilometres; its image y axis is as near to the body's -z axis as can be (z is up in the
     image). sun: (3,) float64, unit vector towards the sun. aim: (3,) float64, kilometres, what the camera looks at.
-    field_of_view_deg: of an image side, degrees.
+    field_of_view_deg: of an image side, the width of one that is not square; degrees.
     axes: (3, 3) float64, the camera's axes as rows, where its attitude is not that; `aim` is not looked at then.
     """
 
@@ -54,16 +54,18 @@ def camera_axes(view: View) -> np.ndarray:
     return np.stack([x, np.cross(z, x), z])
 
 
-def pixel_directions(view: View, size: int, places: np.ndarray | float = 0.5) -> np.ndarray:
+def pixel_directions(view: View, size: int | tuple[int, int], places: np.ndarray | float = 0.5) -> np.ndarray:
     """Directions through the pixels of an image, body-fixed, one long along the boresight.
 
-    size: image side, pixels. places: within each pixel, right and down, 0..1: (size * size, 2), or the same for all.
-    Returns (size * size, 3) float64, row by row from the upper left pixel.
+    size: image side, or height and width, which the field of view is across; pixels. places: within each pixel, right
+    and down, 0..1: (H * W, 2), or the same for all. Returns (H * W, 3) float64, row by row from the upper left pixel.
     """
     x, y, z = camera_axes(view)
-    row, column = np.divmod(np.arange(size**2), size)
-    half = np.tan(np.radians(view.field_of_view_deg) / 2.0)
-    right, down = (((np.stack([column, row], axis=1) + places) / size * 2.0 - 1.0) * half).T[..., None]
+    height, width = (size, size) if isinstance(size, int) else size
+    row, column = np.divmod(np.arange(height * width), width)
+    half = np.tan(np.radians(view.field_of_view_deg) / 2.0) * np.array([1.0, height / width])
+    sides = np.array([width, height])
+    right, down = (((np.stack([column, row], axis=1) + places) / sides * 2.0 - 1.0) * half).T[..., None]
     directions: np.ndarray = z + right * x + down * y
     return directions
 

@@ -5,14 +5,8 @@ Nothing is read from or written to the worker's disk, so that it can run on any 
 
 from __future__ import annotations
 
-import atexit
-import os
-import resource
-import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +15,7 @@ import numpy as np
 from ground_tools.bodies.enhanced_body import BodyParts, enhance
 from ground_tools.datasets.store import sample_digest, shard_bytes, webp_bytes
 from ground_tools.labels.classes import CLASS_NAMES
+from ground_tools.rendering.blender_thread import open_studio, peak_memory_mib, quiet, run_in_blender_thread
 from ground_tools.rendering.campaign import Campaign, Shard, shard_views, site_of
 from ground_tools.rendering.geometry import View, reference_range
 
@@ -36,14 +31,9 @@ class RenderedShard:
     peak_memory_mib: float
 
 
-# Blender's state is global and tied to a thread: one thread of its own renders, with the body that it rendered last.
-_RENDERING_THREAD = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rendering")
-_studio: tuple[Any, Any] | None = None
-
-
 def render_shard(campaign: Campaign, parts: BodyParts, shard: Shard) -> RenderedShard:
     """Render one shard. The same arguments give the same bytes."""
-    return _RENDERING_THREAD.submit(_render_shard, campaign, parts, shard).result()
+    return run_in_blender_thread(_render_shard, campaign, parts, shard)
 
 
 def _render_shard(campaign: Campaign, parts: BodyParts, shard: Shard) -> RenderedShard:
@@ -53,8 +43,7 @@ def _render_shard(campaign: Campaign, parts: BodyParts, shard: Shard) -> Rendere
     rows = []
     for index, view, time_s, picture in _pictures(campaign, parts, shard, studio):
         rows.append(_row(campaign, shard, index, view, time_s, studio.extent, picture))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024.0 if sys.platform != "darwin" else 1024.0**2)
-    return RenderedShard(shard, shard_bytes(rows), time.perf_counter() - start, ready - start, peak)
+    return RenderedShard(shard, shard_bytes(rows), time.perf_counter() - start, ready - start, peak_memory_mib())
 
 
 def _pictures(
@@ -74,23 +63,16 @@ def _pictures(
 
 def _open_studio(campaign: Campaign, parts: BodyParts) -> Any:
     """The studio of this body, from the shard before or anew."""
-    global _studio
-    key = (parts.recipe, tuple(sorted(parts.sha256.items())), campaign.light_paths, campaign.close_range)
-    if _studio is None or _studio[0] != key:
-        with quiet():
-            from ground_tools.rendering.studio import CloseStudio, Studio
 
-            if _studio is None:
-                # Blender tells of its own leaks when the process ends; what is registered last runs first.
-                atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))
-            else:
-                _studio[1].close()
-                _studio = None
-            if campaign.close_range is not None:
-                _studio = (key, CloseStudio(parts, campaign.close_range, campaign.light_paths))
-            else:
-                _studio = (key, Studio(enhance(parts), campaign.light_paths))
-    return _studio[1]
+    def make() -> Any:
+        from ground_tools.rendering.studio import CloseStudio, Studio
+
+        if campaign.close_range is not None:
+            return CloseStudio(parts, campaign.close_range, campaign.light_paths)
+        return Studio(enhance(parts), campaign.light_paths)
+
+    key = (parts.recipe, tuple(sorted(parts.sha256.items())), campaign.light_paths, campaign.close_range)
+    return open_studio(key, make)
 
 
 def _row(
@@ -116,17 +98,3 @@ def _row(
         "identifiers": webp_bytes(picture.identifiers),
         "ground": webp_bytes(picture.ground),
     }
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Nothing that is printed meanwhile reaches standard output: Blender reports every frame there."""
-    sys.stdout.flush()
-    kept, nothing = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, 1)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(nothing)

@@ -9,17 +9,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from ground_tools.bodies.enhanced_body import EnhancedBody
+from ground_tools.datasets.identity import finish_set
 from ground_tools.datasets.pairs import Pair, PairSet, describe_pairs, pair_row
-from ground_tools.datasets.store import read_description, shard_bytes, write_description, write_index
+from ground_tools.datasets.store import read_description, shard_bytes, write_description
 from ground_tools.foundation.files import remove_parts, write_whole
 from ground_tools.foundation.progress import progress
 from ground_tools.labels.class_table import read_class_table
 from ground_tools.labels.classes import BOULDER_IDENTIFIERS
-from ground_tools.labels.encoding import encode_for_display
+from ground_tools.missions.cameras import develop_picture
 from ground_tools.missions.layouts import random_splits
 from ground_tools.missions.moon.importers import CLASSES, GROUND, SKY
 from ground_tools.missions.moon.rocks import label_rocks
@@ -59,7 +59,7 @@ def draw_landscape(seed: int, number: int, size: int, rays: int = RAYS) -> Lands
     scene = make_scene(full_model(body), body.extent)
     mask = _make_mask(body, view, size, scene)
     grey = RayRenderer(body, size, rays, scene).render(view, int(generator.integers(2**31)))
-    return Landscape(_develop(grey, mask, generator), mask)
+    return Landscape(develop_picture(grey, mask != SKY, generator), mask)
 
 
 def _draw_settings(size: int, generator: np.random.Generator) -> TerrainSettings:
@@ -96,22 +96,6 @@ def _make_mask(body: EnhancedBody, view: View, size: int, scene: Any) -> np.ndar
     seen = np.where(face >= 0, identifiers[face], 0).reshape(size, size)
     behind = np.where(seen == 0, SKY, GROUND).astype(np.uint8)
     return label_rocks(behind, np.where(seen >= BOULDER_IDENTIFIERS[0], seen, 0))
-
-
-def _develop(grey: np.ndarray, mask: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """The picture of a camera: exposure, a tint from grey to brown, blur and noise."""
-    lit = grey[(mask != SKY) & (grey > 0.0)]
-    level = float(np.percentile(lit, 90)) if len(lit) else 1.0
-    exposed = grey * (generator.uniform(0.25, 0.75) / max(level, 1e-6))
-    strength = generator.uniform(0.0, 1.0)
-    tint = 1.0 + strength * np.array([0.10, 0.0, -0.16]) + 0.02 * generator.standard_normal(3)
-    picture = exposed[..., None] * tint
-    blur = generator.uniform(0.0, 0.7)
-    if blur > 0.25:
-        picture = cv2.GaussianBlur(picture, (0, 0), blur).astype(np.float64)
-    encoded = encode_for_display(picture).astype(np.float64)
-    noisy = encoded + generator.uniform(0.0, 4.0) * generator.standard_normal(encoded.shape)
-    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
 
 
 def render_landscapes(out: Path, count: int, size: int, seed: int, workers: int) -> dict[str, Any]:
@@ -152,9 +136,7 @@ def render_landscapes(out: Path, count: int, size: int, seed: int, workers: int)
             with multiprocessing.get_context("spawn").Pool(workers) as pool:
                 for _ in pool.imap_unordered(work, missing):
                     bar.update()
-    description |= {"samples": count, "sha256": write_index(out)}
-    write_description(out, description)
-    return description
+    return finish_set(out, description, count)
 
 
 def _begin(out: Path, description: dict[str, Any]) -> None:

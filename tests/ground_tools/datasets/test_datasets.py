@@ -18,6 +18,7 @@ import pytest
 
 from ground_tools.datasets.body_sets import derive_body_set
 from ground_tools.datasets.figures import Scaling
+from ground_tools.datasets.identity import evaluated_labels, finish_set, labels_digest, labels_sha256
 from ground_tools.datasets.integrity import verify
 from ground_tools.datasets.noise import NOISE_SEED, add_noise, noise_seeded_by_image
 from ground_tools.datasets.report import write_scaling
@@ -26,10 +27,12 @@ from ground_tools.datasets.store import (
     digest,
     load,
     read_description,
+    sample_digest,
     shard_bytes,
     shard_paths,
     webp_array,
     webp_bytes,
+    write_description,
     write_index,
 )
 from ground_tools.labels.classes import COLORS
@@ -68,6 +71,10 @@ def test_show_draws_every_sample_in_the_colours_of_its_classes(dataset: Path, tm
         "sheet_procedural_top.png",
     ]
     assert all(cv2.imread(str(path)) is not None for path in paths)
+    together = dataset_tool("show", dataset, "--out", tmp_path / "one", "--count", 10, "--one-sheet").split()
+    assert [Path(line).name for line in together if "sheet" in line] == ["sheet.png"]
+    # Ten samples, of which five would be in each of the others.
+    assert cv2.imread(together[0]).shape[1] > 1.9 * cv2.imread(str(tmp_path / "sheet_procedural_top.png")).shape[1]
     sheet = cv2.imread(str(tmp_path / "sheet_procedural_top.png"))[:, :, ::-1]
     masks = load(dataset, bodies=["procedural_top"]).masks
     for index, name in ((2, "craters"), (3, "boulders"), (4, "terminator")):
@@ -75,7 +82,8 @@ def test_show_draws_every_sample_in_the_colours_of_its_classes(dataset: Path, tm
 
 
 def test_a_sound_set_is_told_to_be_sound(dataset: Path) -> None:
-    assert dataset_tool("verify", dataset) == f"{dataset}: 10 samples, all sound\n"
+    told = f"{dataset}: 10 samples, all sound\nsha256 {digest(dataset)}\nlabels_sha256 {labels_digest(dataset)} "
+    assert dataset_tool("verify", dataset).startswith(told)
 
 
 def rewritten(shard: Path, change: Any) -> None:
@@ -140,6 +148,75 @@ def test_verify_misses_lost_samples(dataset: Path, tmp_path: Path) -> None:
     done = ground_tools("dataset", "verify", copy)
     assert done.returncode == 1
     assert "procedural_bilobate train: expected samples 0..2, 0 of them are there" in done.stderr
+
+
+def remade(dataset: Path, copy: Path, change: Any) -> Path:
+    """A sound set with another first sample, as another processor or another seed would have given it."""
+    shutil.copytree(dataset, copy)
+
+    def change_sample(rows: list[dict[str, Any]]) -> None:
+        change(rows)
+        arrays = [webp_array(rows[0][name], name) for name in ("image", "mask", "identifiers", "ground")]
+        rows[0]["sha256"] = sample_digest(*arrays)
+
+    rewritten(shard_paths(copy)[0], change_sample)
+    stated = {name: value for name, value in read_description(copy).items() if not name.endswith("sha256")}
+    finish_set(copy, stated, stated["samples"])
+    return copy
+
+
+def moved_by_a_bit(rows: list[dict[str, Any]]) -> None:
+    rows[0]["camera_km"] = np.nextafter(rows[0]["camera_km"], np.inf).tolist()
+    rows[0]["range_km"] = float(np.nextafter(rows[0]["range_km"], 0.0))
+
+
+def relabelled(rows: list[dict[str, Any]]) -> None:
+    mask = webp_array(rows[0]["mask"], "mask")
+    mask[np.nonzero(mask == 1)[0][0], np.nonzero(mask == 1)[1][0]] = 2
+    rows[0]["mask"] = webp_bytes(mask)
+
+
+def turned(rows: list[dict[str, Any]]) -> None:
+    rows[0]["sun_direction"] = [*rows[0]["sun_direction"][1:], rows[0]["sun_direction"][0]]
+
+
+@pytest.mark.parametrize(
+    ("change", "same", "same_labels"),
+    [
+        (lambda rows: None, True, True),
+        (darker, False, True),
+        (moved_by_a_bit, True, True),
+        (relabelled, False, False),
+        (turned, True, False),
+    ],
+)
+def test_sets_that_differ_in_grey_levels_alone_have_one_digest_of_labels(
+    dataset: Path, tmp_path: Path, change: Any, same: bool, same_labels: bool
+) -> None:
+    other = remade(dataset, tmp_path / "other", change)
+    assert (digest(other) == digest(dataset)) == same
+    assert (labels_sha256(other) == labels_sha256(dataset)) == same_labels
+    # The first sample is one for testing.
+    assert (evaluated_labels(other) == evaluated_labels(dataset)) == same_labels
+
+
+def test_the_digest_of_labels_is_stated_and_of_older_sets_computed(dataset: Path, tmp_path: Path) -> None:
+    stated = read_description(dataset)["labels_sha256"]
+    assert json.loads(dataset_tool("info", dataset, "--json"))["labels_sha256"] == stated
+    older = Path(shutil.copytree(dataset, tmp_path / "older"))
+    description = read_description(older)
+    write_description(older, {name: value for name, value in description.items() if name != "labels_sha256"})
+    assert f"labels_sha256 {stated}" in dataset_tool("info", older)
+    assert f"labels_sha256 {stated}" in dataset_tool("verify", older)
+    write_description(older, description | {"labels_sha256": "0" * 64})
+    done = ground_tools("dataset", "verify", older)
+    assert done.returncode == 1
+    assert "give another labels_sha256 than dataset.json tells" in done.stderr
+    for words, whole in (((), True), (("--split", "test"), False)):
+        packed = tmp_path / "packed.parquet"
+        dataset_tool("pack", dataset, *words, "--out", packed)
+        assert (read_description(packed)["labels_sha256"] == stated) == whole
+        assert "all sound" in dataset_tool("verify", packed)
 
 
 def test_a_packed_set_is_taken_in_place_of_the_folder(dataset: Path, tmp_path: Path) -> None:

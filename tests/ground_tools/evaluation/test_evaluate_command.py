@@ -7,15 +7,18 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dask.distributed import LocalCluster
 
 from ground_tools.datasets.store import (
     write_description,
 )
+from ground_tools.evaluation import worker_pool
 from tests.ground_tools.conftest import ground_tools
 from tests.ground_tools.evaluation.sets import write_set
 
@@ -31,6 +34,46 @@ def test_a_part_of_another_split_by_a_bundle_without_fusion(
     assert record["d1_validation"]["unet_r"]["images"] == 3
     assert "gamma" not in record["choices"]["d1"]["plain"]
     assert record["unlike_training"] == {}
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_gives_the_figures_of_local_processes_and_goes_on(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = write_set(tmp_path / "few", "few", {"a": {"validation": 3, "test": 9}})
+    common = ["evaluate", "--bundle", bundle, "--dataset", dataset, "--passes", 3, "--sweep", 0, "--disturbed", 0]
+    done = ground_tools(*common, "--workers", 1, "--out", tmp_path / "here")
+    assert done.returncode == 0, done.stderr
+    with LocalCluster(
+        n_workers=2, threads_per_worker=2, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address=None
+    ) as cluster:
+        away = [*common, "--scheduler", cluster.scheduler_address, "--out", tmp_path / "away"]
+        done = ground_tools(*away)
+        assert done.returncode == 0, done.stderr
+        parts = sorted((tmp_path / "away" / "statistics").glob("*/*.npz"))
+        assert [path.read_bytes() for path in parts] == [
+            (tmp_path / "here" / "statistics" / path.parent.name / path.name).read_bytes() for path in parts
+        ]
+        results = [(tmp_path / name / "results.json").read_bytes() for name in ("here", "away")]
+        assert results[0] == results[1]
+        # A part that is not there is computed again, and no other.
+        lost = parts.pop()
+        lost.unlink()
+        kept = [path.stat().st_mtime_ns for path in parts]
+        done = ground_tools(*away)
+        assert done.returncode == 0, done.stderr
+        assert lost.is_file()
+        assert [path.stat().st_mtime_ns for path in parts] == kept
+        assert (tmp_path / "away" / "results.json").read_bytes() == results[0]
+        # Workers with other libraries are not taken.
+        lost.unlink()
+        here = threading.main_thread()
+        monkeypatch.setattr(
+            worker_pool, "software", lambda: {"numpy": "1" if threading.current_thread() is here else "2"}
+        )
+        done = ground_tools(*away)
+        assert done.returncode == 2
+        assert "expected numpy 1, as where the evaluation was started, got numpy 2" in done.stderr
 
 
 @pytest.mark.slow

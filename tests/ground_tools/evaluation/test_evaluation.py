@@ -16,6 +16,7 @@ from flight.bundle import load_bundle
 from flight.inference.engine import Engine
 from flight.inference.network import load_networks
 from flight.settings import default_settings
+from ground_tools.datasets.identity import evaluated_labels
 from ground_tools.datasets.store import (
     load,
     read_description,
@@ -279,7 +280,7 @@ def test_without_dropout_is_one_pass_with_masks_of_ones(bundle: Path, tmp_path: 
     assert not np.allclose(network.run(0), network.run_without_dropout())
 
 
-def test_pages_and_pictures_are_written(evaluated: Path) -> None:
+def test_pages_and_pictures_are_written(evaluated: Path, sets: dict[str, Path]) -> None:
     text = (evaluated / "docs" / "results.md").read_text()
     assert text.startswith("# Results\n\nprose\n\n<!-- figures: begin -->\n")
     assert text.endswith("<!-- figures: end -->\n\nmore prose\n")
@@ -296,6 +297,8 @@ def test_pages_and_pictures_are_written(evaluated: Path) -> None:
     for name, items in record["pictures"].items():
         contents = {figures["dataset_sha256"] for figures in record[name].values()}
         assert {item["dataset_sha256"] for item in items} == contents
+    assert {figures["dataset_labels_sha256"] for figures in record["d1"].values()} == {evaluated_labels(sets["d1"])}
+    assert record["d1"]["unet_s"]["dataset_labels_sha256"][:12] in text
     for name in pictures:
         assert f"images/results/{name}" in text
         assert cv2.imread(str(evaluated / "docs" / "images" / "results" / name)) is not None

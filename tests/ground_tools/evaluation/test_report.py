@@ -127,6 +127,19 @@ def picture_of(figures: ModeFigures) -> PictureEntry:
     return PictureEntry(f"{figures.dataset}_{figures.bundle.name}.png", "x", figures.bundle, figures.dataset_sha256)
 
 
+def test_sets_that_differ_in_grey_levels_alone_are_said_to_do_so(capsys: pytest.CaptureFixture[str]) -> None:
+    here, there = (figures_of("unet_h", "same", "d1", content) for content in ("here", "there"))
+    for labels, told in ((("a", "a"), True), (("a", "b"), False), (("a", UNSET), False), ((UNSET, UNSET), False)):
+        old, new = (
+            Results(sets={"d1": {"unet_h": replace(figures, dataset_labels_sha256=digest)}})
+            for figures, digest in zip((here, there), labels, strict=True)
+        )
+        # Another mode, so that the older figures would stay if it were the same set.
+        merged = merge(old, Results(sets={"d1": {"unet_s": new.sets["d1"]["unet_h"]}}))
+        assert list(merged.sets["d1"]) == ["unet_s"]
+        assert ("differ in grey levels alone" in capsys.readouterr().err) == told
+
+
 def test_figures_of_another_version_go(capsys: pytest.CaptureFixture[str]) -> None:
     former = {name: figures_of("unet_h", "old", name) for name in ("d1", "d3", "d4")}
     same = figures_of("unet_r", "same", "d1")

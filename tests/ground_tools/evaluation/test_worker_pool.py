@@ -19,7 +19,7 @@ class OnePart:
     def __init__(self) -> None:
         self.computed = 0
 
-    def submit(self, *_: Any) -> Future[EntropyStatistics]:
+    def submit(self, job: Any, images: list[Image]) -> Future[EntropyStatistics]:
         self.computed += 1
         future: Future[EntropyStatistics] = Future()
         future.set_result(EntropyStatistics(*np.random.default_rng(1).random((2, 4, 30))))
