@@ -5,7 +5,8 @@ centre lies from the centre of mass, in the body's diameters, along the sun's di
 logarithm of the body's apparent diameter over what is known. b and s are first-order Gauss-Markov processes: errors of
 maps go together from frame to frame, as the shape and the light do, and a filter that took them for white noise would
 trust itself too much (Bar-Shalom, Li and Kirubarajan, Estimation with Applications to Tracking and Navigation, 2001,
-section 8.2; Tapley, Schutz and Born, Statistical Orbit Determination, 2004, section 4.9). The update is Joseph's form.
+section 8.2; Tapley, Schutz and Born, Statistical Orbit Determination, 2004, section 4.9). The update is iterated (Bell
+and Cathey, The iterated Kalman filter update as a Gauss-Newton method, 1993), the covariance in Joseph's form.
 A measurement is taken where its innovation is within the gate, and one that comes late is taken in at its own time: the
 filter goes back to the state of then and forward again.
 
@@ -26,6 +27,8 @@ _LONGEST_STEP_S = 10.0
 # Of two degrees of freedom, 99.99 %. After so many in a row beyond it the filter is wrong, not the measurements: the
 # covariance of the position grows by this factor.
 GATE, _MOST_REJECTED, _DOUBT = 18.4, 3, 4.0
+# Of an update: what a first direction says of the position depends on a range that is known to a twentieth only.
+_ITERATIONS = 2
 # Measurements later than this are not taken in any more.
 LONGEST_DELAY_S = 60.0
 
@@ -36,7 +39,8 @@ class Noise:
 
     Attributes:
         center: standard deviation of a centre without a covariance of its own, body diameters.
-        offset: of the Gauss-Markov offset of the centre, body diameters, along each axis.
+        offset: of the Gauss-Markov offset of the centre at a phase angle of 0, body diameters, along each axis.
+        offset_unlit: what it grows by with the sine of the phase angle, up to 90 degrees: the more of the body is dark.
         offset_s: its correlation time.
         size: of the logarithm of the apparent diameter.
         scale: of its Gauss-Markov error; scale_s: its correlation time.
@@ -44,10 +48,16 @@ class Noise:
 
     center: float
     offset: float
+    offset_unlit: float
     offset_s: float
     size: float
     scale: float
     scale_s: float
+
+    def offset_at(self, position_km: Vector, sun: Vector) -> float:
+        """The offset's standard deviation as seen from a place; sun: unit vector."""
+        cosine = float(position_km @ sun) / float(np.linalg.norm(position_km))
+        return self.offset + self.offset_unlit * float(np.sqrt(1.0 - min(max(cosine, 0.0), 1.0) ** 2))
 
 
 @dataclass(frozen=True)
@@ -119,6 +129,7 @@ class RelativeFilter:
     Attributes:
         estimate: at the time that it was last brought to.
         mu: of the body, km^3/s^2.
+        sun: (3,), unit vector to the sun in N.
         diameter_km: of the body as it is known.
         focal_px: of the camera.
         noise: of the measurements.
@@ -127,6 +138,7 @@ class RelativeFilter:
 
     estimate: Estimate
     mu: float
+    sun: Vector
     diameter_km: float
     focal_px: float
     noise: Noise
@@ -189,9 +201,10 @@ class RelativeFilter:
         process[_R, _R] = q * step_s**3 / 3.0 * np.eye(3)
         process[_R, _V] = process[_V, _R] = q * step_s**2 / 2.0 * np.eye(3)
         process[_V, _V] = q * step_s * np.eye(3)
+        offset = self.noise.offset_at(r, self.sun)
         for index, sigma, time_s in (
-            (6, self.noise.offset, self.noise.offset_s),
-            (7, self.noise.offset, self.noise.offset_s),
+            (6, offset, self.noise.offset_s),
+            (7, offset, self.noise.offset_s),
             (_S, self.noise.scale, self.noise.scale_s),
         ):
             kept = float(np.exp(-step_s / time_s))
@@ -208,33 +221,38 @@ class RelativeFilter:
         self._past.append(_Past(self.estimate.copy(), measurement))
         oldest = measurement.time_s - LONGEST_DELAY_S
         self._past = [past for past in self._past if past.measurement.time_s >= oldest]
-        expected, design = self._expect(measurement)
         value, noise = measurement.center, measurement.covariance
         if measurement.diameter_px is not None:
             value = np.append(value, np.log(measurement.diameter_px))
             noise = np.block([[noise, np.zeros((2, 1))], [np.zeros((1, 2)), np.array([[self.noise.size**2]])]])
-        else:
-            expected, design = expected[:2], design[:2]
+        before, covariance = self.estimate.state, self.estimate.covariance
+        expected, design = self._expect(before, measurement)
+        spread = design @ covariance @ design.T + noise
         difference = value - expected
-        spread = design @ self.estimate.covariance @ design.T + noise
         squared = float(difference[:2] @ np.linalg.solve(spread[:2, :2], difference[:2]))
         if squared > GATE:
             self._rejected += 1
             if self._rejected >= _MOST_REJECTED:
-                self.estimate.covariance[_R, _R] *= _DOUBT
+                covariance[_R, _R] *= _DOUBT
                 self._rejected = 0
             return Innovation(squared, False)
         self._rejected = 0
-        gain = np.linalg.solve(spread, design @ self.estimate.covariance).T
-        self.estimate.state = self.estimate.state + gain @ difference
+        gain = np.linalg.solve(spread, design @ covariance).T
+        state = before + gain @ difference
+        for _ in range(_ITERATIONS):
+            expected, design = self._expect(state, measurement)
+            spread = design @ covariance @ design.T + noise
+            gain = np.linalg.solve(spread, design @ covariance).T
+            state = before + gain @ (value - expected - design @ (before - state))
+        self.estimate.state = state
         kept = np.eye(STATES) - gain @ design
-        covariance = kept @ self.estimate.covariance @ kept.T + gain @ noise @ gain.T
+        covariance = kept @ covariance @ kept.T + gain @ noise @ gain.T
         self.estimate.covariance = 0.5 * (covariance + covariance.T)
         return Innovation(squared, True)
 
-    def _expect(self, measurement: Measurement) -> tuple[Vector, Matrix]:
-        """The measurement that the state makes expect, (3,), and its derivatives, (3, 9)."""
-        r, offset, scale = self.estimate.state[_R], self.estimate.state[_B], float(self.estimate.state[_S])
+    def _expect(self, state: Vector, measurement: Measurement) -> tuple[Vector, Matrix]:
+        """What a state says of a measurement, and its derivatives: (2,), (2, 9); with a diameter (3,), (3, 9)."""
+        r, offset, scale = state[_R], state[_B], float(state[_S])
         distance = float(np.linalg.norm(r))
         x, y, z = measurement.axes @ -r
         depth = max(float(z), 0.05 * distance)  # behind the camera there is no measurement that could pass the gate
@@ -251,7 +269,8 @@ class RelativeFilter:
         design[:2, _B] = diameter * turned
         design[2, _R] = growth
         design[2, _S] = 1.0
-        return expected, design
+        count = 2 if measurement.diameter_px is None else 3
+        return expected[:count], design[:count]
 
 
 def image_axes(axes: Matrix, sun: Vector) -> tuple[Vector, Vector]:

@@ -59,6 +59,7 @@ class Flight:
         self._filter = RelativeFilter(
             estimate=first_estimate(scenario, plan, noise),
             mu=plan.mu,
+            sun=plan.sun,
             diameter_km=known_diameter(scenario, plan, scenery),
             focal_px=scenery.focal_px,
             noise=noise,

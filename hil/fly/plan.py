@@ -102,7 +102,7 @@ def first_estimate(scenario: FlightScenario, plan: Plan, noise: Noise) -> Estima
     covariance = np.zeros((STATES, STATES))
     covariance[:3, :3] = lateral * np.eye(3) + ((distance * known.range) ** 2 - lateral) * np.outer(along, along)
     covariance[3:6, 3:6] = (known.velocity * speed) ** 2 * np.eye(3)
-    covariance[6, 6] = covariance[7, 7] = noise.offset**2
+    covariance[6, 6] = covariance[7, 7] = noise.offset_at(plan.position_km, plan.sun) ** 2
     covariance[8, 8] = noise.scale**2 + known.size**2
     generator = np.random.default_rng([*plan.seed, _KNOWN])
     error = np.linalg.cholesky(covariance[:6, :6]) @ generator.standard_normal(6)
