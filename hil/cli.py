@@ -1,5 +1,5 @@
-"""`hil`: run, compare, fly, segment, stream, watch, demo, metrics, bridge, record, play, console, view, board,
-deploy.
+"""`hil`: run, compare, fly, segment, stream, watch, demo, metrics, bridge, record, play, export-ros, console,
+view, board, deploy.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hil.bridge.commands import add_bridge, run_bridge
 from hil.console.commands import add_console, run_console
 from hil.deploy.commands import add_deploy, run_deploy
 from hil.fly.commands import add_fly, run_fly
-from hil.recording.commands import add_play, add_record, run_play, run_record
+from hil.recording.commands import add_export_ros, add_play, add_record, run_export_ros, run_play, run_record
 from hil.runs.commands import add_compare, add_run, run_compare, run_run
 from hil.view.commands import add_view, run_view
 
@@ -38,6 +38,7 @@ _PROGRAM_EXAMPLES = {
     "hil metrics": "its telemetry for Prometheus",
     "hil bridge": "CCSDS packets for ground systems, and telecommands from them",
     "hil record flyby.mcap": "what the service publishes, as a file; `hil play` sends it again",
+    "hil export-ros flyby.mcap flyby_ros.mcap": "a recording for ROS 2",
     "hil console": "a web page for operators",
     "hil view": "frames and maps in Rerun's viewer",
     "hil board up": "a virtual aarch64 board",
@@ -97,6 +98,7 @@ def build_parser() -> CommandParser:
     add_fly(commands)
     add_record(commands)
     add_play(commands)
+    add_export_ros(commands)
     add_console(commands)
     add_view(commands)
     add_board(commands)
@@ -347,6 +349,7 @@ def main(argv: list[str] | None = None) -> int:
         "fly": run_fly,
         "record": run_record,
         "play": run_play,
+        "export-ros": run_export_ros,
         "console": run_console,
         "view": run_view,
         "board": run_board,

@@ -36,7 +36,7 @@ UNREADABLE_ALONE = ("as", "of", "for", "which", "whose", "with", "its", "their",
 EXTRAS = ("bpy", "dask", "distributed", "embreex", "h5py", "keras", "matplotlib", "PIL", "prometheus_client")
 EXTRAS += ("pyarrow", "scipy", "tensorflow", "tqdm", "trimesh", "msgspec", "tifffile", "astropy", "pdr")
 EXTRAS += ("mcap", "mcap_protobuf", "foxglove_schemas_protobuf", "google", "zstandard", "tornado", "rerun", "Basilisk")
-EXTRAS += ("spacepackets", "space_packet_parser")
+EXTRAS += ("spacepackets", "space_packet_parser", "rosbags", "mcap_ros2")
 
 
 def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:

@@ -1,4 +1,4 @@
-"""`hil record` and `hil play`."""
+"""`hil record`, `hil play` and `hil export-ros`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from flight.command_line import examples
 from flight.files import write_whole
-from flight.option_types import endpoint, existing_file, number_above, output_file
+from flight.option_types import endpoint, existing_file, integer, number, number_above, output_file
 from flight.schema import format_text
 from hil.live_options import add_keys, add_sockets
 
@@ -33,6 +33,10 @@ _PLAY_EXAMPLES = {
     "hil play flyby.mcap --speed 4": "in a quarter of the time",
     "hil play flyby.mcap --step --report out/replay.json": "frame after frame, and which products are bit-identical",
     "hil play flyby.mcap --contents": "what is in it",
+}
+_EXPORT_ROS_EXAMPLES = {
+    "hil export-ros flyby.mcap flyby_ros.mcap": "",
+    "hil export-ros flyby.mcap flyby_ros.mcap --minimum-radius 8 --circles 1": "one landing circle, from 8 px on",
 }
 
 
@@ -85,6 +89,26 @@ def add_play(commands: Any) -> None:
     play.add_argument("--contents", action="store_true", help="say what is in the recording, and send nothing")
     add_sockets(play, ("frames", "products", "telemetry"))
     add_keys(play, "camera and consumer")
+
+
+def add_export_ros(commands: Any) -> None:
+    """Add `export-ros` to the commands of `hil`."""
+    export = commands.add_parser(
+        "export-ros", help="write a recording as an MCAP file of ROS 2", epilog=examples(_EXPORT_ROS_EXAMPLES)
+    )
+    export.set_defaults(extra="ros")
+    export.add_argument("file", type=existing_file, metavar="RECORDING", help="recording, by hil record")
+    export.add_argument("out", type=output_file, metavar="FILE", help="MCAP file to write; replaced if it is there")
+    export.add_argument(
+        "--minimum-radius",
+        type=number(0.0, 4096.0),
+        default=4.0,
+        metavar="PX",
+        help="smallest landing circle to look for, radius in sensor pixels",
+    )
+    export.add_argument(
+        "--circles", type=integer(1, 16), default=3, metavar="N", help="landing circles of a frame at most"
+    )
 
 
 def run_record(arguments: argparse.Namespace) -> int:
@@ -176,3 +200,15 @@ def _tell_replay(replay: Replay) -> None:
         print(f"the recording is not whole: {replay.ending}")
     for line in replay.comparison.describe():
         print(line, flush=True)
+
+
+def run_export_ros(arguments: argparse.Namespace) -> int:
+    """Run `hil export-ros`; returns the exit code."""
+    from hil.recording.ros_export import export_ros
+    from hil.recording.ros_messages import CircleOptions
+
+    export = export_ros(arguments.file, arguments.out, CircleOptions(arguments.minimum_radius, arguments.circles))
+    for line in export.describe():
+        print(line)
+    print(f"exported: {arguments.out}", flush=True)
+    return 1 if export.left_out or export.ending else 0

@@ -52,6 +52,7 @@ class RecordingReader:
 
     Attributes:
         ending: how the recording ends, in words, once it was read to its end: "" for whole, else why it is not.
+        position: bytes of the file that were read so far.
 
     Raises:
         RecordingError: the file is no recording.
@@ -61,6 +62,7 @@ class RecordingReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.ending = ""
+        self.position = 0
         with path.open("rb") as file:
             start = file.read(len(_MAGIC))
         if not start or not _MAGIC.startswith(start):
@@ -81,6 +83,7 @@ class RecordingReader:
                         channels[record.id] = KIND_OF_TOPIC[record.topic]
                     elif isinstance(record, Message) and channels.get(record.channel_id) in kinds:
                         parts = unpack_parts(record.data)
+                        self.position = file.tell()
                         yield RecordedMessage(channels[record.channel_id], parts, record.log_time)
                     elif isinstance(record, Footer):
                         self.ending = ""
