@@ -152,8 +152,8 @@ def test_the_covariance_file_is_what_the_whole_networks_passes_show(closed_form_
     sampled = np.cov(np.concatenate([each - np.mean(samples, axis=0) for each in samples]).T) * 60 / 59
     for value, (k, other) in zip(inside.mean(axis=(1, 2)), pairs(4), strict=True):
         assert value == pytest.approx(sampled[k, other], abs=0.08 * np.sqrt(sampled[k, k] * sampled[other, other]))
-    # At the outermost rows and columns that are computed, the summed kernels count pixels beyond the border, but their
-    # own squares, of convolutions that saw nothing beyond it, are smaller than their neighbours': the two nearly cancel.
+    # At the outermost rows and columns that are computed, the summed kernels count pixels beyond the border, but the
+    # squares there, of convolutions that saw nothing beyond it, are smaller than their neighbours': they nearly cancel.
     outermost = (computed[:, 0, 4:-4], computed[:, 4:-4, 0], computed[:, -1, 4:-4], computed[:, 4:-4, -1])
     variances = [index for index, (k, other) in enumerate(pairs(4)) if k == other]
     for place, drawn in zip(outermost, at_borders, strict=True):
