@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from flight.icd.products import Product
 from hil.fly.filter import Measurement, RelativeFilter
-from hil.fly.measurement import NOISES, Sighting, sight_by_brightness, sight_in_map
+from hil.fly.measurement import Sighting, noise_of, sight_by_brightness, sight_in_map
 from hil.fly.plan import (
     ATTITUDE,
     Plan,
@@ -55,7 +55,7 @@ class Flight:
     ) -> None:
         self._scenario, self._plan, self._scenery, self._record, self._wire = scenario, plan, scenery, record, wire
         self._keep = keep_pictures
-        noise = NOISES[record.kind]
+        noise = noise_of(record.kind, scenery.elongation)
         self._filter = RelativeFilter(
             estimate=first_estimate(scenario, plan, noise),
             mu=plan.mu,

@@ -6,7 +6,7 @@ direction only roughly.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -32,16 +32,18 @@ KIND_NAMES = {
 # from frame to frame centres and sizes differ by 0.003 and 0.005. docs/closed_loop.md says on what they were chosen.
 NOISES = {
     "class_map": Noise(
-        center=0.005, offset=0.012, offset_unlit=0.04, offset_s=800.0, size=0.015, scale=0.1, scale_s=1500.0
+        center=0.004, offset=0.006, offset_unlit=0.035, offset_s=800.0, size=0.015, scale=0.05, scale_s=1000.0
     ),
     "weighted": Noise(
-        center=0.0, offset=0.012, offset_unlit=0.04, offset_s=800.0, size=0.015, scale=0.1, scale_s=1500.0
+        center=0.0, offset=0.006, offset_unlit=0.035, offset_s=800.0, size=0.015, scale=0.05, scale_s=1000.0
     ),
     "brightness": Noise(
         center=0.005, offset=0.01, offset_unlit=0.2, offset_s=600.0, size=0.02, scale=0.15, scale_s=1500.0
     ),
     "none": Noise(center=1.0, offset=0.1, offset_unlit=0.0, offset_s=600.0, size=1.0, scale=0.2, scale_s=1500.0),
 }
+# By how much they are larger for a body whose largest extent is twice the diameter of the sphere of equal volume.
+_ELONGATED = {"offset": 0.015, "offset_unlit": 0.02, "scale": 0.2}
 # Of a body that the frame cuts, what its centroid is known by, body diameters.
 _CUT = 0.25
 # Fewer bright pixels are no body; and what counts as bright stands out of the sky by so many grey levels.
@@ -56,6 +58,20 @@ class Sighting:
     y: float
     covariance: NDArray[np.float64]
     diameter_px: float | None
+
+
+def noise_of(kind: str, elongation: float) -> Noise:
+    """What a kind of measurement is trusted on a body.
+
+    Args:
+        kind: one of KINDS.
+        elongation: the body's largest extent over the diameter of the sphere of equal volume, 1 or more, as its
+            lightcurve tells before a spacecraft is there.
+    """
+    noise = NOISES[kind]
+    if kind not in ("class_map", "weighted"):
+        return noise
+    return replace(noise, **{name: getattr(noise, name) + by * (elongation - 1.0) for name, by in _ELONGATED.items()})
 
 
 def sight_in_map(product: Product, kind: str) -> Sighting | str:

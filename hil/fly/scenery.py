@@ -45,6 +45,11 @@ class Scenery(ABC):
         return reference_range(self.extent_km)
 
     @property
+    def elongation(self) -> float:
+        """The largest extent over the diameter of the sphere of equal volume."""
+        return self.extent_km / (2.0 * self.radius_km)
+
+    @property
     def focal_px(self) -> float:
         """Focal length, pixels."""
         return self.size / (2.0 * math.tan(math.radians(FIELD_OF_VIEW_DEG) / 2.0))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flight.icd.products import Product, decode_product
-from hil.fly.measurement import Sighting, sight_by_brightness, sight_in_map
+from hil.fly.measurement import NOISES, Sighting, noise_of, sight_by_brightness, sight_in_map
 from tests.golden.vectors import product
 
 CLASSES = [
@@ -89,3 +89,14 @@ def test_brightness_finds_bright_pixels_and_no_body_in_noise(bit_depth: int) -> 
     assert (bright.x, bright.y) == pytest.approx((40, 20), abs=0.1)
     assert bright.diameter_px == pytest.approx(18.0, rel=0.06)
     assert sight_by_brightness((scale * noise).astype(kind), bit_depth) == "no_body"
+
+
+def test_maps_of_long_bodies_are_trusted_less() -> None:
+    for kind in ("class_map", "weighted"):
+        round_body, long_body = noise_of(kind, 1.0), noise_of(kind, 2.0)
+        assert round_body == NOISES[kind]
+        assert long_body.offset > round_body.offset
+        assert long_body.offset_unlit > round_body.offset_unlit
+        assert long_body.scale == pytest.approx(round_body.scale + 0.2)
+        assert (long_body.center, long_body.size) == (round_body.center, round_body.size)
+    assert noise_of("brightness", 2.0) == NOISES["brightness"]
