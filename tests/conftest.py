@@ -53,14 +53,20 @@ LONGEST_FIRST = (
     "tests/ground_tools/rendering/test_sets.py",
     "tests/ground_tools/training/test_loop.py",
     "tests/flight/service/test_state_folder.py",
+    "tests/hil/runs/test_run.py",
     "tests/ground_tools/export/",
     "tests/ground_tools/own_networks/",
     "tests/ground_tools/training/test_compare.py",
+    "tests/ground_tools/training/test_guidance.py",
     "tests/ground_tools/training/test_chain.py",
     "tests/ground_tools/evaluation/",
     "tests/flight/service/test_security.py",
     "tests/flight/service/test_health.py",
+    "tests/ground_tools/rendering/test_cluster.py",
 )
+# Then the files of this folder evenly among the others: these compute, while the others often wait for what they
+# start, and cores that only waiting tests share are idle.
+COMPUTING = "tests/ground_tools/"
 
 # What `make test-fast` leaves out: tests that use what these fixtures make, and files that render, train, compile, or
 # start many processes.
@@ -94,11 +100,22 @@ SLOW_FILES = (
 )
 
 
+def _file_of(nodeid: str) -> str:
+    return nodeid.split("::", 1)[0]
+
+
+def spread_evenly(files: list[str]) -> dict[str, float]:
+    """Ranks, 0 to 1, by which files of COMPUTING come evenly among the others, each kind in its own order."""
+    computing = [file for file in files if file.startswith(COMPUTING)]
+    others = [file for file in files if not file.startswith(COMPUTING)]
+    return {file: (i + 0.5) / len(kind) for kind in (computing, others) for i, file in enumerate(kind)}
+
+
 class ByFile(LoadScopeScheduling):
     """Tests of one file go to one process: what its fixtures make is made once."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid.split("::", 1)[0]
+        return _file_of(nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
@@ -112,7 +129,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         starts = (number for number, start in enumerate(LONGEST_FIRST) if item.nodeid.startswith(start))
         return next(starts, len(LONGEST_FIRST))
 
-    items.sort(key=place)
+    ranks = spread_evenly(list(dict.fromkeys(_file_of(item.nodeid) for item in items)))
+    items.sort(key=lambda item: (place(item), ranks[_file_of(item.nodeid)]))
     for item in items:
         if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())) or item.nodeid.startswith(SLOW_FILES):
             item.add_marker("slow")

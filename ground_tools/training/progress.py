@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import sys
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ from tqdm import tqdm
 
 LOG_FILE = "log.csv"
 CURVES_FILE = "curves.png"
+_SECONDS_BETWEEN_PICTURES = 10.0
 
 
 class StepBar(keras.callbacks.Callback):
@@ -71,14 +73,31 @@ class EpochLine(keras.callbacks.Callback):
 
 
 class Curves(keras.callbacks.Callback):
-    """Draws the log's curves after each epoch; to come after the callback that writes the log."""
+    """Draws the log's curves after an epoch, at most every ten seconds, and at the end of the training.
+
+    A picture takes a fifth of a second, more than an epoch of a small network. To come after the callback that writes
+    the log.
+    """
 
     def __init__(self, out: Path) -> None:
         super().__init__()
         self._out = out
+        self._drawn = -math.inf
+        self._outdated = False
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._outdated = True
+        if time.monotonic() - self._drawn >= _SECONDS_BETWEEN_PICTURES:
+            self._draw()
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        if self._outdated:
+            self._draw()
+
+    def _draw(self) -> None:
         draw_curves(read_log(self._out), self._out / CURVES_FILE)
+        self._drawn = time.monotonic()
+        self._outdated = False
 
 
 def read_log(out: Path) -> list[dict[str, str]]:

@@ -14,26 +14,13 @@ from flight.client import Checker, Expectation
 from flight.client.check import RULES
 from flight.icd.products import Product, ProductError, decode_product
 from tests.flight.client.checked_products import WRONG, by_risk, expectation, message_of, plausible_product
-from tests.flight.gnc.test_consumers_agree import BUILDS, ROOT, WARNINGS, random_products
+from tests.flight.gnc.test_consumers_agree import random_products
 from tests.golden.vectors import GOLDEN, read_vector
 
-SOURCES = ("check", "map_summary", "product", "fields", "map_reader")
 pytestmark = pytest.mark.slow
 
 # Whether the products before are forgotten, the product, and what is expected of it.
 Case = tuple[bool, Product, Expectation]
-
-
-@pytest.fixture(scope="module", params=BUILDS)
-def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp(request.param) / "check_products"
-    sources = [ROOT / "flight/gnc/src" / f"{name}.cpp" for name in SOURCES]
-    sources.append(ROOT / "tests/flight/gnc/check_products.cpp")
-    folders = ["-I", ROOT / "flight/gnc/include", "-I", ROOT / "flight/gnc/src", "-DMSGPACK_NO_BOOST"]
-    command = ["g++", "-std=c++17", *WARNINGS, *BUILDS[request.param], *folders, *sources, "-lz", "-o", path]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return path
 
 
 def case_bytes(forget: bool, product: Product, expected: Expectation) -> bytes:
@@ -78,7 +65,7 @@ def cases() -> Iterator[Case]:
             yield number == 20, Product(header, product.planes), Expectation(sensor, area, (sun[0], sun[1], sun[2]))
 
 
-def test_both_languages_find_the_same(program: Path) -> None:
+def test_both_languages_find_the_same(compared_programs: Path) -> None:
     chosen = []
     for forget, product, expected in cases():
         try:
@@ -88,6 +75,7 @@ def test_both_languages_find_the_same(program: Path) -> None:
             continue
     assert len(chosen) > 150
     data = b"".join(case_bytes(*case) for case in chosen)
+    program = compared_programs / "rubblemap_check_products"
     done = subprocess.run([program], input=data, capture_output=True, check=False, timeout=200)
     assert done.returncode == 0, done.stderr.decode()
     printed = done.stdout.decode().split("product\n")[1:]

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from flight.bundle import ClassDefinition
 from flight.client import LandingCircles, NavigationFix, Refusal, landing_circles, navigation_fix
@@ -21,27 +20,9 @@ from flight.inference.hazard import clearance, safe_pixels
 from flight.settings import LandingLimits
 from tests.golden.vectors import GOLDEN, product, product_header, read_vector
 
-ROOT = Path(__file__).parents[3]
 FLAG_NAMES = (*FLAGS, UNKNOWN_FLAG)
 ROLE_NAMES = tuple(CLASS_ROLES)
 DEFAULT_LIMITS = LandingLimits(most_hazard_probability=MOST_HAZARD_PROBABILITY, most_entropy=MOST_ENTROPY)
-WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror")
-# Addresses and undefined behaviour are checked in the debug build; the other is how it is to be compiled for flight.
-BUILDS = {
-    "flight": ("-O2", "-ffp-contract=off"),
-    "checked": ("-O1", "-g", "-ffp-contract=off", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
-}
-
-
-@pytest.fixture(scope="module", params=BUILDS)
-def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp(request.param) / "consumers_test"
-    sources = [ROOT / "flight/gnc/src" / f"{name}.cpp" for name in ("map_view", "navigation", "hazard")]
-    sources.append(ROOT / "tests/flight/gnc/consumers_test.cpp")
-    command = ["g++", "-std=c++17", *WARNINGS, *BUILDS[request.param], "-I", ROOT / "flight/gnc/include"]
-    done = subprocess.run([*command, *sources, "-o", path], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return path
 
 
 def flag_bits(flags: tuple[str, ...] | list[str]) -> int:
@@ -192,11 +173,11 @@ def cases() -> list[Case]:
     return result
 
 
-def test_both_languages_print_the_same(program: Path) -> None:
+def test_both_languages_print_the_same(compared_programs: Path) -> None:
     chosen = cases()
-    done = subprocess.run(
-        [program], input=b"".join(case_bytes(*case) for case in chosen), capture_output=True, check=False, timeout=120
-    )
+    data = b"".join(case_bytes(*case) for case in chosen)
+    program = compared_programs / "rubblemap_consumers_test"
+    done = subprocess.run([program], input=data, capture_output=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr.decode()
     printed = done.stdout.decode().splitlines()
     assert printed[: len(FLAG_NAMES)] == [f"flag {name}" for name in FLAG_NAMES]

@@ -11,8 +11,11 @@ import pytest
 
 from flight.bundle import load_bundle
 from flight.cli import main as flight
-from ground_tools.datasets.store import digest
+from ground_tools.datasets.store import digest, read_description
 from tests.ground_tools.conftest import ground_tools
+from tests.ground_tools.fresh_segmenter import write_fresh_training
+from tests.ground_tools.missions.conftest import moon  # noqa: F401
+from tests.ground_tools.training.small_segmenter import SMALL
 
 # Networks that were trained for seconds may miss bounds of parity.
 QUICKLY = ("--parity-images", 1, "--parity-passes", 3, "--force")
@@ -91,29 +94,22 @@ def test_the_bundle_that_is_exported_flies(trained: dict[str, Path], dataset: Pa
     assert flight(["check", "--bundle", str(out)]) == 0
 
 
-def test_what_may_not_be_passed_on_or_was_trained_on_is_refused(
-    trained: dict[str, Path], dataset: Path, scenes: Path, tmp_path: Path
-) -> None:
-    description = json.loads((dataset / "dataset.json").read_text())
-    shutil.copytree(dataset, tmp_path / "tiny")
-    (tmp_path / "tiny" / "dataset.json").write_text(json.dumps({**description, "publish_images": False}))
-    arguments = (
-        "--network",
-        trained["unet_s"],
-        "--dataset",
-        tmp_path / "tiny",
-        "--out",
-        tmp_path / "b",
-        "--passes",
-        1,
-        *QUICKLY,
-    )
+def test_what_may_not_be_passed_on_is_refused(moon: Path, tmp_path: Path) -> None:  # noqa: F811
+    """Of fresh weights: what the network says does not matter here."""
+    (tmp_path / "small.toml").write_text(SMALL)
+    network = write_fresh_training(tmp_path / "small.toml", moon, tmp_path / "net", (32, 32, 3))
+    description = read_description(moon)
+    private = shutil.copytree(moon, tmp_path / "private")
+    (private / "dataset.json").write_text(json.dumps({**description, "publish_images": False}))
+    arguments = ("--network", network, "--dataset", private, "--out", tmp_path / "b", "--passes", 1, *QUICKLY)
     done = ground_tools("export", *arguments)
     assert done.returncode == 2
-    assert "images of tiny may not be passed on; expected --self-test-from" in done.stderr
-    done = ground_tools("export", *arguments, "--images", 1, "--self-test-from", dataset)
+    assert f"images of {description['name']} may not be passed on; expected --self-test-from" in done.stderr
+    done = ground_tools("export", *arguments, "--images", 1, "--self-test-from", moon)
     assert done.returncode == 0, done.stderr
-    # Of the set that the network was trained on.
+
+
+def test_what_a_network_was_trained_on_is_refused(trained: dict[str, Path], scenes: Path, tmp_path: Path) -> None:
     shutil.copytree(scenes, tmp_path / "drawn")
     description = json.loads((scenes / "dataset.json").read_text())
     description["campaign"] = {"split_by": "body"}

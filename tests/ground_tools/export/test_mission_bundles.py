@@ -15,21 +15,16 @@ from flight.settings import default_settings
 from ground_tools.datasets.store import load, read_description
 from tests.ground_tools.conftest import ground_tools
 from tests.ground_tools.fresh_segmenter import write_fresh_training
-from tests.ground_tools.missions.conftest import mars, moon  # noqa: F401
-from tests.ground_tools.training.test_segmenter import SMALL
+from tests.ground_tools.missions.conftest import mars, moon, trained_on_moon  # noqa: F401
+from tests.ground_tools.training.small_segmenter import SMALL
 
 
-def export(dataset: Path, folder: Path) -> Bundle:
-    recipe = folder / "small.toml"
-    recipe.write_text(SMALL)
-    common = ("--dataset", dataset)
-    done = ground_tools("train", "--recipe", recipe, *common, "--epochs", 10, "--out", folder / "trained")
-    assert done.returncode == 0, done.stderr
+def export(trained: Path, dataset: Path, out: Path) -> Bundle:
     few = ("--passes", 2, "--parity-images", 1, "--parity-passes", 4, "--images", 3, "--force")
-    done = ground_tools("export", "--network", folder / "trained", *common, *few, "--out", folder / "bundle")
+    done = ground_tools("export", "--network", trained, "--dataset", dataset, *few, "--out", out)
     assert done.returncode == 0, done.stderr
     assert "bundle: Test test mIoU" in done.stdout
-    return load_bundle(folder / "bundle")
+    return load_bundle(out)
 
 
 def segment(bundle: Bundle, frame: np.ndarray) -> Any:
@@ -41,8 +36,8 @@ def segment(bundle: Bundle, frame: np.ndarray) -> Any:
 
 
 @pytest.mark.slow
-def test_a_colour_network_flies_with_its_own_classes(moon: Path, tmp_path: Path) -> None:  # noqa: F811
-    bundle = export(moon, tmp_path)
+def test_a_colour_network_flies_with_its_own_classes(moon: Path, trained_on_moon: Path, tmp_path: Path) -> None:  # noqa: F811
+    bundle = export(trained_on_moon, moon, tmp_path / "bundle")
     assert [c.name for c in bundle.classes] == ["ground", "small_rocks", "large_rocks", "sky"]
     assert [c.role for c in bundle.classes] == ["safe", "hazard", "hazard", "background"]
     assert (bundle.height, bundle.width, bundle.channels) == (32, 32, 3)
@@ -63,7 +58,11 @@ def test_a_colour_network_flies_with_its_own_classes(moon: Path, tmp_path: Path)
 
 @pytest.mark.slow
 def test_pixels_without_a_label_count_in_no_figure(mars: Path, tmp_path: Path) -> None:  # noqa: F811
-    bundle = export(mars, tmp_path)
+    (tmp_path / "small.toml").write_text(SMALL)
+    start = ("train", "--recipe", tmp_path / "small.toml", "--dataset", mars, "--epochs", 10)
+    done = ground_tools(*start, "--out", tmp_path / "net")
+    assert done.returncode == 0, done.stderr
+    bundle = export(tmp_path / "net", mars, tmp_path / "bundle")
     assert bundle.channels == 1
     loaded = load(mars, "test")
     maps = segment(bundle, loaded.images[0])

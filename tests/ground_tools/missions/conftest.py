@@ -1,4 +1,4 @@
-"""Small sets of two missions, imported once."""
+"""Small sets of missions, imported once, and a network that is trained on one of them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from ground_tools.datasets.store import write_description
 from ground_tools.missions.importers import import_set
 from ground_tools.missions.layouts import ImportOptions
+from tests.ground_tools.conftest import ground_tools
 from tests.ground_tools.missions.folders import (
     craft_image,
     craft_mask,
@@ -17,6 +18,7 @@ from tests.ground_tools.missions.folders import (
     write_lunar_landscapes,
     write_spacecraft,
 )
+from tests.ground_tools.training.small_segmenter import SMALL
 from tests.shared_folders import share_folder
 
 
@@ -31,6 +33,20 @@ def moon(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_description(folder / "set", made | {"publish_images": True})
 
     return share_folder(tmp_path_factory, "moon", make) / "set"
+
+
+@pytest.fixture(scope="session")
+def trained_on_moon(moon: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training of twelve epochs on the set `moon`."""
+
+    def train(folder: Path) -> None:
+        folder.mkdir()
+        (folder / "small.toml").write_text(SMALL)
+        start = ("train", "--recipe", folder / "small.toml", "--dataset", moon, "--epochs", 12)
+        done = ground_tools(*start, "--out", folder / "net")
+        assert done.returncode == 0, done.stderr
+
+    return share_folder(tmp_path_factory, "trained_on_moon", train) / "net"
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ from ground_tools.datasets.store import (
     webp_array,
 )
 from ground_tools.labels.classes import BACKGROUND, BOULDERS
-from tests.ground_tools.conftest import ground_tools, ground_tools_process, render_shared
+from tests.ground_tools.conftest import ground_tools, render_shared
 
 # One body, as making its model is what takes long; most of its samples in the last of three shards.
 LONE = """name = "lone"
@@ -157,7 +157,7 @@ def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_bytes(
         assert time.monotonic() < deadline, "workers outlive their command"
         time.sleep(0.2)
     kept = {path: path.stat().st_mtime_ns for path in shard_paths(out)}
-    done = ground_tools_process("render", "--campaign", lone_file, "--workers", 1, "--out", out)
+    done = ground_tools("render", "--campaign", lone_file, "--workers", 1, "--out", out)
     assert done.returncode == 0, done.stderr
     assert contents(out) == contents(lone)
     assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in kept.items())
@@ -209,7 +209,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(lone_file: Path, tm
 def test_it_renders_on_a_cluster_that_is_already_there(lone: Path, lone_file: Path, tmp_path: Path) -> None:
     with LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address="127.0.0.1:0") as cluster:
         there = ("--scheduler", cluster.scheduler_address)
-        done = ground_tools_process("render", "--campaign", lone_file, "--out", tmp_path / "out", *there)
+        done = ground_tools("render", "--campaign", lone_file, "--out", tmp_path / "out", *there)
     assert done.returncode == 0, done.stderr
     assert contents(tmp_path / "out") == contents(lone)
 
@@ -218,7 +218,7 @@ def test_a_set_grows_and_keeps_what_it_has(lone: Path, lone_file: Path, tmp_path
     copy = Path(shutil.copytree(lone, tmp_path / "copy"))
     larger = tmp_path / "larger.toml"
     larger.write_text(lone_file.read_text().replace("[1, 1, 4]", "[2, 1, 5]"))
-    done = ground_tools_process("render", "--campaign", larger, "--workers", 1, "--out", copy)
+    done = ground_tools("render", "--campaign", larger, "--workers", 1, "--out", copy)
     assert done.returncode == 0, done.stderr
     before, after = (read_index(path).select(["body", "split", "index", "sha256"]) for path in (lone, copy))
     assert len(after) == 8
@@ -231,13 +231,13 @@ def test_a_set_grows_and_keeps_what_it_has(lone: Path, lone_file: Path, tmp_path
 
 def test_some_splits_are_rendered_and_the_others_later(lone: Path, lone_file: Path, tmp_path: Path) -> None:
     arguments = ("render", "--campaign", lone_file, "--workers", 1, "--out", tmp_path / "part")
-    done = ground_tools_process(*arguments, "--splits", "validation", "test")
+    done = ground_tools(*arguments, "--splits", "validation", "test")
     assert done.returncode == 0, done.stderr
     whole = read_index(lone)
     judged = read_index(tmp_path / "part")
     assert set(judged["split"].to_pylist()) == {"validation", "test"}
     assert set(judged["sha256"].to_pylist()) < set(whole["sha256"].to_pylist())
-    done = ground_tools_process(*arguments)
+    done = ground_tools(*arguments)
     assert done.returncode == 0, done.stderr
     assert digest(tmp_path / "part") == digest(lone)
 

@@ -1,4 +1,4 @@
-"""A two-hundredth of every set of the reference paper: distributions, masks, and golden samples.
+"""A three-hundredth of every set of the reference paper: distributions, masks, and golden samples.
 
 Golden samples with the shape models and height maps themselves are compared where RUBBLEMAP_SHAPES and
 RUBBLEMAP_CRATER_MAPS name their folders. `python -m tests.ground_tools.rendering.test_sets` writes the golden files
@@ -37,10 +37,10 @@ GREY_TOLERANCE = 3.0
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A two-hundredth of every set, with stand-ins for all files: a folder of sets."""
+    """A three-hundredth of every set, with stand-ins for all files: a folder of sets."""
     out = tmp_path_factory.mktemp("rendered")
     # Of two workers each would make a model of most bodies.
-    campaigns = ("--campaign", *SETS, "--procedural", "--fraction", 0.005, "--workers", 1)
+    campaigns = ("--campaign", *SETS, "--procedural", "--fraction", 0.0033, "--workers", 1)
     done = ground_tools_process("render", *campaigns, "--out", out, timeout=900)
     assert done.returncode == 0, done.stderr
     return out
@@ -64,8 +64,8 @@ def test_counts_and_splits_are_the_papers() -> None:
     assert load_campaign("d3").bodies == {"interamnia": (0, 0, 56)}
 
 
-def test_a_two_hundredth_of_every_set_is_whole(rendered: Path, sets: dict[str, LoadedSet]) -> None:
-    assert {name: len(loaded) for name, loaded in sets.items()} == {"d1": 75, "d2a": 8, "d2b": 8, "d3": 3}
+def test_a_three_hundredth_of_every_set_is_whole(rendered: Path, sets: dict[str, LoadedSet]) -> None:
+    assert {name: len(loaded) for name, loaded in sets.items()} == {"d1": 55, "d2a": 5, "d2b": 5, "d3": 3}
     for name in SETS:
         assert verify(rendered / name) == []
         assert all(not body["sha256"] for body in read_description(rendered / name)["bodies"].values())

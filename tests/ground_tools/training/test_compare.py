@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from ground_tools.networks.unet import UNetDropout, build_unet
 from ground_tools.training.compare import COMPARISONS, Comparison, load_comparison
 from tests.ground_tools.conftest import ground_tools
 from tests.ground_tools.foundation.structure_strategy import as_read, structures
+from tests.ground_tools.training.in_process import train_here
 
 TWO = """
 title = "Two losses"
@@ -38,7 +40,24 @@ def compare(*arguments: object) -> subprocess.CompletedProcess[str]:
     return ground_tools("compare", *arguments)
 
 
-def test_a_comparison_fills_its_table_and_trains_nothing_twice(scenes: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def few_processes(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Of the trainings that a comparison starts as processes the first one is; the others run here, where TensorFlow is
+    imported. Returns their command lines.
+    """
+    run, started = subprocess.run, []
+
+    def start(command: list[str], **keywords: Any) -> subprocess.CompletedProcess[str]:
+        started.append(command)
+        return run(command, **keywords) if len(started) == 1 else train_here(command, **keywords)
+
+    monkeypatch.setattr(subprocess, "run", start)
+    return started
+
+
+def test_a_comparison_fills_its_table_and_trains_nothing_twice(
+    scenes: Path, tmp_path: Path, few_processes: list[list[str]]
+) -> None:
     (tmp_path / "two.toml").write_text(TWO)
     weights = tmp_path / "begin.weights.h5"
     build_unet(len(CLASS_NAMES), UNetDropout(0.2, 0.4)).save_weights(weights)
@@ -62,6 +81,7 @@ def test_a_comparison_fills_its_table_and_trains_nothing_twice(scenes: Path, tmp
     assert [record["recipe"]["dropout_blocks"] for record in records] == [0.2, 0.2, 0.5]
     assert [record["recipe"]["dropout_head"] for record in records] == [0.4, 0.4, 0.4]
     assert {record["images"]["train"] for record in records} == {4}
+    assert len(few_processes) == 3
     page = (docs / "training.md").read_text()
     assert page.startswith("before\n")
     assert page.endswith("after\n")

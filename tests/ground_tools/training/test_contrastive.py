@@ -14,7 +14,7 @@ from ground_tools.training.recipe_tables import Contrast
 from ground_tools.training.recipes import load_recipe
 from tests.ground_tools.conftest import ground_tools
 from tests.ground_tools.missions.conftest import mars  # noqa: F401
-from tests.ground_tools.training.test_segmenter import SMALL
+from tests.ground_tools.training.small_segmenter import SMALL
 
 
 def test_the_loss_is_nt_xent() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import h5py
 import keras
@@ -35,6 +35,7 @@ from ground_tools.training.recipes import Recipe, load_recipe
 from ground_tools.training.segmenter import SegmenterBatches, start_segmenter
 from tests.ground_tools.conftest import ground_tools
 from tests.ground_tools.missions.conftest import frames, mars, spacecraft  # noqa: F401
+from tests.ground_tools.training.in_process import train_here
 
 GUIDED = """
 network = "segmenter"
@@ -220,13 +221,6 @@ def test_a_second_set_must_fit(recipe: Path, spacecraft: Path, frames: Path, mar
     done = ground_tools(*start, "--set", "guidance.unlabelled=2", "--second-set", mars)
     assert done.returncode == 2
     assert "--second-set: expected images of 3 channels" in done.stderr
-
-
-def train_here(command: list[str], stdout: IO[str], **_: object) -> subprocess.CompletedProcess[str]:
-    """What a comparison starts as a process, in this one, which has imported TensorFlow."""
-    done = ground_tools(*command[3:])
-    stdout.write(done.stdout + done.stderr)
-    return done
 
 
 @pytest.mark.slow

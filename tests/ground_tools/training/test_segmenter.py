@@ -18,18 +18,8 @@ from ground_tools.training.pixels import Pixels
 from ground_tools.training.recipes import RECIPES, Recipe, load_recipe
 from ground_tools.training.segmenter import SegmenterBatches
 from tests.ground_tools.conftest import ground_tools
-from tests.ground_tools.missions.conftest import mars, moon  # noqa: F401
-
-SMALL = """
-network = "segmenter"
-seed = 1
-epochs = 4
-batch = 4
-learning_rate = 1e-2
-segmenter = { role = "Test", encoder = "plain", filters = 4, depth = 3, head_channels = 8 }
-loss = { jaccard = 1.0, weighting = "recall" }
-augmentation = { orientations = false, photometric = 0.0, flips = "mirror", jitter = { brightness = 0.2 } }
-"""
+from tests.ground_tools.missions.conftest import mars, moon, trained_on_moon  # noqa: F401
+from tests.ground_tools.training.small_segmenter import SMALL
 
 
 @pytest.fixture
@@ -42,6 +32,11 @@ def recipe(tmp_path: Path) -> Path:
 def train(recipe: Path, dataset: Path, out: Path, *options: object) -> tuple[dict[str, Any], list[dict[str, str]]]:
     done = ground_tools("train", "--recipe", recipe, "--dataset", dataset, "--out", out, *options)
     assert done.returncode == 0, done.stderr
+    return read_training(out)
+
+
+def read_training(out: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    """Its record and the rows of its log."""
     with (out / "log.csv").open(newline="") as file:
         return json.loads((out / "training.json").read_text()), list(csv.DictReader(file))
 
@@ -99,8 +94,8 @@ def test_weights_of_an_application_go_into_the_encoder(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_colour_set_is_learnt_with_its_own_classes(recipe: Path, moon: Path, tmp_path: Path) -> None:  # noqa: F811
-    record, rows = train(recipe, moon, tmp_path / "out", "--epochs", 12)
+def test_a_colour_set_is_learnt_with_its_own_classes(trained_on_moon: Path) -> None:  # noqa: F811
+    record, rows = read_training(trained_on_moon)
     assert record["classes"] == ["ground", "small_rocks", "large_rocks", "sky"]
     assert record["input"] == [32, 32, 3]
     assert record["images"] == {"train": 10, "validation": 5}
