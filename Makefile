@@ -6,7 +6,7 @@ OUT ?= out/demo
 FLIGHT := .venv/bin
 DEV := .venv-dev/bin
 
-.PHONY: help demo test test-fast check check-cpp docs wheel unit benchmark benchmark-rendering benchmark-gnc benchmark-hil reliability datasets clean test-board test-hil
+.PHONY: help demo test test-fast check check-cpp docs wheel unit benchmark benchmark-rendering benchmark-gnc benchmark-hil reliability datasets clean test-board test-hil integration-cfs
 
 help:
 	@echo "make demo               service, camera and consumer on this computer; pictures in $(OUT)"
@@ -16,6 +16,7 @@ help:
 	@echo "make test-fast          what takes moments: no rendering, training, C++ build, few processes"
 	@echo "make test-board         the service on a virtual aarch64 board: deploy, systemd, power cuts, maps; needs QEMU"
 	@echo "make test-hil           all scenarios of docs/hil.md whole, with their verdicts"
+	@echo "make integration-cfs CFE=DIR OSAL=DIR PSP=DIR   the cFS app, built and tested with the service; or CFS=DIR"
 	@echo "make check              ruff, mypy, clang-format and clang-tidy only; make check-cpp: the last two"
 	@echo "make docs               write the parts of docs/ and the C++ header that are made from the code; a site in out/site"
 	@echo "make wheel              the package for every processor, into dist/"
@@ -54,6 +55,10 @@ test-board: .venv-dev/ready
 # Half an hour, ten minutes of it an hour of flyby at ten times its speed; the link's scenarios need root.
 test-hil: .venv-dev/ready
 	$(DEV)/hil run --all --write docs
+
+# With NASA's sources, see docs/gnc.md; two minutes on two quiet cores.
+integration-cfs: .venv-dev/ready
+	$(DEV)/python -m tests.flight.gnc.cfs.integration --cfs "$(CFS)" --cfe "$(CFE)" --osal "$(OSAL)" --psp "$(PSP)"
 
 docs: .venv-dev/ready
 	$(DEV)/python -m flight.icd.document --write
