@@ -6,7 +6,7 @@ OUT ?= out/demo
 FLIGHT := .venv/bin
 DEV := .venv-dev/bin
 
-.PHONY: help demo test test-fast check check-cpp check-python docs wheel unit benchmark benchmark-rendering benchmark-gnc benchmark-hil reliability datasets clean test-board test-hil integration-fprime
+.PHONY: help demo test test-fast check check-cpp check-python docs wheel unit benchmark benchmark-rendering benchmark-gnc benchmark-hil reliability datasets clean test-board test-hil integration-fprime integration-cfs
 
 help:
 	@echo "make demo               service, camera and consumer on this computer; pictures in $(OUT)"
@@ -17,6 +17,7 @@ help:
 	@echo "make test-board         the service on a virtual aarch64 board: deploy, systemd, power cuts, maps; needs QEMU"
 	@echo "make test-hil           all scenarios of docs/hil.md whole, with their verdicts"
 	@echo "make integration-fprime FPRIME=DIR [GOOGLETEST=DIR]   the F Prime component, built and tested with the service"
+	@echo "make integration-cfs CFE=DIR OSAL=DIR PSP=DIR   the cFS app, built and tested with the service; or CFS=DIR"
 	@echo "make check              ruff, mypy, clang-format and clang-tidy only; make check-cpp: the last two"
 	@echo "make docs               write the parts of docs/ and the C++ header that are made from the code; a site in out/site"
 	@echo "make wheel              the package for every processor, into dist/"
@@ -63,6 +64,10 @@ test-hil: .venv-dev/ready
 # With F Prime's sources and tools, see docs/gnc.md; a quarter of an hour of one core the first time.
 integration-fprime: .venv/ready
 	$(FLIGHT)/python -m tests.flight.gnc.fprime.integration --fprime "$(FPRIME)" --googletest "$(GOOGLETEST)"
+
+# With NASA's sources, see docs/gnc.md; two minutes on two quiet cores.
+integration-cfs: .venv-dev/ready
+	$(DEV)/python -m tests.flight.gnc.cfs.integration --cfs "$(CFS)" --cfe "$(CFE)" --osal "$(OSAL)" --psp "$(PSP)"
 
 docs: .venv-dev/ready
 	$(DEV)/python -m flight.icd.document --write

@@ -1,0 +1,23 @@
+/* Function codes of the commands on RUBBLEMAP_CMD_MID. */
+#ifndef RUBBLEMAP_FCNCODES_H
+#define RUBBLEMAP_FCNCODES_H
+
+/* Of the app itself. */
+#define RUBBLEMAP_NOOP_CC 0
+#define RUBBLEMAP_RESET_COUNTERS_CC 1 /* the app's counters of commands */
+#define RUBBLEMAP_TELL_PARAMETER_CC 2 /* one of the service's parameters, in an event */
+
+/* Passed on to the service, whose command has the name between SERVICE_ and _CC. */
+#define RUBBLEMAP_SERVICE_NO_OP_CC 10
+#define RUBBLEMAP_SERVICE_GET_STATUS_CC 11
+#define RUBBLEMAP_SERVICE_SET_PARAMETER_CC 12
+#define RUBBLEMAP_SERVICE_SET_MODE_CC 13
+#define RUBBLEMAP_SERVICE_LOAD_BUNDLE_CC 14
+#define RUBBLEMAP_SERVICE_VALIDATE_BUNDLE_CC 15
+#define RUBBLEMAP_SERVICE_ACTIVATE_BUNDLE_CC 16
+#define RUBBLEMAP_SERVICE_SELF_TEST_CC 17
+#define RUBBLEMAP_SERVICE_RESET_COUNTERS_CC 18
+#define RUBBLEMAP_SERVICE_RECOVER_CC 19
+#define RUBBLEMAP_SERVICE_SHUTDOWN_CC 20
+
+#endif
