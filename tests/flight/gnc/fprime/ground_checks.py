@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -117,6 +118,16 @@ def stream(*options: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.fixture(scope="module")
+def near() -> str:
+    """A folder of flyby frames in which the body is near enough for landing circles."""
+    folder = FOLDER / "near"
+    folder.mkdir(exist_ok=True)
+    for number in range(24, 28):
+        shutil.copy(Path(CHECKS["root"]) / "hil" / "flyby" / "frames" / f"{number:03}.png", folder)
+    return str(folder)
+
+
 @contextmanager
 def expecting(last_frame_id: int) -> Iterator[list[dict[str, Any]]]:
     """What Python makes of the next products, up to those of a frame; filled in when the block ends."""
@@ -150,14 +161,17 @@ def test_it_finds_the_service(fprime_test_api: Any, service: Service) -> None:
     assert ["no_op", "ok"] in events(fprime_test_api, "CommandAnswered")
 
 
-def test_maps_become_the_fixes_and_circles_that_python_makes_of_them(fprime_test_api: Any, service: Service) -> None:
+def test_maps_become_the_fixes_and_circles_that_python_makes_of_them(
+    fprime_test_api: Any, service: Service, near: str
+) -> None:
     newest = 3
     with expecting(newest) as expected:
-        stream("--source", "flyby", "--count", "4")
+        stream("--source", near)
     fixes = {line["frame_id"]: line["values"] for line in expected if line["topic"] == "map.navigation"}
     sites = {line["frame_id"]: line["values"] for line in expected if line["topic"] == "map.hazard"}
     # On a slow computer a frame may give way to the next one, but never the last.
     assert fixes.keys() == sites.keys()
+    assert all(sites.values()), "circles in every frame"
 
     def last(name: str) -> int:
         return max((value["frame"]["frame_id"] for value in channel(fprime_test_api, name)), default=-1)
