@@ -116,10 +116,14 @@ class Estimate:
 
 @dataclass
 class _Past:
-    """The estimate before a measurement at its time, and the measurement."""
+    """The estimate before a measurement at its time, and the measurement; None where the filter begins."""
 
     estimate: Estimate
-    measurement: Measurement
+    measurement: Measurement | None
+
+    @property
+    def time_s(self) -> float:
+        return self.estimate.time_s
 
 
 @dataclass
@@ -146,6 +150,9 @@ class RelativeFilter:
     _past: list[_Past] = field(default_factory=list)
     _rejected: int = 0
 
+    def __post_init__(self) -> None:
+        self._past.append(_Past(self.estimate.copy(), None))
+
     def advance(self, time_s: float) -> None:
         """Go on to a time without measurements: the filter coasts."""
         while self.estimate.time_s < time_s - 1e-9:
@@ -161,16 +168,20 @@ class RelativeFilter:
         if measurement.time_s >= now - 1e-9:
             self.advance(measurement.time_s)
             return self._take(measurement)
-        before = [past for past in self._past if past.measurement.time_s <= measurement.time_s]
+        before = [past for past in self._past if past.time_s <= measurement.time_s]
         if now - measurement.time_s > LONGEST_DELAY_S or not before:
             expected = f"one of the last {LONGEST_DELAY_S:g} s and after the first that is remembered"
             raise ValueError(f"measurement: expected {expected}, got one of {measurement.time_s:g} s")
-        later = [past.measurement for past in self._past if past.measurement.time_s > measurement.time_s]
+        again = [before[-1].measurement, measurement, *(past.measurement for past in self._past[len(before) :])]
         self.estimate = before[-1].estimate.copy()
-        del self._past[len(before) - 1 :]
-        again = [before[-1].measurement, measurement, *later]
+        if before[-1].measurement is None:
+            del self._past[len(before) :]
+        else:
+            del self._past[len(before) - 1 :]
         found = Innovation(0.0, False)
         for entry in again:
+            if entry is None:
+                continue
             self.advance(entry.time_s)
             result = self._take(entry)
             found = result if entry is measurement else found
@@ -219,8 +230,9 @@ class RelativeFilter:
 
     def _take(self, measurement: Measurement) -> Innovation:
         self._past.append(_Past(self.estimate.copy(), measurement))
-        oldest = measurement.time_s - LONGEST_DELAY_S
-        self._past = [past for past in self._past if past.measurement.time_s >= oldest]
+        # One that is older is what the oldest late measurement goes back to.
+        old = sum(past.time_s < measurement.time_s - LONGEST_DELAY_S for past in self._past)
+        del self._past[: max(old - 1, 0)]
         value, noise = measurement.center, measurement.covariance
         if measurement.diameter_px is not None:
             value = np.append(value, np.log(measurement.diameter_px))

@@ -122,6 +122,19 @@ def test_a_late_measurement_has_the_effect_that_it_had_had_in_time() -> None:
     assert late.estimate.covariance == pytest.approx(in_time.estimate.covariance, rel=1e-9, abs=1e-15)
 
 
+def test_measurements_that_are_all_late_are_taken() -> None:
+    """In real time no product is there at the time of its frame, not even the first one's."""
+    world = World(np.random.default_rng(3))
+    flown, in_time = make_filter(np.random.default_rng(5)), make_filter(np.random.default_rng(5))
+    for time_s in np.arange(0.0, 200.0, 10.0):
+        measurement = world.measure(float(time_s))
+        flown.advance(time_s + 0.8)
+        assert flown.measure(measurement).taken
+        in_time.measure(measurement)
+    in_time.advance(190.8)
+    assert flown.estimate.state == pytest.approx(in_time.estimate.state, rel=1e-9, abs=1e-12)
+
+
 def test_what_is_too_old_is_told() -> None:
     world = World(np.random.default_rng(3))
     flown = make_filter(np.random.default_rng(5))
