@@ -34,7 +34,7 @@ def measure_floor(bundle: Bundle, passes: int, threads: int) -> Floor:
     return Floor(
         round(peak / 1e9, 1),
         {name: round(products / 1e9, 2) for name, products in work.items()},
-        {name: round(1e3 * products / peak, 1) for name, products in work.items()},
+        {name: float(f"{1e3 * products / peak:.3g}") for name, products in work.items()},
     )
 
 
