@@ -106,7 +106,10 @@ def _schedule(recipe: Recipe, steps_per_epoch: int) -> float | keras.optimizers.
 
 
 def _build_optimizer(model: keras.Model) -> None:
-    """Make the optimizer's variables. TensorFlow traces a step twice, for seconds, where the first one has to."""
+    """Make the optimizer's variables. TensorFlow traces a step twice, for seconds, where the first one has to.
+
+    Of a model whose layers are all built.
+    """
     model.optimizer.build(model.trainable_variables)
 
 
@@ -422,7 +425,6 @@ def train_contrastive(recipe: Recipe, dataset: Path, out: Path, unpack_to: Path 
     model.build((None, height, width, channels))
     path = out / ENCODER_WEIGHTS
     keep = KeepEncoder(model, validation, recipe, contrast, path)
-    _build_optimizer(model)
     model.fit(batches, epochs=recipe.epochs, callbacks=[keep, *_callbacks(recipe, out)], verbose=0)
     measured = {"images": {"train": len(train), "validation": len(validation)}, "input": [height, width, channels]}
     write_record(recipe, provenance(dataset), out, path, read_log(out), measured)
