@@ -105,6 +105,14 @@ def _schedule(recipe: Recipe, steps_per_epoch: int) -> float | keras.optimizers.
     )
 
 
+def _build_optimizer(model: keras.Model) -> None:
+    """Make the optimizer's variables. TensorFlow traces a step twice, for seconds, where the first one has to.
+
+    Of a model whose layers are all built.
+    """
+    model.optimizer.build(model.trainable_variables)
+
+
 def _callbacks(recipe: Recipe, out: Path) -> list[keras.callbacks.Callback]:
     return [
         StepBar(recipe.epochs),
@@ -164,6 +172,7 @@ def train_encoder(recipe: Recipe, dataset: Path, out: Path) -> Path:
         save_weights_only=True,
         initial_value_threshold=min((float(row["val_loss"]) for row in read_log(out)), default=None),
     )
+    _build_optimizer(model)
     model.fit(
         batches,
         validation_data=(validation_inputs, validation_labels),
@@ -263,6 +272,7 @@ def train_unet(
     )
     path = out / UNET_WEIGHTS
     keep = KeepBestIoU(unet, validated, network_inputs(validation.images, noise), validation.masks, path)
+    _build_optimizer(model)
     model.fit(batches, epochs=recipe.epochs, callbacks=[keep, *_callbacks(recipe, out)], verbose=0)
     best = read_left(best_file(path), "begin again in another --out")
     images = {"train": len(train), "validation": len(validation)}
@@ -322,6 +332,7 @@ def train_segmenter(
     if recipe.film:
         callbacks.append(Film(made.network, validation, recipe.film, table, out))
     model.build((None, *made.network.input.shape[1:]))
+    _build_optimizer(model)
     model.fit(batches, epochs=done if patience.over else recipe.epochs, callbacks=callbacks, verbose=0)
     measured: dict[str, Any] = {
         "images": {"train": len(train), "validation": len(validation.pixels)},
