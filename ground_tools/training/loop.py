@@ -331,7 +331,6 @@ def train_segmenter(
     callbacks = [KeepBestScore(made.network, validation, table.names, path), patience, *_callbacks(recipe, out)]
     if recipe.film:
         callbacks.append(Film(made.network, validation, recipe.film, table, out))
-    model.build((None, *made.network.input.shape[1:]))
     _build_optimizer(model)
     model.fit(batches, epochs=done if patience.over else recipe.epochs, callbacks=callbacks, verbose=0)
     measured: dict[str, Any] = {
@@ -389,11 +388,14 @@ def _input_shape(recipe: Recipe, dataset: Path, pixels: Pixels) -> tuple[int, in
 
 
 def _trained_segmenter(recipe: Recipe, made: SegmenterModel, frequencies: np.ndarray) -> SegmenterTraining:
-    """What is trained of a network: itself, or together with a second branch. frequencies: weights of the classes."""
+    """What is trained of a network, built: itself, or with a second branch. frequencies: weights of the classes."""
     loss = recipe.loss or Loss()
     if recipe.guidance is None or recipe.segmenter is None or not recipe.guidance.needed:
-        return SegmenterTraining(made.network, loss, frequencies)
-    return GuidedTraining(add_super_resolution(made, recipe.segmenter), loss, frequencies, recipe.guidance)
+        model = SegmenterTraining(made.network, loss, frequencies)
+    else:
+        model = GuidedTraining(add_super_resolution(made, recipe.segmenter), loss, frequencies, recipe.guidance)
+    model.build((None, *made.network.input.shape[1:]))
+    return model
 
 
 def train_contrastive(recipe: Recipe, dataset: Path, out: Path, unpack_to: Path | None = None) -> Path:
