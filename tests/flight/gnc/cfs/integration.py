@@ -10,14 +10,14 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from flight.command_line import CommandParser, run_program
 from flight.option_types import integer
-from tests.flight.gnc.cfs.mission import ROOT, VERSIONS, StepError, assemble, build, check_sources, run_step
+from tests.flight.gnc.cfs.mission import VERSIONS, assemble, build, check_sources
+from tests.flight.gnc.steps import ROOT, StepError, first_lines, run_step
 
 OUT = ROOT / "out" / "integration_cfs"
 _EXAMPLE = "make integration-cfs CFE=DIR OSAL=DIR PSP=DIR"
@@ -56,10 +56,7 @@ def check_from_the_ground(program: Path) -> None:
 def describe_versions() -> str:
     """The versions that were used, in a line."""
     versions = [f"{name} {version}" for name, version in VERSIONS.items()]
-    for program in ("cmake", "cc"):
-        output = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
-        versions.append(output.splitlines()[0])
-    return ", ".join(versions)
+    return ", ".join([*versions, *first_lines(("cmake", "cc"))])
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[4]
+from tests.flight.gnc.steps import ROOT, run_step
+
 # The releases that the app was written for: the newest of each. With cFE 7.0.0 no table can be loaded from the ground.
 VERSIONS = {"CFE": "7.0.1", "OSAL": "7.0.0", "PSP": "7.0.0"}
 APPS = (ROOT / "flight" / "gnc" / "cfs", ROOT / "tests" / "flight" / "gnc" / "cfs")
@@ -44,10 +43,6 @@ function(do_add_cfe_tables_impl NAME)
   target_link_libraries(${NAME}.${TABLE_TARGET_NAME} PRIVATE ${TABLE_APP_NAME}.table)
 endfunction()
 """
-
-
-class StepError(RuntimeError):
-    """A step failed; the message names it, its log and the log's end."""
 
 
 @dataclass(frozen=True)
@@ -158,26 +153,3 @@ def build(mission: Path, jobs: int, logs: Path) -> Path:
     run_step(logs, "configure the mission", *configure)
     run_step(logs, "build the mission", "make", "-C", built, f"-j{jobs}", f"DESTDIR={built}", "mission-install")
     return built / "exe" / "cpu1"
-
-
-def run_step(logs: Path, name: str, *command: object) -> None:
-    """Run a command, its output going to a log.
-
-    Args:
-        logs: folder of the log.
-        name: of the step, and of its log.
-        command: program and arguments.
-
-    Raises:
-        StepError: it failed.
-    """
-    log = logs / f"{name.replace(' ', '_')}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    print(f"{name} ...", end=" ", flush=True)
-    begin = time.monotonic()
-    with log.open("wb") as output:
-        done = subprocess.run([str(argument) for argument in command], stdout=output, stderr=output, check=False)
-    print(f"{time.monotonic() - begin:.0f} s", flush=True)
-    if done.returncode != 0:
-        end = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-30:])
-        raise StepError(f"{name}: expected exit code 0, got {done.returncode}; the end of {log}:\n{end}")

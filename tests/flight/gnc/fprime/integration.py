@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,17 +26,14 @@ import numpy as np
 
 from flight.command_line import CommandParser, run_program
 from flight.option_types import integer
+from tests.flight.gnc.steps import ROOT, StepError, first_lines, run_step
 
-ROOT = Path(__file__).parents[4]
 # What the component was written for; its requirements.txt names the tools that belong to it.
 FPRIME_VERSION = "3.5.0"
 OUT = ROOT / "out" / "integration_fprime"
+LOGS = OUT / "logs"
 _TOOLS = ("fprime-tools", "fprime-gds", "fprime-fpp-to-cpp")
 _EXAMPLE = "make integration-fprime FPRIME=DIR [GOOGLETEST=DIR]"
-
-
-class StepError(RuntimeError):
-    """A step failed; the message names it, its log and the log's end."""
 
 
 def check_fprime(folder: str) -> Path:
@@ -86,31 +83,6 @@ def check_programs() -> None:
         raise ValueError(f"integration-fprime: expected cmake, make and c++, got no {', '.join(missing)}")
 
 
-def run_step(name: str, *command: object, environment: Mapping[str, str] | None = None, folder: Path = ROOT) -> None:
-    """Run a command, its output going to a log.
-
-    Args:
-        name: of the step, and of its log.
-        command: program and arguments.
-        environment: of the process; None for this one's.
-        folder: the process's working directory.
-
-    Raises:
-        StepError: it failed.
-    """
-    log = OUT / "logs" / f"{name.replace(' ', '_')}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    print(f"{name} ...", end=" ", flush=True)
-    begin = time.monotonic()
-    with log.open("wb") as output:
-        arguments = [str(argument) for argument in command]
-        done = subprocess.run(arguments, stdout=output, stderr=output, env=environment, cwd=folder, check=False)
-    print(f"{time.monotonic() - begin:.0f} s", flush=True)
-    if done.returncode != 0:
-        end = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-30:])
-        raise StepError(f"{name}: expected exit code 0, got {done.returncode}; the end of {log}:\n{end}")
-
-
 def build(fprime: Path, googletest: Path, jobs: int) -> tuple[Path, Path]:
     """Build everything and run the unit tests.
 
@@ -127,8 +99,8 @@ def build(fprime: Path, googletest: Path, jobs: int) -> tuple[Path, Path]:
     """
     tools = OUT / "venv" / "bin"
     if not (OUT / "venv" / "ready").exists():
-        run_step("environment", sys.executable, "-m", "venv", "--clear", OUT / "venv")
-        run_step("tools", tools / "python", "-m", "pip", "install", "--requirement", fprime / "requirements.txt")
+        run_step(LOGS, "environment", sys.executable, "-m", "venv", "--clear", OUT / "venv")
+        run_step(LOGS, "tools", tools / "python", "-m", "pip", "install", "--requirement", fprime / "requirements.txt")
         (OUT / "venv" / "ready").touch()
     framework, prefix, project = OUT / "fprime", OUT / "prefix", OUT / "project"
     shutil.copytree(fprime, framework, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".git", "build-fprime-*"))
@@ -143,9 +115,9 @@ def build(fprime: Path, googletest: Path, jobs: int) -> tuple[Path, Path]:
     (project / "settings.ini").write_text(f"[fprime]\n{lines}", encoding="utf-8")
 
     options = ["-DRUBBLEMAP_BUILD_EXAMPLES=OFF", "-DRUBBLEMAP_BUILD_TESTS=OFF", "-DCMAKE_BUILD_TYPE=Release"]
-    run_step("configure the library", "cmake", "-S", ROOT, "-B", OUT / "library", *options)
-    run_step("build the library", "cmake", "--build", OUT / "library", "--parallel", jobs)
-    run_step("install the library", "cmake", "--install", OUT / "library", "--prefix", prefix)
+    run_step(LOGS, "configure the library", "cmake", "-S", ROOT, "-B", OUT / "library", *options)
+    run_step(LOGS, "build the library", "cmake", "--build", OUT / "library", "--parallel", jobs)
+    run_step(LOGS, "install the library", "cmake", "--install", OUT / "library", "--prefix", prefix)
 
     # F Prime looks for its tools on the path.
     environment = {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "VIRTUAL_ENV": str(OUT / "venv")}
@@ -155,14 +127,14 @@ def build(fprime: Path, googletest: Path, jobs: int) -> tuple[Path, Path]:
     tests = ["-DBUILD_TESTING=ON", "-DFPRIME_ENABLE_FRAMEWORK_UTS=OFF", "-DFPRIME_ENABLE_UT_COVERAGE=OFF"]
     unit, flown = OUT / "build_tests", OUT / "build"
     program = "Rubblemap_MapClient_ut_exe"
-    run_step("configure the unit tests", *common, "-B", unit, *tests, environment=environment)
+    run_step(LOGS, "configure the unit tests", *common, "-B", unit, *tests, environment=environment)
     make = ["cmake", "--build", unit, "--parallel", jobs, "--target", program]
-    run_step("build the unit tests", *make, environment=environment)
+    run_step(LOGS, "build the unit tests", *make, environment=environment)
     (executable,) = unit.rglob(f"bin/*/{program}")
-    run_step("unit tests", executable)
-    run_step("configure the deployment", *common, "-B", flown, environment=environment)
+    run_step(LOGS, "unit tests", executable)
+    run_step(LOGS, "configure the deployment", *common, "-B", flown, environment=environment)
     make = ["cmake", "--build", flown, "--parallel", jobs, "--target", "MapDeployment"]
-    run_step("build the deployment", *make, environment=environment)
+    run_step(LOGS, "build the deployment", *make, environment=environment)
     return tools, flown
 
 
@@ -184,7 +156,7 @@ def ground_system(tools: Path, dictionary: Path, folder: Path, port: int) -> Ite
     link = ["--ip-address", "127.0.0.1", "--ip-port", str(port)]
     command = [tools / "fprime-gds", "--gui", "none", "--no-app", *shared, *link]
     environment = {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
-    with (OUT / "logs" / "fprime-gds.log").open("wb") as log:
+    with (LOGS / "fprime-gds.log").open("wb") as log:
         process = subprocess.Popen(
             [*map(str, command), "--logs", str(folder / "gds"), "--log-directly"],
             stdout=log,
@@ -254,10 +226,10 @@ def check_from_the_ground(tools: Path, flown: Path) -> None:
             with ground_system(tools, dictionary, folder, port) as options:
                 pytest = [tools / "python", "-m", "pytest", "--rootdir", folder, "--noconftest", "-v", "-x"]
                 pytest += ["-p", "no:cacheprovider", ROOT / "tests/flight/gnc/fprime/ground_checks.py"]
-                run_step("checks from the ground", *pytest, *options, environment=environment, folder=folder)
+                run_step(LOGS, "checks from the ground", *pytest, *options, environment=environment, folder=folder)
         finally:
             for log in folder.glob("*.log"):
-                shutil.copy(log, OUT / "logs")
+                shutil.copy(log, LOGS)
 
 
 def describe_versions(tools: Path, googletest: Path) -> str:
@@ -269,10 +241,7 @@ def describe_versions(tools: Path, googletest: Path) -> str:
     versions = [f"F Prime {FPRIME_VERSION}", *(f"{name} {found[name]}" for name in _TOOLS)]
     stated = re.search(r"GOOGLETEST_VERSION (\S+)\)", (googletest / "CMakeLists.txt").read_text(encoding="utf-8"))
     versions.append(f"GoogleTest {stated[1] if stated else 'of an unknown version'}")
-    for program in ("cmake", "c++"):
-        output = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
-        versions.append(output.splitlines()[0])
-    return ", ".join(versions)
+    return ", ".join([*versions, *first_lines(("cmake", "c++"))])
 
 
 def main(argv: list[str] | None = None) -> int:
