@@ -9,6 +9,7 @@ from typing import Any
 
 from flight.command_line import examples
 from flight.option_types import existing_file, existing_folder, integer, number, output_folder
+from ground_tools.commands.cluster_options import add_cluster_options
 
 # Of ground_tools/missions/importers.py, which needs the extra.
 _LAYOUTS = (
@@ -149,14 +150,7 @@ def _add_render_spacecraft(actions: Any) -> None:
         metavar="TOML",
         help="another table of what the materials of models are (default: the project's)",
     )
-    render.add_argument(
-        "--workers", type=integer(1, 256), default=2, metavar="N", help="rendering processes on this computer"
-    )
-    render.add_argument(
-        "--scheduler",
-        metavar="ADDRESS",
-        help="render on the Dask cluster whose scheduler answers there, as tcp://HOST:PORT (default: on this computer)",
-    )
+    add_cluster_options(render)
 
 
 def run(arguments: argparse.Namespace) -> int:

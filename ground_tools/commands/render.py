@@ -6,7 +6,8 @@ import argparse
 from typing import Any
 
 from flight.command_line import examples
-from flight.option_types import existing_file, existing_folder, integer, number, output_folder
+from flight.option_types import existing_file, existing_folder, number, output_folder
+from ground_tools.commands.cluster_options import add_cluster_options
 
 _EXAMPLES = {
     "ground-tools render --out datasets/procedural": (
@@ -73,14 +74,7 @@ def add_parser(commands: Any) -> None:
         metavar="SPLIT",
         help="render these only, of train, validation and test; evaluation needs no training split (default: all)",
     )
-    render.add_argument(
-        "--workers", type=integer(1, 256), default=2, metavar="N", help="rendering processes on this computer"
-    )
-    render.add_argument(
-        "--scheduler",
-        metavar="ADDRESS",
-        help="render on the Dask cluster whose scheduler answers there, as tcp://HOST:PORT (default: on this computer)",
-    )
+    add_cluster_options(render)
 
 
 def run(arguments: argparse.Namespace) -> int:
